@@ -1,0 +1,128 @@
+"""Every way to say no: one class each, with its status, code and title (RFC 9457).
+
+Refusal
+├─ BadRequest 400          ├─ Gone 410               ├─ ChecksumMismatch 460
+├─ NotFound 404            ├─ VersionUnsupported 412 ├─ ServerFault 500
+├─ MethodNotAllowed 405    ├─ TooLarge 413           ├─ Unavailable 503
+├─ OffsetMismatch 409      ├─ MediaType 415          └─ StorageFull 507
+├─ NotCompleted 409        ├─ RangeUnsatisfiable 416
+├─ BodyStalled 408         └─ Locked 423
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class Refusal(Exception):
+    """A request is refused; the upload stays as it was recorded."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "refused"
+    title: ClassVar[str] = "The request was refused"
+
+    def __init__(self, detail: str = "", *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+class BadRequest(Refusal):
+    """A header is malformed, missing or contradicts another."""
+
+    status, code, title = 400, "bad-request", "The request is malformed"
+
+
+class NotFound(Refusal):
+    """No such upload, or no such route."""
+
+    status, code, title = 404, "not-found", "There is nothing here"
+
+
+class MethodNotAllowed(Refusal):
+    """The route doesn't know the method."""
+
+    status, code, title = 405, "method-not-allowed", "The method is not allowed here"
+
+
+class BodyStalled(Refusal):
+    """The body stopped arriving; what came is kept."""
+
+    status, code, title = 408, "body-stalled", "The body stopped arriving"
+
+
+class OffsetMismatch(Refusal):
+    """Upload-Offset is not the recorded offset (tus 1.0.0, PATCH)."""
+
+    status, code, title = 409, "offset-mismatch", "Upload-Offset is not the offset of the upload"
+
+    def __init__(self, recorded: int) -> None:
+        super().__init__(f"The upload continues at {recorded}.", headers={"Upload-Offset": str(recorded)})
+
+
+class NotCompleted(Refusal):
+    """The upload can be downloaded once it is completed."""
+
+    status, code, title = 409, "not-completed", "The upload is not completed"
+
+
+class Gone(Refusal):
+    """The upload failed, was terminated or expired."""
+
+    status, code, title = 410, "gone", "The upload is gone"
+
+
+class VersionUnsupported(Refusal):
+    """Tus-Resumable is missing or names another version (tus 1.0.0, Tus-Version)."""
+
+    status, code, title = 412, "version-unsupported", "The protocol version is not supported"
+
+
+class TooLarge(Refusal):
+    """More bytes than the upload's length or the server's limit allow."""
+
+    status, code, title = 413, "too-large", "The upload would become too large"
+
+
+class MediaType(Refusal):
+    """The body has a Content-Type or a Content-Encoding that can't be taken."""
+
+    status, code, title = 415, "media-type", "The media type is not supported"
+
+
+class RangeUnsatisfiable(Refusal):
+    """The Range lies outside the file (RFC 9110, 15.5.17)."""
+
+    status, code, title = 416, "range-unsatisfiable", "The range lies outside the file"
+
+
+class Locked(Refusal):
+    """Another request works on the upload."""
+
+    status, code, title = 423, "locked", "Another request works on this upload"
+
+
+class ChecksumMismatch(Refusal):
+    """The SHA-256 of the bytes is not the promised one."""
+
+    status, code, title = 460, "checksum-mismatch", "The SHA-256 is not the promised one"
+
+
+class ServerFault(Refusal):
+    """The server has a fault of its own; the offset stays as recorded."""
+
+    status, code, title = 500, "server-fault", "The server has a fault"
+
+
+class Unavailable(Refusal):
+    """The state or the storage doesn't answer; a retry is welcome."""
+
+    status, code, title = 503, "unavailable", "The service is not available at the moment"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class StorageFull(Refusal):
+    """The disk is full; the upload stays as it was recorded."""
+
+    status, code, title = 507, "storage-full", "There is no room to store the bytes"

@@ -1,0 +1,126 @@
+"""The grammar of header values: parse_x reads one or refuses with 400, build_x writes one.
+
+Past this module there are no header strings, except the metadata, which is told as it was received.
+"""
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from protocol.errors import BadRequest, RangeUnsatisfiable
+
+MAX_INTEGER = 2**63 - 1
+MAX_METADATA = 4096
+MAX_METADATA_KEYS = 32
+SHA256_SIZE = 32
+
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+_METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)
+_HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_DIGEST_MEMBER = re.compile(r"([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/=]*):", re.ASCII)
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def parse_integer(name: str, value: str) -> int:
+    """Read a non-negative integer below 2^63 (tus 1.0.0: Upload-Offset, Upload-Length)."""
+    if not _INTEGER.fullmatch(value) or int(value) > MAX_INTEGER:
+        raise BadRequest(f"{name} must be a non-negative integer.")
+    return int(value)
+
+
+def parse_base64(what: str, value: str) -> bytes:
+    """Read canonical Base64 (RFC 4648, 4)."""
+    try:
+        decoded = b64decode(value, validate=True)
+    except (Base64Error, ValueError):
+        raise BadRequest(f"{what} must be Base64.") from None
+    if b64encode(decoded).decode() != value:
+        raise BadRequest(f"{what} must be canonical Base64.")
+    return decoded
+
+
+def parse_metadata(value: str) -> dict[str, bytes]:
+    """Read Upload-Metadata (tus 1.0.0, creation): comma-separated pairs of key and Base64; an empty header has none."""
+    if not value:
+        return {}
+    if len(value) > MAX_METADATA:
+        raise BadRequest(f"Upload-Metadata must not exceed {MAX_METADATA} bytes.")
+    pairs: dict[str, bytes] = {}
+    for pair in value.split(","):
+        key, _, encoded = pair.partition(" ")
+        if not _METADATA_KEY.fullmatch(key):
+            raise BadRequest("A key of Upload-Metadata must be visible ASCII, not empty.")
+        if key in pairs:
+            raise BadRequest("A key of Upload-Metadata must be unique.")
+        pairs[key] = parse_base64("A value of Upload-Metadata", encoded)
+    if len(pairs) > MAX_METADATA_KEYS:
+        raise BadRequest(f"Upload-Metadata must not have more than {MAX_METADATA_KEYS} keys.")
+    return pairs
+
+
+def build_metadata(pairs: dict[str, bytes]) -> str:
+    """Write Upload-Metadata; a pair with an empty value is its key alone."""
+    return ",".join(f"{key} {b64encode(value).decode()}" if value else key for key, value in pairs.items())
+
+
+def parse_hex_sha256(value: bytes) -> bytes:
+    """Read the metadata value `sha256`: 64 hex digits."""
+    text = value.decode("latin-1")
+    if not _HEX_SHA256.fullmatch(text):
+        raise BadRequest("The metadata value sha256 must be 64 hex digits.")
+    return bytes.fromhex(text)
+
+
+def parse_repr_digest(value: str) -> bytes | None:
+    """Read the sha-256 of Repr-Digest (RFC 9530, 3); other algorithms are ignored, as its section 2 allows."""
+    found = None
+    for member in value.split(","):
+        match = _DIGEST_MEMBER.fullmatch(member.strip(" \t"))
+        if not match:
+            raise BadRequest("Repr-Digest must be a dictionary of byte sequences.")
+        if match[1] == "sha-256":
+            found = parse_base64("The sha-256 of Repr-Digest", match[2])
+            if len(found) != SHA256_SIZE:
+                raise BadRequest("The sha-256 of Repr-Digest must have 32 bytes.")
+    return found
+
+
+def build_repr_digest(sha256: bytes) -> str:
+    """Write Repr-Digest with a SHA-256 (RFC 9530, 3)."""
+    return f"sha-256=:{b64encode(sha256).decode()}:"
+
+
+def build_http_date(seconds: float) -> str:
+    """Write an IMF-fixdate (RFC 9110, 5.6.7) from seconds since the epoch."""
+    at = datetime.fromtimestamp(int(seconds), UTC)
+    return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at:%Y %H:%M:%S} GMT"
+
+
+def parse_range(value: str, size: int) -> tuple[int, int] | None:
+    """Read a Range of one part as [start, stop); None where the whole file is the answer (RFC 9110, 14.2).
+
+    Raises RangeUnsatisfiable.
+    """
+    match = _RANGE.fullmatch(value)
+    if not match or match[0] == "bytes=-":
+        return None
+    first, last = match[1], match[2]
+    if first and last and int(last) < int(first):
+        return None
+    start = int(first) if first else max(size - int(last), 0)
+    stop = min(int(last) + 1, size) if first and last else size
+    if start >= stop:
+        raise RangeUnsatisfiable(headers={"Content-Range": f"bytes */{size}"})
+    return start, stop
+
+
+def build_attachment(file_name: str | None) -> str:
+    """Write Content-Disposition (RFC 6266, 4) for any file name, with an ASCII fall-back."""
+    if not file_name:
+        return "attachment"
+    plain = re.sub(r'[^ -~]|["\\%/]', "_", file_name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='', errors='replace')}"

@@ -1,0 +1,105 @@
+"""The nouns: an upload and its status, what clients ask for, the limits, the licence to receive bytes.
+
+Values only, frozen; what may happen to them stands in rules.py.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+UploadId = NewType("UploadId", str)
+Place = NewType("Place", str)
+
+
+class Status(StrEnum):
+    """Where an upload stands, as recorded and as told to watchers."""
+
+    PENDING = "pending"
+    UPLOADING = "uploading"
+    PAUSED = "paused"
+    VERIFYING = "verifying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TERMINATED = "terminated"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """Tell whether nothing but removal can follow."""
+        return self in FINAL
+
+
+FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.TERMINATED, Status.EXPIRED})
+
+
+class Failure(StrEnum):
+    """Why an upload failed."""
+
+    CHECKSUM_MISMATCH = "checksum-mismatch"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """The record of one upload; times in seconds since the epoch, sizes in bytes.
+
+    `offset` is what a client may resume from: bytes that were durable before it was recorded. `version` grows by one
+    with every save: it is the token of compare-and-set and the `seq` of watchers. `epoch` is that of the lease under
+    which it was saved. `due` is when the sweep has to look at it.
+    """
+
+    id: UploadId
+    place: Place
+    status: Status
+    length: int | None
+    offset: int
+    metadata: str | None
+    promised: bytes | None
+    sha256: bytes | None = None
+    failure: Failure | None = None
+    rate: float = 0.0
+    created: float
+    updated: float
+    expires: float | None = None
+    due: float | None = None
+    version: int = 1
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the operator allows; sizes in bytes, times in seconds, None for no limit."""
+
+    max_size: int | None = None
+    expire_after: float | None = 7 * 86400.0
+    forget_after: float = 7 * 86400.0
+    quiet_after: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """A wish to create an upload; `length` is None when it is to be told later."""
+
+    length: int | None
+    metadata: str | None
+    promised: bytes | None
+    body_size: int | None
+    has_body: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """A wish to append a body; `body_size` is None for a body of unknown size."""
+
+    offset: int
+    length: int | None
+    promised: bytes | None
+    body_size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Licence:
+    """The permission to store the bytes [start, end) of an upload, given before any byte is read."""
+
+    start: int
+    end: int

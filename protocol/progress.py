@@ -1,0 +1,56 @@
+"""What a watcher is told: the whole state of an upload in one value, and its JSON."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from protocol.headers import parse_metadata
+from protocol.model import Failure, Status, Upload, UploadId
+
+FAILURE_TITLES = {
+    Failure.CHECKSUM_MISMATCH: "The SHA-256 is not the promised one",
+    Failure.LOST: "Stored bytes were lost",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One message to the watchers of an upload; the newest `seq` wins."""
+
+    id: UploadId
+    seq: int
+    final: bool
+    json: str
+
+
+def file_name(upload: Upload) -> str | None:
+    """Give the name that the client gave the file, from the metadata `filename` or `name`."""
+    pairs = parse_metadata(upload.metadata or "")
+    raw = pairs.get("filename") or pairs.get("name")
+    return raw.decode("utf-8", "replace") if raw else None
+
+
+def progress(upload: Upload) -> Progress:
+    """Tell the recorded state of an upload."""
+    length, offset = upload.length, upload.offset
+    sending = upload.status is Status.UPLOADING
+    eta = (length - offset) / upload.rate if sending and length is not None and upload.rate else None
+    percent = None if length is None else round(100 * offset / length, 1) if length else 100.0
+    completed = upload.status is Status.COMPLETED
+    updated = datetime.fromtimestamp(upload.updated, UTC)
+    message = {
+        "uploadId": upload.id,
+        "seq": upload.version,
+        "status": upload.status.value,
+        "fileName": file_name(upload),
+        "fileSize": length,
+        "uploadedBytes": offset,
+        "progress": percent,
+        "completed": completed,
+        "bytesPerSecond": round(upload.rate) if sending else 0,
+        "etaSeconds": None if eta is None else round(eta, 2),
+        "sha256": upload.sha256.hex() if upload.sha256 else None,
+        "error": {"code": upload.failure.value, "title": FAILURE_TITLES[upload.failure]} if upload.failure else None,
+        "lastUpdated": f"{updated:%Y-%m-%dT%H:%M:%S}.{updated.microsecond // 1000:03}Z",
+    }
+    return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

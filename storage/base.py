@@ -1,0 +1,143 @@
+"""The seams: where bytes, records, leases and events live, and the errors that every implementation speaks.
+
+Each method is required; the contract suites in tests/storage define what it means.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from protocol.model import Place, Upload, UploadId
+from protocol.progress import Progress
+
+Block = bytes | bytearray | memoryview
+
+
+class StorageError(Exception):
+    """Something behind a seam went wrong."""
+
+
+class Missing(StorageError):
+    """There is no such record, or fewer bytes than recorded."""
+
+
+class Stale(StorageError):
+    """The record was changed by somebody else, or the lease is not held any more."""
+
+
+class Held(StorageError):
+    """The lease was not given up in time."""
+
+
+class Full(StorageError):
+    """There is no room."""
+
+
+class Unreachable(StorageError):
+    """The store doesn't answer, or answers with a fault of its own; trying later may help."""
+
+
+class Sink(Protocol):
+    """Bytes on their way into one place, written by position."""
+
+    async def write(self, block: Block, at: int) -> None:
+        """Store the whole block at a position in bytes; raises Full or Unreachable, and then no count is given."""
+
+    async def sync(self) -> None:
+        """Make durable what was written; after a failure nothing written since the last success may be trusted."""
+
+
+class Blobs(Protocol):
+    """Where bytes live. A client's words never become a place."""
+
+    async def create(self, id: UploadId) -> Place:  # noqa: A002
+        """Mint a place for an upload; nothing needs to exist there before the first byte."""
+
+    def open(self, place: Place, at: int) -> AbstractAsyncContextManager[Sink]:
+        """Open a place that holds at least `at` bytes, made at need where `at` is 0; raises Missing."""
+
+    def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give the bytes [start, stop) in blocks; raises Missing when they aren't all there."""
+
+    async def seal(self, place: Place, length: int) -> Place:
+        """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""
+
+    async def remove(self, place: Place) -> None:
+        """Remove a place, published or not; repeatable."""
+
+    async def close(self) -> None:
+        """Let go of what is held."""
+
+
+class Records(Protocol):
+    """Where the record of each upload lives; a told offset is in here."""
+
+    async def insert(self, upload: Upload) -> None:
+        """Record a new upload durably."""
+
+    async def load(self, id: UploadId) -> Upload:  # noqa: A002
+        """Give the record; raises Missing."""
+
+    async def save(self, upload: Upload) -> Upload:
+        """Replace the record if `version` is the recorded one and `epoch` that of the lease held now.
+
+        Gives it with the version that it has then, one higher. Raises Stale or Missing.
+        """
+
+    async def forget(self, id: UploadId) -> None:  # noqa: A002
+        """Remove the record; repeatable."""
+
+    def due(self, now: float) -> AsyncIterator[Upload]:
+        """Give the records whose `due` is not later than `now`, earliest first."""
+
+    async def close(self) -> None:
+        """Let go of what is held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to change an upload; `epoch` is higher than that of any lease on it before."""
+
+    id: UploadId
+    epoch: int
+
+
+class Leases(Protocol):
+    """One writer per upload, across processes and nodes."""
+
+    def hold(
+        self, id: UploadId, *, wait: float, on_rival: Callable[[], None]  # noqa: A002
+    ) -> AbstractAsyncContextManager[Lease]:
+        """Hold the lease; who has it is asked to give it up by its `on_rival`, then waited for.
+
+        `wait` is in seconds; 0 asks nobody and waits for nobody. `on_rival` is called from the event loop, also when
+        the lease is lost. Raises Held, or Missing where the store knows that there is no such upload.
+        """
+
+
+class Events(Protocol):
+    """Progress, at most once; the newest wins."""
+
+    async def publish(self, progress: Progress) -> None:
+        """Tell the watchers; never waits for them, and never raises for a bus that is down."""
+
+    def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:  # noqa: A002
+        """Follow an upload from now on, once entered; a slow reader misses steps, never the last one."""
+
+
+class State(Records, Leases, Events, Protocol):
+    """Records, leases and events in one store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """The seams in one value."""
+
+    blobs: Blobs
+    state: State
+
+    async def close(self) -> None:
+        """Close both stores."""
+        await self.state.close()
+        await self.blobs.close()
