@@ -107,7 +107,11 @@ class Leases(Protocol):
     """One writer per upload, across processes and nodes."""
 
     def hold(
-        self, id: UploadId, *, wait: float, on_rival: Callable[[], None]  # noqa: A002
+        self,
+        id: UploadId,
+        *,
+        wait: float,
+        on_rival: Callable[[], None],  # noqa: A002
     ) -> AbstractAsyncContextManager[Lease]:
         """Hold the lease; who has it is asked to give it up by its `on_rival`, then waited for.
 

@@ -1,0 +1,1 @@
+"""The server: introduces the protocol to the storage."""

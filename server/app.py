@@ -1,0 +1,86 @@
+"""The composition root: storage, engine, routes, middleware and clean-up, and the runner that serves them."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+
+from server.config import Config
+from server.engine import Engine
+from server.middleware import answering
+from server.routes import CONFIG, ENGINE, add_routes
+from server.upkeep import add_upkeep
+from server.watch import add_watching
+from storage import open_storage
+
+READ_BUFFER = 2**18  # bytes of a body that wait in aiohttp's stream, at most twice
+KEEP_ALIVE = 75.0
+LINGERING = 1.0  # seconds that an unread body is drained after an early answer
+
+
+async def create_app(config: Config) -> web.Application:
+    """Build the application, with its storage open; it is closed when the application is cleaned up."""
+    storage = await open_storage(state=config.state, blobs=config.blobs, data=Path(config.data))
+    engine = Engine(storage, config.limits, lease_wait=config.lease_wait)
+    app = web.Application(middlewares=[answering])
+    app[CONFIG], app[ENGINE] = config, engine
+    add_routes(app)
+    add_watching(app, storage.state)
+
+    async def opened(_: web.Application) -> AsyncIterator[None]:
+        yield
+        await engine.close()
+
+    async def stop(_: web.Application) -> None:
+        engine.stop()
+
+    app.cleanup_ctx.append(opened)
+    add_upkeep(app, engine, config.sweep_every)
+    app.on_shutdown.append(stop)
+    return app
+
+
+def create_runner(app: web.Application, config: Config) -> web.AppRunner:
+    """Build the runner with the settings that uploads need."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        handler_cancellation=False,
+        keepalive_timeout=KEEP_ALIVE,
+        lingering_time=LINGERING,
+        read_bufsize=READ_BUFFER,
+        shutdown_timeout=config.drain,
+    )
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    runner = create_runner(await create_app(config), config)
+    await runner.setup()
+    try:
+        site: web.BaseSite
+        if config.unix_socket:
+            site = web.UnixSite(runner, config.unix_socket)
+            await site.start()
+            where = f"unix:{config.unix_socket}"
+        else:
+            site = web.TCPSite(runner, config.host, config.port, reuse_address=True)
+            await site.start()
+            host = f"[{config.host}]" if ":" in config.host else config.host
+            where = f"http://{host}:{_port(runner.addresses[0])}"
+        print(f"listening on {where}/files", flush=True)
+        await stopping.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _port(address: socket._RetAddress) -> int:
+    return int(address[1])

@@ -1,0 +1,89 @@
+"""aiohttp's stream as large blocks; a rival, a stall and a dead peer all end it in the same way.
+
+Whatever the kernel handed over counts: bytes that came together with the end of the connection too.
+"""
+
+import asyncio
+
+from aiohttp import StreamReader, web
+
+from protocol.errors import BodyStalled, Refusal, Unavailable
+
+
+class RequestBody:
+    """The body of a request, as it arrives."""
+
+    def __init__(self, request: web.Request, idle: float) -> None:
+        self._request = request
+        self._content: StreamReader = request.content
+        self._idle = idle
+        self._timer: asyncio.Timeout | None = None
+        self._heard = asyncio.get_running_loop().time()
+        self._expected = request.headers.get("Expect", "").lower() == "100-continue"
+        self._ended = not request.body_exists
+        self._cut_by: Refusal | None = None
+
+    @property
+    def over(self) -> bool:
+        """Tell whether nothing more will come."""
+        return self._ended or self._cut_by is not None
+
+    @property
+    def cut_by(self) -> Refusal | None:
+        """Give what cut the body short, if anything did."""
+        return None if self._ended else self._cut_by
+
+    def cut(self, why: Refusal) -> None:
+        """End the body now; what has arrived still counts."""
+        if not self.over:
+            self._cut_by = why
+            if self._timer is not None:
+                self._timer.reschedule(asyncio.get_running_loop().time())
+
+    async def block(self, size: int, until: float) -> bytes:
+        """Collect about `size` bytes, fewer at the loop's time `until` or when the body is over."""
+        if self._expected and not self.over:
+            self._expected = False
+            await self._continue()
+        parts: list[bytes] = []
+        count = 0
+        while count < size and not self.over:
+            data, late = await self._next(until)
+            parts.append(data)
+            count += len(data)
+            if late:
+                break
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _next(self, until: float) -> tuple[bytes, bool]:
+        """Give what has arrived, waiting for it until a time, and whether that time came."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(until) as self._timer:
+                data = await self._content.readany()
+        except TimeoutError:
+            if self._cut_by is None and loop.time() - self._heard > self._idle:
+                self._cut_by = BodyStalled(f"No byte came for {self._idle:g} s.")
+            return self._content.read_nowait() if self._content.exception() is None else self._salvage(), True
+        except (ConnectionError, web.RequestPayloadError):
+            self._cut_by = Unavailable("The connection was lost.")
+            return self._salvage(), True
+        finally:
+            self._timer = None
+        self._heard = loop.time()
+        self._ended = not data
+        return data, False
+
+    def _salvage(self) -> bytes:
+        """Take what the stream holds but gives to nobody once it has an exception; aiohttp has no public way."""
+        parts = self._content._buffer
+        skip = self._content._buffer_offset
+        rest = b"".join(parts)[skip:]
+        parts.clear()
+        self._content._buffer_offset = 0
+        return rest
+
+    async def _continue(self) -> None:
+        """Ask for the body (RFC 9110, 10.1.1); aiohttp has no public way once the handler runs."""
+        await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._request.writer.output_size = 0

@@ -1,0 +1,47 @@
+"""The command `onward`."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from server import config
+from server.app import serve
+from server.engine import Engine
+from storage import open_storage
+from storage.base import StorageError
+
+
+async def _sweep(settings: config.Config) -> None:
+    storage = await open_storage(state=settings.state, blobs=settings.blobs, data=Path(settings.data))
+    engine = Engine(storage, settings.limits, lease_wait=settings.lease_wait)
+    try:
+        print(f"{await engine.sweep()} uploads tended")
+    finally:
+        await engine.close()
+
+
+COMMANDS = {
+    "serve": (serve, "run the server"),
+    "sweep": (_sweep, "run the clean-up once that the server does periodically"),
+}
+
+
+def main() -> None:
+    """Run a command; exits with 2 when its words are off, 1 when it can't be done."""
+    parser = argparse.ArgumentParser(prog="onward", description="A resumable chunked-upload server (tus 1.0.0).")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, (_, text) in COMMANDS.items():
+        config.add_options(commands.add_parser(name, help=text, description=text))
+    words = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = config.read(vars(words))
+        asyncio.run(COMMANDS[words.command][0](settings))
+    except (ValueError, OSError, StorageError) as error:
+        sys.exit(f"onward: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""One frozen value that configures the server; each field is an option, an environment variable and a TOML key.
+
+Options come before the environment, that before the file (`--config`), and that before the defaults. Nothing else reads
+the environment.
+"""
+
+import argparse
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from protocol.model import Limits
+
+PREFIX = "ONWARD_"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `onward serve` is told; times in seconds, sizes in bytes."""
+
+    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 picks a free one")] = 8080
+    unix_socket: Annotated[str, Meta(description="path of a Unix socket to listen on instead")] = ""
+    data: Annotated[str, Meta(description="the data folder")] = "./data"
+    state: Annotated[str, Meta(description="where records live: sqlite:, redis://…, memory:")] = "sqlite:"
+    blobs: Annotated[str, Meta(description="where bytes live: file: (the data folder), memory:")] = "file:"
+    max_size: Annotated[int, Meta(ge=0, description="largest upload in bytes; 0 for no limit")] = 0
+    expire_after: Annotated[float, Meta(ge=0, description="seconds an unfinished upload stays; 0 for ever")] = 604800.0
+    forget_after: Annotated[float, Meta(ge=0, description="seconds a failed or ended upload answers 410")] = 604800.0
+    quiet_after: Annotated[float, Meta(gt=0, description="seconds without a request until it is told as paused")] = 5.0
+    sweep_every: Annotated[float, Meta(gt=0, description="seconds between two sweeps")] = 2.0
+    lease_wait: Annotated[float, Meta(gt=0, description="seconds to wait for another request to give way")] = 8.0
+    body_idle: Annotated[float, Meta(gt=0, description="seconds without a byte until a body is cut off")] = 30.0
+    drain: Annotated[float, Meta(gt=0, description="seconds that a graceful stop may take")] = 10.0
+
+    @property
+    def limits(self) -> Limits:
+        """Give the part of it that the rules need."""
+        return Limits(
+            max_size=self.max_size or None,
+            expire_after=self.expire_after or None,
+            forget_after=self.forget_after,
+            quiet_after=self.quiet_after,
+        )
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser an option for every field."""
+    parser.add_argument("--config", metavar="FILE", help=f"a TOML file [{PREFIX}CONFIG]")
+    for field in msgspec.structs.fields(Config):
+        meta = msgspec.inspect.type_info(field.type)
+        described = (getattr(meta, "extra_json_schema", None) or {}).get("description", "")
+        text = f"{described} [{PREFIX}{field.name.upper()}; default: {field.default!r}]".replace("%", "%%")
+        parser.add_argument(_option(field.name), dest=field.name, metavar=field.name.upper(), help=text)
+
+
+def read(options: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Config:
+    """Merge options, environment and file; raises ValueError or OSError, with a sentence for people."""
+    names = [field.name for field in msgspec.structs.fields(Config)]
+    path = options.get("config") or environ.get(f"{PREFIX}CONFIG")
+    merged: dict[str, object] = dict(tomllib.loads(Path(path).read_text("utf-8"))) if path else {}
+    merged |= {name: environ[f"{PREFIX}{name.upper()}"] for name in names if f"{PREFIX}{name.upper()}" in environ}
+    merged |= {name: value for name in names if (value := options.get(name)) is not None}
+    return msgspec.convert(merged, Config, strict=False)
+
+
+def parse(arguments: Sequence[str]) -> Config:
+    """Read a configuration from the words of a command line alone, for embedding and tests."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return read(vars(parser.parse_args(arguments)))

@@ -1,0 +1,68 @@
+"""Refusals become answers (RFC 9457) in this one place, and each request one line in the log."""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from protocol import errors
+from protocol.tus1 import VERSION
+from storage.base import Full, Held, Missing, Stale, StorageError, Unreachable
+
+log = logging.getLogger("onward")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+FAULTS: dict[type[StorageError], type[errors.Refusal]] = {
+    Missing: errors.NotFound,
+    Stale: errors.Locked,
+    Held: errors.Locked,
+    Full: errors.StorageFull,
+    Unreachable: errors.Unavailable,
+}
+
+
+def problem(refusal: errors.Refusal) -> web.Response:
+    """Write a refusal as an answer."""
+    body = {"type": f"urn:onward:error:{refusal.code}", "title": refusal.title, "status": refusal.status}
+    if refusal.detail:
+        body["detail"] = refusal.detail
+    return web.Response(
+        status=refusal.status,
+        body=json.dumps(body | {"code": refusal.code}).encode(),
+        content_type="application/problem+json",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} | refusal.headers,
+    )
+
+
+def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return errors.MethodNotAllowed(headers={"Allow": ",".join(sorted(error.allowed_methods))})
+    if error.status == 404:
+        return errors.NotFound()
+    return errors.BadRequest(error.text or "")
+
+
+@web.middleware
+async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every refusal, and every fault as one; log the request."""
+    began = time.monotonic()
+    try:
+        response = await handler(request)
+    except errors.Refusal as refusal:
+        response = problem(refusal)
+    except StorageError as fault:
+        log.warning("%s %s: %s", request.method, request.path[:16], fault)
+        response = problem(FAULTS[type(fault)]())
+    except web.HTTPException as error:
+        response = problem(_refused_by_aiohttp(error))
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path[:16])
+        response = problem(errors.ServerFault())
+    if not response.prepared:
+        response.headers["Tus-Resumable"] = VERSION
+        if request.body_exists and not request.content.is_eof():
+            response.force_close()
+    log.info("%s %s %d %.0f ms", request.method, request.path[:16], response.status, (time.monotonic() - began) * 1e3)
+    return response

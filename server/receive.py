@@ -1,0 +1,117 @@
+"""A body on its way into a place: blocks, strides, and the SHA-256 beside them.
+
+The order is always bytes, then record; a mid-body stride never records the last byte.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Protocol
+
+from protocol.errors import Refusal, TooLarge
+from protocol.model import Licence
+from storage.base import Sink, StorageError
+
+BLOCK = 2**19
+STRIDE_BYTES = 16 * 2**20
+STRIDE_SECONDS = 0.25
+
+
+class Body(Protocol):
+    """The body of a request, as it arrives."""
+
+    @property
+    def over(self) -> bool:
+        """Tell whether nothing more will come: all has arrived, or it was cut."""
+
+    @property
+    def cut_by(self) -> Refusal | None:
+        """Give what cut the body short, if anything did."""
+
+    async def block(self, size: int, until: float) -> bytes:
+        """Collect about `size` bytes, fewer at the loop's time `until` or when the body is over; never raises."""
+
+    def cut(self, why: Refusal) -> None:
+        """End the body now; what has arrived still counts."""
+
+
+class RunningHash:
+    """The SHA-256 of the first `offset` bytes, updated off the event loop."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self.offset = 0
+        self._hash = hashlib.sha256()
+        self._pool = pool
+
+    async def update(self, block: bytes) -> None:
+        """Add the next block."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._hash.update, block)
+        self.offset += len(block)
+
+    def digest(self) -> bytes:
+        """Give the SHA-256 so far."""
+        return self._hash.digest()
+
+
+class _Flight:
+    """At most one block between the socket and the store, written and hashed while the next one is read."""
+
+    def __init__(self, sink: Sink, running: RunningHash | None) -> None:
+        self._sink, self._running = sink, running
+        self._task: asyncio.Task[None] | None = None
+
+    async def launch(self, block: bytes, at: int) -> None:
+        await self.land()
+        self._task = asyncio.create_task(self._put(block, at))
+
+    async def land(self) -> None:
+        if self._task is not None:
+            task, self._task = self._task, None
+            await task
+
+    async def _put(self, block: bytes, at: int) -> None:
+        if self._running is None:
+            await self._sink.write(block, at)
+            return
+        results = await asyncio.gather(self._sink.write(block, at), self._running.update(block), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+
+async def receive(
+    body: Body, sink: Sink, licence: Licence, running: RunningHash | None, note: Callable[[int], Awaitable[None]]
+) -> int:
+    """Store a body and give the position that it reached, durable; `note` records a position on the way.
+
+    Raises TooLarge for a byte beyond the licence, and the errors of the sink and of `note`; what was noted stays valid.
+    """
+    loop = asyncio.get_running_loop()
+    flight = _Flight(sink, running)
+    position = noted = licence.start
+    due = loop.time() + STRIDE_SECONDS
+    try:
+        while not body.over:
+            block = await body.block(BLOCK, due)
+            if len(block) > licence.end - position:
+                raise TooLarge("The body is longer than what is left to send.")
+            if block:
+                await flight.launch(block, position)
+                position += len(block)
+            if loop.time() < due and position - noted < STRIDE_BYTES:
+                continue
+            if noted < position < licence.end and not body.over:
+                await flight.land()
+                await sink.sync()
+                await note(position)
+                noted = position
+            due = loop.time() + STRIDE_SECONDS
+        await flight.land()
+    finally:
+        with suppress(StorageError):
+            await flight.land()
+    if position > noted:
+        await sink.sync()
+    return position

@@ -1,0 +1,137 @@
+"""web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from protocol import tus1
+from protocol.errors import BadRequest
+from protocol.headers import build_attachment, build_repr_digest, parse_range
+from protocol.model import UploadId
+from protocol.progress import file_name
+from server.body import RequestBody
+from server.config import Config
+from server.engine import Engine
+
+ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
+UPLOAD = "/files/{id:[0-9a-f]{32}}"
+FORWARDED = ("Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For")
+
+
+def upload_id(request: web.Request) -> UploadId:
+    """Give the id in the URL; the route has checked its form."""
+    return UploadId(request.match_info["id"])
+
+
+def _headers(request: web.Request) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        lower = name.lower()
+        if lower in headers and lower.startswith(("upload-", "tus-", "content-", "repr-")):
+            raise BadRequest(f"{name} was sent twice.")
+        headers[lower] = value
+    return headers
+
+
+def _question(request: web.Request) -> tus1.Question:
+    size = request.content_length
+    chunked = size is None and request.body_exists
+    return tus1.Question(
+        headers=_headers(request), body_size=None if chunked else size or 0, has_body=chunked or bool(size)
+    )
+
+
+def _location(request: web.Request, id: UploadId) -> str:  # noqa: A002
+    path = f"/files/{id}"
+    forwarded = any(name in request.headers for name in FORWARDED)
+    return path if forwarded or not request.host else f"{request.scheme}://{request.host}{path}"
+
+
+def _body(request: web.Request) -> RequestBody:
+    return RequestBody(request, request.app[CONFIG].body_idle)
+
+
+async def create(request: web.Request) -> web.Response:
+    """POST /files."""
+    upload = await request.app[ENGINE].create(tus1.read_create(_question(request)), _body(request))
+    return web.Response(status=201, headers={"Location": _location(request, upload.id)} | tus1.tell_stored(upload))
+
+
+async def append(request: web.Request) -> web.Response:
+    """PATCH /files/{id}."""
+    wish = tus1.read_append(_question(request))
+    upload = await request.app[ENGINE].append(upload_id(request), wish, _body(request))
+    return web.Response(status=204, headers=tus1.tell_stored(upload))
+
+
+async def inspect(request: web.Request) -> web.Response:
+    """HEAD /files/{id}."""
+    tus1.check_version(_headers(request))
+    upload = await request.app[ENGINE].inspect(upload_id(request))
+    return web.Response(status=200, headers=tus1.tell_state(upload))
+
+
+async def terminate(request: web.Request) -> web.Response:
+    """DELETE /files/{id}."""
+    tus1.check_version(_headers(request))
+    await request.app[ENGINE].terminate(upload_id(request))
+    return web.Response(status=204)
+
+
+async def discover(request: web.Request) -> web.Response:
+    """OPTIONS /files and /files/{id}."""
+    return web.Response(status=204, headers=tus1.discovery(request.app[ENGINE].limits))
+
+
+async def download(request: web.Request) -> web.StreamResponse:
+    """GET /files/{id}: the whole file or one range of it."""
+    engine = request.app[ENGINE]
+    upload = await engine.published(upload_id(request))
+    sha256, size = upload.sha256 or b"", upload.offset
+    etag = f'"{sha256.hex()}"'
+    wanted = request.headers.get("Range")
+    unchanged = request.headers.get("If-Range", etag) == etag
+    part = parse_range(wanted, size) if wanted and unchanged else None
+    start, stop = part or (0, size)
+    response = web.StreamResponse(
+        status=206 if part else 200,
+        headers={
+            "Accept-Ranges": "bytes",
+            "Cache-Control": "private, no-cache",
+            "Content-Disposition": build_attachment(file_name(upload)),
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+            "Content-Type": "application/octet-stream",
+            "ETag": etag,
+            "Repr-Digest": build_repr_digest(sha256),
+            "Tus-Resumable": tus1.VERSION,
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+    if part:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    response.content_length = stop - start
+    await response.prepare(request)
+    async for block in engine.read(upload, start, stop):
+        await response.write(block)
+    await response.write_eof()
+    return response
+
+
+async def _expect(request: web.Request) -> None:
+    """Leave `100 Continue` to the body: it is asked for once a licence was given."""
+    if request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the routes of tus and of downloads."""
+    add = app.router.add_route
+    for path in ("/files", "/files/"):
+        add("POST", path, create, expect_handler=_expect)
+        add("OPTIONS", path, discover)
+    add("PATCH", UPLOAD, append, expect_handler=_expect)
+    add("HEAD", UPLOAD, inspect)
+    add("GET", UPLOAD, download)
+    add("DELETE", UPLOAD, terminate)
+    add("OPTIONS", UPLOAD, discover)

@@ -1,0 +1,175 @@
+"""Bytes in a local folder: `partial/` while they arrive, `files/` once they are published.
+
+Written unbuffered and by position, through aiofiles; a place is a relative path made of the upload's own id.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from stat import S_ISREG
+from typing import TypeVar, TypeVarTuple, Unpack
+
+import aiofiles
+
+from protocol.model import Place, UploadId
+from storage.base import Block, Full, Missing, Unreachable
+
+Words = TypeVarTuple("Words")
+Result = TypeVar("Result")
+
+READ_BLOCK = 2**20
+THREADS = 8
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    """Turn the system's errors into those of the seam."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Missing(str(error)) from error
+    except OSError as error:
+        raise (Full if error.errno in _FULL else Unreachable)(str(error)) from error
+
+
+async def _run(pool: ThreadPoolExecutor, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Result:
+    """Call what blocks in a thread."""
+    return await asyncio.get_running_loop().run_in_executor(pool, call, *words)
+
+
+def _write_all(fd: int, block: Block, at: int) -> None:
+    rest = memoryview(block)
+    while rest:
+        count = os.pwrite(fd, rest, at)
+        rest, at = rest[count:], at + count
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _open_regular(path: Path, flags: int, at_least: int) -> int:
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    stat = os.fstat(fd)
+    if not S_ISREG(stat.st_mode) or stat.st_size < at_least:
+        os.close(fd)
+        raise Missing(f"{path.name} holds less than {at_least} bytes")
+    return fd
+
+
+class DiskSink:
+    """An open file on its way."""
+
+    def __init__(self, fd: int, pool: ThreadPoolExecutor) -> None:
+        self._fd = fd
+        self._pool = pool
+
+    async def write(self, block: Block, at: int) -> None:
+        """Write the whole block at a position; a short write is finished."""
+        with _mapped():
+            await _run(self._pool, _write_all, self._fd, block, at)
+
+    async def sync(self) -> None:
+        """Make durable what was written (fdatasync)."""
+        with _mapped():
+            await _run(self._pool, os.fdatasync, self._fd)
+
+
+class DiskBlobs:
+    """Bytes in a local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._pool = ThreadPoolExecutor(THREADS, "disk")
+        with _mapped():
+            for name in ("partial", "files"):
+                (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_folder(root)
+
+    async def create(self, id: UploadId) -> Place:  # noqa: A002
+        """Mint a place; the file is made with its first byte."""
+        return Place(f"partial/{id}")
+
+    @asynccontextmanager
+    async def open(self, place: Place, at: int) -> AsyncIterator[DiskSink]:
+        """Open a place that holds at least `at` bytes."""
+        with _mapped():
+            fd = await _run(self._pool, self._open, self._root / place, at)
+        try:
+            yield DiskSink(fd, self._pool)
+        finally:
+            with _mapped():
+                os.close(fd)
+
+    @staticmethod
+    def _open(path: Path, at: int) -> int:
+        if at or path.exists():
+            return _open_regular(path, os.O_RDWR, at)
+        fd = _open_regular(path, os.O_RDWR | os.O_CREAT, 0)
+        _sync_folder(path.parent)
+        return fd
+
+    async def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give the bytes [start, stop) in blocks of 1 MiB."""
+        with _mapped():
+            opened = aiofiles.open(self._root / place, "rb", buffering=0, executor=self._pool)
+            async with opened as file:
+                await file.seek(start)
+                while start < stop:
+                    block = await file.read(min(READ_BLOCK, stop - start))
+                    if not block:
+                        raise Missing(f"{place} ends at {start}, before {stop}")
+                    start += len(block)
+                    yield block
+
+    async def seal(self, place: Place, length: int) -> Place:
+        """Publish exactly `length` bytes under files/."""
+        final = Place(f"files/{Path(place).name}")
+        with _mapped():
+            await _run(self._pool, self._seal, self._root / place, self._root / final, length)
+        return final
+
+    @staticmethod
+    def _seal(partial: Path, final: Path, length: int) -> None:
+        if final.exists() and not partial.exists():
+            os.close(_open_regular(final, os.O_RDONLY, length))
+            _sync_folder(final.parent)
+            return
+        fd = _open_regular(partial, os.O_RDWR | (0 if length else os.O_CREAT), length)
+        try:
+            os.ftruncate(fd, length)
+            os.fchmod(fd, 0o440)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        partial.rename(final)
+        _sync_folder(final.parent)
+        _sync_folder(partial.parent)
+
+    async def remove(self, place: Place) -> None:
+        """Remove a place, published or not."""
+        with _mapped():
+            await _run(self._pool, self._remove, self._root / place)
+
+    def _remove(self, path: Path) -> None:
+        for folder in ("partial", "files"):
+            (self._root / folder / path.name).unlink(missing_ok=True)
+            _sync_folder(self._root / folder)
+
+    async def close(self) -> None:
+        """Let the threads end."""
+        self._pool.shutdown()
+
+
+async def open_blobs(_url: str, data: Path) -> DiskBlobs:
+    """Open the data folder, made at need."""
+    return DiskBlobs(data)
