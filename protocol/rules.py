@@ -63,7 +63,7 @@ def _expiry(now: float, limits: Limits) -> float | None:
     return None if limits.expire_after is None else now + limits.expire_after
 
 
-def create(wish: Create, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:  # noqa: A002
+def create(wish: Create, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:
     """Decide on a new upload; raises TooLarge."""
     largest = MAX_INTEGER if limits.max_size is None else limits.max_size
     if wish.length is not None and wish.length > largest:

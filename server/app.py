@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -75,12 +74,8 @@ async def serve(config: Config) -> None:
             site = web.TCPSite(runner, config.host, config.port, reuse_address=True)
             await site.start()
             host = f"[{config.host}]" if ":" in config.host else config.host
-            where = f"http://{host}:{_port(runner.addresses[0])}"
+            where = f"http://{host}:{runner.addresses[0][1]}"
         print(f"listening on {where}/files", flush=True)
         await stopping.wait()
     finally:
         await runner.cleanup()
-
-
-def _port(address: socket._RetAddress) -> int:
-    return int(address[1])

@@ -57,7 +57,7 @@ class Engine:
             return upload
         return await self.append(id_, Append(offset=0, length=None, promised=None, body_size=wish.body_size), body)
 
-    async def inspect(self, id: UploadId) -> Upload:  # noqa: A002
+    async def inspect(self, id: UploadId) -> Upload:
         """Give the state of an upload, with nobody writing to it; raises Gone."""
         upload = await self._state.load(id)
         if not upload.status.final:
@@ -66,17 +66,17 @@ class Engine:
         rules.check_open(upload, self._clock())
         return upload
 
-    async def append(self, id: UploadId, wish: Append, body: Body) -> Upload:  # noqa: A002
+    async def append(self, id: UploadId, wish: Append, body: Body) -> Upload:
         """Append a body; raises what rules.append raises, ChecksumMismatch, and what cut the body short."""
         return await self._to_the_end(self._append(id, wish, body), body)
 
-    async def terminate(self, id: UploadId) -> None:  # noqa: A002
+    async def terminate(self, id: UploadId) -> None:
         """End an upload and remove its bytes; raises Gone."""
         async with self._held(id, lambda: None) as upload:
             await self._save(rules.terminated(upload, now=self._clock(), limits=self.limits))
             await self._storage.blobs.remove(upload.place)
 
-    async def published(self, id: UploadId) -> Upload:  # noqa: A002
+    async def published(self, id: UploadId) -> Upload:
         """Give a completed upload; raises Gone or NotCompleted."""
         upload = await self._state.load(id)
         rules.check_open(upload, self._clock())
@@ -125,7 +125,7 @@ class Engine:
             self._bodies.discard(body)
 
     @asynccontextmanager
-    async def _held(self, id: UploadId, on_rival: Callable[[], None]) -> AsyncIterator[Upload]:  # noqa: A002
+    async def _held(self, id: UploadId, on_rival: Callable[[], None]) -> AsyncIterator[Upload]:
         """Hold the lease; gives the record, with what was left half done brought to its end."""
         async with self._state.hold(id, wait=self._lease_wait, on_rival=on_rival) as lease:
             upload = replace(await self._state.load(id), epoch=lease.epoch)
@@ -133,7 +133,7 @@ class Engine:
                 upload = await self._verify(upload, None)
             yield upload
 
-    async def _append(self, id: UploadId, wish: Append, body: Body) -> Upload:  # noqa: A002
+    async def _append(self, id: UploadId, wish: Append, body: Body) -> Upload:
         async with self._held(id, lambda: body.cut(Locked("Another request took the upload over."))) as recorded:
             upload, licence = rules.append(recorded, wish, now=self._clock(), limits=self.limits)
             if upload.status is Status.COMPLETED:

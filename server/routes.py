@@ -42,7 +42,7 @@ def _question(request: web.Request) -> tus1.Question:
     )
 
 
-def _location(request: web.Request, id: UploadId) -> str:  # noqa: A002
+def _location(request: web.Request, id: UploadId) -> str:
     path = f"/files/{id}"
     forwarded = any(name in request.headers for name in FORWARDED)
     return path if forwarded or not request.host else f"{request.scheme}://{request.host}{path}"

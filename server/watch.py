@@ -23,7 +23,7 @@ BUFFER = 16384  # bytes that wait for a slow watcher
 LARGEST_FRAME = 1024
 
 
-async def _follow(state: State, id: UploadId) -> AsyncIterator[Progress]:  # noqa: A002
+async def _follow(state: State, id: UploadId) -> AsyncIterator[Progress]:
     """Give the state on joining, then only newer ones, up to the final one; raises Missing."""
     async with state.subscribe(id) as events:
         last = progress(await state.load(id))
@@ -35,7 +35,7 @@ async def _follow(state: State, id: UploadId) -> AsyncIterator[Progress]:  # noq
                 yield last
 
 
-async def _tell(ws: web.WebSocketResponse, state: State, id: UploadId) -> None:  # noqa: A002
+async def _tell(ws: web.WebSocketResponse, state: State, id: UploadId) -> None:
     async for message in _follow(state, id):
         await asyncio.wait_for(ws.send_str(message.json), SEND_WAIT)
 

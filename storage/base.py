@@ -51,7 +51,7 @@ class Sink(Protocol):
 class Blobs(Protocol):
     """Where bytes live. A client's words never become a place."""
 
-    async def create(self, id: UploadId) -> Place:  # noqa: A002
+    async def create(self, id: UploadId) -> Place:
         """Mint a place for an upload; nothing needs to exist there before the first byte."""
 
     def open(self, place: Place, at: int) -> AbstractAsyncContextManager[Sink]:
@@ -76,7 +76,7 @@ class Records(Protocol):
     async def insert(self, upload: Upload) -> None:
         """Record a new upload durably."""
 
-    async def load(self, id: UploadId) -> Upload:  # noqa: A002
+    async def load(self, id: UploadId) -> Upload:
         """Give the record; raises Missing."""
 
     async def save(self, upload: Upload) -> Upload:
@@ -85,7 +85,7 @@ class Records(Protocol):
         Gives it with the version that it has then, one higher. Raises Stale or Missing.
         """
 
-    async def forget(self, id: UploadId) -> None:  # noqa: A002
+    async def forget(self, id: UploadId) -> None:
         """Remove the record; repeatable."""
 
     def due(self, now: float) -> AsyncIterator[Upload]:
@@ -111,7 +111,7 @@ class Leases(Protocol):
         id: UploadId,
         *,
         wait: float,
-        on_rival: Callable[[], None],  # noqa: A002
+        on_rival: Callable[[], None],
     ) -> AbstractAsyncContextManager[Lease]:
         """Hold the lease; who has it is asked to give it up by its `on_rival`, then waited for.
 
@@ -126,7 +126,7 @@ class Events(Protocol):
     async def publish(self, progress: Progress) -> None:
         """Tell the watchers; never waits for them, and never raises for a bus that is down."""
 
-    def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:  # noqa: A002
+    def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
         """Follow an upload from now on, once entered; a slow reader misses steps, never the last one."""
 
 

@@ -95,7 +95,7 @@ class DiskBlobs:
                 (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             _sync_folder(root)
 
-    async def create(self, id: UploadId) -> Place:  # noqa: A002
+    async def create(self, id: UploadId) -> Place:
         """Mint a place; the file is made with its first byte."""
         return Place(f"partial/{id}")
 

@@ -1,0 +1,38 @@
+"""Leases and events of a state that one process has to itself."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from protocol.model import UploadId
+from protocol.progress import Progress
+from storage.base import Lease
+from storage.hub import Hub
+from storage.leases import LocalLeases
+
+
+class Local:
+    """Leases and events of a state that one process has to itself."""
+
+    def __init__(self) -> None:
+        self._hub = Hub()
+        self._leases = LocalLeases()
+
+    def hold(
+        self,
+        id: UploadId,
+        *,
+        wait: float,
+        on_rival: Callable[[], None],
+    ) -> AbstractAsyncContextManager[Lease]:
+        """Hold the lease as the seam says."""
+        return self._leases.hold(id, wait=wait, on_rival=on_rival)
+
+    async def publish(self, progress: Progress) -> None:
+        """Tell the watchers of this process."""
+        self._hub.deliver(progress)
+
+    @asynccontextmanager
+    async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
+        """Follow an upload from now on."""
+        with self._hub.mailbox(id) as mailbox:
+            yield mailbox

@@ -1,0 +1,124 @@
+"""Every seam in memory: for tests and demos; nothing survives the process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from protocol.model import Place, Upload, UploadId
+from storage.base import Block, Missing, Stale
+from storage.local import Local
+
+READ_BLOCK = 2**20
+
+
+class MemoryState(Local):
+    """Records in a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._uploads: dict[UploadId, Upload] = {}
+
+    async def insert(self, upload: Upload) -> None:
+        """Record a new upload."""
+        self._uploads[upload.id] = upload
+
+    async def load(self, id: UploadId) -> Upload:
+        """Give the record."""
+        try:
+            return self._uploads[id]
+        except KeyError:
+            raise Missing(id) from None
+
+    async def save(self, upload: Upload) -> Upload:
+        """Replace the record, if it is the one that the caller knows."""
+        if (await self.load(upload.id)).version != upload.version or not self._leases.proves(upload.id, upload.epoch):
+            raise Stale(upload.id)
+        saved = self._uploads[upload.id] = replace(upload, version=upload.version + 1)
+        return saved
+
+    async def forget(self, id: UploadId) -> None:
+        """Remove the record."""
+        self._uploads.pop(id, None)
+
+    async def due(self, now: float) -> AsyncIterator[Upload]:
+        """Give the records that are due."""
+        due = [(upload.due, upload) for upload in self._uploads.values() if upload.due is not None]
+        for at, upload in sorted(due, key=lambda pair: pair[0]):
+            if at <= now:
+                yield upload
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._uploads.clear()
+
+
+class MemorySink:
+    """A growing array of bytes."""
+
+    def __init__(self, held: bytearray) -> None:
+        self._held = held
+
+    async def write(self, block: Block, at: int) -> None:
+        """Write the block at a position."""
+        self._held[at : at + len(block)] = block
+
+    async def sync(self) -> None:
+        """Nothing is more durable than memory here."""
+
+
+class MemoryBlobs:
+    """Bytes in arrays."""
+
+    def __init__(self) -> None:
+        self._held: dict[Place, bytearray] = {}
+
+    async def create(self, id: UploadId) -> Place:
+        """Mint a place."""
+        return Place(f"partial/{id}")
+
+    @asynccontextmanager
+    async def open(self, place: Place, at: int) -> AsyncIterator[MemorySink]:
+        """Open a place that holds at least `at` bytes."""
+        if len(self._held.get(place, b"")) < at:
+            raise Missing(place)
+        yield MemorySink(self._held.setdefault(place, bytearray()))
+
+    async def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give the bytes [start, stop)."""
+        held = self._held.get(place)
+        if held is None or len(held) < stop:
+            raise Missing(place)
+        for at in range(start, stop, READ_BLOCK):
+            yield bytes(held[at : min(at + READ_BLOCK, stop)])
+
+    async def seal(self, place: Place, length: int) -> Place:
+        """Publish exactly `length` bytes."""
+        final = Place(place.replace("partial/", "files/"))
+        held = self._held.pop(place, None)
+        if held is None:
+            held = self._held.get(final, bytearray())
+        if len(held) < length:
+            raise Missing(place)
+        self._held[final] = held[:length]
+        return final
+
+    async def remove(self, place: Place) -> None:
+        """Remove a place, published or not."""
+        name = place.rpartition("/")[2]
+        for folder in ("partial", "files"):
+            self._held.pop(Place(f"{folder}/{name}"), None)
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+
+
+async def open_state(_url: str, _data: Path) -> MemoryState:
+    """Give an empty state."""
+    return MemoryState()
+
+
+async def open_blobs(_url: str, _data: Path) -> MemoryBlobs:
+    """Give an empty storage of bytes."""
+    return MemoryBlobs()

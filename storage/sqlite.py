@@ -1,0 +1,170 @@
+"""Records in one SQLite file, the embedded default; leases and events stay inside the process.
+
+One connection on one thread; what waits is committed together, durably, before anybody is told.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple
+
+from protocol.model import Upload, UploadId
+from storage.base import Full, Missing, Stale, StorageError, Unreachable
+from storage.codec import decode, encode
+from storage.local import Local
+
+DUE_BATCH = 1000
+BATCH = 256
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS uploads (id TEXT PRIMARY KEY, version INTEGER, due REAL, document BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS uploads_due ON uploads (due) WHERE due IS NOT NULL;
+"""
+
+Work = Callable[[sqlite3.Connection], Any]
+
+
+class _Job(NamedTuple):
+    work: Work
+    future: asyncio.Future[Any]
+
+
+def _fault(error: sqlite3.Error) -> StorageError:
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return (Full if full else Unreachable)(f"SQLite: {error}")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(_SCHEMA)
+        if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+            raise Unreachable(f"{path} is damaged")
+    except sqlite3.Error as error:
+        connection.close()
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise Unreachable(f"another process uses {path}") from error
+        raise _fault(error) from error
+    except Unreachable:
+        connection.close()
+        raise
+    return connection
+
+
+class SqliteState(Local):
+    """Records in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._connection = _connect(path)
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="sqlite", daemon=True)
+        self._thread.start()
+
+    async def insert(self, upload: Upload) -> None:
+        """Record a new upload durably."""
+        row = (upload.id, upload.version, upload.due, encode(upload))
+        await self._do(lambda db: db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?)", row))
+
+    async def load(self, id: UploadId) -> Upload:
+        """Give the record."""
+        query = "SELECT document FROM uploads WHERE id = ?"
+        row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
+        if row is None:
+            raise Missing(id)
+        return decode(row[0])
+
+    async def save(self, upload: Upload) -> Upload:
+        """Replace the record, if it is the one that the caller knows."""
+        saved = replace(upload, version=upload.version + 1)
+        values = (saved.version, saved.due, encode(saved), saved.id, upload.version)
+
+        def work(db: sqlite3.Connection) -> None:
+            update = "UPDATE uploads SET version = ?, due = ?, document = ? WHERE id = ? AND version = ?"
+            if db.execute(update, values).rowcount == 1:
+                return
+            known = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()
+            raise Stale(upload.id) if known else Missing(upload.id)
+
+        if not self._leases.proves(upload.id, upload.epoch):
+            await self.load(upload.id)
+            raise Stale(upload.id)
+        await self._do(work)
+        return saved
+
+    async def forget(self, id: UploadId) -> None:
+        """Remove the record."""
+        await self._do(lambda db: db.execute("DELETE FROM uploads WHERE id = ?", (id,)))
+
+    async def due(self, now: float) -> AsyncIterator[Upload]:
+        """Give the records that are due, the earliest thousand."""
+        query = "SELECT document FROM uploads WHERE due <= ? ORDER BY due LIMIT ?"
+        for row in await self._do(lambda db: db.execute(query, (now, DUE_BATCH)).fetchall()):
+            yield decode(row[0])
+
+    async def close(self) -> None:
+        """Finish what waits and close the file."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._connection.close()
+
+    async def _do(self, work: Work) -> Any:
+        if not self._thread.is_alive():
+            raise Unreachable("the state is closed")
+        job = _Job(work, self._loop.create_future())
+        self._jobs.put(job)
+        return await job.future
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch = [job]
+            while len(batch) < BATCH and not self._jobs.empty():
+                following = self._jobs.get()
+                if following is None:
+                    self._jobs.put(None)
+                    break
+                batch.append(following)
+            answers = self._commit(batch)
+            with suppress(RuntimeError):  # the loop is gone: so is everybody who waited
+                self._loop.call_soon_threadsafe(_answer, answers)
+
+    def _commit(self, batch: list[_Job]) -> list[tuple[asyncio.Future[Any], Any]]:
+        """Do a batch in one transaction; what a job refuses has changed nothing."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            answers = [(job.future, self._attempt(job.work)) for job in batch]
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            return [(job.future, _fault(error)) for job in batch]
+        return answers
+
+    def _attempt(self, work: Work) -> Any:
+        try:
+            return work(self._connection)
+        except StorageError as error:
+            return error
+
+
+def _answer(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, answer in answers:
+        if future.done():
+            continue
+        if isinstance(answer, StorageError):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+
+async def open_state(_url: str, data: Path) -> SqliteState:
+    """Open state.sqlite in the data folder."""
+    return SqliteState(data / "state.sqlite")
