@@ -44,9 +44,9 @@ class Hub:
         for mailbox in self._mailboxes.get(progress.id, ()):
             mailbox.put(progress)
 
-    def watched(self) -> list[UploadId]:
-        """Give the uploads that have watchers here."""
-        return list(self._mailboxes)
+    def count(self, id: UploadId) -> int:
+        """Give the number of watchers that an upload has here."""
+        return len(self._mailboxes.get(id, ()))
 
     @contextmanager
     def mailbox(self, id: UploadId) -> Iterator[Mailbox]:

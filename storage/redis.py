@@ -1,0 +1,221 @@
+"""Records, leases and events on Redis: several servers share their uploads.
+
+The lease on an upload is a token with a time to live, renewed by its holder; its epoch stands in the record, so that
+a save under an older one is refused.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import redis.exceptions as faults
+from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.commands.core import AsyncScript
+
+from protocol.model import Upload, UploadId
+from protocol.progress import Progress, progress
+from storage import redis_scripts as scripts
+from storage.base import Full, Held, Lease, Missing, Stale, StorageError, Unreachable
+from storage.codec import decode, encode
+from storage.redis_bus import RedisBus
+
+LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
+POLL = 0.05  # seconds between two tries for a lease
+ASK = 0.5  # seconds between two requests to give a lease up
+CONNECTIONS = 64
+DUE_KEY = "onward:due"
+DUE_BATCH = 1000
+log = logging.getLogger("onward")
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Turn the errors of Redis into those of the seams."""
+    try:
+        yield
+    except faults.OutOfMemoryError as error:
+        raise Full(f"Redis: {error}") from error
+    except (faults.RedisError, OSError, asyncio.IncompleteReadError) as error:
+        raise Unreachable(f"Redis: {error}") from error
+
+
+def connect(url: str, connections: int = CONNECTIONS) -> "aioredis.Redis":
+    """Give a client with short time-outs: a lost answer is asked for again, a dead server is told within seconds."""
+    pool = aioredis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=5,
+        socket_timeout=2,
+        socket_connect_timeout=1,
+        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 3),
+    )
+    return aioredis.Redis.from_pool(pool)
+
+
+def _keys(id: UploadId) -> list[str]:
+    return [f"onward:{id}:record", f"onward:{id}:lease", DUE_KEY]
+
+
+class RedisState:
+    """Records, leases and events on one Redis server."""
+
+    def __init__(self, url: str) -> None:
+        self._client = connect(url)
+        self._scripts = {
+            text: self._client.register_script(text)
+            for text in (
+                scripts.INSERT, scripts.SAVE, scripts.FORGET, scripts.ACQUIRE, scripts.RENEW, scripts.RELEASE,
+            )
+        }  # fmt: skip
+        self._holders: dict[UploadId, Callable[[], None]] = {}
+        self._bus = RedisBus(connect(url, 4), on_yield=self._yield, on_back=self._snapshot)
+
+    async def open(self) -> None:
+        """Look whether the server answers, and listen to the bus."""
+        with mapped():
+            await self._client.ping()
+        await self._bus.open()
+
+    async def insert(self, upload: Upload) -> None:
+        """Record a new upload."""
+        await self._run(scripts.INSERT, upload.id, encode(upload), upload.version, upload.epoch, *_due(upload))
+
+    async def load(self, id: UploadId) -> Upload:
+        """Give the record."""
+        with mapped():
+            document = await cast("Awaitable[bytes | None]", self._client.hget(_keys(id)[0], "document"))
+        if document is None:
+            raise Missing(id)
+        return decode(document)
+
+    async def save(self, upload: Upload) -> Upload:
+        """Replace the record, if it is the one that the caller knows and the lease is held."""
+        saved = replace(upload, version=upload.version + 1)
+        answer = await self._run(scripts.SAVE, upload.id, encode(saved), upload.version, upload.epoch, *_due(upload))
+        if answer != b"OK":
+            raise (Missing if answer == b"MISSING" else Stale)(upload.id)
+        return saved
+
+    async def forget(self, id: UploadId) -> None:
+        """Remove the record."""
+        await self._run(scripts.FORGET, id, id)
+
+    async def due(self, now: float) -> AsyncIterator[Upload]:
+        """Give the records that are due, the earliest thousand."""
+        with mapped():
+            ids = await self._client.zrangebyscore(DUE_KEY, "-inf", now, start=0, num=DUE_BATCH)
+        for raw in ids:
+            id_ = UploadId(cast("bytes", raw).decode())
+            try:
+                yield await self.load(id_)
+            except Missing:
+                await self.forget(id_)
+
+    @asynccontextmanager
+    async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
+        """Hold the lease as the seam says; it is renewed until it is given up."""
+        token = secrets.token_hex(8)
+        try:
+            epoch = await self._acquire(id, token, wait)
+        except BaseException:
+            await asyncio.shield(self._release(id, token))
+            raise
+        self._holders[id] = on_rival
+        renewal = asyncio.create_task(self._renew(id, token, on_rival))
+        try:
+            yield Lease(id=id, epoch=epoch)
+        finally:
+            renewal.cancel()
+            if self._holders.get(id) is on_rival:
+                del self._holders[id]
+            await asyncio.shield(self._release(id, token))
+
+    async def publish(self, progress: Progress) -> None:
+        """Tell the watchers of every node."""
+        await self._bus.publish(progress)
+
+    @asynccontextmanager
+    async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
+        """Follow an upload from now on."""
+        async with self._bus.subscribe(id) as messages:
+            yield messages
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._bus.close()
+        await self._client.aclose(close_connection_pool=True)
+
+    async def _run(self, text: str, id: UploadId, *words: str | bytes | float) -> Any:
+        script: AsyncScript = self._scripts[text]
+        with mapped():
+            return await script(keys=_keys(id), args=list(words))
+
+    async def _acquire(self, id: UploadId, token: str, wait: float) -> int:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait
+        ask = loop.time()
+        while True:
+            epoch = int(await self._run(scripts.ACQUIRE, id, token, int(LEASE * 1000)))
+            if epoch < 0:
+                raise Missing(id)
+            if epoch > 0:
+                return epoch
+            if loop.time() >= until:
+                raise Held(id)
+            if loop.time() >= ask:
+                await self._bus.ask_to_yield(id)
+                ask = loop.time() + ASK
+            await asyncio.sleep(POLL)
+
+    async def _renew(self, id: UploadId, token: str, on_lost: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LEASE
+        while loop.time() < deadline:
+            await asyncio.sleep(LEASE / 3)
+            began = loop.time()
+            with suppress(StorageError, TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    renewed = await self._run(scripts.RENEW, id, token, int(LEASE * 1000))
+                if not renewed:
+                    break
+                deadline = began + LEASE
+        log.warning("the lease on %s… was lost", id[:8])
+        on_lost()
+
+    async def _release(self, id: UploadId, token: str) -> None:
+        try:
+            await self._run(scripts.RELEASE, id, token)
+        except StorageError as error:
+            log.warning("the lease on %s… runs out by itself: %s", id[:8], error)
+
+    def _yield(self, id: UploadId) -> None:
+        if on_rival := self._holders.get(id):
+            on_rival()
+
+    async def _snapshot(self, id: UploadId) -> Progress | None:
+        try:
+            return progress(await self.load(id))
+        except Missing:
+            return None
+
+
+def _due(upload: Upload) -> tuple[str | float, UploadId]:
+    return ("" if upload.due is None else upload.due, upload.id)
+
+
+async def open_state(url: str, _data: Path) -> RedisState:
+    """Open a state on the server that the URL names; raises Unreachable."""
+    state = RedisState(url)
+    try:
+        await state.open()
+    except BaseException:
+        await state.close()
+        raise
+    return state

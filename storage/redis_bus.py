@@ -1,0 +1,145 @@
+"""Events over Redis: one connection per process listens for all its watchers, and comes back by itself.
+
+After each coming back the state of every watched upload is read anew, so that no gap stays.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from typing import Any
+
+from redis import asyncio as aioredis
+from redis.exceptions import RedisError
+
+from protocol.model import UploadId
+from protocol.progress import Progress
+from storage.base import StorageError
+from storage.hub import Hub
+
+YIELD_CHANNEL = "onward:yield"
+PREFIX = "onward:progress:"
+CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
+BACK_OFF = 0.2
+LISTEN = 1.0
+log = logging.getLogger("onward")
+FAULTS = (RedisError, OSError, asyncio.IncompleteReadError)
+
+
+class RedisBus:
+    """Progress and requests to give way, between processes."""
+
+    def __init__(
+        self,
+        client: "aioredis.Redis",
+        *,
+        on_yield: Callable[[UploadId], None],
+        on_back: Callable[[UploadId], Awaitable[Progress | None]],
+    ) -> None:
+        self._client = client
+        self._on_yield, self._on_back = on_yield, on_back
+        self._hub = Hub()
+        self._pubsub: Any = None
+        self._confirmed: dict[str, asyncio.Event] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begin to listen; entered once the server has confirmed it, or after a short wait."""
+        self._confirmed[YIELD_CHANNEL] = asyncio.Event()
+        self._task = asyncio.create_task(self._listen_for_ever())
+        await self._wait_for(YIELD_CHANNEL)
+
+    async def publish(self, progress: Progress) -> None:
+        """Tell the watchers of every process; a bus that is down is logged, never waited for long."""
+        await self._send(PREFIX + progress.id, json.dumps(asdict(progress)))
+
+    async def ask_to_yield(self, id: UploadId) -> None:
+        """Ask whoever holds the lease on an upload to give it up."""
+        await self._send(YIELD_CHANNEL, id)
+
+    @asynccontextmanager
+    async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
+        """Follow an upload from the moment that the server has confirmed it."""
+        channel = PREFIX + id
+        with self._hub.mailbox(id) as mailbox:
+            if channel not in self._confirmed:
+                self._confirmed[channel] = asyncio.Event()
+                await self._command("subscribe", channel)
+            await self._wait_for(channel)
+            try:
+                yield mailbox
+            finally:
+                if self._hub.count(id) == 1:
+                    del self._confirmed[channel]
+                    await self._command("unsubscribe", channel)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._client.aclose(close_connection_pool=True)
+
+    async def _send(self, channel: str, message: str) -> None:
+        try:
+            await self._client.publish(channel, message)
+        except FAULTS as error:
+            log.warning("the bus is down: %s", error)
+
+    async def _wait_for(self, channel: str) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONFIRMED_WITHIN):
+                await self._confirmed[channel].wait()
+
+    async def _command(self, name: str, channel: str) -> None:
+        """Change the subscriptions; where that fails, the next coming back makes up for it."""
+        if self._pubsub is not None:
+            with suppress(*FAULTS):
+                await getattr(self._pubsub, name)(channel)
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except FAULTS as error:
+                log.warning("the bus is down, and is tried again: %s", error)
+            except StorageError as error:
+                log.warning("the state could not be read again: %s", error)
+            await asyncio.sleep(BACK_OFF)
+
+    async def _listen(self) -> None:
+        for event in self._confirmed.values():
+            event.clear()
+        self._pubsub = self._client.pubsub()
+        try:
+            await self._pubsub.subscribe(*self._confirmed)
+            missing = set(self._confirmed)
+            while True:
+                message = await self._pubsub.get_message(timeout=LISTEN)
+                if message is None:
+                    continue
+                channel = message["channel"].decode()
+                if message["type"] == "subscribe" and channel in self._confirmed:
+                    self._confirmed[channel].set()
+                    if channel in missing and channel.startswith(PREFIX):
+                        await self._catch_up(UploadId(channel.removeprefix(PREFIX)))
+                    missing.discard(channel)
+                elif message["type"] == "message":
+                    self._deliver(channel, message["data"])
+        finally:
+            pubsub, self._pubsub = self._pubsub, None
+            with suppress(*FAULTS):
+                await pubsub.aclose()
+
+    async def _catch_up(self, id: UploadId) -> None:
+        if snapshot := await self._on_back(id):
+            self._hub.deliver(snapshot)
+
+    def _deliver(self, channel: str, data: bytes) -> None:
+        if channel == YIELD_CHANNEL:
+            self._on_yield(UploadId(data.decode("ascii", "replace")))
+            return
+        self._hub.deliver(Progress(**json.loads(data)))

@@ -1,0 +1,53 @@
+"""What Redis has to do in one step, in Lua. Each may be repeated: an answer can be lost on its way.
+
+KEYS: the record (a hash of document, version, epoch), the lease (a token), the due times (a sorted set).
+"""
+
+INSERT = """
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2], 'epoch', ARGV[3])
+end
+if ARGV[4] ~= '' then redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
+return 'OK'
+"""
+
+# ARGV: document, version known before, epoch, due or '', id. The same save again finds its own version and epoch.
+SAVE = """
+local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
+if not known[1] then return 'MISSING' end
+if known[2] ~= ARGV[3] then return 'STALE' end
+local saved = tonumber(known[1]) == tonumber(ARGV[2]) + 1
+if saved and redis.call('HGET', KEYS[1], 'document') == ARGV[1] then return 'OK' end
+if known[1] ~= ARGV[2] or redis.call('EXISTS', KEYS[2]) == 0 then return 'STALE' end
+redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', tostring(tonumber(ARGV[2]) + 1))
+if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
+return 'OK'
+"""
+
+FORGET = """
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('ZREM', KEYS[3], ARGV[1])
+return 'OK'
+"""
+
+# ARGV: token, milliseconds. Gives the new epoch, 0 where somebody else holds the lease, -1 where there is no record.
+ACQUIRE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+local holder = redis.call('GET', KEYS[2])
+if holder == ARGV[1] then return tonumber(redis.call('HGET', KEYS[1], 'epoch')) end
+if holder then return 0 end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+"""
+
+# ARGV: token, milliseconds.
+RENEW = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[2], ARGV[2])
+"""
+
+# ARGV: token.
+RELEASE = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[2])
+"""
