@@ -1,0 +1,76 @@
+"""The server as its users run it: a process with a data folder, killed and started again at will."""
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+START_WITHIN = 15.0
+
+
+class OnwardProcess:
+    """One server process; it keeps its port and its folder across restarts."""
+
+    def __init__(self, data: Path, state: str, options: Sequence[str] = ()) -> None:
+        self.data = data
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/files"
+        self._words = ["serve", f"--port={self.port}", f"--data={data}", f"--state={state}", *options]
+        self._log = data.with_suffix(f".{self.port}.log")
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        """The running process."""
+        assert self._process is not None
+        return self._process
+
+    async def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "server", *self._words, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=log
+            )
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), START_WITHIN)
+        assert line.decode().strip() == f"listening on {self.url}", self.log()
+
+    async def kill9(self) -> None:
+        """Kill it as a crash would."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """Stop it gracefully and give its exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), 20)
+
+    def log(self) -> str:
+        """Give what it has logged."""
+        return self._log.read_text()
+
+    def peak_memory(self) -> int:
+        """Give the largest resident size that it had, in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found
+        return int(found[1]) * 1024
+
+
+@asynccontextmanager
+async def onward(data: Path, state: str, options: Sequence[str] = ()) -> AsyncIterator[OnwardProcess]:
+    """Run a server; it is killed at the end if it still runs."""
+    server = OnwardProcess(data, state, options)
+    await server.start()
+    try:
+        yield server
+    finally:
+        if server.process.returncode is None:
+            await server.kill9()

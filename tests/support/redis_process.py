@@ -1,0 +1,65 @@
+"""A real Redis in a folder of its own."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import redis
+from ports import free_port
+
+
+def require(program: str) -> None:
+    """Skip, loudly, where a program is missing; fail where the environment says that all has to run."""
+    if shutil.which(program) is None:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up(f"SKIPPED LOUDLY: {program} is not installed")
+
+
+class RedisProcess:
+    """A redis-server that keeps its port and its data across restarts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        words = ["--port", str(self.port), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""]
+        self._process = subprocess.Popen(["redis-server", *words], cwd=self._folder, stdout=subprocess.DEVNULL)
+        with redis.Redis(port=self.port) as client:
+            for _ in range(200):
+                with suppress(redis.ConnectionError):
+                    client.ping()
+                    return
+                time.sleep(0.02)
+        pytest.fail("redis-server does not answer")
+
+    def stop(self) -> None:
+        """Kill it as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def flush(self) -> None:
+        """Empty it."""
+        with redis.Redis(port=self.port) as client:
+            client.flushall()
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[RedisProcess]:
+    """Run a Redis."""
+    require("redis-server")
+    server = RedisProcess(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,65 @@
+"""Somebody who watches an upload, comes back when the server was gone, and checks what is told."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+FINAL = {"completed", "failed", "terminated", "expired"}
+
+
+class Watcher:
+    """All messages about one upload; `seq` and the stored bytes must never go down."""
+
+    def __init__(self, url: str) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.close_code: int | None = None
+        self._url = f"{url}/progress"
+        self._changed = asyncio.Condition()
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The newest message."""
+        return self.messages[-1]
+
+    async def _follow(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            while not self.messages or self.last["status"] not in FINAL:
+                try:
+                    await self._follow_once(session)
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.1)
+
+    async def _follow_once(self, session: aiohttp.ClientSession) -> None:
+        seen = -1
+        async with session.ws_connect(self._url) as ws:
+            async for frame in ws:
+                message = json.loads(frame.data)
+                assert message["seq"] > seen, "seq must grow"
+                seen = message["seq"]
+                if self.messages:
+                    assert seen >= self.last["seq"], "seq went down"
+                    assert message["uploadedBytes"] >= self.last["uploadedBytes"], "told bytes were taken back"
+                async with self._changed:
+                    self.messages.append(message)
+                    self._changed.notify_all()
+            self.close_code = ws.close_code
+
+    async def until(self, bytes_told: int, timeout: float = 20) -> None:
+        """Wait until that many bytes were told."""
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(lambda: self.messages and self.last["uploadedBytes"] >= bytes_told)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator["Watcher"]:
+        """Watch until a final status; leaving waits for it for 20 s."""
+        task = asyncio.create_task(self._follow())
+        try:
+            yield self
+            await asyncio.wait_for(task, 20)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
