@@ -1,6 +1,7 @@
 """The few requests of tus that tests send by hand."""
 
 from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -23,7 +24,8 @@ async def patch(
 ) -> Response:
     """Send a body at an offset and give the answer, read whole."""
     extra = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with http.patch(url, data=body, headers=TUS | OCTETS | {"Upload-Offset": str(offset)} | extra) as answer:
+    data = BytesIO(body) if isinstance(body, bytes) else body
+    async with http.patch(url, data=data, headers=TUS | OCTETS | {"Upload-Offset": str(offset)} | extra) as answer:
         await answer.read()
         return answer
 

@@ -53,6 +53,15 @@ class Watcher:
         async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(lambda: self.messages and self.last["uploadedBytes"] >= bytes_told)
 
+    async def follow_until(self, bytes_told: int) -> None:
+        """Watch until that many bytes were told, and leave."""
+        following = asyncio.create_task(self._follow())
+        try:
+            await self.until(bytes_told)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
     @asynccontextmanager
     async def watching(self) -> AsyncIterator["Watcher"]:
         """Watch until a final status; leaving waits for it for 20 s."""
