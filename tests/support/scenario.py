@@ -1,0 +1,123 @@
+"""The main job, end to end: a client sends a file over a bad line, the server may be killed, somebody watches."""
+
+import asyncio
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+import pytest
+import tus
+from cut_proxy import CutProxy
+from onward_process import onward
+from watcher import Watcher
+
+INTEROP = Path(__file__).resolve().parents[1] / "interop"
+CLIENTS = ("tuspy", "aiotus", "tusjs")
+IN_FLIGHT = 8 * 2**20  # bytes that a cut may lose between a client and the server: the buffers of the sockets and proxy
+Fault = Literal["cuts", "kill"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was seen of one upload."""
+
+    seconds: float
+    faults: int
+    size: int
+    sent: int
+    messages: int
+
+
+def command(client: str) -> list[str]:
+    """Give the words that start a client; skips where Node or its packages can't be had."""
+    if client != "tusjs":
+        return [sys.executable, str(INTEROP / "clients" / f"{client}_upload.py")]
+    if shutil.which("npm") is None:
+        pytest.skip("SKIPPED LOUDLY: Node and npm are not installed, so tus-js-client can't run")
+    if not (INTEROP / "node_modules" / "tus-js-client").is_dir():
+        words = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
+        if subprocess.run(words, cwd=INTEROP, check=False, timeout=300).returncode:
+            pytest.skip("SKIPPED LOUDLY: npm can't install tus-js-client")
+    return ["node", str(INTEROP / "clients" / "tusjs_upload.js")]
+
+
+class Client:
+    """A client's process; it tells the URL, then how it ended."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def told(self, timeout: float) -> dict[str, Any]:
+        """Give its next line."""
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), timeout)
+        assert line, "the client ended without a word"
+        told: dict[str, Any] = json.loads(line)
+        return told
+
+
+@asynccontextmanager
+async def client_process(client: str, words: Sequence[str]) -> AsyncIterator[Client]:
+    """Run a client; it is killed at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(*command(client), *words, stdout=asyncio.subprocess.PIPE)
+    try:
+        yield Client(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Give the size of a file."""
+    return path.stat().st_size
+
+
+async def upload(client: str, state: str, fault: Fault, file: Path, data: Path, *, rate: float) -> Figures:
+    """Upload a file through a fault and check everything that was promised; gives what was seen."""
+    size, sha256 = size_of(file), sha256_of(file)
+    cuts = [1_500_000, 700_000, 1_900_000, 1_100_000] if fault == "cuts" else []
+    began = time.monotonic()
+    async with onward(data, state) as server, aiohttp.ClientSession() as http:
+        proxy = CutProxy(server.port, cuts=cuts, rate=rate)
+        async with (
+            proxy.running(),
+            client_process(client, [f"http://127.0.0.1:{proxy.port}/files", str(file), sha256]) as sender,
+        ):
+            id_ = (await sender.told(20))["url"].rpartition("/")[2]
+            watcher = Watcher(f"{server.url}/{id_}")
+            async with watcher.watching():
+                if fault == "kill":
+                    await watcher.until(size // 3, 600)
+                    await server.kill9()
+                    told = watcher.last["uploadedBytes"]
+                    await server.start()
+                    assert await tus.offset(http, f"{server.url}/{id_}") >= told, "told bytes were taken back"
+                end = await sender.told(600)
+                assert end == {"ok": True}, end
+        last = watcher.last
+        assert (last["status"], last["completed"], last["uploadedBytes"]) == ("completed", True, size)
+        assert last["sha256"] == sha256
+        assert len({message["uploadedBytes"] for message in watcher.messages}) > 3
+        assert sha256_of(server.data / "files" / id_) == sha256
+        faults = proxy.cuts_done if fault == "cuts" else 1
+        assert faults == max(len(cuts), 1)
+        assert size <= proxy.sent <= size + faults * IN_FLIGHT, "the client sent more than the rest"
+    return Figures(
+        seconds=time.monotonic() - began, faults=faults, size=size, sent=proxy.sent, messages=len(watcher.messages)
+    )
