@@ -27,7 +27,7 @@ from storage.codec import decode, encode
 from storage.redis_bus import RedisBus
 
 LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
-POLL = 0.05  # seconds between two tries for a lease
+POLL = 0.02  # seconds between two tries for a lease
 ASK = 0.5  # seconds between two requests to give a lease up
 CONNECTIONS = 64
 DUE_KEY = "onward:due"
