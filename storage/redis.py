@@ -21,7 +21,7 @@ from redis.commands.core import AsyncScript
 
 from protocol.model import Upload, UploadId
 from protocol.progress import Progress, progress
-from storage import redis_scripts as scripts
+import storage.redis_scripts as scripts
 from storage.base import Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.redis_bus import RedisBus

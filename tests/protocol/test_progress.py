@@ -1,0 +1,38 @@
+"""What a watcher is told."""
+
+import json
+from dataclasses import replace
+
+from protocol.model import Failure, Place, Status, Upload, UploadId
+from protocol.progress import progress
+
+UPLOAD = Upload(
+    id=UploadId("i"), place=Place("p"), status=Status.UPLOADING, length=1048576, offset=512000,
+    metadata="filename ZG9jdW1lbnQucGRm", promised=None, rate=1250000.0, created=0.0, updated=1764000000.123, version=17,
+)  # fmt: skip
+
+
+def test_the_whole_state_is_told() -> None:
+    told = progress(UPLOAD)
+    assert (told.id, told.seq, told.final) == ("i", 17, False)
+    assert json.loads(told.json) == {
+        "uploadId": "i", "seq": 17, "status": "uploading", "fileName": "document.pdf", "fileSize": 1048576,
+        "uploadedBytes": 512000, "progress": 48.8, "completed": False, "bytesPerSecond": 1250000, "etaSeconds": 0.43,
+        "sha256": None, "error": None, "lastUpdated": "2025-11-24T16:00:00.123Z",
+    }  # fmt: skip
+
+
+def test_what_is_unknown_is_null() -> None:
+    told = json.loads(progress(replace(UPLOAD, length=None, metadata="name eA==", rate=0.0)).json)
+    assert (told["fileSize"], told["progress"], told["etaSeconds"], told["fileName"]) == (None, None, None, "x")
+    told = json.loads(progress(replace(UPLOAD, status=Status.PAUSED, metadata=None)).json)
+    assert (told["bytesPerSecond"], told["etaSeconds"], told["fileName"]) == (0, None, None)
+
+
+def test_ends_are_told() -> None:
+    done = progress(replace(UPLOAD, status=Status.COMPLETED, length=0, offset=0, sha256=b"\x01" * 32))
+    told = json.loads(done.json)
+    assert done.final
+    assert (told["completed"], told["progress"], told["sha256"]) == (True, 100.0, "01" * 32)
+    lost = json.loads(progress(replace(UPLOAD, status=Status.FAILED, failure=Failure.LOST)).json)
+    assert lost["error"] == {"code": "lost", "title": "Stored bytes were lost"}

@@ -1,0 +1,151 @@
+"""The state machine and the decisions, without a clock and without I/O."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from protocol import rules
+from protocol.errors import BadRequest, ChecksumMismatch, Gone, OffsetMismatch, Refusal, TooLarge
+from protocol.headers import MAX_INTEGER
+from protocol.model import Append, Create, Failure, Licence, Limits, Place, Status, Upload, UploadId
+from protocol.rules import Act
+
+LIMITS = Limits(max_size=100, expire_after=60.0, forget_after=30.0, quiet_after=5.0)
+SHA256 = b"\x01" * 32
+ID = UploadId("0" * 32)
+
+
+def created(**changes: Any) -> Upload:
+    wish = Create(**({"length": 10, "metadata": None, "promised": None, "body_size": 0, "has_body": False} | changes))
+    return rules.create(wish, id=ID, place=Place("p"), now=0.0, limits=LIMITS)
+
+
+def at(status: Status, **changes: Any) -> Upload:
+    return replace(created(), status=status, **changes)
+
+
+def wish(**changes: Any) -> Append:
+    return Append(**({"offset": 0, "length": None, "promised": None, "body_size": None} | changes))
+
+
+def test_a_new_upload_is_pending_and_expires() -> None:
+    upload = created()
+    assert (upload.status, upload.offset, upload.version, upload.expires, upload.due) == (Status.PENDING, 0, 1, 60, 60)
+    forever = rules.create(
+        Create(length=None, metadata=None, promised=None, body_size=None, has_body=True),
+        id=ID, place=Place("p"), now=0.0, limits=Limits(expire_after=None),
+    )  # fmt: skip
+    assert (forever.expires, forever.due) == (None, None)
+
+
+@pytest.mark.parametrize("changes", [{"length": 101}, {"body_size": 11}, {"length": None, "body_size": 101}])
+def test_a_creation_beyond_the_limits_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(TooLarge):
+        created(**changes)
+    created(length=100, body_size=100)
+
+
+def test_the_table_reaches_every_status_and_leaves_no_final_one_but_by_termination() -> None:
+    assert set(rules.TRANSITIONS.values()) == set(Status) - {Status.PENDING}
+    left = {(status, act) for status, act in rules.TRANSITIONS if status.final}
+    assert left == {(Status.COMPLETED, Act.TERMINATE), (Status.FAILED, Act.TERMINATE)}
+
+
+def test_a_licence_covers_what_is_left() -> None:
+    upload, licence = rules.append(at(Status.PAUSED, offset=4), wish(offset=4, body_size=6), now=1.0, limits=LIMITS)
+    assert (licence, upload.offset) == (Licence(start=4, end=10), 4)
+    _, licence = rules.append(created(length=None), wish(), now=1.0, limits=LIMITS)
+    assert licence.end == 100
+    _, licence = rules.append(created(length=None), wish(), now=1.0, limits=Limits())
+    assert licence.end == MAX_INTEGER
+
+
+CASES: dict[str, tuple[Upload, Append, type[Refusal]]] = {
+    "behind": (at(Status.PAUSED, offset=4), wish(offset=3), OffsetMismatch),
+    "ahead": (at(Status.PAUSED, offset=4), wish(offset=5), OffsetMismatch),
+    "too long": (at(Status.PAUSED, offset=4), wish(offset=4, body_size=7), TooLarge),
+    "other length": (created(), wish(length=11), BadRequest),
+    "length below": (created(length=None), wish(length=101), TooLarge),
+    "length below the offset": (at(Status.PAUSED, length=None, offset=4), wish(offset=4, length=3), BadRequest),
+    "other promise": (created(promised=SHA256), wish(promised=bytes(32)), BadRequest),
+    "other promise later": (at(Status.COMPLETED, sha256=SHA256), wish(promised=bytes(32)), BadRequest),
+    "more than completed": (at(Status.COMPLETED, offset=10), wish(offset=10, body_size=1), TooLarge),
+    "failed": (at(Status.FAILED, failure=Failure.LOST), wish(), Gone),
+    "terminated": (at(Status.TERMINATED), wish(), Gone),
+    "expired": (at(Status.EXPIRED), wish(), Gone),
+    "time is over": (created(), wish(offset=0), Gone),
+}
+
+
+@pytest.mark.parametrize(("upload", "asked", "refusal"), CASES.values(), ids=CASES.keys())
+def test_an_append_is_refused(upload: Upload, asked: Append, refusal: type[Refusal]) -> None:
+    with pytest.raises(refusal):
+        rules.append(upload, asked, now=60.0 if refusal is Gone else 1.0, limits=LIMITS)
+
+
+def test_the_length_and_the_promise_may_come_late() -> None:
+    upload, licence = rules.append(created(length=None), wish(length=7, promised=SHA256), now=1.0, limits=LIMITS)
+    assert (upload.length, upload.promised, licence.end) == (7, SHA256, 7)
+    again, _ = rules.append(upload, wish(length=7, promised=SHA256), now=1.0, limits=LIMITS)
+    assert again == upload
+    unlimited, _ = rules.append(created(length=None), wish(length=10**6), now=1.0, limits=Limits())
+    assert unlimited.length == 10**6
+
+
+def test_received_bytes_move_the_offset_and_the_rate() -> None:
+    first = rules.received(created(), 4, now=2.0, since=0.0, limits=LIMITS)
+    assert (first.status, first.offset, first.rate, first.expires, first.due) == (Status.UPLOADING, 4, 2.0, 62.0, 7.0)
+    second = rules.received(first, 8, now=3.0, since=2.0, limits=LIMITS)
+    assert second.rate == pytest.approx(3.0)
+    full = rules.received(second, 10, now=3.0, since=3.0, limits=Limits(expire_after=None))
+    assert (full.status, full.expires, full.due) == (Status.UPLOADING, None, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("offset", "cut", "status"),
+    [
+        (4, False, Status.UPLOADING),
+        (4, True, Status.PAUSED),
+        (10, False, Status.VERIFYING),
+        (10, True, Status.VERIFYING),
+    ],
+)
+def test_a_body_ends(offset: int, cut: bool, status: Status) -> None:
+    assert rules.ended(created(), offset, now=1.0, since=0.0, limits=LIMITS, cut=cut).status is status
+
+
+def test_a_promise_is_held() -> None:
+    rules.judge(at(Status.VERIFYING), SHA256)
+    rules.judge(at(Status.VERIFYING, promised=SHA256), SHA256)
+    with pytest.raises(ChecksumMismatch):
+        rules.judge(at(Status.VERIFYING, promised=bytes(32)), SHA256)
+
+
+def test_completed_stays_for_ever() -> None:
+    done = rules.completed(at(Status.VERIFYING), sha256=SHA256, place=Place("q"), now=1.0, limits=LIMITS)
+    assert (done.status, done.place, done.expires, done.due) == (Status.COMPLETED, "q", None, None)
+    rules.check_open(done, 10**9)
+    assert not rules.is_expired(done, 10**9)
+
+
+def test_what_failed_is_forgotten_later() -> None:
+    gone = rules.failed(at(Status.VERIFYING), Failure.LOST, now=1.0, limits=LIMITS)
+    assert (gone.status, gone.failure, gone.due) == (Status.FAILED, Failure.LOST, 31.0)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_termination_ends_all_that_is_not_gone(status: Status) -> None:
+    if status in {Status.TERMINATED, Status.EXPIRED}:
+        with pytest.raises(Gone):
+            rules.terminated(at(status), now=1.0, limits=LIMITS)
+    else:
+        assert rules.terminated(at(status), now=1.0, limits=LIMITS).status is Status.TERMINATED
+
+
+def test_time_runs_out_for_what_is_unfinished() -> None:
+    assert rules.is_expired(created(), 60.0)
+    assert not rules.is_expired(created(), 59.9)
+    assert rules.expired(created(), now=60.0, limits=LIMITS).status is Status.EXPIRED
+    with pytest.raises(KeyError):
+        rules.expired(at(Status.COMPLETED), now=60.0, limits=LIMITS)

@@ -1,0 +1,93 @@
+"""The dialect: questions read as wishes, and the headers of the answers."""
+
+from base64 import b64encode
+from dataclasses import replace
+
+import pytest
+
+from protocol import tus1
+from protocol.errors import BadRequest, MediaType, Refusal, VersionUnsupported
+from protocol.headers import build_repr_digest
+from protocol.model import Limits, Place, Status, Upload, UploadId
+
+V = {"tus-resumable": "1.0.0"}
+T = {"content-type": tus1.CONTENT_TYPE}
+SHA256 = b"\x07" * 32
+HEX = b64encode(SHA256.hex().encode()).decode()
+UPLOAD = Upload(
+    id=UploadId("i"), place=Place("p"), status=Status.PAUSED, length=10, offset=4, metadata="a YQ==", promised=None,
+    created=0.0, updated=0.0, expires=784111777.0,
+)  # fmt: skip
+
+
+def question(headers: dict[str, str], body_size: int | None = 0) -> tus1.Question:
+    return tus1.Question(headers=headers, body_size=body_size, has_body=body_size != 0)
+
+
+def test_discovery_is_made_from_the_table() -> None:
+    told = tus1.discovery(Limits(max_size=5))
+    assert told["Tus-Extension"] == "creation,creation-with-upload,creation-defer-length,termination,expiration"
+    assert (told["Tus-Version"], told["Tus-Max-Size"]) == ("1.0.0", "5")
+    told = tus1.discovery(Limits(expire_after=None))
+    assert "expiration" not in told["Tus-Extension"]
+    assert "Tus-Max-Size" not in told
+
+
+def test_a_creation_is_read() -> None:
+    wish = tus1.read_create(question(V | {"upload-length": "10", "upload-metadata": f"sha256 {HEX}"}))
+    assert (wish.length, wish.promised, wish.body_size, wish.has_body) == (10, SHA256, 0, False)
+    wish = tus1.read_create(question(V | T | {"upload-defer-length": "1", "upload-metadata": ""}, None))
+    assert (wish.length, wish.metadata, wish.body_size, wish.has_body) == (None, None, None, True)
+    both = {"upload-length": "1", "upload-metadata": f"sha256 {HEX}", "repr-digest": build_repr_digest(SHA256)}
+    assert tus1.read_create(question(V | both)).promised == SHA256
+
+
+@pytest.mark.parametrize(
+    ("headers", "body_size", "refusal"),
+    [
+        ({"upload-length": "1"}, 0, VersionUnsupported),
+        (V | {"upload-length": "1", "tus-resumable": "1.0.0,1.0.0"}, 0, VersionUnsupported),
+        (V, 0, BadRequest),
+        (V | {"upload-length": "1", "upload-defer-length": "1"}, 0, BadRequest),
+        (V | {"upload-defer-length": "0"}, 0, BadRequest),
+        (V | {"upload-length": "1"}, 1, MediaType),
+        (V | T | {"upload-length": "1", "content-encoding": "gzip"}, 1, MediaType),
+        (V | {"upload-length": "1", "upload-metadata": f"sha256 {HEX}", "repr-digest": build_repr_digest(bytes(32))}, 0, BadRequest),
+    ],
+)  # fmt: skip
+def test_a_creation_is_refused(headers: dict[str, str], body_size: int, refusal: type[Refusal]) -> None:
+    with pytest.raises(refusal):
+        tus1.read_create(question(headers, body_size))
+
+
+def test_an_append_is_read() -> None:
+    headers = V | T | {"upload-offset": "4", "upload-length": "10", "repr-digest": build_repr_digest(SHA256)}
+    wish = tus1.read_append(question(headers, None))
+    assert (wish.offset, wish.length, wish.promised, wish.body_size) == (4, 10, SHA256, None)
+    wish = tus1.read_append(question(V | {"content-type": f"{tus1.CONTENT_TYPE}; x=y", "upload-offset": "0"}, 6))
+    assert (wish.offset, wish.length, wish.promised, wish.body_size) == (0, None, None, 6)
+
+
+@pytest.mark.parametrize(
+    ("headers", "refusal"),
+    [(T, VersionUnsupported), (V, MediaType), (V | T, BadRequest), (V | T | {"upload-offset": "x"}, BadRequest)],
+)
+def test_an_append_is_refused(headers: dict[str, str], refusal: type[Refusal]) -> None:
+    with pytest.raises(refusal):
+        tus1.read_append(question(headers, 1))
+
+
+def test_the_state_is_told() -> None:
+    assert tus1.tell_state(UPLOAD) == {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Offset": "4",
+        "Upload-Expires": "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Cache-Control": "no-store",
+        "Upload-Length": "10",
+        "Upload-Metadata": "a YQ==",
+    }
+    deferred = tus1.tell_state(replace(UPLOAD, length=None, metadata=None, expires=None))
+    assert deferred["Upload-Defer-Length"] == "1"
+    assert not {"Upload-Length", "Upload-Metadata", "Upload-Expires"} & set(deferred)
+    done = replace(UPLOAD, status=Status.COMPLETED, sha256=SHA256)
+    assert tus1.tell_stored(done)["Repr-Digest"] == build_repr_digest(SHA256)
