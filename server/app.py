@@ -9,7 +9,7 @@ from aiohttp import web
 
 from server.config import Config
 from server.engine import Engine
-from server.middleware import answering
+from server.middleware import answering, mark
 from server.routes import CONFIG, ENGINE, add_routes
 from server.upkeep import add_upkeep
 from server.watch import add_watching
@@ -39,6 +39,7 @@ async def create_app(config: Config) -> web.Application:
     app.cleanup_ctx.append(opened)
     add_upkeep(app, engine, config.sweep_every)
     app.on_shutdown.append(stop)
+    app.on_response_prepare.append(mark)
     return app
 
 

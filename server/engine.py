@@ -145,7 +145,7 @@ class Engine:
             raise ChecksumMismatch(f"The bytes have the SHA-256 {upload.sha256.hex()}.")
         if upload.status is Status.FAILED:
             raise Gone("Stored bytes were lost.")
-        if body.cut_by is not None:
+        if body.cut_by is not None and upload.status is not Status.COMPLETED:
             raise body.cut_by
         return upload
 

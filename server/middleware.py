@@ -44,6 +44,12 @@ def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
     return errors.BadRequest(error.text or "")
 
 
+async def mark(_: web.Request, response: web.StreamResponse) -> None:
+    """Name the protocol version in every answer, and no version of the software."""
+    response.headers["Tus-Resumable"] = VERSION
+    response.headers["Server"] = "onward"
+
+
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal, and every fault as one; log the request."""
@@ -60,9 +66,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     except Exception:
         log.exception("%s %s failed", request.method, request.path[:16])
         response = problem(errors.ServerFault())
-    if not response.prepared:
-        response.headers["Tus-Resumable"] = VERSION
-        if request.body_exists and not request.content.is_eof():
-            response.force_close()
+    if not response.prepared and request.body_exists and not request.content.is_eof():
+        response.force_close()
     log.info("%s %s %d %.0f ms", request.method, request.path[:16], response.status, (time.monotonic() - began) * 1e3)
     return response

@@ -104,7 +104,6 @@ async def download(request: web.Request) -> web.StreamResponse:
             "Content-Type": "application/octet-stream",
             "ETag": etag,
             "Repr-Digest": build_repr_digest(sha256),
-            "Tus-Resumable": tus1.VERSION,
             "X-Content-Type-Options": "nosniff",
         },
     )

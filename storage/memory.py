@@ -95,12 +95,11 @@ class MemoryBlobs:
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes."""
         final = Place(place.replace("partial/", "files/"))
-        held = self._held.pop(place, None)
-        if held is None:
-            held = self._held.get(final, bytearray())
+        held = self._held.get(place) or self._held.get(final, bytearray())
         if len(held) < length:
             raise Missing(place)
         self._held[final] = held[:length]
+        self._held.pop(place, None)
         return final
 
     async def remove(self, place: Place) -> None:

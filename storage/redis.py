@@ -19,9 +19,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.commands.core import AsyncScript
 
+import storage.redis_scripts as scripts
 from protocol.model import Upload, UploadId
 from protocol.progress import Progress, progress
-import storage.redis_scripts as scripts
 from storage.base import Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.redis_bus import RedisBus

@@ -1,0 +1,90 @@
+"""What every storage of bytes promises, the same over each implementation."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from protocol.model import Place, UploadId
+from storage import open_storage
+from storage.base import Blobs, Missing
+
+ID = UploadId("0" * 32)
+
+
+@pytest.fixture(params=["memory:", "file:"])
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
+    storage = await open_storage(state="memory:", blobs=request.param, data=tmp_path)
+    yield storage.blobs
+    await storage.close()
+
+
+async def write(blobs: Blobs, place: Place, at: int, data: bytes) -> None:
+    async with blobs.open(place, at) as sink:
+        await sink.write(data, at)
+        await sink.sync()
+
+
+async def content(blobs: Blobs, place: Place, start: int, stop: int) -> bytes:
+    return b"".join([block async for block in blobs.read(place, start, stop)])
+
+
+async def test_bytes_lie_where_they_were_written(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    await write(blobs, place, 0, b"hello")
+    await write(blobs, place, 5, b" world and more")
+    await write(blobs, place, 11, b"!")
+    assert await content(blobs, place, 0, 12) == b"hello world!"
+    assert await content(blobs, place, 3, 8) == b"lo wo"
+
+
+async def test_a_large_block_is_kept_whole(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    data = bytes(range(256)) * 12345
+    await write(blobs, place, 0, data)
+    assert await content(blobs, place, 0, len(data)) == data
+    assert await content(blobs, place, 1000, 3_000_000) == data[1000:3_000_000]
+
+
+async def test_fewer_bytes_than_recorded_are_missing(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    with pytest.raises(Missing):
+        await write(blobs, place, 1, b"x")
+    await write(blobs, place, 0, b"four")
+    with pytest.raises(Missing):
+        await write(blobs, place, 5, b"x")
+    with pytest.raises(Missing):
+        await content(blobs, place, 0, 5)
+    with pytest.raises(Missing):
+        await blobs.seal(place, 5)
+    assert await content(blobs, place, 0, 4) == b"four"
+
+
+async def test_a_seal_publishes_exactly_the_length_and_may_be_repeated(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    await write(blobs, place, 0, b"the file, and a tail")
+    sealed = await blobs.seal(place, 8)
+    assert sealed != place
+    assert await blobs.seal(place, 8) == sealed
+    assert await content(blobs, sealed, 0, 8) == b"the file"
+    with pytest.raises(Missing):
+        await content(blobs, sealed, 0, 9)
+
+
+async def test_nothing_can_be_sealed_too(blobs: Blobs) -> None:
+    sealed = await blobs.seal(await blobs.create(ID), 0)
+    assert await content(blobs, sealed, 0, 0) == b""
+
+
+async def test_a_removed_place_is_missing_published_or_not(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    await write(blobs, place, 0, b"four")
+    await blobs.remove(place)
+    await blobs.remove(place)
+    with pytest.raises(Missing):
+        await content(blobs, place, 0, 4)
+    await write(blobs, place, 0, b"four")
+    sealed = await blobs.seal(place, 4)
+    await blobs.remove(sealed)
+    with pytest.raises(Missing):
+        await content(blobs, sealed, 0, 4)

@@ -1,0 +1,66 @@
+"""The local folder: short writes, a full disk, links, modes."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from protocol.model import UploadId
+from storage.base import Full, Unreachable
+from storage.disk import DiskBlobs
+
+ID = UploadId("0" * 32)
+
+
+async def test_a_short_write_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, block, at: real(fd, block[:3], at))
+    blobs = DiskBlobs(tmp_path)
+    place = await blobs.create(ID)
+    async with blobs.open(place, 0) as sink:
+        await sink.write(b"0123456789", 0)
+    assert (tmp_path / place).read_bytes() == b"0123456789"
+    await blobs.close()
+
+
+@pytest.mark.parametrize(("number", "fault"), [(errno.ENOSPC, Full), (errno.EDQUOT, Full), (errno.EIO, Unreachable)])
+async def test_the_errors_of_the_disk_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fault: type[Exception]
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    blobs = DiskBlobs(tmp_path)
+    async with blobs.open(await blobs.create(ID), 0) as sink:
+        for call in ("pwrite", "fdatasync"):
+            monkeypatch.setattr(os, call, fail)
+        with pytest.raises(fault):
+            await sink.write(b"x", 0)
+        with pytest.raises(fault):
+            await sink.sync()
+    await blobs.close()
+
+
+async def test_a_link_is_never_followed(tmp_path: Path) -> None:
+    blobs = DiskBlobs(tmp_path / "data")
+    place = await blobs.create(ID)
+    target = tmp_path / "target"
+    target.write_bytes(b"precious")
+    (tmp_path / "data" / place).symlink_to(target)
+    with pytest.raises(Unreachable):
+        async with blobs.open(place, 0):
+            pass
+    assert target.read_bytes() == b"precious"
+    await blobs.close()
+
+
+async def test_files_are_private_and_published_ones_read_only(tmp_path: Path) -> None:
+    blobs = DiskBlobs(tmp_path)
+    place = await blobs.create(ID)
+    async with blobs.open(place, 0) as sink:
+        await sink.write(b"four", 0)
+    assert (tmp_path / place).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / await blobs.seal(place, 4)).stat().st_mode & 0o777 == 0o440
+    assert (tmp_path / "files").stat().st_mode & 0o777 == 0o700
+    await blobs.close()

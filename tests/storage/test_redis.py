@@ -1,0 +1,92 @@
+"""Redis as it fails: a lost lease, a lost answer, a bus that was gone, two nodes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+from redis_process import RedisProcess, redis_server
+from test_state_contract import ID, UPLOAD, ignore
+
+import storage.redis
+import storage.redis_scripts as scripts
+from protocol.progress import progress
+from storage.base import Stale, Unreachable
+from storage.codec import encode
+from storage.redis import RedisState, open_state
+
+
+@pytest.fixture
+async def nodes(redis_url: str) -> AsyncIterator[tuple[RedisState, RedisState]]:
+    one, other = await open_state(redis_url, Path()), await open_state(redis_url, Path())
+    yield one, other
+    await one.close()
+    await other.close()
+
+
+async def test_a_lost_lease_is_told_and_saves_nothing(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage.redis, "LEASE", 0.6)
+    state, _ = nodes
+    await state.insert(UPLOAD)
+    lost = asyncio.Event()
+    async with state.hold(ID, wait=0, on_rival=lost.set) as lease:
+        await asyncio.sleep(1.2)
+        await state.save(replace(UPLOAD, epoch=lease.epoch))
+        assert not lost.is_set()
+        with redis.Redis(port=redis_process.port) as client:
+            client.delete(f"onward:{ID}:lease")
+        await asyncio.wait_for(lost.wait(), 2)
+        with pytest.raises(Stale):
+            await state.save(replace(UPLOAD, epoch=lease.epoch, version=2))
+
+
+async def test_a_repeated_save_is_its_own_success(nodes: tuple[RedisState, RedisState]) -> None:
+    state, _ = nodes
+    await state.insert(UPLOAD)
+    async with state.hold(ID, wait=0, on_rival=ignore) as lease:
+        changed = replace(UPLOAD, epoch=lease.epoch, offset=5)
+        saved = await state.save(changed)
+        assert await state.save(changed) == saved
+        assert await state._run(scripts.SAVE, ID, encode(replace(saved, offset=4)), 1, lease.epoch, "", ID) == b"STALE"
+
+
+async def test_a_rival_on_another_node_gets_the_lease(nodes: tuple[RedisState, RedisState]) -> None:
+    one, other = nodes
+    await one.insert(UPLOAD)
+    asked = asyncio.Event()
+    began = time.monotonic()
+
+    async def rival() -> None:
+        async with other.hold(ID, wait=5, on_rival=ignore):
+            pass
+
+    async with one.hold(ID, wait=0, on_rival=asked.set):
+        task = asyncio.create_task(rival())
+        await asyncio.wait_for(asked.wait(), 1)
+    await asyncio.wait_for(task, 1)
+    assert time.monotonic() - began < 1
+
+
+async def test_watchers_and_records_come_back_with_redis(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        state = await open_state(server.url, Path())
+        await state.insert(UPLOAD)
+        async with state.subscribe(ID) as events:
+            await asyncio.to_thread(server.stop)
+            with pytest.raises(Unreachable):
+                await state.load(ID)
+            await state.publish(progress(UPLOAD))
+            await asyncio.to_thread(server.start)
+            assert await asyncio.wait_for(anext(events), 10) == progress(UPLOAD)
+            assert await state.load(ID) == UPLOAD
+        await state.close()
+
+
+async def test_a_redis_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable):
+        await open_state("redis://127.0.0.1:1/0", tmp_path)

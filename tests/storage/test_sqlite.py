@@ -1,0 +1,72 @@
+"""The embedded state: what is committed together, what survives, what is refused."""
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_state_contract import ID, UPLOAD, ignore
+
+from protocol.model import UploadId
+from storage.base import Missing, Unreachable
+from storage.sqlite import SqliteState, open_state
+
+
+async def test_records_survive_the_process(tmp_path: Path) -> None:
+    first = await open_state("sqlite:", tmp_path)
+    await first.insert(UPLOAD)
+    await first.close()
+    second = await open_state("sqlite:", tmp_path)
+    assert await second.load(ID) == UPLOAD
+    await second.close()
+
+
+async def test_many_are_committed_together(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.sqlite")
+    commits: list[str] = []
+    state._connection.set_trace_callback(lambda words: commits.append(words) if words == "COMMIT" else None)
+    await asyncio.gather(*(state.insert(replace(UPLOAD, id=UploadId(str(n)))) for n in range(200)))
+    assert len(commits) < 50
+    loads = await asyncio.gather(*(state.load(UploadId(str(n))) for n in range(210)), return_exceptions=True)
+    assert [isinstance(each, Missing) for each in loads] == [False] * 200 + [True] * 10
+    await state.close()
+
+
+async def test_a_cancelled_call_harms_nobody_else(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.sqlite")
+    await state.insert(UPLOAD)
+    calls = [asyncio.create_task(state.load(ID)) for _ in range(20)]
+    await asyncio.sleep(0)
+    calls[3].cancel()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert answers.count(UPLOAD) == 19
+    await state.close()
+
+
+async def test_a_closed_state_is_unreachable(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.sqlite")
+    await state.close()
+    with pytest.raises(Unreachable):
+        await state.load(ID)
+
+
+async def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(Unreachable):
+        SqliteState(tmp_path / "state.sqlite")
+
+
+async def test_a_damaged_record_is_refused_and_kept(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.sqlite")
+    await state.insert(UPLOAD)
+    async with state.hold(ID, wait=0, on_rival=ignore):
+        pass
+    await state.close()
+    with sqlite3.connect(tmp_path / "state.sqlite") as connection:
+        connection.execute("UPDATE uploads SET document = '{}'")
+    connection.close()
+    state = SqliteState(tmp_path / "state.sqlite")
+    with pytest.raises(Unreachable, match="damaged"):
+        await state.load(ID)
+    await state.close()

@@ -1,0 +1,185 @@
+"""What every state promises: records, leases and events, the same over each implementation."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from protocol.model import Place, Status, Upload, UploadId
+from protocol.progress import Progress, progress
+from storage import open_storage
+from storage.base import Held, Missing, Stale, State
+
+ID = UploadId("0" * 32)
+UPLOAD = Upload(
+    id=ID, place=Place("p"), status=Status.PENDING, length=10, offset=0, metadata="a YQ==", promised=b"\x00\xff" * 16,
+    created=1.5, updated=2.5, expires=100.0, due=100.0,
+)  # fmt: skip
+
+
+def ignore() -> None:
+    """Keep the lease."""
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[State]:
+    url = request.getfixturevalue("redis_url") if request.param == "redis" else f"{request.param}:"
+    storage = await open_storage(state=url, blobs="memory:", data=tmp_path)
+    yield storage.state
+    await storage.close()
+
+
+async def test_a_record_is_kept_whole(state: State) -> None:
+    await state.insert(UPLOAD)
+    assert await state.load(ID) == UPLOAD
+
+
+async def test_an_unknown_record_is_missing(state: State) -> None:
+    with pytest.raises(Missing):
+        await state.load(ID)
+    with pytest.raises(Missing):
+        await state.save(UPLOAD)
+    await state.forget(ID)
+
+
+async def test_a_save_under_the_lease_gives_the_next_version(state: State) -> None:
+    await state.insert(UPLOAD)
+    async with state.hold(ID, wait=1, on_rival=ignore) as lease:
+        saved = await state.save(replace(UPLOAD, offset=5, epoch=lease.epoch))
+        assert (saved.version, saved.offset) == (2, 5)
+        assert await state.load(ID) == saved
+        assert (await state.save(replace(saved, offset=6))).version == 3
+
+
+async def test_a_save_of_an_old_version_is_stale(state: State) -> None:
+    await state.insert(UPLOAD)
+    async with state.hold(ID, wait=1, on_rival=ignore) as lease:
+        first = replace(UPLOAD, epoch=lease.epoch)
+        await state.save(replace(first, offset=5))
+        with pytest.raises(Stale):
+            await state.save(replace(first, offset=4))
+        assert (await state.load(ID)).offset == 5
+
+
+async def test_a_save_without_the_lease_is_stale(state: State) -> None:
+    await state.insert(UPLOAD)
+    with pytest.raises(Stale):
+        await state.save(UPLOAD)
+    async with state.hold(ID, wait=1, on_rival=ignore) as old:
+        pass
+    with pytest.raises(Stale):
+        await state.save(replace(UPLOAD, epoch=old.epoch))
+    async with state.hold(ID, wait=1, on_rival=ignore) as new:
+        assert new.epoch > old.epoch
+        with pytest.raises(Stale):
+            await state.save(replace(UPLOAD, epoch=old.epoch))
+        await state.save(replace(UPLOAD, epoch=new.epoch))
+
+
+async def test_a_forgotten_record_is_missing(state: State) -> None:
+    await state.insert(UPLOAD)
+    await state.forget(ID)
+    with pytest.raises(Missing):
+        await state.load(ID)
+    assert [upload async for upload in state.due(1000)] == []
+
+
+async def test_what_is_due_comes_in_its_order(state: State) -> None:
+    for number, due in enumerate([30.0, 10.0, None, 20.0, 40.0]):
+        await state.insert(replace(UPLOAD, id=UploadId(str(number)), due=due))
+    assert [upload.id async for upload in state.due(30.0)] == ["1", "3", "0"]
+    async with state.hold(UploadId("1"), wait=1, on_rival=ignore) as lease:
+        await state.save(replace(await state.load(UploadId("1")), epoch=lease.epoch, due=None))
+    assert [upload.id async for upload in state.due(30.0)] == ["3", "0"]
+
+
+async def test_a_rival_is_told_to_the_holder_and_waits_for_it(state: State) -> None:
+    await state.insert(UPLOAD)
+    asked = asyncio.Event()
+    order = []
+
+    async def newcomer() -> None:
+        async with state.hold(ID, wait=5, on_rival=ignore):
+            order.append("newcomer")
+
+    async with state.hold(ID, wait=1, on_rival=asked.set):
+        task = asyncio.create_task(newcomer())
+        await asyncio.wait_for(asked.wait(), 2)
+        await asyncio.sleep(0.1)
+        order.append("holder")
+    await asyncio.wait_for(task, 2)
+    assert order == ["holder", "newcomer"]
+
+
+async def test_a_holder_that_stays_is_told_by_held(state: State) -> None:
+    await state.insert(UPLOAD)
+    async with state.hold(ID, wait=1, on_rival=ignore) as lease:
+        for wait in (0, 0.2):
+            with pytest.raises(Held):
+                async with state.hold(ID, wait=wait, on_rival=ignore):
+                    pass
+        await state.save(replace(UPLOAD, epoch=lease.epoch))
+
+
+async def test_a_cancelled_waiter_takes_nothing_along(state: State) -> None:
+    await state.insert(UPLOAD)
+
+    async def hold() -> None:
+        async with state.hold(ID, wait=5, on_rival=ignore):
+            pass
+
+    async with state.hold(ID, wait=1, on_rival=ignore):
+        waiters = [asyncio.create_task(hold()) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        waiters[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiters[0]
+    await asyncio.wait_for(asyncio.gather(*waiters[1:]), 3)
+    async with state.hold(ID, wait=0, on_rival=ignore):
+        pass
+
+
+async def test_only_one_holds_at_a_time(state: State) -> None:
+    await state.insert(UPLOAD)
+    inside = 0
+    epochs = []
+
+    async def hold() -> None:
+        nonlocal inside
+        async with state.hold(ID, wait=20, on_rival=ignore) as lease:
+            inside += 1
+            assert inside == 1
+            epochs.append(lease.epoch)
+            await asyncio.sleep(0.005)
+            inside -= 1
+
+    await asyncio.gather(*(hold() for _ in range(10)))
+    assert epochs == sorted(set(epochs))
+
+
+def message(seq: int, id: UploadId = ID) -> Progress:
+    return replace(progress(UPLOAD), id=id, seq=seq)
+
+
+async def test_watchers_get_the_newest(state: State) -> None:
+    async with state.subscribe(ID) as one, state.subscribe(ID) as other:
+        await state.publish(message(3))
+        assert await asyncio.wait_for(anext(one), 2) == message(3)
+        for seq in (4, 6, 5):
+            await state.publish(message(seq))
+        await state.publish(message(9, UploadId("1" * 32)))
+        await asyncio.sleep(0.2)
+        assert await asyncio.wait_for(anext(one), 2) == message(6)
+        assert await asyncio.wait_for(anext(other), 2) == message(6)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(one), 0.1)
+
+
+async def test_a_later_watcher_of_the_same_upload_is_served_too(state: State) -> None:
+    async with state.subscribe(ID):
+        pass
+    async with state.subscribe(ID) as again:
+        await state.publish(message(2))
+        assert (await asyncio.wait_for(anext(again), 2)).seq == 2
