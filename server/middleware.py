@@ -63,6 +63,8 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         response = problem(FAULTS[type(fault)]())
     except web.HTTPException as error:
         response = problem(_refused_by_aiohttp(error))
+    except ConnectionError:  # the client is gone: aiohttp takes note
+        raise
     except Exception:
         log.exception("%s %s failed", request.method, request.path[:16])
         response = problem(errors.ServerFault())

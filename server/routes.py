@@ -12,6 +12,7 @@ from protocol.progress import file_name
 from server.body import RequestBody
 from server.config import Config
 from server.engine import Engine
+from storage.base import StorageError
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
@@ -111,8 +112,11 @@ async def download(request: web.Request) -> web.StreamResponse:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     response.content_length = stop - start
     await response.prepare(request)
-    async for block in engine.read(upload, start, stop):
-        await response.write(block)
+    try:
+        async for block in engine.read(upload, start, stop):
+            await response.write(block)
+    except StorageError as fault:  # the headers are out: only a broken connection can tell it
+        raise ConnectionAbortedError from fault
     await response.write_eof()
     return response
 

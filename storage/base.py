@@ -58,7 +58,7 @@ class Blobs(Protocol):
         """Open a place that holds at least `at` bytes, made at need where `at` is 0; raises Missing."""
 
     def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give the bytes [start, stop) in blocks; raises Missing when they aren't all there."""
+        """Give the bytes [start, stop) in blocks, of a sealed place too; raises Missing where they aren't there."""
 
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""

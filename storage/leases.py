@@ -45,7 +45,7 @@ class LocalLeases:
         if seat is None:
             seat = self._seats[id] = _Seat(next(self._epochs), on_rival)
         else:
-            await self._turn(seat, wait)
+            await self._turn(id, seat, wait)
             seat.epoch, seat.on_rival = next(self._epochs), on_rival
             if seat.waiting:
                 on_rival()
@@ -54,7 +54,7 @@ class LocalLeases:
         finally:
             self._pass_on(id, seat)
 
-    async def _turn(self, seat: _Seat, wait: float) -> None:
+    async def _turn(self, id: UploadId, seat: _Seat, wait: float) -> None:
         if wait <= 0:
             raise Held
         turn = asyncio.get_running_loop().create_future()
@@ -67,7 +67,7 @@ class LocalLeases:
             if turn.done():
                 if isinstance(error, TimeoutError):
                     return
-                self._wake(seat)
+                self._pass_on(id, seat)
             else:
                 seat.waiting.remove(turn)
             if isinstance(error, TimeoutError):

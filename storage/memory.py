@@ -67,6 +67,10 @@ class MemorySink:
         """Nothing is more durable than memory here."""
 
 
+def _published(place: Place) -> Place:
+    return Place(place.replace("partial/", "files/"))
+
+
 class MemoryBlobs:
     """Bytes in arrays."""
 
@@ -87,6 +91,8 @@ class MemoryBlobs:
     async def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the bytes [start, stop)."""
         held = self._held.get(place)
+        if held is None:
+            held = self._held.get(_published(place))
         if held is None or len(held) < stop:
             raise Missing(place)
         for at in range(start, stop, READ_BLOCK):
@@ -94,7 +100,7 @@ class MemoryBlobs:
 
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes."""
-        final = Place(place.replace("partial/", "files/"))
+        final = _published(place)
         held = self._held.get(place) or self._held.get(final, bytearray())
         if len(held) < length:
             raise Missing(place)

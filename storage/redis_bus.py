@@ -116,7 +116,6 @@ class RedisBus:
         self._pubsub = self._client.pubsub()
         try:
             await self._pubsub.subscribe(*self._confirmed)
-            missing = set(self._confirmed)
             while True:
                 message = await self._pubsub.get_message(timeout=LISTEN)
                 if message is None:
@@ -124,9 +123,8 @@ class RedisBus:
                 channel = message["channel"].decode()
                 if message["type"] == "subscribe" and channel in self._confirmed:
                     self._confirmed[channel].set()
-                    if channel in missing and channel.startswith(PREFIX):
+                    if channel.startswith(PREFIX):  # also after a reconnection of the library's own
                         await self._catch_up(UploadId(channel.removeprefix(PREFIX)))
-                    missing.discard(channel)
                 elif message["type"] == "message":
                     self._deliver(channel, message["data"])
         finally:

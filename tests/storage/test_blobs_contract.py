@@ -67,6 +67,7 @@ async def test_a_seal_publishes_exactly_the_length_and_may_be_repeated(blobs: Bl
     assert sealed != place
     assert await blobs.seal(place, 8) == sealed
     assert await content(blobs, sealed, 0, 8) == b"the file"
+    assert await content(blobs, place, 0, 8) == b"the file", "a crash before the record must not lose what was sealed"
     with pytest.raises(Missing):
         await content(blobs, sealed, 0, 9)
 

@@ -183,3 +183,21 @@ async def test_a_later_watcher_of_the_same_upload_is_served_too(state: State) ->
     async with state.subscribe(ID) as again:
         await state.publish(message(2))
         assert (await asyncio.wait_for(anext(again), 2)).seq == 2
+
+
+async def test_a_waiter_cancelled_at_its_turn_leaves_the_lease_free(state: State) -> None:
+    await state.insert(UPLOAD)
+
+    async def hold() -> None:
+        async with state.hold(ID, wait=5, on_rival=ignore):
+            await asyncio.sleep(1)
+
+    for _ in range(20):
+        async with state.hold(ID, wait=1, on_rival=ignore):
+            waiter = asyncio.create_task(hold())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+        async with state.hold(ID, wait=0, on_rival=ignore):
+            pass

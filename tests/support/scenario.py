@@ -115,9 +115,15 @@ async def upload(client: str, state: str, fault: Fault, file: Path, data: Path, 
         assert last["sha256"] == sha256
         assert len({message["uploadedBytes"] for message in watcher.messages}) > 3
         assert sha256_of(server.data / "files" / id_) == sha256
-        faults = proxy.cuts_done if fault == "cuts" else 3  # the kill, and a PATCH that the HEAD above may cut, twice
+        interruptions = len(cuts) or 3  # the kill, and a PATCH that the HEAD above may cut, twice
         assert proxy.cuts_done == len(cuts)
-        assert size <= proxy.sent <= size + faults * IN_FLIGHT, f"the client sent {proxy.sent}, more than the rest"
+        assert size <= proxy.sent <= size + interruptions * IN_FLIGHT, (
+            f"the client sent {proxy.sent}, more than the rest"
+        )
     return Figures(
-        seconds=time.monotonic() - began, faults=faults, size=size, sent=proxy.sent, messages=len(watcher.messages)
+        seconds=time.monotonic() - began,
+        faults=len(cuts) or 1,
+        size=size,
+        sent=proxy.sent,
+        messages=len(watcher.messages),
     )

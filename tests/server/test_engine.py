@@ -1,0 +1,59 @@
+"""A crash between the steps of the end: whoever comes next brings it to the same end."""
+
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import Refusal
+from protocol.model import Append, Create, Limits, Status, Upload
+from server.engine import Engine
+from storage import open_storage
+from storage.base import Unreachable
+
+DATA = b"the whole file"
+
+
+class WholeBody:
+    """A body that is there at once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.over = not data
+        self.cut_by: Refusal | None = None
+
+    async def block(self, size: int, until: float) -> bytes:
+        self.over = True
+        return self._data
+
+    def cut(self, why: Refusal) -> None:
+        """Too late."""
+
+
+@pytest.mark.parametrize("blobs", ["memory:", "file:"])
+@pytest.mark.parametrize("lost", [Status.VERIFYING, Status.COMPLETED])
+async def test_a_lost_save_at_the_end_is_made_up_for(
+    blobs: str, lost: Status, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = await open_storage(state="memory:", blobs=blobs, data=tmp_path)
+    engine = Engine(storage, Limits(), lease_wait=1)
+    creation = Create(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
+    upload = await engine.create(creation, WholeBody(b""))
+    save = storage.state.save
+
+    async def fail(record: Upload) -> Upload:
+        if record.status is lost:
+            raise Unreachable
+        return await save(record)
+
+    wish = Append(offset=0, length=None, promised=None, body_size=len(DATA))
+    monkeypatch.setattr(storage.state, "save", fail)
+    with pytest.raises(Unreachable):
+        await engine.append(upload.id, wish, WholeBody(DATA))
+    monkeypatch.setattr(storage.state, "save", save)
+    seen = await engine.inspect(upload.id)
+    if lost is Status.VERIFYING:
+        assert (seen.status, seen.offset) == (Status.PENDING, 0)
+        seen = await engine.append(upload.id, wish, WholeBody(DATA))
+    assert seen.status is Status.COMPLETED
+    assert b"".join([block async for block in engine.read(seen, 0, len(DATA))]) == DATA
+    await engine.close()
