@@ -113,6 +113,8 @@ def _check_content(headers: Headers) -> None:
         raise MediaType(f"Content-Type must be {CONTENT_TYPE}.")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise MediaType("A Content-Encoding can't be taken.")
+    if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+        raise MediaType("No Transfer-Encoding but chunked can be taken.")
 
 
 def tell_stored(upload: Upload) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
 
+import re
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from storage.base import StorageError
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 UPLOAD = "/files/{id:[0-9a-f]{32}}"
+HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
 FORWARDED = ("Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For")
 
 
@@ -46,7 +48,7 @@ def _question(request: web.Request) -> tus1.Question:
 def _location(request: web.Request, id: UploadId) -> str:
     path = f"/files/{id}"
     forwarded = any(name in request.headers for name in FORWARDED)
-    return path if forwarded or not request.host else f"{request.scheme}://{request.host}{path}"
+    return path if forwarded or not HOST.fullmatch(request.host) else f"{request.scheme}://{request.host}{path}"
 
 
 def _body(request: web.Request) -> RequestBody:

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from aiohttp import WSCloseCode, web
 
+from protocol.errors import BadRequest
 from protocol.model import UploadId
 from protocol.progress import Progress, progress
 from server.routes import UPLOAD, upload_id
@@ -77,6 +78,8 @@ async def _watch(request: web.Request) -> web.StreamResponse:
 async def watch(request: web.Request) -> web.StreamResponse:
     """GET /files/{id}/progress: a WebSocket where the request asks for it, one JSON object otherwise."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
+        if not request.headers.get("Sec-WebSocket-Key", "").isascii():
+            raise BadRequest("Sec-WebSocket-Key must be ASCII.")
         return await _watch(request)
     snapshot = progress(await request.app[STATE].load(upload_id(request)))
     return web.Response(text=snapshot.json, content_type="application/json", headers={"Cache-Control": "no-store"})

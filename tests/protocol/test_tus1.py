@@ -52,6 +52,7 @@ def test_a_creation_is_read() -> None:
         (V | {"upload-defer-length": "0"}, 0, BadRequest),
         (V | {"upload-length": "1"}, 1, MediaType),
         (V | T | {"upload-length": "1", "content-encoding": "gzip"}, 1, MediaType),
+        (V | T | {"upload-length": "1", "transfer-encoding": "gzip, chunked"}, 1, MediaType),
         (V | {"upload-length": "1", "upload-metadata": f"sha256 {HEX}", "repr-digest": build_repr_digest(bytes(32))}, 0, BadRequest),
     ],
 )  # fmt: skip

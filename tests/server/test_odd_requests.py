@@ -1,0 +1,79 @@
+"""Requests that no client library sends: never a 5xx, and the right answer where there is one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import tus
+from onward_process import OnwardProcess, onward
+
+VERSION = b"Tus-Resumable: 1.0.0\r\n"
+OCTETS = b"Content-Type: application/offset+octet-stream\r\n"
+CASES: dict[str, tuple[bytes, int]] = {
+    "key of a WebSocket is not ASCII": (
+        b"GET %b/progress HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \xff\xfe\r\n\r\n",
+        400,
+    ),
+    "no key of a WebSocket": (b"GET %b/progress HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\n\r\n", 400),
+    "refused before 100 Continue": (
+        b"PATCH %b HTTP/1.1\r\nHost: t\r\n" + VERSION + OCTETS + b"Upload-Offset: 3\r\nContent-Length: 1\r\n"
+        b"Expect: 100-continue\r\n\r\n",
+        409,
+    ),
+    "another expectation": (b"PATCH %b HTTP/1.1\r\nHost: t\r\nExpect: foo\r\nContent-Length: 1\r\n\r\n", 417),
+    "two offsets": (
+        b"PATCH %b HTTP/1.1\r\nHost: t\r\n" + VERSION + OCTETS + b"Upload-Offset: 0\r\nUpload-Offset: 0\r\n\r\n",
+        400,
+    ),
+    "a huge body": (
+        b"PATCH %b HTTP/1.1\r\nHost: t\r\n" + VERSION + OCTETS + b"Upload-Offset: 0\r\nContent-Length: 1"
+        b"000000000000000000\r\n\r\n",
+        413,
+    ),
+    "a coded transfer": (
+        b"PATCH %b HTTP/1.1\r\nHost: t\r\n" + VERSION + OCTETS + b"Upload-Offset: 0\r\n"
+        b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        415,
+    ),
+    "metadata not ASCII": (
+        b"POST /files HTTP/1.1\r\nHost: t\r\n" + VERSION + b"Upload-Length: 1\r\nUpload-Metadata: a\xff YQ==\r\n\r\n",
+        400,
+    ),
+}
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[OnwardProcess]:
+    async with onward(tmp_path / "data", "memory:") as process:
+        yield process
+
+
+async def ask(server: OnwardProcess, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    writer.close()
+    await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+    return answer
+
+
+@pytest.mark.parametrize(("request_", "status"), CASES.values(), ids=CASES.keys())
+async def test_an_odd_request_is_refused(
+    server: OnwardProcess, http: aiohttp.ClientSession, request_: bytes, status: int
+) -> None:
+    url = await tus.create(http, server.url, 10)
+    path = url[url.index("/files") :].encode()
+    answer = await ask(server, request_.replace(b"%b", path))
+    assert int(answer.split()[1]) == status
+    assert await tus.offset(http, url) == 0
+
+
+@pytest.mark.parametrize(
+    "header", [b"Host: a b<script>", b"Host: t\r\nX-Forwarded-Proto: https", b"Host: t\r\nForwarded: proto=https"]
+)
+async def test_a_location_that_may_be_wrong_is_a_bare_path(server: OnwardProcess, header: bytes) -> None:
+    answer = await ask(server, b"POST /files HTTP/1.1\r\n" + header + b"\r\n" + VERSION + b"Upload-Length: 1\r\n\r\n")
+    assert b"\r\nLocation: /files/" in answer
