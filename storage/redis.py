@@ -7,7 +7,7 @@ a save under an older one is refused.
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -162,7 +162,7 @@ class RedisState:
         until = loop.time() + wait
         ask = loop.time()
         while True:
-            epoch = int(await self._run(scripts.ACQUIRE, id, token, int(LEASE * 1000)))
+            epoch = int(await _unbroken(self._run(scripts.ACQUIRE, id, token, int(LEASE * 1000))))
             if epoch < 0:
                 raise Missing(id)
             if epoch > 0:
@@ -204,6 +204,16 @@ class RedisState:
             return progress(await self.load(id))
         except Missing:
             return None
+
+
+async def _unbroken(call: Coroutine[None, None, Any]) -> Any:
+    """Let a call end before a cancellation goes on: a lease that is taken after its release would belong to nobody."""
+    task = asyncio.ensure_future(call)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _due(upload: Upload) -> tuple[str | float, UploadId]:
