@@ -7,7 +7,7 @@ a save under an older one is refused.
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from protocol.model import Upload, UploadId
 from protocol.progress import Progress, progress
 from storage.base import Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
-from storage.redis_bus import RedisBus
+from storage.redis_bus import RedisBus, unbroken
 
 LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
 POLL = 0.02  # seconds between two tries for a lease
@@ -90,7 +90,7 @@ class RedisState:
     async def load(self, id: UploadId) -> Upload:
         """Give the record."""
         with mapped():
-            document = await cast("Awaitable[bytes | None]", self._client.hget(_keys(id)[0], "document"))
+            document = await unbroken(cast("Awaitable[bytes | None]", self._client.hget(_keys(id)[0], "document")))
         if document is None:
             raise Missing(id)
         return decode(document)
@@ -155,14 +155,14 @@ class RedisState:
     async def _run(self, text: str, id: UploadId, *words: str | bytes | float) -> Any:
         script: AsyncScript = self._scripts[text]
         with mapped():
-            return await script(keys=_keys(id), args=list(words))
+            return await unbroken(script(keys=_keys(id), args=list(words)))
 
     async def _acquire(self, id: UploadId, token: str, wait: float) -> int:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait
         ask = loop.time()
         while True:
-            epoch = int(await _unbroken(self._run(scripts.ACQUIRE, id, token, int(LEASE * 1000))))
+            epoch = int(await self._run(scripts.ACQUIRE, id, token, int(LEASE * 1000)))
             if epoch < 0:
                 raise Missing(id)
             if epoch > 0:
@@ -204,16 +204,6 @@ class RedisState:
             return progress(await self.load(id))
         except Missing:
             return None
-
-
-async def _unbroken(call: Coroutine[None, None, Any]) -> Any:
-    """Let a call end before a cancellation goes on: a lease that is taken after its release would belong to nobody."""
-    task = asyncio.ensure_future(call)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
 
 
 def _due(upload: Upload) -> tuple[str | float, UploadId]:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
@@ -24,8 +24,23 @@ PREFIX = "onward:progress:"
 CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
 BACK_OFF = 0.2
 LISTEN = 1.0
+T = TypeVar("T")
 log = logging.getLogger("onward")
 FAULTS = (RedisError, OSError, asyncio.IncompleteReadError)
+
+
+async def unbroken(call: Awaitable[T]) -> T:
+    """Let a call end before a cancellation goes on.
+
+    A lease that is taken after its release would belong to nobody, and the client library does not take a cancellation
+    in the middle of a command well.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 class RedisBus:
@@ -85,7 +100,7 @@ class RedisBus:
 
     async def _send(self, channel: str, message: str) -> None:
         try:
-            await self._client.publish(channel, message)
+            await unbroken(self._client.publish(channel, message))
         except FAULTS as error:
             log.warning("the bus is down: %s", error)
 
