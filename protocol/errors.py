@@ -2,11 +2,12 @@
 
 Refusal
 ├─ BadRequest 400          ├─ Gone 410               ├─ ChecksumMismatch 460
-├─ NotFound 404            ├─ VersionUnsupported 412 ├─ ServerFault 500
-├─ MethodNotAllowed 405    ├─ TooLarge 413           ├─ Unavailable 503
-├─ OffsetMismatch 409      ├─ MediaType 415          └─ StorageFull 507
-├─ NotCompleted 409        ├─ RangeUnsatisfiable 416
-├─ BodyStalled 408         └─ Locked 423
+├─ Forbidden 403           ├─ VersionUnsupported 412 ├─ BodyMismatch 460
+├─ NotFound 404            ├─ TooLarge 413           ├─ ServerFault 500
+├─ MethodNotAllowed 405    ├─ MediaType 415          ├─ Unavailable 503
+├─ BodyStalled 408         ├─ RangeUnsatisfiable 416 └─ StorageFull 507
+├─ OffsetMismatch 409      └─ Locked 423
+└─ NotCompleted 409
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,12 @@ class BadRequest(Refusal):
     """A header is malformed, missing or contradicts another."""
 
     status, code, title = 400, "bad-request", "The request is malformed"
+
+
+class Forbidden(Refusal):
+    """An upload of this kind never allows it (tus 1.0.0, concatenation: PATCH on a final upload)."""
+
+    status, code, title = 403, "forbidden", "An upload of this kind does not allow it"
 
 
 class NotFound(Refusal):
@@ -105,6 +112,12 @@ class ChecksumMismatch(Refusal):
     """The SHA-256 of the bytes is not the promised one."""
 
     status, code, title = 460, "checksum-mismatch", "The SHA-256 is not the promised one"
+
+
+class BodyMismatch(Refusal):
+    """The bytes of a body are not those of its Upload-Checksum; none is kept (tus 1.0.0, checksum)."""
+
+    status, code, title = 460, "body-checksum-mismatch", "The body does not have the announced checksum"
 
 
 class ServerFault(Refusal):

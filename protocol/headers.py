@@ -7,9 +7,11 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from protocol.checksums import ALGORITHMS
 from protocol.errors import BadRequest, RangeUnsatisfiable
+from protocol.model import ID_PATTERN, Checksum, UploadId
 
 MAX_INTEGER = 2**63 - 1
 MAX_METADATA = 4096
@@ -20,6 +22,8 @@ _INTEGER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _DIGEST_MEMBER = re.compile(r"([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/=]*):", re.ASCII)
+_FINAL = re.compile(r"final; *([!-~]+(?: +[!-~]+)*)", re.ASCII)
+_PART_PATH = re.compile(rf"(.*)/({ID_PATTERN})", re.ASCII)
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -87,6 +91,54 @@ def parse_repr_digest(value: str) -> bytes | None:
             if len(found) != SHA256_SIZE:
                 raise BadRequest("The sha-256 of Repr-Digest must have 32 bytes.")
     return found
+
+
+def parse_checksum(value: str) -> Checksum:
+    """Read Upload-Checksum (tus 1.0.0, checksum): the name of an algorithm and the Base64 of its digest."""
+    name, _, encoded = value.partition(" ")
+    if name not in ALGORITHMS:
+        raise BadRequest(f"Upload-Checksum knows {', '.join(ALGORITHMS)}.")
+    digest = parse_base64("The digest of Upload-Checksum", encoded)
+    if len(digest) != ALGORITHMS[name].size:
+        raise BadRequest(f"A digest of {name} has {ALGORITHMS[name].size} bytes.")
+    return Checksum(algorithm=name, digest=digest)
+
+
+def build_checksum(checksum: Checksum) -> str:
+    """Write Upload-Checksum."""
+    return f"{checksum.algorithm} {b64encode(checksum.digest).decode()}"
+
+
+def parse_concat(value: str) -> tuple[str, ...] | None:
+    """Read Upload-Concat (tus 1.0.0, concatenation): None for `partial`, the URLs of the parts for `final`."""
+    if value == "partial":
+        return None
+    match = _FINAL.fullmatch(value)
+    if not match:
+        raise BadRequest("Upload-Concat must be partial, or final; with the URLs of partial uploads.")
+    return tuple(match[1].split())
+
+
+def parse_part(url: str, *, host: str | None, path: str) -> UploadId:
+    """Read the id in the URL of an upload below `path`, absolute or not; `host` is ours, None if unknown."""
+    try:
+        parsed = urlsplit(url)
+    except ValueError:
+        raise BadRequest("Upload-Concat names something that is no URL.") from None
+    match = _PART_PATH.fullmatch("/" + parsed.path.lstrip("/"))
+    ours = not parsed.netloc or host is None or _plain_host(parsed.netloc) == _plain_host(host)
+    if not match or not match[1].endswith(path) or not ours:
+        raise BadRequest("Upload-Concat names something that is no upload of this server.")
+    return UploadId(match[2])
+
+
+def _plain_host(host: str) -> str:
+    return re.sub(r":(80|443)$", "", host.lower())
+
+
+def build_concat(urls: tuple[str, ...] | None) -> str:
+    """Write Upload-Concat."""
+    return "partial" if urls is None else f"final;{' '.join(urls)}"
 
 
 def build_repr_digest(sha256: bytes) -> str:

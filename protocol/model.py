@@ -9,6 +9,7 @@ from typing import NewType
 
 UploadId = NewType("UploadId", str)
 Place = NewType("Place", str)
+ID_PATTERN = "[0-9a-f]{32}"
 
 
 class Status(StrEnum):
@@ -32,11 +33,38 @@ class Status(StrEnum):
 FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.TERMINATED, Status.EXPIRED})
 
 
+class Role(StrEnum):
+    """What an upload is in a concatenation (tus 1.0.0)."""
+
+    SINGLE = "single"
+    PARTIAL = "partial"
+    FINAL = "final"
+
+
 class Failure(StrEnum):
     """Why an upload failed."""
 
     CHECKSUM_MISMATCH = "checksum-mismatch"
     LOST = "lost"
+    PART_GONE = "part-gone"
+    TOO_LARGE = "too-large"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checksum:
+    """What the bytes of one body sum up to."""
+
+    algorithm: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concat:
+    """What an upload is in a concatenation: `told` as the client wrote it, `parts` of a final one in order."""
+
+    role: Role
+    told: str
+    parts: tuple[UploadId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +74,7 @@ class Upload:
     `offset` is what a client may resume from: bytes that were durable before it was recorded. `version` grows by one
     with every save: it is the token of compare-and-set and the `seq` of watchers. `epoch` is that of the lease under
     which it was saved. `due` is when the sweep has to look at it.
+    The offset of a final upload is 0 until all its parts are complete; then it is the sum of them.
     """
 
     id: UploadId
@@ -64,6 +93,12 @@ class Upload:
     due: float | None = None
     version: int = 1
     epoch: int = 0
+    concat: Concat | None = None
+
+    @property
+    def role(self) -> Role:
+        """Give what it is in a concatenation."""
+        return self.concat.role if self.concat else Role.SINGLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +109,8 @@ class Limits:
     expire_after: float | None = 7 * 86400.0
     forget_after: float = 7 * 86400.0
     quiet_after: float = 5.0
+    release_after: float = 300.0
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +122,8 @@ class Create:
     promised: bytes | None
     body_size: int | None
     has_body: bool
+    checksum: Checksum | None = None
+    concat: Concat | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +134,16 @@ class Append:
     length: int | None
     promised: bytes | None
     body_size: int | None
+    checksum: Checksum | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Licence:
-    """The permission to store the bytes [start, end) of an upload, given before any byte is read."""
+    """The permission to store the bytes [start, end) of an upload, given before any byte is read.
+
+    With a `checksum` the body is kept whole, once it has proved right, or not at all.
+    """
 
     start: int
     end: int
+    checksum: Checksum | None = None

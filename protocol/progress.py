@@ -10,6 +10,8 @@ from protocol.model import Failure, Status, Upload, UploadId
 FAILURE_TITLES = {
     Failure.CHECKSUM_MISMATCH: "The SHA-256 is not the promised one",
     Failure.LOST: "Stored bytes were lost",
+    Failure.PART_GONE: "A partial upload of it is gone",
+    Failure.TOO_LARGE: "The upload would become too large",
 }
 
 

@@ -6,9 +6,9 @@ Each function takes the record, what happened and the time, and gives the next r
 from dataclasses import replace
 from enum import StrEnum
 
-from protocol.errors import BadRequest, ChecksumMismatch, Gone, OffsetMismatch, TooLarge
+from protocol.errors import BadRequest, ChecksumMismatch, Forbidden, Gone, OffsetMismatch, TooLarge
 from protocol.headers import MAX_INTEGER
-from protocol.model import Append, Create, Failure, Licence, Limits, Place, Status, Upload, UploadId
+from protocol.model import Append, Create, Failure, Licence, Limits, Place, Role, Status, Upload, UploadId
 
 RATE_SMOOTHING = 2.0  # seconds that the told rate looks back
 
@@ -23,6 +23,9 @@ class Act(StrEnum):
     FAIL = "fail"
     TERMINATE = "terminate"
     EXPIRE = "expire"
+    WAIT = "wait"
+    JOIN = "join"
+    KEEP = "keep"
 
 
 _UNFINISHED = (Status.PENDING, Status.UPLOADING, Status.PAUSED)
@@ -37,41 +40,47 @@ TRANSITIONS: dict[tuple[Status, Act], Status] = {
         (status, Act.TERMINATE): Status.TERMINATED
         for status in (*_UNFINISHED, Status.VERIFYING, Status.COMPLETED, Status.FAILED)
     },
-    **{(status, Act.EXPIRE): Status.EXPIRED for status in _UNFINISHED},
+    **{(status, Act.EXPIRE): Status.EXPIRED for status in (*_UNFINISHED, Status.COMPLETED)},
+    (Status.PENDING, Act.WAIT): Status.PENDING,
+    (Status.PENDING, Act.JOIN): Status.VERIFYING,
+    (Status.COMPLETED, Act.KEEP): Status.COMPLETED,
 }
 
 
-def _due(status: Status, now: float, expires: float | None, limits: Limits) -> float | None:
-    match status:
-        case Status.COMPLETED:
-            return None
-        case Status.UPLOADING | Status.VERIFYING:
-            quiet = now + limits.quiet_after
-            return quiet if expires is None else min(quiet, expires)
-        case Status.PENDING | Status.PAUSED:
-            return expires
-        case _:
-            return now + limits.forget_after
+def _due(upload: Upload, now: float, limits: Limits) -> float | None:
+    quiet, expires = now + limits.quiet_after, upload.expires
+    waiting = upload.role is Role.FINAL and upload.status is Status.PENDING
+    if waiting or upload.status in (Status.UPLOADING, Status.VERIFYING):
+        return quiet if expires is None else min(quiet, expires)
+    if upload.status in (Status.PENDING, Status.PAUSED, Status.COMPLETED):
+        return expires
+    return now + limits.forget_after
 
 
-def _moved(upload: Upload, act: Act, now: float, limits: Limits) -> Upload:
-    status = TRANSITIONS[upload.status, act]
-    return replace(upload, status=status, updated=now, due=_due(status, now, upload.expires, limits))
+def moved(upload: Upload, act: Act, now: float, limits: Limits) -> Upload:
+    """Move a record on by the table, and note when the sweep has to look at it."""
+    upload = replace(upload, status=TRANSITIONS[upload.status, act], updated=now)
+    return replace(upload, due=_due(upload, now, limits))
 
 
-def _expiry(now: float, limits: Limits) -> float | None:
+def expiry(now: float, limits: Limits) -> float | None:
+    """Give the time when an upload expires that nothing happens to from now on."""
     return None if limits.expire_after is None else now + limits.expire_after
+
+
+def largest(limits: Limits) -> int:
+    """Give the length in bytes that an upload may have."""
+    return MAX_INTEGER if limits.max_size is None else limits.max_size
 
 
 def create(wish: Create, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:
     """Decide on a new upload; raises TooLarge."""
-    largest = MAX_INTEGER if limits.max_size is None else limits.max_size
-    if wish.length is not None and wish.length > largest:
-        raise TooLarge(f"An upload may have {largest} bytes at most.")
-    if wish.body_size is not None and wish.body_size > (largest if wish.length is None else wish.length):
+    room = largest(limits)
+    if wish.length is not None and wish.length > room:
+        raise TooLarge(f"An upload may have {room} bytes at most.")
+    if wish.body_size is not None and wish.body_size > (room if wish.length is None else wish.length):
         raise TooLarge("The body is longer than the upload.")
-    expires = _expiry(now, limits)
-    return Upload(
+    upload = Upload(
         id=id,
         place=place,
         status=Status.PENDING,
@@ -81,9 +90,10 @@ def create(wish: Create, *, id: UploadId, place: Place, now: float, limits: Limi
         promised=wish.promised,
         created=now,
         updated=now,
-        expires=expires,
-        due=_due(Status.PENDING, now, expires, limits),
+        expires=expiry(now, limits),
+        concat=wish.concat,
     )
+    return replace(upload, due=_due(upload, now, limits))
 
 
 def check_open(upload: Upload, now: float) -> None:
@@ -92,24 +102,25 @@ def check_open(upload: Upload, now: float) -> None:
         raise Gone(f"The upload failed: {upload.failure}.")
     if upload.status in (Status.TERMINATED, Status.EXPIRED):
         raise Gone(f"The upload was {upload.status}.")
-    if upload.status in _UNFINISHED and upload.expires is not None and upload.expires <= now:
+    if is_expired(upload, now):
         raise Gone("The upload was expired.")
 
 
 def append(upload: Upload, wish: Append, *, now: float, limits: Limits) -> tuple[Upload, Licence]:
     """Decide on a body: the record with what the request declares, and the licence.
 
-    Raises Gone, OffsetMismatch, BadRequest or TooLarge; a completed upload takes an empty body at its end.
+    Raises Gone, Forbidden, OffsetMismatch, BadRequest or TooLarge; a completed upload takes an empty body at its end.
     """
     check_open(upload, now)
+    if upload.role is Role.FINAL:
+        raise Forbidden("A final upload takes no bytes of its own.")
     if wish.offset != upload.offset:
         raise OffsetMismatch(upload.offset)
     upload = _declared(upload, wish, limits)
-    largest = MAX_INTEGER if limits.max_size is None else limits.max_size
-    end = largest if upload.length is None else upload.length
+    end = largest(limits) if upload.length is None else upload.length
     if wish.body_size is not None and wish.body_size > end - upload.offset:
         raise TooLarge(f"{end - upload.offset} bytes are left to send.")
-    return upload, Licence(start=upload.offset, end=end)
+    return upload, Licence(start=upload.offset, end=end, checksum=wish.checksum)
 
 
 def _declared(upload: Upload, wish: Append, limits: Limits) -> Upload:
@@ -119,8 +130,8 @@ def _declared(upload: Upload, wish: Append, limits: Limits) -> Upload:
             raise BadRequest("Upload-Length was told before, and differs.")
         if wish.length < upload.offset:
             raise BadRequest("Upload-Length is below the offset.")
-        if limits.max_size is not None and wish.length > limits.max_size:
-            raise TooLarge(f"An upload may have {limits.max_size} bytes at most.")
+        if wish.length > largest(limits):
+            raise TooLarge(f"An upload may have {largest(limits)} bytes at most.")
         length = wish.length
     if wish.promised is not None:
         known = upload.sha256 if upload.status is Status.COMPLETED else promised
@@ -135,21 +146,21 @@ def received(upload: Upload, offset: int, *, now: float, since: float, limits: L
     seconds = max(now - since, 1e-3)
     weight = min(seconds / RATE_SMOOTHING, 1.0) if upload.status is Status.UPLOADING and upload.rate else 1.0
     rate = upload.rate + weight * ((offset - upload.offset) / seconds - upload.rate)
-    upload = replace(upload, offset=offset, rate=rate, expires=_expiry(now, limits))
-    return _moved(upload, Act.RECEIVE, now, limits)
+    upload = replace(upload, offset=offset, rate=rate, expires=expiry(now, limits))
+    return moved(upload, Act.RECEIVE, now, limits)
 
 
 def ended(upload: Upload, offset: int, *, now: float, since: float, limits: Limits, cut: bool) -> Upload:
     """Note the end of a body, whole or cut: uploading, paused, or verifying when the last byte is in."""
     upload = received(upload, offset, now=now, since=since, limits=limits)
     if offset == upload.length:
-        return _moved(upload, Act.FILL, now, limits)
+        return moved(upload, Act.FILL, now, limits)
     return paused(upload, now=now, limits=limits) if cut else upload
 
 
 def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:
     """Note that nobody is sending."""
-    return _moved(upload, Act.PAUSE, now, limits)
+    return moved(upload, Act.PAUSE, now, limits)
 
 
 def judge(upload: Upload, sha256: bytes) -> None:
@@ -159,27 +170,29 @@ def judge(upload: Upload, sha256: bytes) -> None:
 
 
 def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits) -> Upload:
-    """Note that the file is verified and published at `place`."""
-    return _moved(replace(upload, sha256=sha256, place=place, expires=None), Act.PASS, now, limits)
+    """Note that the file is verified, and published at `place`; a partial upload goes on to expire."""
+    expires = expiry(now, limits) if upload.role is Role.PARTIAL else None
+    return moved(replace(upload, sha256=sha256, place=place, expires=expires), Act.PASS, now, limits)
 
 
 def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha256: bytes | None = None) -> Upload:
     """Note that the upload can't be completed any more."""
-    return _moved(replace(upload, failure=failure, sha256=sha256), Act.FAIL, now, limits)
+    return moved(replace(upload, failure=failure, sha256=sha256), Act.FAIL, now, limits)
 
 
 def terminated(upload: Upload, *, now: float, limits: Limits) -> Upload:
     """Note that the client gave the upload up; raises Gone where it is gone already."""
     if (upload.status, Act.TERMINATE) not in TRANSITIONS:
         raise Gone(f"The upload was {upload.status}.")
-    return _moved(upload, Act.TERMINATE, now, limits)
+    return moved(upload, Act.TERMINATE, now, limits)
 
 
 def expired(upload: Upload, *, now: float, limits: Limits) -> Upload:
-    """Note that the time of an unfinished upload is over."""
-    return _moved(upload, Act.EXPIRE, now, limits)
+    """Note that the time of an unfinished or partial upload is over."""
+    return moved(upload, Act.EXPIRE, now, limits)
 
 
 def is_expired(upload: Upload, now: float) -> bool:
-    """Tell whether the time of an unfinished upload is over."""
-    return upload.status in _UNFINISHED and upload.expires is not None and upload.expires <= now
+    """Tell whether the time of an unfinished or partial upload is over."""
+    kept = upload.status not in (*_UNFINISHED, Status.COMPLETED)
+    return not kept and upload.expires is not None and upload.expires <= now

@@ -3,19 +3,23 @@
 What OPTIONS tells is made from the table of extensions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from protocol.errors import BadRequest, MediaType, VersionUnsupported
+from protocol.checksums import ALGORITHMS
+from protocol.errors import BadRequest, Forbidden, MediaType, VersionUnsupported
 from protocol.headers import (
     build_http_date,
     build_repr_digest,
+    parse_checksum,
+    parse_concat,
     parse_hex_sha256,
     parse_integer,
     parse_metadata,
+    parse_part,
     parse_repr_digest,
 )
-from protocol.model import Append, Create, Limits, Status, Upload
+from protocol.model import Append, Checksum, Concat, Create, Limits, Role, Status, Upload
 
 VERSION = "1.0.0"
 CONTENT_TYPE = "application/offset+octet-stream"
@@ -25,35 +29,57 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a request asks: its headers with lower-case names, and what is known of its body."""
+    """What a request asks: its headers with lower-case names, and what is known of its body.
+
+    `path` is that of the collection of uploads, `host` the one that the client used, None where it isn't known.
+    """
 
     headers: Headers
-    body_size: int | None
-    has_body: bool
+    body_size: int | None = 0
+    has_body: bool = False
+    path: str = "/files"
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """A row of the table: the name that OPTIONS tells, and whether these limits offer it."""
+    """A row of the table: the name that OPTIONS tells, and the extension that it makes no sense without."""
 
     name: str
-    offered: Callable[[Limits], bool] = lambda _: True
+    needs: str | None = None
 
 
 EXTENSIONS = (
     Extension("creation"),
-    Extension("creation-with-upload"),
-    Extension("creation-defer-length"),
+    Extension("creation-with-upload", needs="creation"),
+    Extension("creation-defer-length", needs="creation"),
     Extension("termination"),
-    Extension("expiration", lambda limits: limits.expire_after is not None),
+    Extension("expiration"),
+    Extension("checksum"),
+    Extension("concatenation", needs="creation"),
+    Extension("concatenation-unfinished", needs="concatenation"),
 )
+_NEEDS = {row.name: row.needs for row in EXTENSIONS}
+
+
+def offers(limits: Limits, name: str) -> bool:
+    """Tell whether an extension is offered, and so acted on."""
+    if name == "expiration" and limits.expire_after is None:
+        return False
+    needed = _NEEDS[name]
+    return name not in limits.without and (needed is None or offers(limits, needed))
 
 
 def discovery(limits: Limits) -> dict[str, str]:
     """Answer OPTIONS (tus 1.0.0, Core Protocol, OPTIONS)."""
-    extensions = ",".join(row.name for row in EXTENSIONS if row.offered(limits))
-    told = {"Tus-Resumable": VERSION, "Tus-Version": VERSION, "Tus-Extension": extensions}
-    return told if limits.max_size is None else told | {"Tus-Max-Size": str(limits.max_size)}
+    told = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
+    if extensions := ",".join(row.name for row in EXTENSIONS if offers(limits, row.name)):
+        told["Tus-Extension"] = extensions
+    if offers(limits, "checksum"):
+        told["Tus-Checksum-Algorithm"] = ",".join(ALGORITHMS)
+    if limits.max_size is not None:
+        told["Tus-Max-Size"] = str(limits.max_size)
+    return told
 
 
 def check_version(headers: Headers) -> None:
@@ -62,32 +88,66 @@ def check_version(headers: Headers) -> None:
         raise VersionUnsupported(f"Tus-Resumable must be {VERSION}.", headers={"Tus-Version": VERSION})
 
 
-def read_create(question: Question) -> Create:
-    """Read POST (creation, creation-with-upload, creation-defer-length)."""
+def read_create(question: Question, limits: Limits) -> Create:
+    """Read POST (creation, creation-with-upload, creation-defer-length, checksum, concatenation)."""
     headers = question.headers
     check_version(headers)
-    if question.has_body:
+    has_body = question.has_body and offers(limits, "creation-with-upload")
+    concat = _concat(question, limits)
+    if concat and concat.role is Role.FINAL:
+        if question.has_body:
+            raise Forbidden("A final upload takes no bytes of its own.")
+        if {"upload-length", "upload-defer-length"} & headers.keys():
+            raise BadRequest("The length of a final upload is that of its parts.")
+        length = None
+    else:
+        length = _length(headers, limits)
+    if has_body:
         _check_content(headers)
-    length, deferred = headers.get("upload-length"), headers.get("upload-defer-length")
-    if (length is None) == (deferred is None):
-        raise BadRequest("Either Upload-Length or Upload-Defer-Length is needed.")
-    if deferred is not None and deferred != "1":
-        raise BadRequest("Upload-Defer-Length must be 1.")
     metadata = headers.get("upload-metadata")
     named = parse_metadata(metadata or "").get("sha256")
     promises = {_digest(headers), None if named is None else parse_hex_sha256(named)} - {None}
     if len(promises) > 1:
         raise BadRequest("The metadata sha256 and Repr-Digest differ.")
     return Create(
-        length=None if length is None else parse_integer("Upload-Length", length),
+        length=length,
         metadata=metadata or None,
         promised=next(iter(promises), None),
-        body_size=question.body_size if question.has_body else 0,
-        has_body=question.has_body,
+        body_size=question.body_size if has_body else 0,
+        has_body=has_body,
+        checksum=_checksum(headers, limits) if has_body else None,
+        concat=concat,
     )
 
 
-def read_append(question: Question) -> Append:
+def _length(headers: Headers, limits: Limits) -> int | None:
+    length, deferred = headers.get("upload-length"), headers.get("upload-defer-length")
+    if deferred is not None and not offers(limits, "creation-defer-length"):
+        raise BadRequest("The length can't be deferred here.")
+    if (length is None) == (deferred is None):
+        raise BadRequest("Either Upload-Length or Upload-Defer-Length is needed.")
+    if deferred is not None and deferred != "1":
+        raise BadRequest("Upload-Defer-Length must be 1.")
+    return None if length is None else parse_integer("Upload-Length", length)
+
+
+def _concat(question: Question, limits: Limits) -> Concat | None:
+    told = question.headers.get("upload-concat")
+    if told is None or not offers(limits, "concatenation"):
+        return None
+    urls = parse_concat(told)
+    if urls is None:
+        return Concat(role=Role.PARTIAL, told=told)
+    parts = tuple(parse_part(url, host=question.host, path=question.path) for url in urls)
+    return Concat(role=Role.FINAL, told=told, parts=parts)
+
+
+def _checksum(headers: Headers, limits: Limits) -> Checksum | None:
+    told = headers.get("upload-checksum")
+    return parse_checksum(told) if told is not None and offers(limits, "checksum") else None
+
+
+def read_append(question: Question, limits: Limits) -> Append:
     """Read PATCH."""
     headers = question.headers
     check_version(headers)
@@ -100,6 +160,7 @@ def read_append(question: Question) -> Append:
         length=None if length is None else parse_integer("Upload-Length", length),
         promised=_digest(headers),
         body_size=question.body_size,
+        checksum=_checksum(headers, limits),
     )
 
 
@@ -113,13 +174,13 @@ def _check_content(headers: Headers) -> None:
         raise MediaType(f"Content-Type must be {CONTENT_TYPE}.")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise MediaType("A Content-Encoding can't be taken.")
-    if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
-        raise MediaType("No Transfer-Encoding but chunked can be taken.")
 
 
 def tell_stored(upload: Upload) -> dict[str, str]:
     """Answer POST and PATCH: how far the upload is, and when it expires."""
-    told = {"Tus-Resumable": VERSION, "Upload-Offset": str(upload.offset)}
+    told = {"Tus-Resumable": VERSION}
+    if upload.role is not Role.FINAL or upload.status is Status.COMPLETED:
+        told["Upload-Offset"] = str(upload.offset)
     if upload.expires is not None:
         told["Upload-Expires"] = build_http_date(upload.expires)
     if upload.status is Status.COMPLETED and upload.sha256:
@@ -130,5 +191,12 @@ def tell_stored(upload: Upload) -> dict[str, str]:
 def tell_state(upload: Upload) -> dict[str, str]:
     """Answer HEAD (tus 1.0.0, Core Protocol, HEAD)."""
     told = tell_stored(upload) | {"Cache-Control": "no-store"}
-    told |= {"Upload-Defer-Length": "1"} if upload.length is None else {"Upload-Length": str(upload.length)}
-    return told if upload.metadata is None else told | {"Upload-Metadata": upload.metadata}
+    if upload.length is not None:
+        told["Upload-Length"] = str(upload.length)
+    elif upload.role is not Role.FINAL:
+        told["Upload-Defer-Length"] = "1"
+    if upload.metadata is not None:
+        told["Upload-Metadata"] = upload.metadata
+    if upload.concat is not None:
+        told["Upload-Concat"] = upload.concat.told
+    return told

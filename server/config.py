@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from protocol.model import Limits
+from protocol.tus1 import EXTENSIONS
 
 PREFIX = "ONWARD_"
 
@@ -31,19 +32,32 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_size: Annotated[int, Meta(ge=0, description="largest upload in bytes; 0 for no limit")] = 0
     expire_after: Annotated[float, Meta(ge=0, description="seconds an unfinished upload stays; 0 for ever")] = 604800.0
     forget_after: Annotated[float, Meta(ge=0, description="seconds a failed or ended upload answers 410")] = 604800.0
+    release_after: Annotated[float, Meta(ge=0, description="seconds partial uploads outlive their final one")] = 300.0
+    without: Annotated[str, Meta(description="tus extensions to switch off, comma-separated")] = ""
     quiet_after: Annotated[float, Meta(gt=0, description="seconds without a request until it is told as paused")] = 5.0
     sweep_every: Annotated[float, Meta(gt=0, description="seconds between two sweeps")] = 2.0
     lease_wait: Annotated[float, Meta(gt=0, description="seconds to wait for another request to give way")] = 8.0
     body_idle: Annotated[float, Meta(gt=0, description="seconds without a byte until a body is cut off")] = 30.0
     drain: Annotated[float, Meta(gt=0, description="seconds that a graceful stop may take")] = 10.0
 
+    def __post_init__(self) -> None:
+        if unknown := self.switched_off - {row.name for row in EXTENSIONS}:
+            raise ValueError(f"--without knows no extension {', '.join(sorted(unknown))}")
+
+    @property
+    def switched_off(self) -> frozenset[str]:
+        """Give the names of the extensions that are switched off."""
+        return frozenset(name.strip() for name in self.without.split(",") if name.strip())
+
     @property
     def limits(self) -> Limits:
         """Give the part of it that the rules need."""
         return Limits(
             max_size=self.max_size or None,
-            expire_after=self.expire_after or None,
+            expire_after=None if "expiration" in self.switched_off else self.expire_after or None,
             forget_after=self.forget_after,
+            release_after=self.release_after,
+            without=self.switched_off,
             quiet_after=self.quiet_after,
         )
 

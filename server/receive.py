@@ -5,11 +5,12 @@ The order is always bytes, then record; a mid-body stride never records the last
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 
+from protocol.checksums import Summing
 from protocol.errors import Refusal, TooLarge
 from protocol.model import Licence
 from storage.base import Sink, StorageError
@@ -38,11 +39,11 @@ class Body(Protocol):
 
 
 class RunningHash:
-    """The SHA-256 of the first `offset` bytes, updated off the event loop."""
+    """A hash of the first `offset` bytes, the SHA-256 unless said otherwise, updated off the event loop."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, begin: Callable[[], Summing] = hashlib.sha256) -> None:
         self.offset = 0
-        self._hash = hashlib.sha256()
+        self._hash = begin()
         self._pool = pool
 
     async def update(self, block: bytes) -> None:
@@ -51,15 +52,15 @@ class RunningHash:
         self.offset += len(block)
 
     def digest(self) -> bytes:
-        """Give the SHA-256 so far."""
+        """Give the hash so far."""
         return self._hash.digest()
 
 
 class _Flight:
     """At most one block between the socket and the store, written and hashed while the next one is read."""
 
-    def __init__(self, sink: Sink, running: RunningHash | None) -> None:
-        self._sink, self._running = sink, running
+    def __init__(self, sink: Sink, hashes: Sequence[RunningHash]) -> None:
+        self._sink, self._hashes = sink, hashes
         self._task: asyncio.Task[None] | None = None
 
     async def launch(self, block: bytes, at: int) -> None:
@@ -72,24 +73,23 @@ class _Flight:
             await task
 
     async def _put(self, block: bytes, at: int) -> None:
-        if self._running is None:
-            await self._sink.write(block, at)
-            return
-        results = await asyncio.gather(self._sink.write(block, at), self._running.update(block), return_exceptions=True)
+        updates = (running.update(block) for running in self._hashes)
+        results = await asyncio.gather(self._sink.write(block, at), *updates, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
 
 async def receive(
-    body: Body, sink: Sink, licence: Licence, running: RunningHash | None, note: Callable[[int], Awaitable[None]]
+    body: Body, sink: Sink, licence: Licence, hashes: Sequence[RunningHash], note: Callable[[int], Awaitable[None]]
 ) -> int:
     """Store a body and give the position that it reached, durable; `note` records a position on the way.
 
+    A body with a checksum is noted nowhere on the way, since it may prove wrong at its end.
     Raises TooLarge for a byte beyond the licence, and the errors of the sink and of `note`; what was noted stays valid.
     """
     loop = asyncio.get_running_loop()
-    flight = _Flight(sink, running)
+    flight = _Flight(sink, hashes)
     position = noted = licence.start
     due = loop.time() + STRIDE_SECONDS
     try:
@@ -102,7 +102,7 @@ async def receive(
                 position += len(block)
             if loop.time() < due and position - noted < STRIDE_BYTES:
                 continue
-            if noted < position < licence.end and not body.over:
+            if noted < position < licence.end and licence.checksum is None and not body.over:
                 await flight.land()
                 await sink.sync()
                 await note(position)

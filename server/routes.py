@@ -1,12 +1,12 @@
 """web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from protocol import tus1
-from protocol.errors import BadRequest
+from protocol.errors import BadRequest, MethodNotAllowed, Refusal
 from protocol.headers import build_attachment, build_repr_digest, parse_range
 from protocol.model import UploadId
 from protocol.progress import file_name
@@ -19,6 +19,7 @@ ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 UPLOAD = "/files/{id:[0-9a-f]{32}}"
 HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 FORWARDED = ("Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For")
 
 
@@ -38,10 +39,16 @@ def _headers(request: web.Request) -> Mapping[str, str]:
 
 
 def _question(request: web.Request) -> tus1.Question:
+    coding = request.headers.get("Transfer-Encoding")
+    if coding is not None and (coding.lower() != "chunked" or request.version < HttpVersion11):
+        raise BadRequest("No Transfer-Encoding but chunked of HTTP/1.1 can be taken.")
     size = request.content_length
     chunked = size is None and request.body_exists
     return tus1.Question(
-        headers=_headers(request), body_size=None if chunked else size or 0, has_body=chunked or bool(size)
+        headers=_headers(request),
+        body_size=None if chunked else size or 0,
+        has_body=chunked or bool(size),
+        host=None if any(name in request.headers for name in FORWARDED) else request.host,
     )
 
 
@@ -57,13 +64,21 @@ def _body(request: web.Request) -> RequestBody:
 
 async def create(request: web.Request) -> web.Response:
     """POST /files."""
-    upload = await request.app[ENGINE].create(tus1.read_create(_question(request)), _body(request))
-    return web.Response(status=201, headers={"Location": _location(request, upload.id)} | tus1.tell_stored(upload))
+    engine = request.app[ENGINE]
+    wish = tus1.read_create(_question(request), engine.limits)
+    upload = await engine.create(wish, may_wait=tus1.offers(engine.limits, "concatenation-unfinished"))
+    location = {"Location": _location(request, upload.id)}
+    try:
+        upload = await engine.fill(upload, wish, _body(request))
+    except Refusal as refusal:
+        refusal.headers |= location
+        raise
+    return web.Response(status=201, headers=location | tus1.tell_stored(upload))
 
 
 async def append(request: web.Request) -> web.Response:
     """PATCH /files/{id}."""
-    wish = tus1.read_append(_question(request))
+    wish = tus1.read_append(_question(request), request.app[ENGINE].limits)
     upload = await request.app[ENGINE].append(upload_id(request), wish, _body(request))
     return web.Response(status=204, headers=tus1.tell_stored(upload))
 
@@ -129,14 +144,27 @@ async def _expect(request: web.Request) -> None:
         raise web.HTTPExpectationFailed
 
 
+ONE = {"GET": download, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
+ALL = {"OPTIONS": discover, "POST": create}
+NEEDS = {"DELETE": "termination", "POST": "creation"}
+
+
+def _dispatch(table: Mapping[str, Handler]) -> Handler:
+    async def dispatch(request: web.Request) -> web.StreamResponse:
+        method = request.headers.get("X-HTTP-Method-Override", request.method)
+        limits = request.app[ENGINE].limits
+        allowed = {name for name in table if name not in NEEDS or tus1.offers(limits, NEEDS[name])}
+        if method not in allowed:
+            raise MethodNotAllowed(headers={"Allow": ",".join(sorted(allowed))})
+        return await table[method](request)
+
+    return dispatch
+
+
 def add_routes(app: web.Application) -> None:
-    """Add the routes of tus and of downloads."""
-    add = app.router.add_route
-    for path in ("/files", "/files/"):
-        add("POST", path, create, expect_handler=_expect)
-        add("OPTIONS", path, discover)
-    add("PATCH", UPLOAD, append, expect_handler=_expect)
-    add("HEAD", UPLOAD, inspect)
-    add("GET", UPLOAD, download)
-    add("DELETE", UPLOAD, terminate)
-    add("OPTIONS", UPLOAD, discover)
+    """Add the routes of tus and of downloads.
+
+    Methods are told apart here: X-HTTP-Method-Override replaces the real one (tus 1.0.0) after aiohttp has routed.
+    """
+    for path, table in (("/files", ALL), ("/files/", ALL), (UPLOAD, ONE)):
+        app.router.add_route("*", path, _dispatch(table), expect_handler=_expect)

@@ -3,7 +3,7 @@
 Each method is required; the contract suites in tests/storage define what it means.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -59,6 +59,12 @@ class Blobs(Protocol):
 
     def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the bytes [start, stop) in blocks, of a sealed place too; raises Missing where they aren't there."""
+
+    def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncIterator[int]:
+        """Fill a place with the first bytes of each part, as many as said, in order; gives the positions reached.
+
+        Repeatable from its start; durable once sealed. Raises Missing where a part has fewer bytes.
+        """
 
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""

@@ -6,7 +6,7 @@ Written unbuffered and by position, through aiofiles; a place is a relative path
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -22,8 +22,11 @@ Words = TypeVarTuple("Words")
 Result = TypeVar("Result")
 
 READ_BLOCK = 2**20
+JOIN_BLOCK = 2**26
 THREADS = 8
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_NOT_IN_KERNEL = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
 @contextmanager
@@ -49,6 +52,18 @@ def _write_all(fd: int, block: Block, at: int) -> None:
         rest, at = rest[count:], at + count
 
 
+def _copy(source: int, target: int, count: int, start: int, at: int) -> int:
+    """Copy some bytes inside the kernel, shared where the file system can; through memory where it can't."""
+    try:
+        return os.copy_file_range(source, target, count, start, at)
+    except OSError as error:
+        if error.errno not in _NOT_IN_KERNEL:
+            raise
+    block = os.pread(source, min(count, READ_BLOCK), start)
+    _write_all(target, block, at)
+    return len(block)
+
+
 def _sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -70,18 +85,18 @@ class DiskSink:
     """An open file on its way."""
 
     def __init__(self, fd: int, pool: ThreadPoolExecutor) -> None:
-        self._fd = fd
+        self.fd = fd
         self._pool = pool
 
     async def write(self, block: Block, at: int) -> None:
         """Write the whole block at a position; a short write is finished."""
         with _mapped():
-            await _run(self._pool, _write_all, self._fd, block, at)
+            await _run(self._pool, _write_all, self.fd, block, at)
 
     async def sync(self) -> None:
         """Make durable what was written (fdatasync)."""
         with _mapped():
-            await _run(self._pool, os.fdatasync, self._fd)
+            await _run(self._pool, os.fdatasync, self.fd)
 
 
 class DiskBlobs:
@@ -135,6 +150,25 @@ class DiskBlobs:
     def _found(self, place: Place) -> Path:
         path = self._root / place
         return path if path.exists() else self._root / "files" / path.name
+
+    async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncIterator[int]:
+        """Fill a place with the first bytes of each part."""
+        at = 0
+        async with self.open(place, 0) as sink:
+            for part, length in parts:
+                with _mapped():
+                    source = await _run(self._pool, _open_regular, self._root / part, os.O_RDONLY, length)
+                    try:
+                        start = 0
+                        while start < length:
+                            count = min(JOIN_BLOCK, length - start)
+                            copied = await _run(self._pool, _copy, source, sink.fd, count, start, at)
+                            if not copied:
+                                raise Missing(f"{part} ends at {start}, before {length}")
+                            start, at = start + copied, at + copied
+                            yield at
+                    finally:
+                        os.close(source)
 
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes under files/."""

@@ -1,6 +1,6 @@
 """Every seam in memory: for tests and demos; nothing survives the process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +97,15 @@ class MemoryBlobs:
             raise Missing(place)
         for at in range(start, stop, READ_BLOCK):
             yield bytes(held[at : min(at + READ_BLOCK, stop)])
+
+    async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncIterator[int]:
+        """Fill a place with the first bytes of each part."""
+        joined = bytearray()
+        for part, length in parts:
+            async for block in self.read(part, 0, length):
+                joined += block
+                yield len(joined)
+        self._held[place] = joined
 
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes."""

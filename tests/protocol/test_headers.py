@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import headers
+from protocol.checksums import ALGORITHMS
 from protocol.errors import BadRequest, RangeUnsatisfiable, Refusal
+from protocol.model import Checksum
 
 DIGEST = hashlib.sha256(b"x").digest()
 ENCODED = b64encode(DIGEST).decode()
@@ -163,3 +165,15 @@ def test_nothing_but_a_refusal_is_raised(parse: Callable[[str], Any], value: str
         parse(value)
     except Refusal as refusal:
         assert refusal.status in {400, 416}
+
+
+def test_checksums_and_concatenations_are_read_as_they_are_written() -> None:
+    for name, algorithm in ALGORITHMS.items():
+        summing = algorithm.begin()
+        summing.update(b"some bytes")
+        checksum = Checksum(algorithm=name, digest=summing.digest())
+        assert len(checksum.digest) == algorithm.size
+        assert headers.parse_checksum(headers.build_checksum(checksum)) == checksum
+    for urls in (None, ("/files/a", "http://t/files/b")):
+        assert headers.parse_concat(headers.build_concat(urls)) == urls
+    assert ALGORITHMS["crc32"].begin().digest() == bytes(4)

@@ -47,9 +47,14 @@ def test_a_creation_beyond_the_limits_is_refused(changes: dict[str, Any]) -> Non
 
 
 def test_the_table_reaches_every_status_and_leaves_no_final_one_but_by_termination() -> None:
-    assert set(rules.TRANSITIONS.values()) == set(Status) - {Status.PENDING}
+    assert set(rules.TRANSITIONS.values()) == set(Status)
     left = {(status, act) for status, act in rules.TRANSITIONS if status.final}
-    assert left == {(Status.COMPLETED, Act.TERMINATE), (Status.FAILED, Act.TERMINATE)}
+    assert left == {
+        (Status.COMPLETED, Act.TERMINATE),
+        (Status.FAILED, Act.TERMINATE),
+        (Status.COMPLETED, Act.EXPIRE),
+        (Status.COMPLETED, Act.KEEP),
+    }
 
 
 def test_a_licence_covers_what_is_left() -> None:
@@ -148,4 +153,5 @@ def test_time_runs_out_for_what_is_unfinished() -> None:
     assert not rules.is_expired(created(), 59.9)
     assert rules.expired(created(), now=60.0, limits=LIMITS).status is Status.EXPIRED
     with pytest.raises(KeyError):
-        rules.expired(at(Status.COMPLETED), now=60.0, limits=LIMITS)
+        rules.expired(at(Status.FAILED), now=60.0, limits=LIMITS)
+    assert not rules.is_expired(at(Status.COMPLETED, expires=None), 60.0)

@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 
 from protocol import tus1
-from protocol.errors import BadRequest, MediaType, Refusal, VersionUnsupported
+from protocol.errors import BadRequest, Forbidden, MediaType, Refusal, VersionUnsupported
 from protocol.headers import build_repr_digest
-from protocol.model import Limits, Place, Status, Upload, UploadId
+from protocol.model import Checksum, Concat, Create, Limits, Place, Role, Status, Upload, UploadId
 
 V = {"tus-resumable": "1.0.0"}
 T = {"content-type": tus1.CONTENT_TYPE}
+PART = UploadId("a" * 32)
+FINAL = {"upload-concat": f"final;http://T:80/files/{PART} /files/{PART}"}
 SHA256 = b"\x07" * 32
 HEX = b64encode(SHA256.hex().encode()).decode()
 UPLOAD = Upload(
@@ -26,7 +28,10 @@ def question(headers: dict[str, str], body_size: int | None = 0) -> tus1.Questio
 
 def test_discovery_is_made_from_the_table() -> None:
     told = tus1.discovery(Limits(max_size=5))
-    assert told["Tus-Extension"] == "creation,creation-with-upload,creation-defer-length,termination,expiration"
+    assert (
+        told["Tus-Extension"]
+        == "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,concatenation,concatenation-unfinished"
+    )
     assert (told["Tus-Version"], told["Tus-Max-Size"]) == ("1.0.0", "5")
     told = tus1.discovery(Limits(expire_after=None))
     assert "expiration" not in told["Tus-Extension"]
@@ -34,12 +39,12 @@ def test_discovery_is_made_from_the_table() -> None:
 
 
 def test_a_creation_is_read() -> None:
-    wish = tus1.read_create(question(V | {"upload-length": "10", "upload-metadata": f"sha256 {HEX}"}))
+    wish = tus1.read_create(question(V | {"upload-length": "10", "upload-metadata": f"sha256 {HEX}"}), Limits())
     assert (wish.length, wish.promised, wish.body_size, wish.has_body) == (10, SHA256, 0, False)
-    wish = tus1.read_create(question(V | T | {"upload-defer-length": "1", "upload-metadata": ""}, None))
+    wish = tus1.read_create(question(V | T | {"upload-defer-length": "1", "upload-metadata": ""}, None), Limits())
     assert (wish.length, wish.metadata, wish.body_size, wish.has_body) == (None, None, None, True)
     both = {"upload-length": "1", "upload-metadata": f"sha256 {HEX}", "repr-digest": build_repr_digest(SHA256)}
-    assert tus1.read_create(question(V | both)).promised == SHA256
+    assert tus1.read_create(question(V | both), Limits()).promised == SHA256
 
 
 @pytest.mark.parametrize(
@@ -52,20 +57,29 @@ def test_a_creation_is_read() -> None:
         (V | {"upload-defer-length": "0"}, 0, BadRequest),
         (V | {"upload-length": "1"}, 1, MediaType),
         (V | T | {"upload-length": "1", "content-encoding": "gzip"}, 1, MediaType),
-        (V | T | {"upload-length": "1", "transfer-encoding": "gzip, chunked"}, 1, MediaType),
+        (V | {"upload-concat": "partial"}, 0, BadRequest),
+        (V | {"upload-concat": "final"}, 0, BadRequest),
+        (V | {"upload-concat": "final;/elsewhere/x"}, 0, BadRequest),
+        (V | {"upload-concat": "final;//[/x"}, 0, BadRequest),
+        (V | FINAL | {"upload-length": "1"}, 0, BadRequest),
+        (V | FINAL, 1, Forbidden),
+        (V | T | {"upload-length": "1", "upload-checksum": "sha0 YQ=="}, 1, BadRequest),
+        (V | T | {"upload-length": "1", "upload-checksum": "sha1 YQ=="}, 1, BadRequest),
         (V | {"upload-length": "1", "upload-metadata": f"sha256 {HEX}", "repr-digest": build_repr_digest(bytes(32))}, 0, BadRequest),
     ],
 )  # fmt: skip
 def test_a_creation_is_refused(headers: dict[str, str], body_size: int, refusal: type[Refusal]) -> None:
     with pytest.raises(refusal):
-        tus1.read_create(question(headers, body_size))
+        tus1.read_create(question(headers, body_size), Limits())
 
 
 def test_an_append_is_read() -> None:
     headers = V | T | {"upload-offset": "4", "upload-length": "10", "repr-digest": build_repr_digest(SHA256)}
-    wish = tus1.read_append(question(headers, None))
+    wish = tus1.read_append(question(headers, None), Limits())
     assert (wish.offset, wish.length, wish.promised, wish.body_size) == (4, 10, SHA256, None)
-    wish = tus1.read_append(question(V | {"content-type": f"{tus1.CONTENT_TYPE}; x=y", "upload-offset": "0"}, 6))
+    wish = tus1.read_append(
+        question(V | {"content-type": f"{tus1.CONTENT_TYPE}; x=y", "upload-offset": "0"}, 6), Limits()
+    )
     assert (wish.offset, wish.length, wish.promised, wish.body_size) == (0, None, None, 6)
 
 
@@ -75,7 +89,7 @@ def test_an_append_is_read() -> None:
 )
 def test_an_append_is_refused(headers: dict[str, str], refusal: type[Refusal]) -> None:
     with pytest.raises(refusal):
-        tus1.read_append(question(headers, 1))
+        tus1.read_append(question(headers, 1), Limits())
 
 
 def test_the_state_is_told() -> None:
@@ -92,3 +106,39 @@ def test_the_state_is_told() -> None:
     assert not {"Upload-Length", "Upload-Metadata", "Upload-Expires"} & set(deferred)
     done = replace(UPLOAD, status=Status.COMPLETED, sha256=SHA256)
     assert tus1.tell_stored(done)["Repr-Digest"] == build_repr_digest(SHA256)
+
+
+def test_extensions_are_switched_off_with_all_that_needs_them() -> None:
+    limits = Limits(without=frozenset({"creation", "termination", "expiration", "checksum"}), expire_after=None)
+    assert tus1.discovery(limits) == {"Tus-Resumable": "1.0.0", "Tus-Version": "1.0.0"}
+    assert "sha1" in tus1.discovery(Limits())["Tus-Checksum-Algorithm"].split(",")
+
+
+def test_what_is_switched_off_is_not_acted_on() -> None:
+    def wish(name: str, headers: dict[str, str], size: int = 0) -> Create:
+        return tus1.read_create(question(V | T | headers, size), Limits(without=frozenset({name})))
+
+    with pytest.raises(BadRequest):
+        wish("creation-defer-length", {"upload-defer-length": "1"})
+    assert not wish("creation-with-upload", {"upload-length": "1"}, 1).has_body
+    assert wish("concatenation", {"upload-length": "1", "upload-concat": "partial"}).concat is None
+    assert wish("checksum", {"upload-length": "1", "upload-checksum": "?"}, 1).checksum is None
+
+
+def test_a_checksum_is_read() -> None:
+    told = {"upload-offset": "0", "upload-checksum": f"md5 {b64encode(bytes(16)).decode()}"}
+    wish = tus1.read_append(question(V | T | told, 6), Limits())
+    assert wish.checksum == Checksum(algorithm="md5", digest=bytes(16))
+
+
+def test_a_concatenation_is_read_and_told_as_it_was_received() -> None:
+    asked = tus1.Question(headers=V | FINAL, host="t")
+    concat = tus1.read_create(asked, Limits()).concat
+    assert concat == Concat(role=Role.FINAL, told=FINAL["upload-concat"], parts=(PART, PART))
+    with pytest.raises(BadRequest):
+        tus1.read_create(replace(asked, host="other"), Limits())
+    waiting = tus1.tell_state(replace(UPLOAD, concat=concat, length=None, offset=0))
+    assert waiting["Upload-Concat"] == FINAL["upload-concat"]
+    assert not {"Upload-Offset", "Upload-Length", "Upload-Defer-Length"} & set(waiting)
+    joined = tus1.tell_state(replace(UPLOAD, concat=concat, status=Status.COMPLETED, offset=10))
+    assert (joined["Upload-Offset"], joined["Upload-Length"]) == ("10", "10")

@@ -37,7 +37,7 @@ async def test_a_lost_save_at_the_end_is_made_up_for(
     storage = await open_storage(state="memory:", blobs=blobs, data=tmp_path)
     engine = Engine(storage, Limits(), lease_wait=1)
     creation = Create(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
-    upload = await engine.create(creation, WholeBody(b""))
+    upload = await engine.create(creation, may_wait=True)
     save = storage.state.save
 
     async def fail(record: Upload) -> Upload:

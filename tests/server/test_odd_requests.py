@@ -36,7 +36,7 @@ CASES: dict[str, tuple[bytes, int]] = {
     "a coded transfer": (
         b"PATCH %b HTTP/1.1\r\nHost: t\r\n" + VERSION + OCTETS + b"Upload-Offset: 0\r\n"
         b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-        415,
+        400,
     ),
     "metadata not ASCII": (
         b"POST /files HTTP/1.1\r\nHost: t\r\n" + VERSION + b"Upload-Length: 1\r\nUpload-Metadata: a\xff YQ==\r\n\r\n",
@@ -77,3 +77,38 @@ async def test_an_odd_request_is_refused(
 async def test_a_location_that_may_be_wrong_is_a_bare_path(server: OnwardProcess, header: bytes) -> None:
     answer = await ask(server, b"POST /files HTTP/1.1\r\n" + header + b"\r\n" + VERSION + b"Upload-Length: 1\r\n\r\n")
     assert b"\r\nLocation: /files/" in answer
+
+
+@pytest.mark.parametrize(
+    ("method", "act", "status", "left"),
+    [
+        ("POST", "PATCH", 204, 5), ("GET", "PATCH", 204, 5), ("POST", "HEAD", 200, 0), ("PATCH", "HEAD", 200, 0),
+        ("POST", "PUT", 405, 0), ("PATCH", "TRACE", 405, 0), ("POST", "patch", 405, 0), ("POST", "DELETE", 204, None),
+    ],
+)  # fmt: skip
+async def test_the_method_is_overridden(
+    server: OnwardProcess, http: aiohttp.ClientSession, method: str, act: str, status: int, left: int | None
+) -> None:
+    url = await tus.create(http, server.url, 10)
+    headers = tus.TUS | tus.OCTETS | {"X-HTTP-Method-Override": act, "Upload-Offset": "0"}
+    async with http.request(method, url, headers=headers, data=b"hello") as answer:
+        assert answer.status == status
+        assert ("Allow" in answer.headers) == (status == 405)
+    told = await tus.head(http, url)
+    assert told.headers.get("Upload-Offset") == (None if left is None else str(left))
+
+
+async def test_extensions_are_switched_off(tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    async with onward(
+        tmp_path / "other", "memory:", ["--without=termination,expiration,creation-with-upload"]
+    ) as server:
+        headers = tus.TUS | tus.OCTETS | {"Upload-Length": "5"}
+        async with http.post(server.url, data=b"hello", headers=headers) as answer:
+            assert (answer.status, answer.headers["Upload-Offset"]) == (201, "0")
+            assert "Upload-Expires" not in answer.headers
+            url = answer.headers["Location"]
+        async with http.delete(url, headers=tus.TUS) as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD,OPTIONS,PATCH")
+        async with http.options(url) as answer:
+            offered = answer.headers["Tus-Extension"]
+        assert offered == "creation,creation-defer-length,checksum,concatenation,concatenation-unfinished"

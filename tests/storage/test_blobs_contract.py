@@ -89,3 +89,18 @@ async def test_a_removed_place_is_missing_published_or_not(blobs: Blobs) -> None
     await blobs.remove(sealed)
     with pytest.raises(Missing):
         await content(blobs, sealed, 0, 4)
+
+
+async def test_parts_are_joined_in_order_and_again(blobs: Blobs) -> None:
+    parts = [await blobs.create(UploadId(digit * 32)) for digit in "12"]
+    await write(blobs, parts[0], 0, b"hello and a tail")
+    await write(blobs, parts[1], 0, b" world")
+    place = await blobs.create(ID)
+    wanted = [(parts[0], 5), (parts[1], 6), (parts[0], 5)]
+    for _ in range(2):
+        assert [at async for at in blobs.join(place, wanted)][-1] == 16
+    sealed = await blobs.seal(place, 16)
+    assert await content(blobs, sealed, 0, 16) == b"hello worldhello"
+    assert await content(blobs, parts[1], 0, 6) == b" world"
+    with pytest.raises(Missing):
+        [at async for at in blobs.join(place, [(parts[1], 7)])]

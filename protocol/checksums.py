@@ -1,0 +1,57 @@
+"""The algorithms of the extension checksum, as a table: how a body is summed up, and how long the sum is."""
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Summing(Protocol):
+    """A sum on its way."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
+
+    def digest(self) -> bytes:
+        """Give the sum of all bytes so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A row of the table; `size` is that of the digest in bytes."""
+
+    size: int
+    begin: Callable[[], Summing]
+
+
+class _Cyclic:
+    """A 32-bit sum of zlib, told in network order as in RFC 3309."""
+
+    def __init__(self, function: Callable[[bytes, int], int], start: int) -> None:
+        self._function, self._value = function, start
+
+    def update(self, data: bytes, /) -> None:
+        self._value = self._function(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+def _hashed(name: str, size: int) -> Algorithm:
+    return Algorithm(size, lambda: hashlib.new(name, usedforsecurity=False))
+
+
+ALGORITHMS = {
+    "sha1": _hashed("sha1", 20),
+    "sha256": _hashed("sha256", 32),
+    "sha512": _hashed("sha512", 64),
+    "md5": _hashed("md5", 16),
+    "crc32": Algorithm(4, lambda: _Cyclic(zlib.crc32, 0)),
+    "adler32": Algorithm(4, lambda: _Cyclic(zlib.adler32, 1)),
+    "sha224": _hashed("sha224", 28),
+    "sha384": _hashed("sha384", 48),
+    "sha3-256": _hashed("sha3-256", 32),
+    "sha3-512": _hashed("sha3-512", 64),
+    "blake2b": _hashed("blake2b", 64),
+}

@@ -1,0 +1,56 @@
+"""The pure decisions about final uploads and their parts (tus 1.0.0, concatenation)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from protocol import rules
+from protocol.errors import BadRequest, Gone, TooLarge
+from protocol.model import Failure, Limits, Role, Status, Upload
+from protocol.rules import Act, moved
+
+
+def check_parts(parts: Sequence[Upload], *, now: float, limits: Limits, may_wait: bool) -> int | None:
+    """Decide whether parts can be joined, and give the length of the final upload, None while one isn't known.
+
+    `may_wait` tells whether parts may be unfinished. Raises BadRequest, Gone or TooLarge.
+    """
+    for part in parts:
+        if part.role is not Role.PARTIAL:
+            raise BadRequest("Upload-Concat names an upload that is not partial.")
+        rules.check_open(part, now)
+        if part.status is not Status.COMPLETED and not may_wait:
+            raise BadRequest("Upload-Concat names an upload that is not complete.")
+    if sum(part.length or part.offset for part in parts) > rules.largest(limits):
+        raise TooLarge(f"An upload may have {rules.largest(limits)} bytes at most.")
+    return _length(parts)
+
+
+def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limits) -> Upload:
+    """Decide how a final upload goes on: it waits for its parts, is to be joined, or can't be any more."""
+    try:
+        length = check_parts(parts, now=now, limits=limits, may_wait=True)
+    except TooLarge:
+        return rules.failed(final, Failure.TOO_LARGE, now=now, limits=limits)
+    except Gone:
+        return rules.failed(final, Failure.PART_GONE, now=now, limits=limits)
+    final = replace(final, length=length)
+    if length is None or any(part.status is not Status.COMPLETED for part in parts):
+        return moved(final, Act.WAIT, now, limits)
+    return moved(replace(final, offset=length), Act.JOIN, now, limits)
+
+
+def wanted(part: Upload, *, now: float, limits: Limits) -> Upload:
+    """Note that a final upload was asked for: a complete part stays until it can have been joined."""
+    return moved(replace(part, expires=rules.expiry(now, limits)), Act.KEEP, now, limits)
+
+
+def released(part: Upload, *, now: float, limits: Limits) -> Upload:
+    """Note that a final upload with this part is sealed: its part goes, but outlives a repeated request."""
+    soon = now + limits.release_after
+    expires = soon if part.expires is None else min(part.expires, soon)
+    return moved(replace(part, expires=expires), Act.KEEP, now, limits)
+
+
+def _length(parts: Sequence[Upload]) -> int | None:
+    lengths = [part.length for part in parts if part.length is not None]
+    return sum(lengths) if len(lengths) == len(parts) else None

@@ -1,0 +1,54 @@
+"""Parts become one file: copied inside the store, and hashed beside it, from the first to the last."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from protocol.errors import Locked, Refusal
+from protocol.model import Place, Upload
+from server.receive import RunningHash
+from storage.base import Blobs
+
+
+class Interruption:
+    """Lets a rival, or the end of the server, stop work that can be done again later."""
+
+    def __init__(self) -> None:
+        self._why: Refusal | None = None
+
+    def cut(self, why: Refusal) -> None:
+        """Stop the work at its next step."""
+        self._why = self._why or why
+
+    def give_way(self) -> None:
+        """Stop the work for a rival."""
+        self.cut(Locked("Another request took the upload over."))
+
+    def check(self) -> None:
+        """Raise what stops the work, if anything does."""
+        if self._why is not None:
+            raise self._why
+
+
+async def join(
+    blobs: Blobs, place: Place, parts: Sequence[Upload], running: RunningHash, check: Callable[[], None]
+) -> None:
+    """Fill a place with whole parts; `check` may raise, between steps. Raises Missing for lost bytes."""
+
+    async def hash_them() -> None:
+        for part in parts:
+            async for block in blobs.read(part.place, 0, part.offset):
+                await running.update(block)
+
+    hashing = asyncio.create_task(hash_them())
+    try:
+        async for _ in blobs.join(place, [(part.place, part.offset) for part in parts]):
+            check()
+        while not hashing.done():
+            await asyncio.wait({hashing}, timeout=0.1)
+            check()
+        await hashing
+    finally:
+        hashing.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await hashing
