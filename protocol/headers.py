@@ -23,7 +23,7 @@ _METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _DIGEST_MEMBER = re.compile(r"([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/=]*):", re.ASCII)
 _FINAL = re.compile(r"final; *([!-~]+(?: +[!-~]+)*)", re.ASCII)
-_PART_PATH = re.compile(rf"(.*)/({ID_PATTERN})", re.ASCII)
+_PART_PATH = re.compile(rf"((?:/[A-Za-z0-9._~-]+)*)/({ID_PATTERN})", re.ASCII)
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -126,6 +126,8 @@ def parse_part(url: str, *, host: str | None, path: str) -> UploadId:
     except ValueError:
         raise BadRequest("Upload-Concat names something that is no URL.") from None
     match = _PART_PATH.fullmatch("/" + parsed.path.lstrip("/"))
+    if parsed.scheme not in ("", "http", "https"):
+        raise BadRequest("Upload-Concat names something that is no URL of HTTP.")
     ours = not parsed.netloc or host is None or _plain_host(parsed.netloc) == _plain_host(host)
     if not match or not match[1].endswith(path) or not ours:
         raise BadRequest("Upload-Concat names something that is no upload of this server.")

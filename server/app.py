@@ -76,7 +76,7 @@ async def serve(config: Config) -> None:
             await site.start()
             host = f"[{config.host}]" if ":" in config.host else config.host
             where = f"http://{host}:{runner.addresses[0][1]}"
-        print(f"listening on {where}/files", flush=True)
+        print(f"listening on {where}{config.prefix or '/'}", flush=True)
         await stopping.wait()
     finally:
         await runner.cleanup()

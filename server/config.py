@@ -6,6 +6,7 @@ the environment.
 
 import argparse
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,10 @@ from msgspec import Meta
 
 from protocol.model import Limits
 from protocol.tus1 import EXTENSIONS
+from server.proxies import parse_trusted
 
 PREFIX = "ONWARD_"
+BASE_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?", re.ASCII)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +29,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 picks a free one")] = 8080
     unix_socket: Annotated[str, Meta(description="path of a Unix socket to listen on instead")] = ""
+    base_path: Annotated[str, Meta(description="path of the uploads; / for the root")] = "/files"
+    trusted_proxies: Annotated[str, Meta(description="addresses and networks of proxies to believe, or unix")] = ""
     data: Annotated[str, Meta(description="the data folder")] = "./data"
     state: Annotated[str, Meta(description="where records live: sqlite:, redis://…, memory:")] = "sqlite:"
     blobs: Annotated[str, Meta(description="where bytes live: file: (the data folder), memory:")] = "file:"
@@ -43,6 +48,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if unknown := self.switched_off - {row.name for row in EXTENSIONS}:
             raise ValueError(f"--without knows no extension {', '.join(sorted(unknown))}")
+
+        if not BASE_PATH.fullmatch(self.base_path):
+            raise ValueError("--base-path must be / or a path like /api/files")
+        parse_trusted(self.trusted_proxies)
+
+    @property
+    def prefix(self) -> str:
+        """Give the base path without a slash at its end."""
+        return self.base_path.rstrip("/")
 
     @property
     def switched_off(self) -> frozenset[str]:

@@ -1,6 +1,5 @@
 """web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import HttpVersion11, web
@@ -8,19 +7,18 @@ from aiohttp import HttpVersion11, web
 from protocol import tus1
 from protocol.errors import BadRequest, MethodNotAllowed, Refusal
 from protocol.headers import build_attachment, build_repr_digest, parse_range
-from protocol.model import UploadId
+from protocol.model import ID_PATTERN, UploadId
 from protocol.progress import file_name
 from server.body import RequestBody
 from server.config import Config
 from server.engine import Engine
+from server.proxies import public_origin
 from storage.base import StorageError
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
-UPLOAD = "/files/{id:[0-9a-f]{32}}"
-HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
+UPLOAD = f"/{{id:{ID_PATTERN}}}"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-FORWARDED = ("Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For")
 
 
 def upload_id(request: web.Request) -> UploadId:
@@ -44,18 +42,26 @@ def _question(request: web.Request) -> tus1.Question:
         raise BadRequest("No Transfer-Encoding but chunked of HTTP/1.1 can be taken.")
     size = request.content_length
     chunked = size is None and request.body_exists
+    origin = public_origin(request, request.app[CONFIG].trusted_proxies)
     return tus1.Question(
         headers=_headers(request),
         body_size=None if chunked else size or 0,
         has_body=chunked or bool(size),
-        host=None if any(name in request.headers for name in FORWARDED) else request.host,
+        path=_collection(request),
+        host=origin[1] if origin else None,
     )
 
 
+def _collection(request: web.Request) -> str:
+    """Give the path of the uploads, with that of a mounting application before it."""
+    resource = request.match_info.route.resource
+    return resource.canonical.removesuffix("/{id}").rstrip("/") if resource else ""
+
+
 def _location(request: web.Request, id: UploadId) -> str:
-    path = f"/files/{id}"
-    forwarded = any(name in request.headers for name in FORWARDED)
-    return path if forwarded or not HOST.fullmatch(request.host) else f"{request.scheme}://{request.host}{path}"
+    path = f"{_collection(request)}/{id}"
+    origin = public_origin(request, request.app[CONFIG].trusted_proxies)
+    return f"{origin[0]}://{origin[1]}{path}" if origin else path
 
 
 def _body(request: web.Request) -> RequestBody:
@@ -166,5 +172,6 @@ def add_routes(app: web.Application) -> None:
 
     Methods are told apart here: X-HTTP-Method-Override replaces the real one (tus 1.0.0) after aiohttp has routed.
     """
-    for path, table in (("/files", ALL), ("/files/", ALL), (UPLOAD, ONE)):
+    base = app[CONFIG].prefix
+    for path, table in ((base, ALL), (f"{base}/", ALL), (base + UPLOAD, ONE)):
         app.router.add_route("*", path, _dispatch(table), expect_handler=_expect)

@@ -60,6 +60,7 @@ def test_a_creation_is_read() -> None:
         (V | {"upload-concat": "partial"}, 0, BadRequest),
         (V | {"upload-concat": "final"}, 0, BadRequest),
         (V | {"upload-concat": "final;/elsewhere/x"}, 0, BadRequest),
+        (V | {"upload-concat": f"final;ftp://t/files/{PART}"}, 0, BadRequest),
         (V | {"upload-concat": "final;//[/x"}, 0, BadRequest),
         (V | FINAL | {"upload-length": "1"}, 0, BadRequest),
         (V | FINAL, 1, Forbidden),

@@ -1,0 +1,54 @@
+"""Where the client thinks that the server is: its own scheme and host, or what a trusted proxy tells."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from aiohttp import web
+
+HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
+FORWARDED = ("Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For")
+UNIX = "unix"
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+
+def parse_trusted(value: str) -> tuple[Networks, bool]:
+    """Read a list of addresses and networks, and whether `unix` is among them; raises ValueError."""
+    words = [word.strip() for word in value.split(",") if word.strip()]
+    return tuple(ip_network(word) for word in words if word != UNIX), UNIX in words
+
+
+def _trusts(trusted: str, peer: str | None) -> bool:
+    networks, unix = parse_trusted(trusted)
+    if not peer:
+        return unix
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+def _forwarded(request: web.Request, trusted: str) -> tuple[str | None, str | None]:
+    """Give the scheme and host that trusted proxies tell: of the element farthest from us that one of them wrote."""
+    if "Forwarded" not in request.headers:
+        scheme, host = (request.headers.get(f"X-Forwarded-{name}") for name in ("Proto", "Host"))
+        return scheme and scheme.rpartition(",")[2].strip(), host and host.rpartition(",")[2].strip()
+    scheme = host = None
+    for element in reversed(request.forwarded):
+        scheme, host = element.get("proto", scheme), element.get("host", host)
+        if not _trusts(trusted, element.get("for", "").strip("[]") or "?"):
+            break
+    return scheme, host
+
+
+def public_origin(request: web.Request, trusted: str) -> tuple[str, str] | None:
+    """Give the scheme and host that the client used; None where they aren't known."""
+    scheme, host = request.scheme, request.host
+    if any(name in request.headers for name in FORWARDED):
+        if not _trusts(trusted, request.remote):
+            return None
+        told_scheme, told_host = _forwarded(request, trusted)
+        scheme, host = (told_scheme or scheme).lower(), told_host or host
+    elif not request.raw_path.startswith(("/", "*")):
+        return None
+    return (scheme, host) if scheme in ("http", "https") and HOST.fullmatch(host) else None

@@ -1,0 +1,42 @@
+"""Which proxies are believed, and what they tell."""
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import tus
+from onward_process import onward
+
+from server.config import Config
+from server.proxies import parse_trusted
+
+
+@pytest.mark.parametrize(
+    ("trusted", "headers", "begin"),
+    [
+        ("127.0.0.1", {"Forwarded": "for=192.0.2.1;proto=http;host=forged, for=192.0.2.7;proto=https;host=right"}, "https://right/"),
+        ("127.0.0.1,192.0.2.7", {"Forwarded": "for=192.0.2.1;proto=https;host=edge, for=192.0.2.7;proto=http;host=inner"}, "https://edge/"),
+        ("127.0.0.0/8", {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "forged, right:8443"}, "https://right:8443/"),
+        ("127.0.0.1", {"X-Forwarded-Proto": "gopher"}, "/files/"),
+        ("127.0.0.1", {"X-Forwarded-Host": "a b"}, "/files/"),
+        ("10.0.0.0/8", {"X-Forwarded-Proto": "https"}, "/files/"),
+    ],
+)  # fmt: skip
+async def test_a_location_is_what_a_trusted_proxy_tells(
+    trusted: str, headers: dict[str, str], begin: str, tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    async with onward(tmp_path / "data", "memory:", [f"--trusted-proxies={trusted}"]) as server:
+        assert (await tus.create(http, server.url, 1, **headers)).startswith(begin)
+
+
+def test_the_words_of_the_options_are_checked() -> None:
+    assert parse_trusted("unix, ::1")[1]
+    cases: tuple[dict[str, Any], ...] = (
+        {"trusted_proxies": "nobody"},
+        {"base_path": "files"},
+        {"base_path": "/a?"},
+        {"without": "creation,x"},
+    ):
+        with pytest.raises(ValueError, match=r".+"):
+            Config(**wrong)
