@@ -37,6 +37,7 @@ def test_the_words_of_the_options_are_checked() -> None:
         {"base_path": "files"},
         {"base_path": "/a?"},
         {"without": "creation,x"},
-    ):
+    )
+    for wrong in cases:
         with pytest.raises(ValueError, match=r".+"):
             Config(**wrong)
