@@ -104,7 +104,7 @@ def test_088_expect_with_a_refused_creation(tus: Tus) -> None:
 
 @check(89, "SHOULD", "Of a POST whose connection is lost the upload keeps what came, and expires later")
 def test_089_connection_is_lost(start: Start) -> None:
-    server = start("--expire-after=1.5", "--sweep-every=0.3")
+    server = start("--expire-after=2", "--sweep-every=0.3")
     tus = server.tus
     with Connection(tus.port) as connection:
         connection.send(tus.request("POST", tus.files, EXPECT | TEN))

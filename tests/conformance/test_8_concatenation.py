@@ -135,7 +135,7 @@ def test_117_patch_of_a_final_upload(tus: Tus, server: Server) -> None:
     check_final(tus, path_of(join(tus, b, a)["Location"]), B + A)
 
 
-@check(118, "SHOULD NOT", "Metadata of parts are not copied; a final upload has its own")
+@check(118, "MUST NOT", "Metadata of parts are not copied; a final upload has its own")
 def test_118_metadata_of_parts(tus: Tus) -> None:
     a, b = (
         part(tus, A, headers={"Upload-Metadata": "filename YQ=="}),
