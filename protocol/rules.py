@@ -194,5 +194,5 @@ def expired(upload: Upload, *, now: float, limits: Limits) -> Upload:
 
 def is_expired(upload: Upload, now: float) -> bool:
     """Tell whether the time of an unfinished or partial upload is over."""
-    kept = upload.status not in (*_UNFINISHED, Status.COMPLETED)
-    return not kept and upload.expires is not None and upload.expires <= now
+    may = (upload.status, Act.EXPIRE) in TRANSITIONS
+    return may and upload.expires is not None and upload.expires <= now

@@ -12,12 +12,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from protocol import concatenation, rules
 from protocol.checksums import ALGORITHMS
 from protocol.errors import (
-    BodyMismatch,
     ChecksumMismatch,
     Forbidden,
     Gone,
@@ -29,21 +28,14 @@ from protocol.errors import (
 )
 from protocol.model import Append, Create, Failure, Licence, Limits, Role, Status, Upload, UploadId
 from protocol.progress import progress
-from server.join import Interruption, join
-from server.receive import Body, RunningHash, receive
+from server.join import Cuttable, Interruption, join
+from server.receive import Body, RunningHash, check_body, receive
 from storage.base import Held, Missing, Stale, Storage, StorageError
 
 HASH_THREADS = 4
 KEPT_HASHES = 1024
 SWEEP_BATCH = 1000
 log = logging.getLogger("onward")
-
-
-class Cuttable(Protocol):
-    """Work that a rival or the end of the server can cut short."""
-
-    def cut(self, why: Refusal) -> None:
-        """End it soon, with what was done."""
 
 
 C = TypeVar("C", bound=Cuttable)
@@ -215,7 +207,9 @@ class Engine:
         now = self._clock()
         if parts is None:
             return await self._save(rules.failed(final, Failure.PART_GONE, now=now, limits=self.limits))
-        return await self._save(concatenation.advanced(final, parts, now=now, limits=self.limits))
+        advanced = concatenation.advanced(final, parts, now=now, limits=self.limits)
+        waits = advanced.status is final.status and advanced.length == final.length
+        return final if waits and final.due and final.due > now else await self._save(advanced)
 
     async def _parts(self, final: Upload) -> list[Upload] | None:
         """Give the parts of a final upload, None where one is forgotten."""
@@ -266,7 +260,7 @@ class Engine:
             async with self._storage.blobs.open(upload.place, licence.start) as sink:
                 offset = await receive(body, sink, licence, hashes, note)
             if summed is not None:
-                _check_body(body, licence, summed)
+                check_body(body, licence, summed)
         except Missing:
             return await self._save(rules.failed(recorded, Failure.LOST, now=self._clock(), limits=self.limits))
         except (Refusal, StorageError):
@@ -344,14 +338,6 @@ class Engine:
 
     async def _tell(self, upload: Upload) -> None:
         await self._state.publish(progress(upload))
-
-
-def _check_body(body: Body, licence: Licence, summed: RunningHash) -> None:
-    """Refuse a body that isn't what its checksum announced, or isn't whole; raises BodyMismatch and what cut it."""
-    if body.cut_by is not None:
-        raise body.cut_by
-    if licence.checksum and summed.digest() != licence.checksum.digest:
-        raise BodyMismatch(f"Its {licence.checksum.algorithm} is {summed.digest().hex()}; nothing of it was kept.")
 
 
 def _verified(upload: Upload) -> Upload:

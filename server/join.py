@@ -2,12 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from typing import Protocol
 
 from protocol.errors import Locked, Refusal
 from protocol.model import Place, Upload
 from server.receive import RunningHash
 from storage.base import Blobs
+
+
+class Cuttable(Protocol):
+    """Work that a rival or the end of the server can cut short."""
+
+    def cut(self, why: Refusal) -> None:
+        """End it soon, with what was done."""
 
 
 class Interruption:
@@ -42,8 +50,9 @@ async def join(
 
     hashing = asyncio.create_task(hash_them())
     try:
-        async for _ in blobs.join(place, [(part.place, part.offset) for part in parts]):
-            check()
+        async with aclosing(blobs.join(place, [(part.place, part.offset) for part in parts])) as steps:
+            async for _ in steps:
+                check()
         while not hashing.done():
             await asyncio.wait({hashing}, timeout=0.1)
             check()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from protocol.checksums import Summing
-from protocol.errors import Refusal, TooLarge
+from protocol.errors import BodyMismatch, Refusal, TooLarge
 from protocol.model import Licence
 from storage.base import Sink, StorageError
 
@@ -115,3 +115,11 @@ async def receive(
     if position > noted:
         await sink.sync()
     return position
+
+
+def check_body(body: Body, licence: Licence, summed: RunningHash) -> None:
+    """Refuse a body that isn't what its checksum announced, or isn't whole; raises BodyMismatch and what cut it."""
+    if body.cut_by is not None:
+        raise body.cut_by
+    if licence.checksum and summed.digest() != licence.checksum.digest:
+        raise BodyMismatch(f"Its {licence.checksum.algorithm} is {summed.digest().hex()}; nothing of it was kept.")

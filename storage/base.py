@@ -3,7 +3,7 @@
 Each method is required; the contract suites in tests/storage define what it means.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,7 +60,7 @@ class Blobs(Protocol):
     def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the bytes [start, stop) in blocks, of a sealed place too; raises Missing where they aren't there."""
 
-    def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncIterator[int]:
+    def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
         """Fill a place with the first bytes of each part, as many as said, in order; gives the positions reached.
 
         Repeatable from its start; durable once sealed. Raises Missing where a part has fewer bytes.

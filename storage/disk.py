@@ -6,7 +6,7 @@ Written unbuffered and by position, through aiofiles; a place is a relative path
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -151,7 +151,7 @@ class DiskBlobs:
         path = self._root / place
         return path if path.exists() else self._root / "files" / path.name
 
-    async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncIterator[int]:
+    async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
         """Fill a place with the first bytes of each part."""
         at = 0
         async with self.open(place, 0) as sink:

@@ -1,6 +1,6 @@
 """Every seam in memory: for tests and demos; nothing survives the process."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +98,7 @@ class MemoryBlobs:
         for at in range(start, stop, READ_BLOCK):
             yield bytes(held[at : min(at + READ_BLOCK, stop)])
 
-    async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncIterator[int]:
+    async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
         """Fill a place with the first bytes of each part."""
         joined = bytearray()
         for part, length in parts:
