@@ -23,7 +23,7 @@ YIELD_CHANNEL = "onward:yield"
 PREFIX = "onward:progress:"
 CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
 BACK_OFF = 0.2
-LISTEN = 1.0
+LISTEN = 0.25  # seconds that closing may have to wait for
 T = TypeVar("T")
 log = logging.getLogger("onward")
 FAULTS = (RedisError, OSError, asyncio.IncompleteReadError)
@@ -113,7 +113,7 @@ class RedisBus:
         """Change the subscriptions; where that fails, the next coming back makes up for it."""
         if self._pubsub is not None:
             with suppress(*FAULTS):
-                await getattr(self._pubsub, name)(channel)
+                await unbroken(getattr(self._pubsub, name)(channel))
 
     async def _listen_for_ever(self) -> None:
         while True:
@@ -130,9 +130,9 @@ class RedisBus:
             event.clear()
         self._pubsub = self._client.pubsub()
         try:
-            await self._pubsub.subscribe(*self._confirmed)
+            await unbroken(self._pubsub.subscribe(*self._confirmed))
             while True:
-                message = await self._pubsub.get_message(timeout=LISTEN)
+                message = await unbroken(self._pubsub.get_message(timeout=LISTEN))
                 if message is None:
                     continue
                 channel = message["channel"].decode()

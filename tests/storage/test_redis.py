@@ -5,9 +5,11 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+from redis.asyncio.client import PubSub
 from redis_process import RedisProcess, redis_server
 from test_state_contract import ID, UPLOAD, ignore
 
@@ -85,6 +87,23 @@ async def test_watchers_and_records_come_back_with_redis(tmp_path: Path) -> None
             assert await asyncio.wait_for(anext(events), 10) == progress(UPLOAD)
             assert await state.load(ID) == UPLOAD
         await state.close()
+
+
+async def test_the_bus_closes_though_the_client_library_swallows_a_cancellation(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = await open_state(redis_url, Path())
+    get_message = PubSub.get_message
+
+    async def swallowing(pubsub: PubSub, timeout: float) -> Any:
+        try:
+            return await get_message(pubsub, timeout=timeout)
+        except asyncio.CancelledError:
+            return None
+
+    monkeypatch.setattr(PubSub, "get_message", swallowing)
+    await asyncio.sleep(2)  # what waits now waits in the function above
+    await asyncio.wait_for(asyncio.shield(asyncio.create_task(state.close())), 3)
 
 
 async def test_a_redis_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
