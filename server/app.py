@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from server.config import Config
+from server.cors import add_cors, parse_origins
 from server.engine import Engine
 from server.middleware import answering, mark
 from server.routes import CONFIG, ENGINE, add_routes
@@ -40,6 +41,7 @@ async def create_app(config: Config) -> web.Application:
     add_upkeep(app, engine, config.sweep_every)
     app.on_shutdown.append(stop)
     app.on_response_prepare.append(mark)
+    add_cors(app, parse_origins(config.cors_origins), credentials=config.cors_credentials)
     return app
 
 

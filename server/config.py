@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from protocol.model import Limits
 from protocol.tus1 import EXTENSIONS
+from server.cors import EVERY, parse_origins
 from server.proxies import parse_trusted
 
 PREFIX = "ONWARD_"
@@ -31,6 +32,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unix_socket: Annotated[str, Meta(description="path of a Unix socket to listen on instead")] = ""
     base_path: Annotated[str, Meta(description="path of the uploads; / for the root")] = "/files"
     trusted_proxies: Annotated[str, Meta(description="addresses and networks of proxies to believe, or unix")] = ""
+    cors_origins: Annotated[str, Meta(description="origins of pages that may upload, comma-separated, or *")] = ""
+    cors_credentials: Annotated[bool, Meta(description="let those pages send cookies along")] = False
     data: Annotated[str, Meta(description="the data folder")] = "./data"
     state: Annotated[str, Meta(description="where records live: sqlite:, redis://…, memory:")] = "sqlite:"
     blobs: Annotated[str, Meta(description="where bytes live: file: (the data folder), memory:")] = "file:"
@@ -52,6 +55,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not BASE_PATH.fullmatch(self.base_path):
             raise ValueError("--base-path must be / or a path like /api/files")
         parse_trusted(self.trusted_proxies)
+        if EVERY in parse_origins(self.cors_origins) and self.cors_credentials:
+            raise ValueError("--cors-credentials needs origins, not *")
 
     @property
     def prefix(self) -> str:

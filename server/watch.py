@@ -13,7 +13,7 @@ from aiohttp import WSCloseCode, web
 from protocol.errors import BadRequest
 from protocol.model import UploadId
 from protocol.progress import Progress, progress
-from server.routes import CONFIG, UPLOAD, upload_id
+from server.routes import CONFIG, UPLOAD, discover, upload_id
 from storage.base import State
 
 STATE: web.AppKey[State] = web.AppKey("state", State)
@@ -93,5 +93,7 @@ def add_watching(app: web.Application, state: State) -> None:
     """Add the progress route."""
     app[STATE] = state
     app[STOPPING] = asyncio.Event()
-    app.router.add_get(app[CONFIG].prefix + UPLOAD + "/progress", watch, allow_head=False)
+    path = app[CONFIG].prefix + UPLOAD + "/progress"
+    app.router.add_get(path, watch, allow_head=False)
+    app.router.add_options(path, discover)
     app.on_shutdown.append(_stop)

@@ -37,6 +37,10 @@ def test_the_words_of_the_options_are_checked() -> None:
         {"base_path": "files"},
         {"base_path": "/a?"},
         {"without": "creation,x"},
+        {"cors_origins": "https://app.example/"},
+        {"cors_origins": "https://app.example, *"},
+        {"cors_origins": "null"},
+        {"cors_origins": "*", "cors_credentials": True},
     )
     for wrong in cases:
         with pytest.raises(ValueError, match=r".+"):

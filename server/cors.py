@@ -1,0 +1,52 @@
+"""Which pages of other origins may use the server from a browser, and what they may read (Fetch, section 3.3)."""
+
+import re
+
+from aiohttp import web
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", re.ASCII)
+EVERY = "*"
+METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
+SENT = (
+    "Authorization, Content-Type, If-Range, Range, Repr-Digest, Tus-Resumable, Upload-Checksum, Upload-Concat, "
+    "Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, "
+    "X-Requested-With"
+)
+READ = (
+    "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, "
+    "Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Concat, "
+    "Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
+)
+REMEMBERED = 7200  # seconds; no browser keeps a preflight's answer for longer
+
+
+def parse_origins(value: str) -> frozenset[str]:
+    """Read a list of origins, or `*`; raises ValueError."""
+    origins = frozenset(word.strip().lower() for word in value.split(",") if word.strip())
+    if origins != {EVERY} and (wrong := [origin for origin in origins if not ORIGIN.fullmatch(origin)]):
+        raise ValueError(f"{', '.join(sorted(wrong))} is no origin like https://app.example:8443")
+    return origins
+
+
+def add_cors(app: web.Application, origins: frozenset[str], *, credentials: bool) -> None:
+    """Let pages of these origins read every answer, refusals too, and ask beforehand."""
+
+    async def share(request: web.Request, response: web.StreamResponse) -> None:
+        headers = response.headers
+        origin = EVERY
+        if EVERY not in origins:
+            headers["Vary"] = "Origin"
+            origin = request.headers.get("Origin", "")
+        if origin not in origins:
+            return
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = READ
+        if credentials:
+            headers["Access-Control-Allow-Credentials"] = "true"
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            headers["Access-Control-Allow-Methods"] = METHODS
+            headers["Access-Control-Allow-Headers"] = SENT
+            headers["Access-Control-Max-Age"] = str(REMEMBERED)
+
+    if origins:
+        app.on_response_prepare.append(share)
