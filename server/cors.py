@@ -17,7 +17,7 @@ READ = (
     "Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Concat, "
     "Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
 )
-REMEMBERED = 7200  # seconds; no browser keeps a preflight's answer for longer
+REMEMBERED = 7200  # seconds; Chromium keeps the answer of a preflight no longer
 
 
 def parse_origins(value: str) -> frozenset[str]:
