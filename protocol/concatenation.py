@@ -20,8 +20,7 @@ def check_parts(parts: Sequence[Upload], *, now: float, limits: Limits, may_wait
         rules.check_open(part, now)
         if part.status is not Status.COMPLETED and not may_wait:
             raise BadRequest("Upload-Concat names an upload that is not complete.")
-    if sum(part.length or part.offset for part in parts) > rules.largest(limits):
-        raise TooLarge(f"An upload may have {rules.largest(limits)} bytes at most.")
+    rules.check_size(sum(part.length or part.offset for part in parts), limits)
     return _length(parts)
 
 

@@ -73,12 +73,17 @@ def largest(limits: Limits) -> int:
     return MAX_INTEGER if limits.max_size is None else limits.max_size
 
 
+def check_size(length: int, limits: Limits) -> None:
+    """Refuse an upload of more bytes than one may have; raises TooLarge."""
+    room = largest(limits)
+    if length > room:
+        raise TooLarge(f"An upload may have {room} bytes at most.", headers={"Tus-Max-Size": str(room)})
+
+
 def create(wish: Create, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:
     """Decide on a new upload; raises TooLarge."""
-    room = largest(limits)
-    if wish.length is not None and wish.length > room:
-        raise TooLarge(f"An upload may have {room} bytes at most.")
-    if wish.body_size is not None and wish.body_size > (room if wish.length is None else wish.length):
+    check_size(wish.length or 0, limits)
+    if wish.body_size is not None and wish.body_size > (largest(limits) if wish.length is None else wish.length):
         raise TooLarge("The body is longer than the upload.")
     upload = Upload(
         id=id,
@@ -130,8 +135,7 @@ def _declared(upload: Upload, wish: Append, limits: Limits) -> Upload:
             raise BadRequest("Upload-Length was told before, and differs.")
         if wish.length < upload.offset:
             raise BadRequest("Upload-Length is below the offset.")
-        if wish.length > largest(limits):
-            raise TooLarge(f"An upload may have {largest(limits)} bytes at most.")
+        check_size(wish.length, limits)
         length = wish.length
     if wish.promised is not None:
         known = upload.sha256 if upload.status is Status.COMPLETED else promised

@@ -143,8 +143,12 @@ def _concat(question: Question, limits: Limits) -> Concat | None:
 
 
 def _checksum(headers: Headers, limits: Limits) -> Checksum | None:
+    if not offers(limits, "checksum"):
+        return None
+    if "upload-checksum" in headers.get("trailer", "").lower():
+        raise BadRequest("A checksum can't be read from a trailer.")
     told = headers.get("upload-checksum")
-    return parse_checksum(told) if told is not None and offers(limits, "checksum") else None
+    return None if told is None else parse_checksum(told)
 
 
 def read_append(question: Question, limits: Limits) -> Append:

@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from server.config import Config
+from server.connection import Runner
 from server.cors import add_cors, parse_origins
 from server.engine import Engine
 from server.middleware import answering, mark
@@ -18,6 +19,8 @@ from storage import open_storage
 
 READ_BUFFER = 2**18  # bytes of a body that wait in aiohttp's stream, at most twice
 KEEP_ALIVE = 75.0
+LARGEST_LINE = 8190  # bytes of a request line, and of a header
+MOST_HEADERS = 64
 LINGERING = 1.0  # seconds that an unread body is drained after an early answer
 
 
@@ -47,13 +50,16 @@ async def create_app(config: Config) -> web.Application:
 
 def create_runner(app: web.Application, config: Config) -> web.AppRunner:
     """Build the runner with the settings that uploads need."""
-    return web.AppRunner(
+    return Runner(
         app,
         access_log=None,
         auto_decompress=False,
         handler_cancellation=False,
         keepalive_timeout=KEEP_ALIVE,
         lingering_time=LINGERING,
+        max_field_size=LARGEST_LINE,
+        max_headers=MOST_HEADERS,
+        max_line_size=LARGEST_LINE,
         read_bufsize=READ_BUFFER,
         shutdown_timeout=config.drain,
     )

@@ -7,7 +7,7 @@ import asyncio
 
 from aiohttp import StreamReader, web
 
-from protocol.errors import BodyStalled, Refusal, Unavailable
+from protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
 
 
 class RequestBody:
@@ -65,8 +65,11 @@ class RequestBody:
             if self._cut_by is None and loop.time() - self._heard > self._idle:
                 self._cut_by = BodyStalled(f"No byte came for {self._idle:g} s.")
             return self._content.read_nowait() if self._content.exception() is None else self._salvage(), True
-        except (ConnectionError, web.RequestPayloadError):
+        except ConnectionError:
             self._cut_by = Unavailable("The connection was lost.")
+            return self._salvage(), True
+        except web.RequestPayloadError:
+            self._cut_by = BadRequest("The body is not framed as it should be.")
             return self._salvage(), True
         finally:
             self._timer = None

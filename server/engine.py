@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
@@ -119,7 +119,7 @@ class Engine:
             raise NotCompleted
         return upload
 
-    def read(self, upload: Upload, start: int, stop: int) -> AsyncIterator[bytes]:
+    def read(self, upload: Upload, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the published bytes [start, stop)."""
         return self._storage.blobs.read(upload.place, start, stop)
 

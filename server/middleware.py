@@ -5,10 +5,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from protocol import errors
 from protocol.tus1 import VERSION
+from server.proxies import HOST
 from storage.base import Full, Held, Missing, Stale, StorageError, Unreachable
 
 log = logging.getLogger("onward")
@@ -44,10 +45,24 @@ def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
     return errors.BadRequest(error.text or "")
 
 
-async def mark(_: web.Request, response: web.StreamResponse) -> None:
-    """Name the protocol version in every answer, and no version of the software."""
+def _check_message(request: web.Request) -> None:
+    """Refuse what a proxy on the way may have read otherwise (RFC 9112, 3.2 and 6.1); raises BadRequest."""
+    if not HOST.fullmatch(request.headers.get("Host", "none")):
+        raise errors.BadRequest("Host must be a name or an address, and a port.")
+    coding = request.headers.get("Transfer-Encoding")
+    if coding is not None and (coding.lower() != "chunked" or request.version < HttpVersion11):
+        raise errors.BadRequest("No Transfer-Encoding but chunked of HTTP/1.1 can be taken.")
+
+
+def mark_answer(response: web.StreamResponse) -> None:
+    """Name the protocol version in an answer, and no version of the software."""
     response.headers["Tus-Resumable"] = VERSION
     response.headers["Server"] = "onward"
+
+
+async def mark(_: web.Request, response: web.StreamResponse) -> None:
+    """Do so in every answer of an application."""
+    mark_answer(response)
 
 
 @web.middleware
@@ -55,6 +70,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     """Answer every refusal, and every fault as one; log the request."""
     began = time.monotonic()
     try:
+        _check_message(request)
         response = await handler(request)
     except errors.Refusal as refusal:
         response = problem(refusal)

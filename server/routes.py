@@ -1,11 +1,12 @@
 """web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from protocol import tus1
-from protocol.errors import BadRequest, MethodNotAllowed, Refusal
+from protocol.errors import BadRequest, Gone, MethodNotAllowed, Refusal
 from protocol.headers import build_attachment, build_repr_digest, parse_range
 from protocol.model import ID_PATTERN, UploadId
 from protocol.progress import file_name
@@ -13,7 +14,7 @@ from server.body import RequestBody
 from server.config import Config
 from server.engine import Engine
 from server.proxies import public_origin
-from storage.base import StorageError
+from storage.base import Missing, StorageError
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
@@ -37,9 +38,6 @@ def _headers(request: web.Request) -> Mapping[str, str]:
 
 
 def _question(request: web.Request) -> tus1.Question:
-    coding = request.headers.get("Transfer-Encoding")
-    if coding is not None and (coding.lower() != "chunked" or request.version < HttpVersion11):
-        raise BadRequest("No Transfer-Encoding but chunked of HTTP/1.1 can be taken.")
     size = request.content_length
     chunked = size is None and request.body_exists
     origin = public_origin(request, request.app[CONFIG].trusted_proxies)
@@ -126,6 +124,7 @@ async def download(request: web.Request) -> web.StreamResponse:
             "Content-Disposition": build_attachment(file_name(upload)),
             "Content-Security-Policy": "sandbox; default-src 'none'",
             "Content-Type": "application/octet-stream",
+            "Cross-Origin-Resource-Policy": "same-origin",
             "ETag": etag,
             "Repr-Digest": build_repr_digest(sha256),
             "X-Content-Type-Options": "nosniff",
@@ -134,12 +133,18 @@ async def download(request: web.Request) -> web.StreamResponse:
     if part:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     response.content_length = stop - start
-    await response.prepare(request)
-    try:
-        async for block in engine.read(upload, start, stop):
-            await response.write(block)
-    except StorageError as fault:  # the headers are out: only a broken connection can tell it
-        raise ConnectionAbortedError from fault
+    async with aclosing(engine.read(upload, start, stop)) as blocks:
+        try:
+            first = await anext(blocks, b"")
+        except Missing as fault:
+            raise Gone("The bytes are lost.") from fault
+        await response.prepare(request)
+        await response.write(first)
+        try:
+            async for block in blocks:
+                await response.write(block)
+        except StorageError as fault:  # the headers are out: only a broken connection can tell it
+            raise ConnectionAbortedError from fault
     await response.write_eof()
     return response
 

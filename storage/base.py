@@ -57,7 +57,7 @@ class Blobs(Protocol):
     def open(self, place: Place, at: int) -> AbstractAsyncContextManager[Sink]:
         """Open a place that holds at least `at` bytes, made at need where `at` is 0; raises Missing."""
 
-    def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
+    def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the bytes [start, stop) in blocks, of a sealed place too; raises Missing where they aren't there."""
 
     def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:

@@ -16,7 +16,7 @@ from typing import TypeVar, TypeVarTuple, Unpack
 import aiofiles
 
 from protocol.model import Place, UploadId
-from storage.base import Block, Full, Missing, Unreachable
+from storage.base import Block, Full, Missing, StorageError, Unreachable
 
 Words = TypeVarTuple("Words")
 Result = TypeVar("Result")
@@ -73,11 +73,17 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _open_regular(path: Path, flags: int, at_least: int) -> int:
-    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    """Open a file of ours: neither a link, nor a pipe to wait at, nor, for writing, known by a second name."""
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     stat = os.fstat(fd)
-    if not S_ISREG(stat.st_mode) or stat.st_size < at_least:
+    try:
+        if not S_ISREG(stat.st_mode) or stat.st_size < at_least:
+            raise Missing(f"{path.name} holds less than {at_least} bytes")
+        if flags & os.O_RDWR and stat.st_nlink != 1:
+            raise Unreachable(f"{path.name} has a second name")
+    except StorageError:
         os.close(fd)
-        raise Missing(f"{path.name} holds less than {at_least} bytes")
+        raise
     return fd
 
 
@@ -103,12 +109,13 @@ class DiskBlobs:
     """Bytes in a local folder."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = root.resolve()
         self._pool = ThreadPoolExecutor(THREADS, "disk")
         with _mapped():
-            for name in ("partial", "files"):
-                (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync_folder(root)
+            self._root.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self._root, self._root / "partial", self._root / "files"):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            _sync_folder(self._root)
 
     async def create(self, id: UploadId) -> Place:
         """Mint a place; the file is made with its first byte."""
@@ -133,12 +140,11 @@ class DiskBlobs:
         _sync_folder(path.parent)
         return fd
 
-    async def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the bytes [start, stop) in blocks of 1 MiB."""
         with _mapped():
-            path = await _run(self._pool, self._found, place)
-            opened = aiofiles.open(path, "rb", buffering=0, executor=self._pool)
-            async with opened as file:
+            fd = await _run(self._pool, self._open_to_read, place)
+            async with aiofiles.open(fd, "rb", buffering=0, executor=self._pool) as file:
                 await file.seek(start)
                 while start < stop:
                     block = await file.read(min(READ_BLOCK, stop - start))
@@ -147,9 +153,12 @@ class DiskBlobs:
                     start += len(block)
                     yield block
 
-    def _found(self, place: Place) -> Path:
+    def _open_to_read(self, place: Place) -> int:
         path = self._root / place
-        return path if path.exists() else self._root / "files" / path.name
+        try:
+            return _open_regular(path, os.O_RDONLY, 0)
+        except FileNotFoundError:
+            return _open_regular(self._root / "files" / path.name, os.O_RDONLY, 0)
 
     async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
         """Fill a place with the first bytes of each part."""

@@ -88,7 +88,7 @@ class MemoryBlobs:
             raise Missing(place)
         yield MemorySink(self._held.setdefault(place, bytearray()))
 
-    async def read(self, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the bytes [start, stop)."""
         held = self._held.get(place)
         if held is None:

@@ -39,6 +39,10 @@ def _fault(error: sqlite3.Error) -> StorageError:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+    except OSError as error:
+        raise Unreachable(f"{path}: {error.strerror}") from error
     connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -1,11 +1,15 @@
-"""What every suite may use: a Redis for the session, both states, and a client."""
+"""What every suite may use: a Redis for the session, both states, a client, and servers."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Literal
 
 import aiohttp
 import pytest
+from raw import Tus
 from redis_process import RedisProcess, redis_server
+from server_process import Server, Start, serving
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +38,31 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A client; every request opens a connection of its own."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
         yield session
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of a file, with the OPTIONS that the file names."""
+    options = getattr(request.module, "OPTIONS", ())
+    with serving(tmp_path_factory.mktemp("server") / "data", options) as running:
+        yield running
+
+
+@pytest.fixture
+def tus(server: Server) -> Tus:
+    """Requests to the server of a file."""
+    return server.tus
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Further servers, as long as a test runs."""
+    with ExitStack() as stack:
+        count = 0
+
+        def another(*options: str, files: str = "/files") -> Server:
+            nonlocal count
+            count += 1
+            return stack.enter_context(serving(tmp_path / f"data{count}", options, files=files))
+
+        yield another

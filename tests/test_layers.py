@@ -12,7 +12,8 @@ ORDER = (
     "protocol.concatenation", "protocol.progress", "protocol.tus1",
     "storage.base", "storage.codec", "storage.hub", "storage.leases", "storage.local", "storage.memory", "storage.disk",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_bus", "storage.redis", "storage",
-    "server.proxies", "server.cors", "server.config", "server.receive", "server.join", "server.engine", "server.body", "server.middleware", "server.routes",
+    "server.proxies", "server.cors", "server.config", "server.receive", "server.join", "server.engine", "server.body",
+    "server.middleware", "server.connection", "server.routes",
     "server.watch", "server.upkeep", "server.app", "server.cli", "server.__main__",
 )  # fmt: skip
 

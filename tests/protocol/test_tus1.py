@@ -143,3 +143,10 @@ def test_a_concatenation_is_read_and_told_as_it_was_received() -> None:
     assert not {"Upload-Offset", "Upload-Length", "Upload-Defer-Length"} & set(waiting)
     joined = tus1.tell_state(replace(UPLOAD, concat=concat, status=Status.COMPLETED, offset=10))
     assert (joined["Upload-Offset"], joined["Upload-Length"]) == ("10", "10")
+
+
+def test_a_checksum_in_a_trailer_is_refused_where_it_would_count() -> None:
+    headers = V | T | {"upload-offset": "0", "trailer": "Upload-Checksum"}
+    with pytest.raises(BadRequest):
+        tus1.read_append(question(headers, 5), Limits())
+    assert tus1.read_append(question(headers, 5), Limits(without=frozenset({"checksum"}))).checksum is None

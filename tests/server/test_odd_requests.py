@@ -71,9 +71,7 @@ async def test_an_odd_request_is_refused(
     assert await tus.offset(http, url) == 0
 
 
-@pytest.mark.parametrize(
-    "header", [b"Host: a b<script>", b"Host: t\r\nX-Forwarded-Proto: https", b"Host: t\r\nForwarded: proto=https"]
-)
+@pytest.mark.parametrize("header", [b"Host: t\r\nX-Forwarded-Proto: https", b"Host: t\r\nForwarded: proto=https"])
 async def test_a_location_that_may_be_wrong_is_a_bare_path(server: OnwardProcess, header: bytes) -> None:
     answer = await ask(server, b"POST /files HTTP/1.1\r\n" + header + b"\r\n" + VERSION + b"Upload-Length: 1\r\n\r\n")
     assert b"\r\nLocation: /files/" in answer
