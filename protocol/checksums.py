@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+Data = bytes | bytearray | memoryview
+
 
 class Summing(Protocol):
     """A sum on its way."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: Data, /) -> None:
         """Add bytes."""
 
     def digest(self) -> bytes:
@@ -28,10 +30,10 @@ class Algorithm:
 class _Cyclic:
     """A 32-bit sum of zlib, told in network order as in RFC 3309."""
 
-    def __init__(self, function: Callable[[bytes, int], int], start: int) -> None:
+    def __init__(self, function: Callable[[Data, int], int], start: int) -> None:
         self._function, self._value = function, start
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: Data, /) -> None:
         self._value = self._function(data, self._value)
 
     def digest(self) -> bytes:

@@ -28,7 +28,7 @@ from protocol.errors import (
 )
 from protocol.model import Append, Create, Failure, Licence, Limits, Role, Status, Upload, UploadId
 from protocol.progress import progress
-from server.join import Cuttable, Interruption, join
+from server.join import Cuttable, Interruption, hash_stored, join
 from server.receive import Body, RunningHash, check_body, receive
 from storage.base import Held, Missing, Stale, Storage, StorageError
 
@@ -295,8 +295,7 @@ class Engine:
                 await join(self._storage.blobs, place, parts, running, interruption.check)
             elif running is None or running.offset != upload.offset:
                 running = RunningHash(self._pool)
-                async for block in self._storage.blobs.read(upload.place, 0, upload.offset):
-                    await running.update(block)
+                await hash_stored(self._storage.blobs, place, upload.offset, running, interruption.check)
             sha256 = running.digest()
             rules.judge(upload, sha256)
             if upload.role is not Role.PARTIAL:

@@ -38,6 +38,13 @@ class Interruption:
             raise self._why
 
 
+async def hash_stored(blobs: Blobs, place: Place, length: int, running: RunningHash, check: Callable[[], None]) -> None:
+    """Add the first bytes of a place to a hash; `check` may raise, between steps. Raises Missing for lost bytes."""
+    async with aclosing(blobs.scan(place, length, running.take)) as steps:
+        async for _ in steps:
+            check()
+
+
 async def join(
     blobs: Blobs, place: Place, parts: Sequence[Upload], running: RunningHash, check: Callable[[], None]
 ) -> None:
@@ -45,8 +52,7 @@ async def join(
 
     async def hash_them() -> None:
         for part in parts:
-            async for block in blobs.read(part.place, 0, part.offset):
-                await running.update(block)
+            await hash_stored(blobs, part.place, part.offset, running, check)
 
     hashing = asyncio.create_task(hash_them())
     try:

@@ -13,7 +13,7 @@ from typing import Protocol
 from protocol.checksums import Summing
 from protocol.errors import BodyMismatch, Refusal, TooLarge
 from protocol.model import Licence
-from storage.base import Sink, StorageError
+from storage.base import Block, Sink, StorageError
 
 BLOCK = 2**19
 STRIDE_BYTES = 16 * 2**20
@@ -46,10 +46,14 @@ class RunningHash:
         self._hash = begin()
         self._pool = pool
 
+    def take(self, block: Block) -> None:
+        """Add the next block, in a thread of the caller's."""
+        self._hash.update(block)
+        self.offset += len(block)
+
     async def update(self, block: bytes) -> None:
         """Add the next block."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._hash.update, block)
-        self.offset += len(block)
+        await asyncio.get_running_loop().run_in_executor(self._pool, self.take, block)
 
     def digest(self) -> bytes:
         """Give the hash so far."""

@@ -60,6 +60,12 @@ class Blobs(Protocol):
     def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the bytes [start, stop) in blocks, of a sealed place too; raises Missing where they aren't there."""
 
+    def scan(self, place: Place, length: int, take: Callable[[Block], None]) -> AsyncGenerator[int, None]:
+        """Call `take` with the first bytes in order, off the event loop; gives the positions reached.
+
+        A block is valid during the call only. Raises Missing where there are fewer bytes.
+        """
+
     def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
         """Fill a place with the first bytes of each part, as many as said, in order; gives the positions reached.
 

@@ -17,12 +17,14 @@ import aiofiles
 
 from protocol.model import Place, UploadId
 from storage.base import Block, Full, Missing, StorageError, Unreachable
+from storage.unbroken import unbroken
 
 Words = TypeVarTuple("Words")
 Result = TypeVar("Result")
 
 READ_BLOCK = 2**20
-JOIN_BLOCK = 2**26
+SCAN_BLOCK = 2**18
+STEP = 2**26  # bytes between two looks for an interruption
 THREADS = 8
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -41,8 +43,8 @@ def _mapped() -> Iterator[None]:
 
 
 async def _run(pool: ThreadPoolExecutor, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Result:
-    """Call what blocks in a thread."""
-    return await asyncio.get_running_loop().run_in_executor(pool, call, *words)
+    """Call what blocks in a thread, to its end."""
+    return await unbroken(asyncio.get_running_loop().run_in_executor(pool, call, *words))
 
 
 def _write_all(fd: int, block: Block, at: int) -> None:
@@ -62,6 +64,18 @@ def _copy(source: int, target: int, count: int, start: int, at: int) -> int:
     block = os.pread(source, min(count, READ_BLOCK), start)
     _write_all(target, block, at)
     return len(block)
+
+
+def _scan(fd: int, start: int, stop: int, take: Callable[[Block], None]) -> int:
+    """Give the bytes [start, stop) in blocks that stay in the processor's cache."""
+    block = memoryview(bytearray(SCAN_BLOCK))
+    while start < stop:
+        count = os.preadv(fd, [block[: stop - start]], start)
+        if not count:
+            raise Missing(f"the bytes end at {start}, before {stop}")
+        take(block[:count])
+        start += count
+    return stop
 
 
 def _sync_folder(folder: Path) -> None:
@@ -160,6 +174,18 @@ class DiskBlobs:
         except FileNotFoundError:
             return _open_regular(self._root / "files" / path.name, os.O_RDONLY, 0)
 
+    async def scan(self, place: Place, length: int, take: Callable[[Block], None]) -> AsyncGenerator[int, None]:
+        """Call `take` with the first bytes in order."""
+        with _mapped():
+            fd = await _run(self._pool, self._open_to_read, place)
+            try:
+                at = 0
+                while at < length:
+                    at = await _run(self._pool, _scan, fd, at, min(at + STEP, length), take)
+                    yield at
+            finally:
+                os.close(fd)
+
     async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
         """Fill a place with the first bytes of each part."""
         at = 0
@@ -170,7 +196,7 @@ class DiskBlobs:
                     try:
                         start = 0
                         while start < length:
-                            count = min(JOIN_BLOCK, length - start)
+                            count = min(STEP, length - start)
                             copied = await _run(self._pool, _copy, source, sink.fd, count, start, at)
                             if not copied:
                                 raise Missing(f"{part} ends at {start}, before {length}")
@@ -178,6 +204,7 @@ class DiskBlobs:
                             yield at
                     finally:
                         os.close(source)
+            await sink.sync()  # here beside the hashing, so that sealing has nothing to wait for
 
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes under files/."""

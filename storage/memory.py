@@ -1,6 +1,6 @@
 """Every seam in memory: for tests and demos; nothing survives the process."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +97,14 @@ class MemoryBlobs:
             raise Missing(place)
         for at in range(start, stop, READ_BLOCK):
             yield bytes(held[at : min(at + READ_BLOCK, stop)])
+
+    async def scan(self, place: Place, length: int, take: Callable[[Block], None]) -> AsyncGenerator[int, None]:
+        """Call `take` with the first bytes in order."""
+        at = 0
+        async for block in self.read(place, 0, length):
+            take(block)
+            at += len(block)
+            yield at
 
     async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
         """Fill a place with the first bytes of each part."""

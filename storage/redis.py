@@ -24,7 +24,8 @@ from protocol.model import Upload, UploadId
 from protocol.progress import Progress, progress
 from storage.base import Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
-from storage.redis_bus import RedisBus, unbroken
+from storage.redis_bus import RedisBus
+from storage.unbroken import unbroken
 
 LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
 POLL = 0.02  # seconds between two tries for a lease

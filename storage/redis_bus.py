@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
@@ -18,29 +18,15 @@ from protocol.model import UploadId
 from protocol.progress import Progress
 from storage.base import StorageError
 from storage.hub import Hub
+from storage.unbroken import unbroken
 
 YIELD_CHANNEL = "onward:yield"
 PREFIX = "onward:progress:"
 CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
 BACK_OFF = 0.2
 LISTEN = 0.25  # seconds that closing may have to wait for
-T = TypeVar("T")
 log = logging.getLogger("onward")
 FAULTS = (RedisError, OSError, asyncio.IncompleteReadError)
-
-
-async def unbroken(call: Awaitable[T]) -> T:
-    """Let a call end before a cancellation goes on.
-
-    A lease that is taken after its release would belong to nobody, and the client library does not take a cancellation
-    in the middle of a command well.
-    """
-    task = asyncio.ensure_future(call)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
 
 
 class RedisBus:

@@ -10,7 +10,7 @@ HTTP_FREE = {"server.engine", "server.join", "server.receive", "server.config"}
 ORDER = (
     "protocol.errors", "protocol.model", "protocol.checksums", "protocol.headers", "protocol.rules",
     "protocol.concatenation", "protocol.progress", "protocol.tus1",
-    "storage.base", "storage.codec", "storage.hub", "storage.leases", "storage.local", "storage.memory", "storage.disk",
+    "storage.base", "storage.unbroken", "storage.codec", "storage.hub", "storage.leases", "storage.local", "storage.memory", "storage.disk",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.receive", "server.join", "server.engine", "server.body",
     "server.middleware", "server.connection", "server.routes",

@@ -1,11 +1,11 @@
 """More than anybody needs: the server answers or closes, and neither memory nor work grows with it (S11, S13, S14)."""
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from onward_process import peak_memory
 from raw import PATIENCE, Connection, Headers, Tus
 from server_process import Server
 
@@ -27,11 +27,8 @@ def cheap(server: Server) -> Iterator[None]:
 
 def _cost(server: Server) -> tuple[float, int]:
     """Give the seconds of work and the peak of memory until now."""
-    process = Path(f"/proc/{server.process.pid}")
-    words = (process / "stat").read_text().rpartition(")")[2].split()
-    peak = re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())
-    assert peak
-    return (int(words[11]) + int(words[12])) / 100, int(peak[1]) * 1024
+    words = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / 100, peak_memory(server.process.pid)
 
 
 def flood(connection: Connection, block: bytes = bytes(2**16), most: int = 2**36) -> None:

@@ -1,5 +1,6 @@
 """What every storage of bytes promises, the same over each implementation."""
 
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -104,3 +105,17 @@ async def test_parts_are_joined_in_order_and_again(blobs: Blobs) -> None:
     assert await content(blobs, parts[1], 0, 6) == b" world"
     with pytest.raises(Missing):
         [at async for at in blobs.join(place, [(parts[1], 7)])]
+
+
+async def test_stored_bytes_are_scanned_in_order(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    data = random.Random(7).randbytes(700_000)
+    await write(blobs, place, 0, data + b"and a tail")
+    seen = bytearray()
+    assert [at async for at in blobs.scan(place, len(data), seen.extend)][-1] == len(data)
+    assert seen == data
+    assert [at async for at in blobs.scan(place, 0, seen.extend)] == []
+    with pytest.raises(Missing):
+        [at async for at in blobs.scan(place, len(data) + 11, seen.extend)]
+    with pytest.raises(Missing):
+        [at async for at in blobs.scan(await blobs.create(UploadId("9" * 32)), 1, seen.extend)]

@@ -1,7 +1,9 @@
 """The local folder: short writes, a full disk, links, modes."""
 
+import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -63,4 +65,36 @@ async def test_files_are_private_and_published_ones_read_only(tmp_path: Path) ->
     assert (tmp_path / place).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / await blobs.seal(place, 4)).stat().st_mode & 0o777 == 0o440
     assert (tmp_path / "files").stat().st_mode & 0o777 == 0o700
+    await blobs.close()
+
+
+async def test_a_cancelled_write_keeps_its_descriptor_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on, write = threading.Event(), threading.Event(), os.pwrite
+
+    def slow(fd: int, block: bytes, at: int) -> int:
+        began.set()
+        assert go_on.wait(5)
+        return write(fd, block, at)
+
+    blobs = DiskBlobs(tmp_path)
+    place = await blobs.create(ID)
+
+    async def put() -> None:
+        async with blobs.open(place, 0) as sink:
+            await sink.write(b"bytes of this upload", 0)
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    task = asyncio.create_task(put())
+    await asyncio.to_thread(began.wait, 5)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)  # would get the number of a descriptor closed too early
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    os.close(other)
+    assert (tmp_path / "other").read_bytes() == b""
+    assert (tmp_path / place).read_bytes() == b"bytes of this upload"
     await blobs.close()

@@ -14,6 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 START_WITHIN = 15.0
 
 
+def peak_memory(pid: int) -> int:
+    """Give the largest resident size that a process had, in bytes."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
 class OnwardProcess:
     """One server process; it keeps its port and its folder across restarts."""
 
@@ -58,10 +65,7 @@ class OnwardProcess:
 
     def peak_memory(self) -> int:
         """Give the largest resident size that it had, in bytes."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        assert found
-        return int(found[1]) * 1024
+        return peak_memory(self.process.pid)
 
 
 @asynccontextmanager
