@@ -13,11 +13,13 @@ import redis
 from ports import free_port
 
 
-def require(program: str) -> None:
-    """Skip, loudly, where a program is missing; fail where the environment says that all has to run."""
-    if shutil.which(program) is None:
+def require(program: str) -> str:
+    """Give the path of a program. Skip, loudly, where it is missing; fail where the environment says that all has to run."""
+    path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    if path is None:
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up(f"SKIPPED LOUDLY: {program} is not installed")
+    return path
 
 
 class RedisProcess:

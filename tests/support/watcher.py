@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,10 +15,11 @@ FINAL = {"completed", "failed", "terminated", "expired"}
 class Watcher:
     """All messages about one upload; `seq` and the stored bytes must never go down."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         self.messages: list[dict[str, Any]] = []
         self.close_code: int | None = None
         self._url = f"{url}/progress"
+        self._tls = tls or True
         self._changed = asyncio.Condition()
 
     @property
@@ -35,7 +37,8 @@ class Watcher:
 
     async def _follow_once(self, session: aiohttp.ClientSession) -> None:
         seen = -1
-        async with session.ws_connect(self._url) as ws:
+        async with session.ws_connect(self._url, ssl=self._tls) as ws:
+            socket = ws.get_extra_info("socket")
             async for frame in ws:
                 message = json.loads(frame.data)
                 assert message["seq"] > seen, "seq must grow"
@@ -47,6 +50,9 @@ class Watcher:
                     self.messages.append(message)
                     self._changed.notify_all()
             self.close_code = ws.close_code
+        # over TLS aiohttp goes before its connection has ended
+        while socket.fileno() >= 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     async def until(self, bytes_told: int, timeout: float = 20) -> None:
         """Wait until that many bytes were told."""
