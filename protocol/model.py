@@ -74,6 +74,7 @@ class Upload:
     `offset` is what a client may resume from: bytes that were durable before it was recorded. `version` grows by one
     with every save: it is the token of compare-and-set and the `seq` of watchers. `epoch` is that of the lease under
     which it was saved. `due` is when the sweep has to look at it.
+    `volatile` names the run of the machine whose memory may hold what no disk has yet; None where all is durable.
     The offset of a final upload is 0 until all its parts are complete; then it is the sum of them.
     """
 
@@ -94,6 +95,7 @@ class Upload:
     version: int = 1
     epoch: int = 0
     concat: Concat | None = None
+    volatile: str | None = None
 
     @property
     def role(self) -> Role:

@@ -50,7 +50,7 @@ TRANSITIONS: dict[tuple[Status, Act], Status] = {
 def _due(upload: Upload, now: float, limits: Limits) -> float | None:
     quiet, expires = now + limits.quiet_after, upload.expires
     waiting = upload.role is Role.FINAL and upload.status is Status.PENDING
-    if waiting or upload.status in (Status.UPLOADING, Status.VERIFYING):
+    if waiting or upload.volatile or upload.status in (Status.UPLOADING, Status.VERIFYING):
         return quiet if expires is None else min(quiet, expires)
     if upload.status in (Status.PENDING, Status.PAUSED, Status.COMPLETED):
         return expires
@@ -167,6 +167,23 @@ def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:
     return moved(upload, Act.PAUSE, now, limits)
 
 
+def volatile(upload: Upload, boot: str, *, now: float, limits: Limits) -> Upload:
+    """Note that something told is in the memory of the machine only, in its run `boot`; nothing else changes."""
+    upload = replace(upload, volatile=boot)
+    return replace(upload, due=_due(upload, now, limits))
+
+
+def durable(upload: Upload, *, now: float, limits: Limits) -> Upload:
+    """Note that all that was told is durable now; nothing else changes."""
+    upload = replace(upload, volatile=None)
+    return replace(upload, due=_due(upload, now, limits))
+
+
+def is_lost(upload: Upload, boot: str) -> bool:
+    """Tell whether the machine stopped while told bytes were in its memory only; `boot` is the one that runs now."""
+    return upload.volatile not in (None, boot) and (upload.status, Act.FAIL) in TRANSITIONS
+
+
 def judge(upload: Upload, sha256: bytes) -> None:
     """Hold the SHA-256 of the whole file against the promise; raises ChecksumMismatch."""
     if upload.promised is not None and upload.promised != sha256:
@@ -176,7 +193,8 @@ def judge(upload: Upload, sha256: bytes) -> None:
 def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits) -> Upload:
     """Note that the file is verified, and published at `place`; a partial upload goes on to expire."""
     expires = expiry(now, limits) if upload.role is Role.PARTIAL else None
-    return moved(replace(upload, sha256=sha256, place=place, expires=expires), Act.PASS, now, limits)
+    upload = replace(upload, sha256=sha256, place=place, expires=expires, volatile=None)
+    return moved(upload, Act.PASS, now, limits)
 
 
 def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha256: bytes | None = None) -> Upload:

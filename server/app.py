@@ -1,6 +1,7 @@
 """The composition root: storage, engine, routes, middleware and clean-up, and the runner that serves them."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from server.upkeep import add_upkeep
 from server.watch import add_watching
 from storage import open_storage
 
+log = logging.getLogger("onward")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: another one after each start of the machine
 READ_BUFFER = 2**18  # bytes of a body that wait in aiohttp's stream, at most twice
 KEEP_ALIVE = 75.0
 LARGEST_LINE = 8190  # bytes of a request line, and of a header
@@ -24,14 +27,25 @@ MOST_HEADERS = 64
 LINGERING = 1.0  # seconds that an unread body is drained after an early answer
 
 
+def _boot() -> str:
+    return BOOT_ID.read_text().strip()
+
+
+async def open_engine(config: Config) -> Engine:
+    """Open the storage and what acts on it; raises what the stores raise."""
+    storage = await open_storage(
+        state=config.state, blobs=config.blobs, data=Path(config.data), durability=config.durability
+    )
+    return Engine(storage, config.limits, lease_wait=config.lease_wait, boot=_boot())
+
+
 async def create_app(config: Config) -> web.Application:
     """Build the application, with its storage open; it is closed when the application is cleaned up."""
-    storage = await open_storage(state=config.state, blobs=config.blobs, data=Path(config.data))
-    engine = Engine(storage, config.limits, lease_wait=config.lease_wait)
+    engine = await open_engine(config)
     app = web.Application(middlewares=[answering])
     app[CONFIG], app[ENGINE] = config, engine
     add_routes(app)
-    add_watching(app, storage.state)
+    add_watching(app, engine.ledger.storage.state)
 
     async def opened(_: web.Application) -> AsyncIterator[None]:
         yield
@@ -84,6 +98,7 @@ async def serve(config: Config) -> None:
             await site.start()
             host = f"[{config.host}]" if ":" in config.host else config.host
             where = f"http://{host}:{runner.addresses[0][1]}"
+        log.info("durability %s", config.durability)
         print(f"listening on {where}{config.prefix or '/'}", flush=True)
         await stopping.wait()
     finally:

@@ -4,18 +4,14 @@ import argparse
 import asyncio
 import logging
 import sys
-from pathlib import Path
 
 from server import config
-from server.app import serve
-from server.engine import Engine
-from storage import open_storage
+from server.app import open_engine, serve
 from storage.base import StorageError
 
 
 async def _sweep(settings: config.Config) -> None:
-    storage = await open_storage(state=settings.state, blobs=settings.blobs, data=Path(settings.data))
-    engine = Engine(storage, settings.limits, lease_wait=settings.lease_wait)
+    engine = await open_engine(settings)
     try:
         print(f"{await engine.sweep()} uploads tended")
     finally:

@@ -19,6 +19,7 @@ from protocol.model import Limits
 from protocol.tus1 import EXTENSIONS
 from server.cors import EVERY, parse_origins
 from server.proxies import parse_trusted
+from storage.base import Durability
 
 PREFIX = "ONWARD_"
 BASE_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?", re.ASCII)
@@ -37,6 +38,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     data: Annotated[str, Meta(description="the data folder")] = "./data"
     state: Annotated[str, Meta(description="where records live: sqlite:, redis://…, memory:")] = "sqlite:"
     blobs: Annotated[str, Meta(description="where bytes live: file: (the data folder), memory:")] = "file:"
+    durability: Annotated[Durability, Meta(description="full, group, process or none")] = Durability.FULL
     max_size: Annotated[int, Meta(ge=0, description="largest upload in bytes; 0 for no limit")] = 0
     expire_after: Annotated[float, Meta(ge=0, description="seconds an unfinished upload stays; 0 for ever")] = 604800.0
     forget_after: Annotated[float, Meta(ge=0, description="seconds a failed or ended upload answers 410")] = 604800.0
@@ -91,7 +93,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for field in msgspec.structs.fields(Config):
         meta = msgspec.inspect.type_info(field.type)
         described = (getattr(meta, "extra_json_schema", None) or {}).get("description", "")
-        text = f"{described} [{PREFIX}{field.name.upper()}; default: {field.default!r}]".replace("%", "%%")
+        text = f"{described} [{PREFIX}{field.name.upper()}; default: {str(field.default)!r}]".replace("%", "%%")
         parser.add_argument(_option(field.name), dest=field.name, metavar=field.name.upper(), help=text)
 
 

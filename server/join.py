@@ -38,9 +38,11 @@ class Interruption:
             raise self._why
 
 
-async def hash_stored(blobs: Blobs, place: Place, length: int, running: RunningHash, check: Callable[[], None]) -> None:
+async def hash_stored(
+    blobs: Blobs, place: Place, length: int, running: RunningHash, check: Callable[[], None], *, fresh: bool
+) -> None:
     """Add the first bytes of a place to a hash; `check` may raise, between steps. Raises Missing for lost bytes."""
-    async with aclosing(blobs.scan(place, length, running.take)) as steps:
+    async with aclosing(blobs.scan(place, length, running.take, fresh=fresh)) as steps:
         async for _ in steps:
             check()
 
@@ -52,7 +54,7 @@ async def join(
 
     async def hash_them() -> None:
         for part in parts:
-            await hash_stored(blobs, part.place, part.offset, running, check)
+            await hash_stored(blobs, part.place, part.offset, running, check, fresh=False)
 
     hashing = asyncio.create_task(hash_them())
     try:

@@ -85,9 +85,17 @@ class _Flight:
 
 
 async def receive(
-    body: Body, sink: Sink, licence: Licence, hashes: Sequence[RunningHash], note: Callable[[int], Awaitable[None]]
+    body: Body,
+    sink: Sink,
+    licence: Licence,
+    hashes: Sequence[RunningHash],
+    note: Callable[[int], Awaitable[None]],
+    *,
+    synced: bool = True,
 ) -> int:
-    """Store a body and give the position that it reached, durable; `note` records a position on the way.
+    """Store a body and give the position that it reached; `note` records a position on the way.
+
+    Before a position is told it is durable, unless `synced` is False: then the system has the bytes.
 
     A body with a checksum is noted nowhere on the way, since it may prove wrong at its end.
     Raises TooLarge for a byte beyond the licence, and the errors of the sink and of `note`; what was noted stays valid.
@@ -108,7 +116,8 @@ async def receive(
                 continue
             if noted < position < licence.end and licence.checksum is None and not body.over:
                 await flight.land()
-                await sink.sync()
+                if synced:
+                    await sink.sync()
                 await note(position)
                 noted = position
             due = loop.time() + STRIDE_SECONDS
@@ -116,7 +125,7 @@ async def receive(
     finally:
         with suppress(StorageError):
             await flight.land()
-    if position > noted:
+    if synced and position > noted:
         await sink.sync()
     return position
 

@@ -6,10 +6,26 @@ Each method is required; the contract suites in tests/storage define what it mea
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from protocol.model import Place, Upload, UploadId
 from protocol.progress import Progress
+
+
+class Durability(StrEnum):
+    """What an acknowledged byte survives."""
+
+    FULL = "full"  # a power cut: each upload is synced before its offset is told
+    GROUP = "group"  # the same, synced together with others that wait for it
+    PROCESS = "process"  # the death of the server; synced when it falls silent, and before it is published
+    NONE = "none"  # the same, and never synced: for tests
+
+    @property
+    def relaxed(self) -> bool:
+        """Tell whether bytes are told that only the memory of the machine has."""
+        return self in (Durability.PROCESS, Durability.NONE)
+
 
 Block = bytes | bytearray | memoryview
 
@@ -60,10 +76,13 @@ class Blobs(Protocol):
     def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the bytes [start, stop) in blocks, of a sealed place too; raises Missing where they aren't there."""
 
-    def scan(self, place: Place, length: int, take: Callable[[Block], None]) -> AsyncGenerator[int, None]:
+    def scan(
+        self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
+    ) -> AsyncGenerator[int, None]:
         """Call `take` with the first bytes in order, off the event loop; gives the positions reached.
 
-        A block is valid during the call only. Raises Missing where there are fewer bytes.
+        A block is valid during the call only. `fresh` asks for what the medium has, not for what memory remembers of
+        it. Raises Missing where there are fewer bytes.
         """
 
     def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
@@ -75,6 +94,9 @@ class Blobs(Protocol):
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""
 
+    async def sync(self, place: Place) -> None:
+        """Make durable all bytes of a place; raises Missing."""
+
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not; repeatable."""
 
@@ -85,16 +107,17 @@ class Blobs(Protocol):
 class Records(Protocol):
     """Where the record of each upload lives; a told offset is in here."""
 
-    async def insert(self, upload: Upload) -> None:
-        """Record a new upload durably."""
+    async def insert(self, upload: Upload, *, durable: bool = True) -> None:
+        """Record a new upload, durably unless said otherwise."""
 
     async def load(self, id: UploadId) -> Upload:
         """Give the record; raises Missing."""
 
-    async def save(self, upload: Upload) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
         """Replace the record if `version` is the recorded one and `epoch` that of the lease held now.
 
-        Gives it with the version that it has then, one higher. Raises Stale or Missing.
+        Gives it with the version that it has then, one higher. Durable unless said otherwise, together with all that
+        was saved before. Raises Stale or Missing.
         """
 
     async def forget(self, id: UploadId) -> None:
@@ -152,6 +175,7 @@ class Storage:
 
     blobs: Blobs
     state: State
+    durability: Durability = Durability.FULL
 
     async def close(self) -> None:
         """Close both stores."""

@@ -6,9 +6,10 @@ Written unbuffered and by position, through aiofiles; a place is a relative path
 import asyncio
 import errno
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from typing import TypeVar, TypeVarTuple, Unpack
@@ -16,7 +17,9 @@ from typing import TypeVar, TypeVarTuple, Unpack
 import aiofiles
 
 from protocol.model import Place, UploadId
-from storage.base import Block, Full, Missing, StorageError, Unreachable
+from storage.base import Block, Durability, Full, Missing, StorageError, Unreachable
+from storage.failpoints import reach
+from storage.group_sync import GroupSync
 from storage.unbroken import unbroken
 
 Words = TypeVarTuple("Words")
@@ -78,14 +81,6 @@ def _scan(fd: int, start: int, stop: int, take: Callable[[Block], None]) -> int:
     return stop
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _open_regular(path: Path, flags: int, at_least: int) -> int:
     """Open a file of ours: neither a link, nor a pipe to wait at, nor, for writing, known by a second name."""
     fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -104,32 +99,51 @@ def _open_regular(path: Path, flags: int, at_least: int) -> int:
 class DiskSink:
     """An open file on its way."""
 
-    def __init__(self, fd: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, fd: int, pool: ThreadPoolExecutor, sync: Callable[[int], Awaitable[None]]) -> None:
         self.fd = fd
-        self._pool = pool
+        self._pool, self._sync = pool, sync
 
     async def write(self, block: Block, at: int) -> None:
         """Write the whole block at a position; a short write is finished."""
         with _mapped():
             await _run(self._pool, _write_all, self.fd, block, at)
+        reach("written")
 
     async def sync(self) -> None:
-        """Make durable what was written (fdatasync)."""
+        """Make durable what was written."""
         with _mapped():
-            await _run(self._pool, os.fdatasync, self.fd)
+            await self._sync(self.fd)
+        reach("synced")
 
 
 class DiskBlobs:
     """Bytes in a local folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, durability: Durability = Durability.FULL) -> None:
         self._root = root.resolve()
+        self._durability = durability
         self._pool = ThreadPoolExecutor(THREADS, "disk")
+        self._group = GroupSync(partial(_run, self._pool))
         with _mapped():
             self._root.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self._root, self._root / "partial", self._root / "files"):
                 folder.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(self._root)
+            self._sync_folder(self._root)
+
+    def _sync_folder(self, folder: Path) -> None:
+        if self._durability is Durability.NONE:
+            return
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    async def _sync_file(self, fd: int) -> None:
+        if self._durability is Durability.GROUP:
+            await unbroken(self._group.sync(fd))
+        elif self._durability is not Durability.NONE:
+            await _run(self._pool, os.fdatasync, fd)
 
     async def create(self, id: UploadId) -> Place:
         """Mint a place; the file is made with its first byte."""
@@ -141,17 +155,17 @@ class DiskBlobs:
         with _mapped():
             fd = await _run(self._pool, self._open, self._root / place, at)
         try:
-            yield DiskSink(fd, self._pool)
+            yield DiskSink(fd, self._pool, self._sync_file)
         finally:
             with _mapped():
                 os.close(fd)
 
-    @staticmethod
-    def _open(path: Path, at: int) -> int:
+    def _open(self, path: Path, at: int) -> int:
         if at or path.exists():
             return _open_regular(path, os.O_RDWR, at)
         fd = _open_regular(path, os.O_RDWR | os.O_CREAT, 0)
-        _sync_folder(path.parent)
+        if not self._durability.relaxed:
+            self._sync_folder(path.parent)
         return fd
 
     async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
@@ -174,11 +188,15 @@ class DiskBlobs:
         except FileNotFoundError:
             return _open_regular(self._root / "files" / path.name, os.O_RDONLY, 0)
 
-    async def scan(self, place: Place, length: int, take: Callable[[Block], None]) -> AsyncGenerator[int, None]:
+    async def scan(
+        self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
+    ) -> AsyncGenerator[int, None]:
         """Call `take` with the first bytes in order."""
         with _mapped():
             fd = await _run(self._pool, self._open_to_read, place)
             try:
+                if fresh:  # pages whose writing back has failed count as clean, and would tell what the disk hasn't got
+                    await _run(self._pool, os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
                 at = 0
                 while at < length:
                     at = await _run(self._pool, _scan, fd, at, min(at + STEP, length), take)
@@ -213,22 +231,38 @@ class DiskBlobs:
             await _run(self._pool, self._seal, self._root / place, self._root / final, length)
         return final
 
-    @staticmethod
-    def _seal(partial: Path, final: Path, length: int) -> None:
-        if final.exists() and not partial.exists():
+    def _seal(self, unfinished: Path, final: Path, length: int) -> None:
+        if final.exists() and not unfinished.exists():
             os.close(_open_regular(final, os.O_RDONLY, length))
-            _sync_folder(final.parent)
+            self._sync_folder(final.parent)
             return
-        fd = _open_regular(partial, os.O_RDWR | (0 if length else os.O_CREAT), length)
+        fd = _open_regular(unfinished, os.O_RDWR | (0 if length else os.O_CREAT), length)
         try:
             os.ftruncate(fd, length)
             os.fchmod(fd, 0o440)
+            if self._durability is not Durability.NONE:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        reach("sealing")
+        unfinished.rename(final)
+        reach("renamed")
+        self._sync_folder(final.parent)
+        self._sync_folder(unfinished.parent)
+        reach("sealed")
+
+    async def sync(self, place: Place) -> None:
+        """Make durable all bytes of a place, and its name."""
+        with _mapped():
+            await _run(self._pool, self._sync_place, self._root / place)
+
+    def _sync_place(self, path: Path) -> None:
+        fd = _open_regular(path, os.O_RDWR, 0)
+        try:
             os.fsync(fd)
         finally:
             os.close(fd)
-        partial.rename(final)
-        _sync_folder(final.parent)
-        _sync_folder(partial.parent)
+        self._sync_folder(path.parent)
 
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not."""
@@ -238,13 +272,13 @@ class DiskBlobs:
     def _remove(self, path: Path) -> None:
         for folder in ("partial", "files"):
             (self._root / folder / path.name).unlink(missing_ok=True)
-            _sync_folder(self._root / folder)
+            self._sync_folder(self._root / folder)
 
     async def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown()
 
 
-async def open_blobs(_url: str, data: Path) -> DiskBlobs:
+async def open_blobs(_url: str, data: Path, durability: Durability) -> DiskBlobs:
     """Open the data folder, made at need."""
-    return DiskBlobs(data)
+    return DiskBlobs(data, durability)

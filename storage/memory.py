@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from protocol.model import Place, Upload, UploadId
-from storage.base import Block, Missing, Stale
+from storage.base import Block, Durability, Missing, Stale
 from storage.local import Local
 
 READ_BLOCK = 2**20
@@ -19,7 +19,7 @@ class MemoryState(Local):
         super().__init__()
         self._uploads: dict[UploadId, Upload] = {}
 
-    async def insert(self, upload: Upload) -> None:
+    async def insert(self, upload: Upload, *, durable: bool = True) -> None:  # noqa: ARG002
         """Record a new upload."""
         self._uploads[upload.id] = upload
 
@@ -30,7 +30,7 @@ class MemoryState(Local):
         except KeyError:
             raise Missing(id) from None
 
-    async def save(self, upload: Upload) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
         """Replace the record, if it is the one that the caller knows."""
         if (await self.load(upload.id)).version != upload.version or not self._leases.proves(upload.id, upload.epoch):
             raise Stale(upload.id)
@@ -98,7 +98,14 @@ class MemoryBlobs:
         for at in range(start, stop, READ_BLOCK):
             yield bytes(held[at : min(at + READ_BLOCK, stop)])
 
-    async def scan(self, place: Place, length: int, take: Callable[[Block], None]) -> AsyncGenerator[int, None]:
+    async def scan(
+        self,
+        place: Place,
+        length: int,
+        take: Callable[[Block], None],
+        *,
+        fresh: bool = False,  # noqa: ARG002
+    ) -> AsyncGenerator[int, None]:
         """Call `take` with the first bytes in order."""
         at = 0
         async for block in self.read(place, 0, length):
@@ -125,6 +132,11 @@ class MemoryBlobs:
         self._held.pop(place, None)
         return final
 
+    async def sync(self, place: Place) -> None:
+        """Nothing is more durable than memory here."""
+        if place not in self._held:
+            raise Missing(place)
+
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not."""
         name = place.rpartition("/")[2]
@@ -136,11 +148,11 @@ class MemoryBlobs:
         self._held.clear()
 
 
-async def open_state(_url: str, _data: Path) -> MemoryState:
+async def open_state(_url: str, _data: Path, _durability: Durability) -> MemoryState:
     """Give an empty state."""
     return MemoryState()
 
 
-async def open_blobs(_url: str, _data: Path) -> MemoryBlobs:
+async def open_blobs(_url: str, _data: Path, _durability: Durability) -> MemoryBlobs:
     """Give an empty storage of bytes."""
     return MemoryBlobs()

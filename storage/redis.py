@@ -22,7 +22,7 @@ from redis.commands.core import AsyncScript
 import storage.redis_scripts as scripts
 from protocol.model import Upload, UploadId
 from protocol.progress import Progress, progress
-from storage.base import Full, Held, Lease, Missing, Stale, StorageError, Unreachable
+from storage.base import Durability, Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.redis_bus import RedisBus
 from storage.unbroken import unbroken
@@ -84,7 +84,7 @@ class RedisState:
             await self._client.ping()
         await self._bus.open()
 
-    async def insert(self, upload: Upload) -> None:
+    async def insert(self, upload: Upload, *, durable: bool = True) -> None:  # noqa: ARG002
         """Record a new upload."""
         await self._run(scripts.INSERT, upload.id, encode(upload), upload.version, upload.epoch, *_due(upload))
 
@@ -96,7 +96,7 @@ class RedisState:
             raise Missing(id)
         return decode(document)
 
-    async def save(self, upload: Upload) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
         """Replace the record, if it is the one that the caller knows and the lease is held."""
         saved = replace(upload, version=upload.version + 1)
         answer = await self._run(scripts.SAVE, upload.id, encode(saved), upload.version, upload.epoch, *_due(upload))
@@ -211,7 +211,7 @@ def _due(upload: Upload) -> tuple[str | float, UploadId]:
     return ("" if upload.due is None else upload.due, upload.id)
 
 
-async def open_state(url: str, _data: Path) -> RedisState:
+async def open_state(url: str, _data: Path, _durability: Durability = Durability.FULL) -> RedisState:
     """Open a state on the server that the URL names; raises Unreachable."""
     state = RedisState(url)
     try:

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 from protocol.model import Upload, UploadId
-from storage.base import Full, Missing, Stale, StorageError, Unreachable
+from storage.base import Durability, Full, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.local import Local
 
@@ -31,6 +31,7 @@ Work = Callable[[sqlite3.Connection], Any]
 class _Job(NamedTuple):
     work: Work
     future: asyncio.Future[Any]
+    durable: bool
 
 
 def _fault(error: sqlite3.Error) -> StorageError:
@@ -47,7 +48,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(_SCHEMA)
         if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
@@ -65,18 +65,19 @@ def _connect(path: Path) -> sqlite3.Connection:
 class SqliteState(Local):
     """Records in one SQLite file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
         super().__init__()
         self._connection = _connect(path)
+        self._durability, self._synchronous = durability, ""
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="sqlite", daemon=True)
         self._thread.start()
 
-    async def insert(self, upload: Upload) -> None:
-        """Record a new upload durably."""
+    async def insert(self, upload: Upload, *, durable: bool = True) -> None:
+        """Record a new upload."""
         row = (upload.id, upload.version, upload.due, encode(upload))
-        await self._do(lambda db: db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?)", row))
+        await self._do(lambda db: db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?)", row), durable=durable)
 
     async def load(self, id: UploadId) -> Upload:
         """Give the record."""
@@ -86,7 +87,7 @@ class SqliteState(Local):
             raise Missing(id)
         return decode(row[0])
 
-    async def save(self, upload: Upload) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
         """Replace the record, if it is the one that the caller knows."""
         saved = replace(upload, version=upload.version + 1)
         values = (saved.version, saved.due, encode(saved), saved.id, upload.version)
@@ -101,12 +102,12 @@ class SqliteState(Local):
         if not self._leases.proves(upload.id, upload.epoch):
             await self.load(upload.id)
             raise Stale(upload.id)
-        await self._do(work)
+        await self._do(work, durable=durable)
         return saved
 
     async def forget(self, id: UploadId) -> None:
         """Remove the record."""
-        await self._do(lambda db: db.execute("DELETE FROM uploads WHERE id = ?", (id,)))
+        await self._do(lambda db: db.execute("DELETE FROM uploads WHERE id = ?", (id,)), durable=True)
 
     async def due(self, now: float) -> AsyncIterator[Upload]:
         """Give the records that are due, the earliest thousand."""
@@ -120,10 +121,10 @@ class SqliteState(Local):
         await asyncio.to_thread(self._thread.join)
         self._connection.close()
 
-    async def _do(self, work: Work) -> Any:
+    async def _do(self, work: Work, *, durable: bool = False) -> Any:
         if not self._thread.is_alive():
             raise Unreachable("the state is closed")
-        job = _Job(work, self._loop.create_future())
+        job = _Job(work, self._loop.create_future(), durable)
         self._jobs.put(job)
         return await job.future
 
@@ -143,6 +144,7 @@ class SqliteState(Local):
     def _commit(self, batch: list[_Job]) -> list[tuple[asyncio.Future[Any], Any]]:
         """Do a batch in one transaction; what a job refuses has changed nothing."""
         try:
+            self._sync(any(job.durable for job in batch))
             self._connection.execute("BEGIN IMMEDIATE")
             answers = [(job.future, self._attempt(job.work)) for job in batch]
             self._connection.execute("COMMIT")
@@ -151,6 +153,13 @@ class SqliteState(Local):
                 self._connection.execute("ROLLBACK")
             return [(job.future, _fault(error)) for job in batch]
         return answers
+
+    def _sync(self, durable: bool) -> None:
+        """Have the next commit synced, with all before it in the log, or left to the system."""
+        wanted = "OFF" if self._durability is Durability.NONE else "FULL" if durable else "NORMAL"
+        if wanted != self._synchronous:
+            self._connection.execute(f"PRAGMA synchronous = {wanted}")
+            self._synchronous = wanted
 
     def _attempt(self, work: Work) -> Any:
         try:
@@ -169,6 +178,6 @@ def _answer(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
             future.set_result(answer)
 
 
-async def open_state(_url: str, data: Path) -> SqliteState:
+async def open_state(_url: str, data: Path, durability: Durability = Durability.FULL) -> SqliteState:
     """Open state.sqlite in the data folder."""
-    return SqliteState(data / "state.sqlite")
+    return SqliteState(data / "state.sqlite", durability)

@@ -6,13 +6,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPURE = {"asyncio", "os", "time", "random", "secrets", "socket", "threading", "pathlib", "io", "logging", "subprocess"}
-HTTP_FREE = {"server.engine", "server.join", "server.receive", "server.config"}
+HTTP_FREE = {
+    "server.engine",
+    "server.finals",
+    "server.finish",
+    "server.join",
+    "server.ledger",
+    "server.receive",
+    "server.config",
+}
 ORDER = (
     "protocol.errors", "protocol.model", "protocol.checksums", "protocol.headers", "protocol.rules",
     "protocol.concatenation", "protocol.progress", "protocol.tus1",
-    "storage.base", "storage.unbroken", "storage.codec", "storage.hub", "storage.leases", "storage.local", "storage.memory", "storage.disk",
+    "storage.base", "storage.failpoints", "storage.unbroken", "storage.group_sync", "storage.codec", "storage.hub", "storage.leases", "storage.local", "storage.memory", "storage.disk",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_bus", "storage.redis", "storage",
-    "server.proxies", "server.cors", "server.config", "server.receive", "server.join", "server.engine", "server.body",
+    "server.proxies", "server.cors", "server.config", "server.receive", "server.join",
+    "server.ledger", "server.finish", "server.finals", "server.engine", "server.body",
     "server.middleware", "server.connection", "server.routes",
     "server.watch", "server.upkeep", "server.app", "server.cli", "server.__main__",
 )  # fmt: skip

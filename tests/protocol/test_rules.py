@@ -155,3 +155,18 @@ def test_time_runs_out_for_what_is_unfinished() -> None:
     with pytest.raises(KeyError):
         rules.expired(at(Status.FAILED), now=60.0, limits=LIMITS)
     assert not rules.is_expired(at(Status.COMPLETED, expires=None), 60.0)
+
+
+def test_what_the_machine_has_in_memory_only_is_lost_with_its_run() -> None:
+    upload = rules.volatile(at(Status.PAUSED), "first", now=0.0, limits=LIMITS)
+    assert (upload.volatile, upload.due) == ("first", 5.0)
+    assert not rules.is_lost(upload, "first")
+    assert rules.is_lost(upload, "second")
+    settled = rules.durable(upload, now=0.0, limits=LIMITS)
+    assert (settled.volatile, settled.due) == (None, 60.0)
+    assert not rules.is_lost(settled, "second")
+    done = rules.completed(
+        replace(upload, status=Status.VERIFYING), sha256=SHA256, place=Place("q"), now=1.0, limits=LIMITS
+    )
+    assert done.volatile is None
+    assert not rules.is_lost(at(Status.FAILED, volatile="first"), "second")

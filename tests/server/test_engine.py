@@ -40,10 +40,10 @@ async def test_a_lost_save_at_the_end_is_made_up_for(
     upload = await engine.create(creation, may_wait=True)
     save = storage.state.save
 
-    async def fail(record: Upload) -> Upload:
+    async def fail(record: Upload, *, durable: bool = True) -> Upload:
         if record.status is lost:
             raise Unreachable
-        return await save(record)
+        return await save(record, durable=durable)
 
     wish = Append(offset=0, length=None, promised=None, body_size=len(DATA))
     monkeypatch.setattr(storage.state, "save", fail)

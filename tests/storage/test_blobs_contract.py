@@ -1,5 +1,6 @@
 """What every storage of bytes promises, the same over each implementation."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,14 +9,18 @@ import pytest
 
 from protocol.model import Place, UploadId
 from storage import open_storage
-from storage.base import Blobs, Missing
+from storage.base import Blobs, Durability, Missing
 
 ID = UploadId("0" * 32)
 
 
-@pytest.fixture(params=["memory:", "file:"])
+STORES = [("memory:", Durability.FULL), *(("file:", durability) for durability in Durability)]
+
+
+@pytest.fixture(params=STORES, ids="".join)
 async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
-    storage = await open_storage(state="memory:", blobs=request.param, data=tmp_path)
+    url, durability = request.param
+    storage = await open_storage(state="memory:", blobs=url, data=tmp_path, durability=durability)
     yield storage.blobs
     await storage.close()
 
@@ -119,3 +124,18 @@ async def test_stored_bytes_are_scanned_in_order(blobs: Blobs) -> None:
         [at async for at in blobs.scan(place, len(data) + 11, seen.extend)]
     with pytest.raises(Missing):
         [at async for at in blobs.scan(await blobs.create(UploadId("9" * 32)), 1, seen.extend)]
+
+
+async def test_a_place_is_synced(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    with pytest.raises(Missing):
+        await blobs.sync(place)
+    await write(blobs, place, 0, b"four")
+    await blobs.sync(place)
+
+
+async def test_many_syncs_at_once_are_all_answered(blobs: Blobs) -> None:
+    places = [await blobs.create(UploadId(f"{n:032x}")) for n in range(20)]
+    await asyncio.gather(*(write(blobs, place, 0, b"four") for place in places))
+    for place in places:
+        assert await content(blobs, place, 0, 4) == b"four"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from protocol.model import UploadId
-from storage.base import Full, Unreachable
+from storage import group_sync
+from storage.base import Durability, Full, Unreachable
 from storage.disk import DiskBlobs
 
 ID = UploadId("0" * 32)
@@ -97,4 +98,21 @@ async def test_a_cancelled_write_keeps_its_descriptor_to_its_end(
     os.close(other)
     assert (tmp_path / "other").read_bytes() == b""
     assert (tmp_path / place).read_bytes() == b"bytes of this upload"
+    await blobs.close()
+
+
+async def test_a_failed_sync_is_told_to_all_who_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptors: list[int]) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    monkeypatch.setattr(group_sync, "sync_all", fail)
+    blobs = DiskBlobs(tmp_path, Durability.GROUP)
+
+    async def put(digit: str) -> None:
+        async with blobs.open(await blobs.create(UploadId(digit * 32)), 0) as sink:
+            await sink.write(b"four", 0)
+            await sink.sync()
+
+    ends = await asyncio.gather(put("1"), put("2"), put("3"), return_exceptions=True)
+    assert [type(end) for end in ends] == [Unreachable] * 3
     await blobs.close()

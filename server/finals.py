@@ -1,0 +1,58 @@
+"""Final uploads: wanted parts are kept, and the final one goes on as far as its parts allow."""
+
+from protocol import concatenation, rules
+from protocol.model import Failure, Limits, Role, Status, Upload, UploadId
+from server.finish import Finish
+from server.join import Interruption
+from server.ledger import Ledger
+
+
+class Finals:
+    """Final uploads and their parts."""
+
+    def __init__(self, ledger: Ledger, finish: Finish) -> None:
+        self._ledger, self._finish = ledger, finish
+
+    @property
+    def _limits(self) -> Limits:
+        return self._ledger.limits
+
+    async def wanted(self, ids: tuple[UploadId, ...], *, may_wait: bool) -> int | None:
+        """Keep the parts of a final upload, and give its length, None while that isn't known.
+
+        Raises Missing, Gone, BadRequest or TooLarge.
+        """
+        parts = [await self._wanted(id_) for id_ in ids]
+        return concatenation.check_parts(parts, now=self._ledger.clock(), limits=self._limits, may_wait=may_wait)
+
+    async def _wanted(self, id: UploadId) -> Upload:
+        part = await self._ledger.load(id)
+        if part.role is not Role.PARTIAL or part.status is not Status.COMPLETED:
+            return part
+        async with self._ledger.leased(id, lambda: None) as part:
+            rules.check_open(part, self._ledger.clock())
+            kept = concatenation.wanted(part, now=self._ledger.clock(), limits=self._limits)
+            return await self._ledger.save(kept)
+
+    async def settle(self, id: UploadId, *, wait: float | None, interruption: Interruption) -> Upload:
+        """Bring a final upload as far as its parts allow."""
+        async with self._ledger.leased(id, interruption.give_way, wait=wait) as upload:
+            return await self.advance(upload, interruption)
+
+    async def advance(self, final: Upload, interruption: Interruption) -> Upload:
+        """Do so under a lease that is held."""
+        final = await self._advanced(final)
+        if final.status is Status.VERIFYING:
+            return await self._finish.verify(final, None, interruption)
+        return final
+
+    async def _advanced(self, final: Upload) -> Upload:
+        if final.status is not Status.PENDING:
+            return final
+        parts = await self._ledger.parts(final)
+        now = self._ledger.clock()
+        if parts is None:
+            return await self._ledger.save(self._ledger.failed(final, Failure.PART_GONE))
+        advanced = concatenation.advanced(final, parts, now=now, limits=self._limits)
+        waits = advanced.status is final.status and advanced.length == final.length
+        return final if waits and final.due and final.due > now else await self._ledger.save(advanced)

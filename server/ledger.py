@@ -1,0 +1,123 @@
+"""Records under their leases: loaded, saved, told to the watchers, in this order and nowhere else.
+
+With a relaxed durability a record says in whose memory its last bytes are; where that machine has stopped since, they
+are lost, and the upload with them.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+from protocol import rules
+from protocol.errors import ChecksumMismatch, Gone
+from protocol.model import Failure, Limits, Status, Upload, UploadId
+from protocol.progress import progress
+from storage.base import Durability, Held, Missing, Stale, Storage
+from storage.failpoints import reach
+
+log = logging.getLogger("onward")
+
+
+class Ledger:
+    """The records of a storage. `boot` names the run of the machine; `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.storage, self.limits, self.clock = storage, limits, clock
+        self.counts: Counter[str] = Counter()
+        self._state, self._lease_wait, self._boot = storage.state, lease_wait, boot
+        self._relaxed = storage.durability.relaxed
+        self._volatile: set[UploadId] = set()
+
+    async def insert(self, upload: Upload) -> Upload:
+        """Record a new upload."""
+        if self._relaxed:
+            upload = rules.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
+            self._volatile.add(upload.id)
+        await self._state.insert(upload, durable=not self._relaxed)
+        await self._tell(upload)
+        return upload
+
+    async def load(self, id: UploadId) -> Upload:
+        """Give a record as it is; raises Missing."""
+        return await self._state.load(id)
+
+    async def parts(self, final: Upload) -> list[Upload] | None:
+        """Give the parts of a final upload, None where one is forgotten."""
+        try:
+            return [await self._state.load(part) for part in (final.concat.parts if final.concat else ())]
+        except Missing:
+            return None
+
+    @asynccontextmanager
+    async def leased(
+        self, id: UploadId, on_rival: Callable[[], None], *, wait: float | None = None
+    ) -> AsyncIterator[Upload]:
+        """Hold the lease; gives the record as it is then."""
+        wait = self._lease_wait if wait is None else wait
+        async with self._state.hold(id, wait=wait, on_rival=on_rival) as lease:
+            upload = replace(await self._state.load(id), epoch=lease.epoch)
+            if rules.is_lost(upload, self._boot):
+                upload = await self.save(self.failed(upload, Failure.LOST))
+            yield upload
+
+    async def save(self, upload: Upload) -> Upload:
+        """Save and tell a record; gives it with its next version."""
+        durable = True
+        if self._relaxed and not upload.status.final:
+            upload = rules.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
+            durable = upload.id not in self._volatile
+        return await self._save(upload, durable)
+
+    async def settle(self, upload: Upload) -> Upload:
+        """Make durable what was told of an upload that has fallen silent."""
+        if self.storage.durability is Durability.NONE:
+            return upload
+        if upload.offset and upload.status is not Status.VERIFYING:
+            try:
+                await self.storage.blobs.sync(upload.place)
+            except Missing:
+                return await self.save(self.failed(upload, Failure.LOST))
+        return await self._save(rules.durable(upload, now=self.clock(), limits=self.limits), True)
+
+    async def settle_all(self) -> None:
+        """Make durable what was told of all uploads, at the end of the server."""
+        for id_ in list(self._volatile):
+            with suppress(Held, Stale, Missing):
+                async with self.leased(id_, lambda: None, wait=0) as upload:
+                    await self.settle(upload)
+
+    def failed(self, upload: Upload, failure: Failure, sha256: bytes | None = None) -> Upload:
+        """Give the record of an upload that can't be completed any more."""
+        return rules.failed(upload, failure, now=self.clock(), limits=self.limits, sha256=sha256)
+
+    async def _save(self, upload: Upload, durable: bool) -> Upload:
+        saved = await self._state.save(upload, durable=durable)
+        reach("recorded")
+        if saved.volatile is None:
+            self._volatile.discard(saved.id)
+        else:
+            self._volatile.add(saved.id)
+        if saved.status.final or saved.status is Status.VERIFYING:
+            log.info("upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length)
+        if saved.status.final:
+            self.counts[saved.failure or saved.status] += 1
+        await self._tell(saved)
+        return saved
+
+    async def _tell(self, upload: Upload) -> None:
+        await self._state.publish(progress(upload))
+        reach("told")
+
+
+def verified(upload: Upload) -> Upload:
+    """Refuse what has failed; raises ChecksumMismatch or Gone."""
+    if upload.failure is Failure.CHECKSUM_MISMATCH and upload.sha256:
+        raise ChecksumMismatch(f"The bytes have the SHA-256 {upload.sha256.hex()}.")
+    if upload.failure is not None:
+        raise Gone(f"The upload failed: {upload.failure}.")
+    return upload

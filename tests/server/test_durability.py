@@ -1,0 +1,154 @@
+"""What is synced when, and what is lost with a machine that stopped while told bytes were in its memory only."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import tus
+from aiohttp import ClientSession
+from onward_process import onward
+
+from protocol.errors import Gone, Refusal
+from protocol.model import Append, Create, Failure, Limits, Status
+from server.engine import Engine
+from storage import open_storage
+from storage.base import Durability
+
+DATA = b"0123456789"
+RELAXED = (Durability.PROCESS, Durability.NONE)
+
+
+class Arriving:
+    """A body that arrives at once."""
+
+    over = False
+    cut_by: Refusal | None = None
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def block(self, size: int, until: float) -> bytes:
+        self.over = True
+        return self._data
+
+    def cut(self, why: Refusal) -> None:
+        raise AssertionError(why)
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the calls that sync, in their order."""
+    calls: list[str] = []
+    for name in ("fsync", "fdatasync"):
+        real = getattr(os, name)
+
+        def call(fd: int, name: str = name, real: object = real) -> None:
+            calls.append(name)
+            assert callable(real)
+            real(fd)
+
+        monkeypatch.setattr(os, name, call)
+    return calls
+
+
+@asynccontextmanager
+async def engine(data: Path, durability: Durability, boot: str = "first", quiet: float = 60) -> AsyncIterator[Engine]:
+    storage = await open_storage(state="sqlite:", blobs="file:", data=data, durability=durability)
+    running = Engine(storage, Limits(quiet_after=quiet), lease_wait=1, boot=boot)
+    try:
+        yield running
+    finally:
+        await running.close()
+
+
+async def begun(running: Engine, length: int = len(DATA)) -> str:
+    creation = Create(length=length, metadata=None, promised=None, body_size=0, has_body=False)
+    upload = await running.create(creation, may_wait=True)
+    await append(running, upload.id, 0, DATA[:5])
+    return upload.id
+
+
+async def append(running: Engine, id_: object, offset: int, data: bytes) -> Status:
+    wish = Append(offset=offset, length=None, promised=None, body_size=len(data))
+    return (await running.append(id_, wish, Arriving(data))).status  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def crashed(data: Path, durability: Durability) -> AsyncIterator[str]:
+    """Give an upload whose server has died: nothing was settled."""
+    storage = await open_storage(state="sqlite:", blobs="file:", data=data, durability=durability)
+    running = Engine(storage, Limits(quiet_after=60), lease_wait=1, boot="first")
+    id_ = await begun(running)
+    await storage.close()
+    yield id_
+
+
+@pytest.mark.parametrize("durability", Durability)
+async def test_bytes_are_synced_before_they_are_told_where_that_is_promised(
+    tmp_path: Path, synced: list[str], durability: Durability
+) -> None:
+    async with engine(tmp_path, durability) as running:
+        synced.clear()
+        id_ = await begun(running)
+        assert ("fdatasync" in synced) is not durability.relaxed
+        synced.clear()
+        assert await append(running, id_, 5, DATA[5:]) is Status.COMPLETED
+        assert ("fsync" in synced) is (durability is not Durability.NONE), "published means durable"
+
+
+@pytest.mark.parametrize("durability", Durability)
+async def test_the_death_of_a_server_loses_nothing(tmp_path: Path, durability: Durability) -> None:
+    async with crashed(tmp_path, durability) as id_, engine(tmp_path, durability) as running:
+        assert (await running.inspect(id_)).offset == 5  # type: ignore[arg-type]
+        assert await append(running, id_, 5, DATA[5:]) is Status.COMPLETED
+
+
+@pytest.mark.parametrize("durability", Durability)
+async def test_after_a_stop_of_the_machine_an_upload_is_as_told_or_lost(tmp_path: Path, durability: Durability) -> None:
+    async with crashed(tmp_path, durability) as id_, engine(tmp_path, durability, boot="second") as running:
+        if durability.relaxed:
+            with pytest.raises(Gone):
+                await running.inspect(id_)  # type: ignore[arg-type]
+            assert running.ledger.counts[Failure.LOST] == 1
+        else:
+            assert (await running.inspect(id_)).offset == 5  # type: ignore[arg-type]
+
+
+async def test_a_silent_upload_is_made_durable_and_outlives_the_machine(tmp_path: Path, synced: list[str]) -> None:
+    storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path, durability=Durability.PROCESS)
+    running = Engine(storage, Limits(quiet_after=0.05), lease_wait=1, boot="first")
+    id_ = await begun(running)
+    await asyncio.sleep(0.1)
+    synced.clear()
+    assert await running.sweep() == 1
+    assert synced, "the bytes and the folder are synced"
+    assert await running.sweep() == 0
+    await storage.close()
+    async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
+        assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
+        await append(later, id_, 5, DATA[5:7])
+        record = await later.ledger.load(id_)  # type: ignore[arg-type]
+        assert record.volatile == "second"
+
+
+async def test_a_graceful_stop_makes_all_durable(tmp_path: Path) -> None:
+    async with engine(tmp_path, Durability.PROCESS) as running:
+        id_ = await begun(running)
+    async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
+        assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("durability", Durability)
+async def test_each_policy_serves(http: ClientSession, tmp_path: Path, durability: Durability) -> None:
+    async with onward(tmp_path / "data", "sqlite:", [f"--durability={durability}"]) as server:
+        url = await tus.create(http, server.url, len(DATA))
+        await tus.patch(http, url, 0, DATA[:5])
+        await server.kill9()
+        await server.start()
+        assert await tus.offset(http, url) == 5
+        assert (await tus.patch(http, url, 5, DATA[5:])).status == 204
+        assert f"durability {durability}" in server.log()
+        assert await server.stop() == 0
