@@ -25,6 +25,7 @@ class CutProxy:
         self._talking = asyncio.Event()
         self._talking.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     def go_silent(self) -> None:
         """Forward nothing any more, on any connection, without a word to either side."""
@@ -34,12 +35,14 @@ class CutProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.append(writer)
         try:
             up, down = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             _reset(writer)
             self._tasks.discard(task)
             return
+        self._writers.append(down)
         back = asyncio.create_task(self._answers(up, writer))
         try:
             await self._forward(reader, down)
@@ -88,6 +91,8 @@ class CutProxy:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for writer in self._writers:  # those too that still had something to flush
+                writer.transport.abort()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -3,24 +3,22 @@
 import asyncio
 import hashlib
 import json
-import shutil
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
-import pytest
 import tus
 from cut_proxy import CutProxy
+from node import INTEROP, node_words
 from onward_process import onward
 from watcher import Watcher
 
-INTEROP = Path(__file__).resolve().parents[1] / "interop"
 CLIENTS = ("tuspy", "aiotus", "tusjs")
 IN_FLIGHT = 8 * 2**20  # bytes that a cut may lose between a client and the server: the buffers of the sockets and proxy
 Fault = Literal["cuts", "kill"]
@@ -39,15 +37,9 @@ class Figures:
 
 def command(client: str) -> list[str]:
     """Give the words that start a client; skips where Node or its packages can't be had."""
-    if client != "tusjs":
-        return [sys.executable, str(INTEROP / "clients" / f"{client}_upload.py")]
-    if shutil.which("npm") is None:
-        pytest.skip("SKIPPED LOUDLY: Node and npm are not installed, so tus-js-client can't run")
-    if not (INTEROP / "node_modules" / "tus-js-client").is_dir():
-        words = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
-        if subprocess.run(words, cwd=INTEROP, check=False, timeout=300).returncode:
-            pytest.skip("SKIPPED LOUDLY: npm can't install tus-js-client")
-    return ["node", str(INTEROP / "clients" / "tusjs_upload.js")]
+    if client == "tusjs":
+        return node_words("tusjs_upload.js", "tus-js-client")
+    return [sys.executable, str(INTEROP / "clients" / f"{client}_upload.py")]
 
 
 class Client:
@@ -64,17 +56,27 @@ class Client:
         told: dict[str, Any] = json.loads(line)
         return told
 
+    async def end(self, by: signal.Signals) -> None:
+        """Send a signal, and wait until it has ended."""
+        self._process.send_signal(by)
+        await asyncio.wait_for(self._process.wait(), 20)
+
 
 @asynccontextmanager
-async def client_process(client: str, words: Sequence[str]) -> AsyncIterator[Client]:
-    """Run a client; it is killed at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(*command(client), *words, stdout=asyncio.subprocess.PIPE)
+async def talking(words: Sequence[str]) -> AsyncIterator[Client]:
+    """Run a client's process; it is killed at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
     try:
         yield Client(process)
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+def client_process(client: str, words: Sequence[str]) -> AbstractAsyncContextManager[Client]:
+    """Run one of the clients."""
+    return talking([*command(client), *words])
 
 
 def sha256_of(path: Path) -> str:

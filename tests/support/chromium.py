@@ -1,0 +1,146 @@
+"""A headless Chromium: tabs that open pages, choose files, run JavaScript, and tell what went wrong in them."""
+
+import asyncio
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+OPTIONS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--remote-debugging-port=0",
+)  # fmt: skip
+START_WITHIN = 30
+END_WITHIN = 10
+PATIENCE = 30
+
+
+@contextmanager
+def chromium(folder: Path) -> Iterator[str]:
+    """Run a browser with an empty profile and give the address of its DevTools; its children end with it."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip("SKIPPED LOUDLY: Chromium is not installed")
+    folder.mkdir()
+    with (
+        folder.with_suffix(".log").open("wb") as log,
+        subprocess.Popen(
+            [program, *OPTIONS, f"--user-data-dir={folder}"],
+            env=os.environ | {"HOME": str(folder)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        ) as browser,
+    ):
+        try:
+            yield f"http://127.0.0.1:{_port(folder)}"
+        finally:
+            browser.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                browser.wait(END_WITHIN)
+            with suppress(ProcessLookupError):
+                os.killpg(browser.pid, signal.SIGKILL)
+
+
+def _port(folder: Path) -> int:
+    told = folder / "DevToolsActivePort"
+    end = time.monotonic() + START_WITHIN
+    while not (told.exists() and told.read_text().count("\n")):
+        assert time.monotonic() < end, folder.with_suffix(".log").read_text()
+        time.sleep(0.02)
+    return int(told.read_text().split()[0])
+
+
+class Tab:
+    """One tab; `faults` are the uncaught exceptions and the errors of the console."""
+
+    def __init__(self, line: aiohttp.ClientWebSocketResponse) -> None:
+        self.faults: list[str] = []
+        self._line = line
+        self._ids = itertools.count()
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._loaded = asyncio.Event()
+
+    async def open(self, url: str) -> None:
+        """Open a page, and wait until it is loaded."""
+        self._loaded.clear()
+        await self._call("Page.navigate", url=url)
+        await asyncio.wait_for(self._loaded.wait(), PATIENCE)
+
+    async def choose(self, selector: str, file: Path) -> None:
+        """Choose a file in an input of the page, as its user would."""
+        document = await self._call("DOM.getDocument")
+        node = await self._call("DOM.querySelector", nodeId=document["root"]["nodeId"], selector=selector)
+        await self._call("DOM.setFileInputFiles", files=[str(file)], nodeId=node["nodeId"])
+
+    async def run(self, words: str) -> Any:
+        """Run JavaScript and give its value, that of a promise once it is kept."""
+        answer = await self._call("Runtime.evaluate", expression=words, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    async def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        id_ = next(self._ids)
+        self._answers[id_] = asyncio.get_running_loop().create_future()
+        await self._line.send_json({"id": id_, "method": method, "params": params})
+        answer = await asyncio.wait_for(self._answers[id_], PATIENCE)
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def _listen(self) -> None:
+        async for frame in self._line:
+            told = json.loads(frame.data)
+            match told.get("method"):
+                case None:
+                    self._answers.pop(told["id"]).set_result(told)
+                case "Page.loadEventFired":
+                    self._loaded.set()
+                case "Runtime.exceptionThrown":
+                    details = told["params"]["exceptionDetails"]
+                    self.faults.append(details.get("exception", {}).get("description") or details["text"])
+                case "Log.entryAdded" if told["params"]["entry"]["level"] == "error":
+                    self.faults.append(told["params"]["entry"]["text"])
+                case "Runtime.consoleAPICalled" if told["params"]["type"] == "error":
+                    said = [word.get("description") or word.get("value") for word in told["params"]["args"]]
+                    self.faults.append(" ".join(map(str, said)))
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator["Tab"]:
+        listener = asyncio.create_task(self._listen())
+        try:
+            for domain in ("Page", "Runtime", "Log", "DOM"):
+                await self._call(f"{domain}.enable")
+            yield self
+        finally:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+
+
+@asynccontextmanager
+async def tab(browser: str) -> AsyncIterator[Tab]:
+    """Open a tab; it is closed at the end, with everything that it was doing."""
+    async with aiohttp.ClientSession() as http:
+        async with http.put(f"{browser}/json/new?about:blank") as answer:
+            target = await answer.json(content_type=None)
+        try:
+            async with (
+                http.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as line,
+                Tab(line)._listening() as open_,
+            ):
+                yield open_
+        finally:
+            async with http.get(f"{browser}/json/close/{target['id']}"):
+                pass

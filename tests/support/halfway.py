@@ -1,0 +1,38 @@
+"""Standing still in the middle of an upload: waits until some of it is stored, and tells what is left to send."""
+
+import asyncio
+from collections.abc import Sequence
+
+import aiohttp
+import tus
+from cut_proxy import CutProxy
+
+LOOKS = 1000
+HEADERS = 64 * 2**10  # bytes that the requests for a rest may take beside the rest itself
+
+
+async def stored(http: aiohttp.ClientSession, url: str) -> int:
+    """Give the bytes that a watcher of an upload is told, which disturbs nobody who sends."""
+    async with http.get(f"{url}/progress") as answer:
+        uploaded: int = (await answer.json())["uploadedBytes"]
+        return uploaded
+
+
+async def until_stored(http: aiohttp.ClientSession, urls: Sequence[str], least: int) -> None:
+    """Wait until that many bytes of these uploads are stored."""
+    for _ in range(LOOKS):
+        if sum([await stored(http, url) for url in urls]) >= least:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"less than {least} bytes are stored")
+
+
+async def offsets(http: aiohttp.ClientSession, urls: Sequence[str], proxy: CutProxy) -> int:
+    """Give the sum of the offsets, once nothing of a stopped client is under way in the proxy any more."""
+    found = sum([await tus.offset(http, url) for url in urls])
+    sent = -1
+    while sent < proxy.sent:
+        sent = proxy.sent
+        await asyncio.sleep(0.1)
+    assert found == sum([await tus.offset(http, url) for url in urls])
+    return found
