@@ -5,8 +5,8 @@ Refusal
 ├─ Forbidden 403           ├─ VersionUnsupported 412 ├─ BodyMismatch 460
 ├─ NotFound 404            ├─ TooLarge 413           ├─ ServerFault 500
 ├─ MethodNotAllowed 405    ├─ MediaType 415          ├─ Unavailable 503
-├─ BodyStalled 408         ├─ RangeUnsatisfiable 416 └─ StorageFull 507
-├─ OffsetMismatch 409      └─ Locked 423
+├─ BodyStalled 408         ├─ RangeUnsatisfiable 416 ├─ Crowded 503
+├─ OffsetMismatch 409      └─ Locked 423             └─ StorageFull 507
 └─ NotCompleted 409
 """
 
@@ -133,6 +133,15 @@ class Unavailable(Refusal):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class Crowded(Refusal):
+    """More uploads or connections than the server takes at once; a retry is welcome."""
+
+    status, code, title = 503, "crowded", "The server takes no more at the moment"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "10"})
 
 
 class StorageFull(Refusal):

@@ -105,7 +105,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the operator allows; sizes in bytes, times in seconds, None for no limit."""
+    """What the operator allows; sizes in bytes, times in seconds, None for no limit.
+
+    `max_open` is how many uploads may be unfinished, `reserve` the room that stays free where bytes are stored.
+    """
 
     max_size: int | None = None
     expire_after: float | None = 7 * 86400.0
@@ -113,6 +116,8 @@ class Limits:
     quiet_after: float = 5.0
     release_after: float = 300.0
     without: frozenset[str] = frozenset()
+    max_open: int | None = None
+    reserve: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

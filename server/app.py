@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import signal
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from server.config import Config
 from server.connection import Runner
 from server.cors import add_cors, parse_origins
 from server.engine import Engine
+from server.health import add_health
 from server.middleware import answering, mark
 from server.routes import CONFIG, ENGINE, add_routes
 from server.upkeep import add_upkeep
@@ -24,6 +27,7 @@ READ_BUFFER = 2**18  # bytes of a body that wait in aiohttp's stream, at most tw
 KEEP_ALIVE = 75.0
 LARGEST_LINE = 8190  # bytes of a request line, and of a header
 MOST_HEADERS = 64
+GRACE = 2.0  # seconds that closing the stores may take after the drain
 LINGERING = 1.0  # seconds that an unread body is drained after an early answer
 
 
@@ -45,6 +49,7 @@ async def create_app(config: Config) -> web.Application:
     app = web.Application(middlewares=[answering])
     app[CONFIG], app[ENGINE] = config, engine
     add_routes(app)
+    add_health(app, engine)
     add_watching(app, engine.ledger.storage.state)
 
     async def opened(_: web.Application) -> AsyncIterator[None]:
@@ -66,6 +71,8 @@ def create_runner(app: web.Application, config: Config) -> web.AppRunner:
     """Build the runner with the settings that uploads need."""
     return Runner(
         app,
+        header_wait=config.header_wait,
+        connections=config.connections,
         access_log=None,
         auto_decompress=False,
         handler_cancellation=False,
@@ -80,11 +87,22 @@ def create_runner(app: web.Application, config: Config) -> web.AppRunner:
 
 
 async def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+    """Serve until SIGTERM or SIGINT, then drain; a second one, or the end of the time for it, ends at once."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+        drain = threading.Timer(
+            config.drain + GRACE, os._exit, (1,)
+        )  # a thread that a disk holds up can't be waited for
+        drain.daemon = True
+        drain.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
     runner = create_runner(await create_app(config), config)
     await runner.setup()
     try:

@@ -11,14 +11,15 @@ from protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
 
 
 class RequestBody:
-    """The body of a request, as it arrives."""
+    """The body of a request, as it arrives: `rate` bytes a second at least, and one at all, in any `idle` seconds."""
 
-    def __init__(self, request: web.Request, idle: float) -> None:
+    def __init__(self, request: web.Request, idle: float, rate: float = 0) -> None:
         self._request = request
         self._content: StreamReader = request.content
-        self._idle = idle
+        self._idle, self._least = idle, idle * rate
         self._timer: asyncio.Timeout | None = None
-        self._heard = asyncio.get_running_loop().time()
+        self._silent = self._waited = 0.0  # seconds: since the last byte, and in which `_heard` bytes came
+        self._heard = 0
         self._expected = request.headers.get("Expect", "").lower() == "100-continue"
         self._ended = not request.body_exists
         self._cut_by: Refusal | None = None
@@ -58,12 +59,12 @@ class RequestBody:
     async def _next(self, until: float) -> tuple[bytes, bool]:
         """Give what has arrived, waiting for it until a time, and whether that time came."""
         loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             async with asyncio.timeout_at(until) as self._timer:
                 data = await self._content.readany()
         except TimeoutError:
-            if self._cut_by is None and loop.time() - self._heard > self._idle:
-                self._cut_by = BodyStalled(f"No byte came for {self._idle:g} s.")
+            self._hear(0, loop.time() - began)
             return self._content.read_nowait() if self._content.exception() is None else self._salvage(), True
         except ConnectionError:
             self._cut_by = Unavailable("The connection was lost.")
@@ -73,9 +74,22 @@ class RequestBody:
             return self._salvage(), True
         finally:
             self._timer = None
-        self._heard = loop.time()
         self._ended = not data
+        self._hear(len(data), loop.time() - began)
         return data, False
+
+    def _hear(self, count: int, seconds: float) -> None:
+        """Note how many bytes a wait has brought, and cut a body that brings none, or too few."""
+        self._silent = 0.0 if count else self._silent + seconds
+        self._waited, self._heard = self._waited + seconds, self._heard + count
+        if self.over:
+            return
+        if self._silent > self._idle:
+            self._cut_by = BodyStalled(f"No byte came for {self._idle:g} s.")
+        elif self._waited > self._idle:
+            if self._heard < self._least:
+                self._cut_by = BodyStalled(f"Fewer than {self._least:g} bytes came in {self._idle:g} s.")
+            self._waited, self._heard = 0.0, 0
 
     def _salvage(self) -> bytes:
         """Take what the stream holds but gives to nobody once it has an exception; aiohttp has no public way."""

@@ -40,6 +40,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     blobs: Annotated[str, Meta(description="where bytes live: file: (the data folder), memory:")] = "file:"
     durability: Annotated[Durability, Meta(description="full, group, process or none")] = Durability.FULL
     max_size: Annotated[int, Meta(ge=0, description="largest upload in bytes; 0 for no limit")] = 0
+    max_open: Annotated[int, Meta(ge=0, description="uploads that may be unfinished at once; 0 for no limit")] = 0
+    reserve: Annotated[int, Meta(ge=0, description="bytes that stay free where files are stored")] = 2**26
     expire_after: Annotated[float, Meta(ge=0, description="seconds an unfinished upload stays; 0 for ever")] = 604800.0
     forget_after: Annotated[float, Meta(ge=0, description="seconds a failed or ended upload answers 410")] = 604800.0
     release_after: Annotated[float, Meta(ge=0, description="seconds partial uploads outlive their final one")] = 300.0
@@ -48,6 +50,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sweep_every: Annotated[float, Meta(gt=0, description="seconds between two sweeps")] = 2.0
     lease_wait: Annotated[float, Meta(gt=0, description="seconds to wait for another request to give way")] = 8.0
     body_idle: Annotated[float, Meta(gt=0, description="seconds without a byte until a body is cut off")] = 30.0
+    body_rate: Annotated[int, Meta(ge=0, description="bytes a second that a body must have over that time")] = 1024
+    header_wait: Annotated[float, Meta(gt=0, description="seconds until a new connection has sent a request")] = 15.0
+    connections: Annotated[int, Meta(ge=0, description="connections from one address; 0 for no limit")] = 0
     drain: Annotated[float, Meta(gt=0, description="seconds that a graceful stop may take")] = 10.0
 
     def __post_init__(self) -> None:
@@ -80,6 +85,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             release_after=self.release_after,
             without=self.switched_off,
             quiet_after=self.quiet_after,
+            max_open=self.max_open or None,
+            reserve=self.reserve,
         )
 
 

@@ -4,17 +4,50 @@ aiohttp answers what its parser can't read in plain text that repeats the reques
 is through, whose body then never ends. It has no public way in.
 """
 
+import asyncio
+from collections import Counter
+from typing import Any, cast
+
 from aiohttp import web
 from aiohttp.web_protocol import _ErrInfo
 
-from protocol.errors import BadRequest
+from protocol.errors import BadRequest, Crowded
+from protocol.tus1 import VERSION
 from server.middleware import log, mark_answer, problem
+
+_REFUSAL = problem(Crowded("There are too many connections from this address."))
+_BODY = _REFUSAL.text or ""
+_CROWDED = (
+    f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {_REFUSAL.content_type}\r\nContent-Length: {len(_BODY)}\r\n"
+    f"Retry-After: {_REFUSAL.headers['Retry-After']}\r\nTus-Resumable: {VERSION}\r\nConnection: close\r\n\r\n{_BODY}"
+).encode()
 
 
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ()
+    __slots__ = ("_address",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, or refuse one too many; its first request is to come soon."""
+        super().connection_made(transport)
+        server = cast("_Server", self._manager)
+        self._address = (transport.get_extra_info("peername") or ("",))[0]
+        server.addresses[self._address] += 1
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+            self._next_keepalive_close_time = self._loop.time() + server.header_wait
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        if self._address and 0 < server.most < server.addresses[self._address]:
+            cast("asyncio.Transport", transport).write(_CROWDED)
+            transport.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let a connection go."""
+        if isinstance(self._manager, _Server):
+            self._manager.addresses.subtract((self._address,))
+            self._manager.addresses += Counter()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; where they end a body by not being its framing, its reader is told."""
@@ -42,9 +75,11 @@ class Connection(web.RequestHandler):
 
 
 class _Server(web.Server):
-    """Makes the connections; `made` is the one that aiohttp would have used."""
+    """Makes the connections, `most` from one address at once; `made` is the one that aiohttp would have used."""
 
-    def __init__(self, made: web.Server) -> None:
+    def __init__(self, made: web.Server, header_wait: float, most: int) -> None:
+        self.header_wait, self.most = header_wait, most
+        self.addresses: Counter[str] = Counter()
         super().__init__(
             made.request_handler,
             request_factory=made.request_factory,
@@ -57,9 +92,13 @@ class _Server(web.Server):
 
 
 class Runner(web.AppRunner):
-    """Serves an application by such connections."""
+    """Serves an application by such connections; the words are those of web.AppRunner otherwise."""
 
-    __slots__ = ()
+    __slots__ = ("_header_wait", "_most")
+
+    def __init__(self, app: web.Application, *, header_wait: float, connections: int, **words: Any) -> None:
+        super().__init__(app, **words)
+        self._header_wait, self._most = header_wait, connections
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server())
+        return _Server(await super()._make_server(), self._header_wait, self._most)

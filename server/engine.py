@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from protocol import rules
 from protocol.checksums import ALGORITHMS
-from protocol.errors import Forbidden, Locked, NotCompleted, Refusal, TooLarge, Unavailable
+from protocol.errors import Forbidden, Locked, NotCompleted, Refusal, StorageFull, TooLarge, Unavailable
 from protocol.model import Append, Create, Failure, Licence, Limits, Role, Status, Upload, UploadId
 from server.finals import Finals
 from server.finish import Finish
@@ -28,6 +28,7 @@ from storage.failpoints import reach
 HASH_THREADS = 4
 KEPT_HASHES = 1024
 SWEEP_BATCH = 1000
+ROOM_STAYS = 1.0  # seconds
 C = TypeVar("C", bound=Cuttable)
 
 
@@ -59,6 +60,9 @@ class Engine:
         self._hashes: OrderedDict[tuple[UploadId, int], RunningHash] = OrderedDict()
         self._running: set[Cuttable] = set()
         self._stopping = False
+        self.received = 0
+        self._room: int | None = None
+        self._room_seen = -ROOM_STAYS
 
     async def create(self, wish: Create, *, may_wait: bool) -> Upload:
         """Create an upload, empty as yet; `may_wait` lets a final one have unfinished parts.
@@ -67,6 +71,7 @@ class Engine:
         """
         if wish.concat and wish.concat.parts:
             wish = replace(wish, length=await self._finals.wanted(wish.concat.parts, may_wait=may_wait))
+        await self._check_room(wish.length or wish.body_size or 0)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
         return await self.ledger.insert(rules.create(wish, id=id_, place=place, now=now, limits=self.limits))
@@ -127,6 +132,11 @@ class Engine:
                 tended += 1
         return tended
 
+    @property
+    def running(self) -> int:
+        """Give how many bodies and joins are under way."""
+        return len(self._running)
+
     def stop(self) -> None:
         """Cut every running body, so that what arrived is recorded at once."""
         self._stopping = True
@@ -168,6 +178,14 @@ class Engine:
             verifying = upload.status is Status.VERIFYING
             yield await self._finish.verify(upload, None, Interruption()) if verifying else upload
 
+    async def _check_room(self, wanted: int) -> None:
+        """Refuse bytes for which there is no room beside the reserve, as it was seen in the last second."""
+        now = asyncio.get_running_loop().time()
+        if now - self._room_seen > ROOM_STAYS:
+            self._room, self._room_seen = await self._storage.blobs.room(), now
+        if self._room is not None and self._room - wanted < self.limits.reserve:
+            raise StorageFull("There is no room for that many bytes.")
+
     async def _joined(self, id: UploadId, *, wait: float | None) -> Upload:
         interruption = Interruption()
         return await self._to_the_end(self._finals.settle(id, wait=wait, interruption=interruption), interruption)
@@ -179,6 +197,7 @@ class Engine:
                 if await body.block(1, asyncio.get_running_loop().time() + self._lease_wait):
                     raise TooLarge("The upload is completed.")
                 return upload
+            await self._check_room(wish.body_size or 0)
             upload = await self._receive(recorded, upload, licence, body)
         verified(upload)
         if body.cut_by is not None and upload.status is not Status.COMPLETED:
@@ -216,6 +235,7 @@ class Engine:
                 with suppress(StorageError):
                     await self.ledger.save(rules.paused(recorded, now=self._clock(), limits=self.limits))
             raise
+        self.received += offset - licence.start
         cut = body.cut_by is not None
         ended = rules.ended(upload, offset, now=self._clock(), since=since, limits=self.limits, cut=cut)
         upload = await self.ledger.save(ended)

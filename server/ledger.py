@@ -38,7 +38,7 @@ class Ledger:
         if self._relaxed:
             upload = rules.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
             self._volatile.add(upload.id)
-        await self._state.insert(upload, durable=not self._relaxed)
+        await self._state.insert(upload, durable=not self._relaxed, most=self.limits.max_open)
         await self._tell(upload)
         return upload
 

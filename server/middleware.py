@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, web
 from protocol import errors
 from protocol.tus1 import VERSION
 from server.proxies import HOST
-from storage.base import Full, Held, Missing, Stale, StorageError, Unreachable
+from storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 
 log = logging.getLogger("onward")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -19,6 +19,7 @@ FAULTS: dict[type[StorageError], type[errors.Refusal]] = {
     Missing: errors.NotFound,
     Stale: errors.Locked,
     Held: errors.Locked,
+    Crowded: errors.Crowded,
     Full: errors.StorageFull,
     Unreachable: errors.Unavailable,
 }

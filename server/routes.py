@@ -63,7 +63,8 @@ def _location(request: web.Request, id: UploadId) -> str:
 
 
 def _body(request: web.Request) -> RequestBody:
-    return RequestBody(request, request.app[CONFIG].body_idle)
+    config = request.app[CONFIG]
+    return RequestBody(request, config.body_idle, config.body_rate)
 
 
 async def create(request: web.Request) -> web.Response:

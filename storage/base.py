@@ -50,6 +50,10 @@ class Full(StorageError):
     """There is no room."""
 
 
+class Crowded(StorageError):
+    """There are as many unfinished uploads as there may be."""
+
+
 class Unreachable(StorageError):
     """The store doesn't answer, or answers with a fault of its own; trying later may help."""
 
@@ -94,6 +98,12 @@ class Blobs(Protocol):
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""
 
+    async def room(self) -> int | None:
+        """Give the bytes that there is room for, None where nobody knows."""
+
+    async def probe(self) -> None:
+        """Look whether bytes can be stored at the moment; raises Full or Unreachable."""
+
     async def sync(self, place: Place) -> None:
         """Make durable all bytes of a place; raises Missing."""
 
@@ -107,8 +117,8 @@ class Blobs(Protocol):
 class Records(Protocol):
     """Where the record of each upload lives; a told offset is in here."""
 
-    async def insert(self, upload: Upload, *, durable: bool = True) -> None:
-        """Record a new upload, durably unless said otherwise."""
+    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+        """Record a new upload, durably unless said otherwise; raises Crowded where `most` are unfinished already."""
 
     async def load(self, id: UploadId) -> Upload:
         """Give the record; raises Missing."""
@@ -122,6 +132,9 @@ class Records(Protocol):
 
     async def forget(self, id: UploadId) -> None:
         """Remove the record; repeatable."""
+
+    async def probe(self) -> None:
+        """Look whether records can be read and saved at the moment; raises Full or Unreachable."""
 
     def due(self, now: float) -> AsyncIterator[Upload]:
         """Give the records whose `due` is not later than `now`, earliest first."""

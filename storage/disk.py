@@ -29,6 +29,7 @@ READ_BLOCK = 2**20
 SCAN_BLOCK = 2**18
 STEP = 2**26  # bytes between two looks for an interruption
 THREADS = 8
+PROBE = 4096
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _NOT_IN_KERNEL = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
@@ -250,6 +251,28 @@ class DiskBlobs:
         self._sync_folder(final.parent)
         self._sync_folder(unfinished.parent)
         reach("sealed")
+
+    async def room(self) -> int | None:
+        """Give the bytes that are free to this user."""
+        with _mapped():
+            free = await _run(self._pool, os.statvfs, self._root)
+        return free.f_bavail * free.f_frsize
+
+    async def probe(self) -> None:
+        """Write, sync and remove a small file."""
+        with _mapped():
+            await _run(self._pool, self._probe)
+
+    def _probe(self) -> None:
+        probe = self._root / "partial" / f".probe-{os.getpid()}"
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(fd, bytes(PROBE), 0)
+            if self._durability is not Durability.NONE:
+                os.fdatasync(fd)
+        finally:
+            os.close(fd)
+            probe.unlink(missing_ok=True)
 
     async def sync(self, place: Place) -> None:
         """Make durable all bytes of a place, and its name."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from protocol.model import Place, Upload, UploadId
-from storage.base import Block, Durability, Missing, Stale
+from storage.base import Block, Crowded, Durability, Missing, Stale
 from storage.local import Local
 
 READ_BLOCK = 2**20
@@ -19,8 +19,10 @@ class MemoryState(Local):
         super().__init__()
         self._uploads: dict[UploadId, Upload] = {}
 
-    async def insert(self, upload: Upload, *, durable: bool = True) -> None:  # noqa: ARG002
+    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:  # noqa: ARG002
         """Record a new upload."""
+        if most is not None and sum(not known.status.final for known in self._uploads.values()) >= most:
+            raise Crowded
         self._uploads[upload.id] = upload
 
     async def load(self, id: UploadId) -> Upload:
@@ -40,6 +42,9 @@ class MemoryState(Local):
     async def forget(self, id: UploadId) -> None:
         """Remove the record."""
         self._uploads.pop(id, None)
+
+    async def probe(self) -> None:
+        """There is always memory."""
 
     async def due(self, now: float) -> AsyncIterator[Upload]:
         """Give the records that are due."""
@@ -131,6 +136,13 @@ class MemoryBlobs:
         self._held[final] = held[:length]
         self._held.pop(place, None)
         return final
+
+    async def room(self) -> int | None:
+        """Nobody knows."""
+        return None
+
+    async def probe(self) -> None:
+        """There is always memory."""
 
     async def sync(self, place: Place) -> None:
         """Nothing is more durable than memory here."""

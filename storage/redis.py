@@ -22,7 +22,7 @@ from redis.commands.core import AsyncScript
 import storage.redis_scripts as scripts
 from protocol.model import Upload, UploadId
 from protocol.progress import Progress, progress
-from storage.base import Durability, Full, Held, Lease, Missing, Stale, StorageError, Unreachable
+from storage.base import Crowded, Durability, Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.redis_bus import RedisBus
 from storage.unbroken import unbroken
@@ -32,6 +32,8 @@ POLL = 0.02  # seconds between two tries for a lease
 ASK = 0.5  # seconds between two requests to give a lease up
 CONNECTIONS = 64
 DUE_KEY = "onward:due"
+OPEN_KEY = "onward:open"
+PROBE_KEY = "onward:probe"
 DUE_BATCH = 1000
 log = logging.getLogger("onward")
 
@@ -61,7 +63,7 @@ def connect(url: str, connections: int = CONNECTIONS) -> "aioredis.Redis":
 
 
 def _keys(id: UploadId) -> list[str]:
-    return [f"onward:{id}:record", f"onward:{id}:lease", DUE_KEY]
+    return [f"onward:{id}:record", f"onward:{id}:lease", DUE_KEY, OPEN_KEY]
 
 
 class RedisState:
@@ -84,9 +86,11 @@ class RedisState:
             await self._client.ping()
         await self._bus.open()
 
-    async def insert(self, upload: Upload, *, durable: bool = True) -> None:  # noqa: ARG002
+    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:  # noqa: ARG002
         """Record a new upload."""
-        await self._run(scripts.INSERT, upload.id, encode(upload), upload.version, upload.epoch, *_due(upload))
+        words = (encode(upload), upload.version, upload.epoch, *_queued(upload), "" if most is None else most)
+        if await self._run(scripts.INSERT, upload.id, *words) == b"CROWDED":
+            raise Crowded
 
     async def load(self, id: UploadId) -> Upload:
         """Give the record."""
@@ -99,7 +103,7 @@ class RedisState:
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
         """Replace the record, if it is the one that the caller knows and the lease is held."""
         saved = replace(upload, version=upload.version + 1)
-        answer = await self._run(scripts.SAVE, upload.id, encode(saved), upload.version, upload.epoch, *_due(upload))
+        answer = await self._run(scripts.SAVE, upload.id, encode(saved), upload.version, upload.epoch, *_queued(saved))
         if answer != b"OK":
             raise (Missing if answer == b"MISSING" else Stale)(upload.id)
         return saved
@@ -107,6 +111,11 @@ class RedisState:
     async def forget(self, id: UploadId) -> None:
         """Remove the record."""
         await self._run(scripts.FORGET, id, id)
+
+    async def probe(self) -> None:
+        """Look whether the server takes writes."""
+        with mapped():
+            await unbroken(self._client.set(PROBE_KEY, "", px=1))
 
     async def due(self, now: float) -> AsyncIterator[Upload]:
         """Give the records that are due, the earliest thousand."""
@@ -207,8 +216,8 @@ class RedisState:
             return None
 
 
-def _due(upload: Upload) -> tuple[str | float, UploadId]:
-    return ("" if upload.due is None else upload.due, upload.id)
+def _queued(upload: Upload) -> tuple[str | float, UploadId, int]:
+    return ("" if upload.due is None else upload.due, upload.id, int(not upload.status.final))
 
 
 async def open_state(url: str, _data: Path, _durability: Durability = Durability.FULL) -> RedisState:

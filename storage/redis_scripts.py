@@ -1,17 +1,22 @@
 """What Redis has to do in one step, in Lua. Each may be repeated: an answer can be lost on its way.
 
-KEYS: the record (a hash of document, version, epoch), the lease (a token), the due times (a sorted set).
+KEYS: the record (a hash of document, version, epoch), the lease (a token), the due times (a sorted set), the ids of
+unfinished uploads (a set).
 """
 
+# ARGV: document, version, epoch, due or '', id, 1 where it is unfinished, how many may be or ''.
 INSERT = """
 if redis.call('EXISTS', KEYS[1]) == 0 then
+  if ARGV[7] ~= '' and redis.call('SCARD', KEYS[4]) >= tonumber(ARGV[7]) then return 'CROWDED' end
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2], 'epoch', ARGV[3])
 end
 if ARGV[4] ~= '' then redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
+if ARGV[6] == '1' then redis.call('SADD', KEYS[4], ARGV[5]) end
 return 'OK'
 """
 
-# ARGV: document, version known before, epoch, due or '', id. The same save again finds its own version and epoch.
+# ARGV: document, version known before, epoch, due or '', id, 1 where it is unfinished.
+# The same save again finds its own version and epoch.
 SAVE = """
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
 if not known[1] then return 'MISSING' end
@@ -21,12 +26,14 @@ if saved and redis.call('HGET', KEYS[1], 'document') == ARGV[1] then return 'OK'
 if known[1] ~= ARGV[2] or redis.call('EXISTS', KEYS[2]) == 0 then return 'STALE' end
 redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', tostring(tonumber(ARGV[2]) + 1))
 if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
+redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
 return 'OK'
 """
 
 FORGET = """
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('SREM', KEYS[4], ARGV[1])
 return 'OK'
 """
 

@@ -14,15 +14,18 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 from protocol.model import Upload, UploadId
-from storage.base import Durability, Full, Missing, Stale, StorageError, Unreachable
+from storage.base import Crowded, Durability, Full, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.local import Local
 
 DUE_BATCH = 1000
 BATCH = 256
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS uploads (id TEXT PRIMARY KEY, version INTEGER, due REAL, document BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uploads (
+    id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS uploads_due ON uploads (due) WHERE due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS uploads_open ON uploads (open) WHERE open;
 """
 
 Work = Callable[[sqlite3.Connection], Any]
@@ -74,10 +77,16 @@ class SqliteState(Local):
         self._thread = Thread(target=self._run, name="sqlite", daemon=True)
         self._thread.start()
 
-    async def insert(self, upload: Upload, *, durable: bool = True) -> None:
+    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
         """Record a new upload."""
-        row = (upload.id, upload.version, upload.due, encode(upload))
-        await self._do(lambda db: db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?)", row), durable=durable)
+        row = (upload.id, upload.version, upload.due, not upload.status.final, encode(upload))
+
+        def work(db: sqlite3.Connection) -> None:
+            if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
+                raise Crowded
+            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", row)
+
+        await self._do(work, durable=durable)
 
     async def load(self, id: UploadId) -> Upload:
         """Give the record."""
@@ -90,10 +99,10 @@ class SqliteState(Local):
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
         """Replace the record, if it is the one that the caller knows."""
         saved = replace(upload, version=upload.version + 1)
-        values = (saved.version, saved.due, encode(saved), saved.id, upload.version)
+        values = (saved.version, saved.due, not saved.status.final, encode(saved), saved.id, upload.version)
 
         def work(db: sqlite3.Connection) -> None:
-            update = "UPDATE uploads SET version = ?, due = ?, document = ? WHERE id = ? AND version = ?"
+            update = "UPDATE uploads SET version = ?, due = ?, open = ?, document = ? WHERE id = ? AND version = ?"
             if db.execute(update, values).rowcount == 1:
                 return
             known = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()
@@ -108,6 +117,10 @@ class SqliteState(Local):
     async def forget(self, id: UploadId) -> None:
         """Remove the record."""
         await self._do(lambda db: db.execute("DELETE FROM uploads WHERE id = ?", (id,)), durable=True)
+
+    async def probe(self) -> None:
+        """Begin and end a transaction that would write."""
+        await self._do(lambda db: db.execute("UPDATE uploads SET version = version WHERE id = ''"))
 
     async def due(self, now: float) -> AsyncIterator[Upload]:
         """Give the records that are due, the earliest thousand."""

@@ -23,7 +23,7 @@ ORDER = (
     "server.proxies", "server.cors", "server.config", "server.receive", "server.join",
     "server.ledger", "server.finish", "server.finals", "server.engine", "server.body",
     "server.middleware", "server.connection", "server.routes",
-    "server.watch", "server.upkeep", "server.app", "server.cli", "server.__main__",
+    "server.watch", "server.upkeep", "server.health", "server.app", "server.cli", "server.__main__",
 )  # fmt: skip
 
 

@@ -15,3 +15,4 @@ def test_a_refusal_tells_its_detail_and_headers() -> None:
     assert str(errors.Gone()) == errors.Gone.title
     assert errors.OffsetMismatch(7).headers == {"Upload-Offset": "7"}
     assert errors.Unavailable("why").headers == {"Retry-After": "1"}
+    assert errors.Crowded().headers == {"Retry-After": "10"}

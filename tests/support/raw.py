@@ -1,5 +1,6 @@
 """A small HTTP/1.1 client on a plain socket: it sends exact bytes, and reads one answer at a time."""
 
+import select
 import socket
 import struct
 import time
@@ -48,7 +49,15 @@ class Connection:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it."""
         self._socket.close()
+
+    def has_answer(self) -> bool:
+        """Tell whether bytes can be read."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are."""

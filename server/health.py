@@ -1,0 +1,90 @@
+"""What operators ask: alive, ready, and how much of everything (Prometheus)."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from protocol.errors import Unavailable
+from server.engine import Engine
+from storage.base import StorageError
+
+PROBE_WAIT = 2.0  # seconds that state and storage may take to answer
+PROBE_STAYS = 1.0  # seconds that an answer is told again, so that many who ask cost no more than one
+
+
+class _Counts(Collector):
+    """What an engine has counted, read when somebody asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        ended = CounterMetricFamily("onward_uploads_ended", "Uploads by how they ended.", labels=["how"])
+        for how, count in self._engine.ledger.counts.items():
+            ended.add_metric([how], count)
+        yield ended
+        yield CounterMetricFamily("onward_received_bytes", "Bytes stored.", value=self._engine.received)
+        yield GaugeMetricFamily("onward_running", "Bodies and joins under way.", value=self._engine.running)
+
+
+@dataclass(slots=True)
+class _Probe:
+    """Whether state and storage answered, when it was last looked."""
+
+    engine: Engine
+    stopping: bool = False
+    _fault: str = ""
+    _seen: float = -PROBE_STAYS
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def check(self) -> None:
+        """Refuse where uploads can't be taken; raises Unavailable."""
+        if self.stopping:
+            raise Unavailable("The server is stopping.")
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if now - self._seen >= PROBE_STAYS:
+                self._fault = await self._look()
+                self._seen = asyncio.get_running_loop().time()
+        if self._fault:
+            raise Unavailable(self._fault)
+
+    async def _look(self) -> str:
+        storage = self.engine.ledger.storage
+        for what, probe in (("state", storage.state.probe), ("storage", storage.blobs.probe)):
+            try:
+                async with asyncio.timeout(PROBE_WAIT):
+                    await probe()
+            except (StorageError, TimeoutError):
+                return f"The {what} does not answer."
+        return ""
+
+
+def add_health(app: web.Application, engine: Engine) -> None:
+    """Add /healthz, /readyz and /metrics."""
+    probe = _Probe(engine)
+    registry = CollectorRegistry()
+    registry.register(_Counts(engine))
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        await probe.check()
+        return web.Response(text="ready\n", headers={"Cache-Control": "no-store"})
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def stop(_: web.Application) -> None:
+        probe.stopping = True
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    app.on_shutdown.insert(0, stop)
