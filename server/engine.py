@@ -224,6 +224,7 @@ class Engine:
 
         try:
             async with self._storage.blobs.open(upload.place, licence.start) as sink:
+                self.ledger.check(upload)
                 synced = not self._storage.durability.relaxed
                 offset = await receive(body, sink, licence, hashes, note, synced=synced)
             if summed is not None:

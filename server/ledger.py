@@ -15,7 +15,7 @@ from protocol import rules
 from protocol.errors import ChecksumMismatch, Gone
 from protocol.model import Failure, Limits, Status, Upload, UploadId
 from protocol.progress import progress
-from storage.base import Durability, Held, Missing, Stale, Storage
+from storage.base import Durability, Held, Lease, Missing, Stale, Storage
 from storage.failpoints import reach
 
 log = logging.getLogger("onward")
@@ -32,6 +32,7 @@ class Ledger:
         self._state, self._lease_wait, self._boot = storage.state, lease_wait, boot
         self._relaxed = storage.durability.relaxed
         self._volatile: set[UploadId] = set()
+        self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def insert(self, upload: Upload) -> Upload:
         """Record a new upload."""
@@ -61,9 +62,30 @@ class Ledger:
         wait = self._lease_wait if wait is None else wait
         async with self._state.hold(id, wait=wait, on_rival=on_rival) as lease:
             upload = replace(await self._state.load(id), epoch=lease.epoch)
+            if lease.left_by:
+                upload = await self._fenced(upload, lease)
             if rules.is_lost(upload, self._boot):
                 upload = await self.save(self.failed(upload, Failure.LOST))
-            yield upload
+            self._leases[id, lease.epoch] = lease
+            try:
+                yield upload
+            finally:
+                del self._leases[id, lease.epoch]
+
+    def check(self, upload: Upload) -> None:
+        """Make sure that a file that was opened just now is not one that somebody else was given; raises Stale."""
+        if not self._leases[upload.id, upload.epoch].holds():
+            raise Stale(upload.id)
+
+    async def _fenced(self, upload: Upload, lease: Lease) -> Upload:
+        """Shut out whoever left the lease: it may be asleep in the middle of a write."""
+        if not upload.status.final:
+            try:
+                await self.storage.blobs.fence(upload.place, upload.offset, lease.left_by or "")
+            except Missing:
+                upload = await self.save(self.failed(upload, Failure.LOST))
+        await self._state.fenced(lease)
+        return upload
 
     async def save(self, upload: Upload) -> Upload:
         """Save and tell a record; gives it with its next version."""

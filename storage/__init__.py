@@ -1,12 +1,15 @@
 """Everything that survives a restart: the tables of stores, and opening a storage from two URLs."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from storage.base import Blobs, Durability, State, Storage
+from storage.adopting import AdoptingState
+from storage.base import Blobs, Copies, Durability, SharedState, State, Storage
 
+SHARED = frozenset({"redis", "rediss"})  # states that several servers use at once, and that may come back empty
 STATES = {
     "sqlite": "storage.sqlite:open_state",
     "redis": "storage.redis:open_state",
@@ -21,22 +24,33 @@ BLOBS = {
 
 async def open_storage(*, state: str, blobs: str, data: Path, durability: Durability = Durability.FULL) -> Storage:
     """Open a storage; raises ValueError for an unknown scheme, and what the stores raise."""
-    opened_blobs: Blobs = await _opener(BLOBS, blobs)(blobs, data, durability)
+    open_state, open_blobs = _opener(STATES, state), _opener(BLOBS, blobs)
+    shared = state.partition(":")[0] in SHARED
+    opened_blobs: Blobs = await open_blobs(blobs, data, durability, shared)
     try:
-        opened_state: State = await _opener(STATES, state)(state, data, durability)
+        opened_state: State = await open_state(state, data, durability, opened_blobs.node)
+        if shared:
+            opened_state = await _adopting(cast("SharedState", opened_state), opened_blobs.copies)
     except BaseException:
         await opened_blobs.close()
         raise
     return Storage(blobs=opened_blobs, state=opened_state, durability=durability)
 
 
-Opener = Callable[[str, Path, Durability], Awaitable[Any]]
+async def _adopting(state: SharedState, copies: Copies) -> AdoptingState:
+    adopting = AdoptingState(state, copies, time.time)
+    try:
+        await adopting.open()
+    except BaseException:
+        await state.close()
+        raise
+    return adopting
 
 
-def _opener(table: Mapping[str, str], url: str) -> Opener:
+def _opener(table: Mapping[str, str], url: str) -> Callable[..., Awaitable[Any]]:
     scheme = url.partition(":")[0]
     if scheme not in table:
         raise ValueError(f"{scheme}: is not one of {', '.join(sorted(table))}")
     module, _, name = table[scheme].partition(":")
-    opener: Opener = getattr(import_module(module), name)
+    opener: Callable[..., Awaitable[Any]] = getattr(import_module(module), name)
     return opener

@@ -68,8 +68,38 @@ class Sink(Protocol):
         """Make durable what was written; after a failure nothing written since the last success may be trusted."""
 
 
+class Copies(Protocol):
+    """Copies of records beside the bytes; all raise Full or Unreachable."""
+
+    store: str  # the name of the data folder
+
+    async def begin(self, upload: Upload) -> None:
+        """Keep a first copy of a record."""
+
+    async def keep(self, upload: Upload) -> None:
+        """Keep a newer copy, as durable as bytes are; raises Missing without a first, Stale after a later lease's."""
+
+    async def kept(self, id: UploadId) -> Upload | None:
+        """Give the newest copy, if there is one."""
+
+    async def renew(self, id: UploadId) -> None:
+        """Move the copies to where no former holder of the lease can write any more."""
+
+    async def drop(self, id: UploadId) -> None:
+        """Keep nothing of an upload any more; repeatable."""
+
+    def ids(self) -> AsyncIterator[UploadId]:
+        """Give the ids of all uploads with copies."""
+
+
 class Blobs(Protocol):
-    """Where bytes live. A client's words never become a place."""
+    """Where bytes live. A client's words never become a place.
+
+    `node` names this process among those that use the same bytes; `copies` lie beside them.
+    """
+
+    node: str
+    copies: Copies
 
     async def create(self, id: UploadId) -> Place:
         """Mint a place for an upload; nothing needs to exist there before the first byte."""
@@ -97,6 +127,12 @@ class Blobs(Protocol):
 
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""
+
+    async def fence(self, place: Place, length: int, node: str) -> None:
+        """Make sure that a node can't change the first bytes of a place any more, published or not, however late.
+
+        Costs nothing where the node is dead, a copy where it may only be asleep. Raises Missing, Full or Unreachable.
+        """
 
     async def room(self) -> int | None:
         """Give the bytes that there is room for, None where nobody knows."""
@@ -145,10 +181,16 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to change an upload; `epoch` is higher than that of any lease on it before."""
+    """The right to change an upload; `epoch` is higher than that of any lease on it before.
+
+    `left_by` names a node that had a lease, never gave it up, and may still write bytes. `holds` tells, by a clock of
+    the holder's own, whether it is still certain that nobody else has the lease.
+    """
 
     id: UploadId
     epoch: int
+    left_by: str | None = None
+    holds: Callable[[], bool] = lambda: True
 
 
 class Leases(Protocol):
@@ -167,6 +209,9 @@ class Leases(Protocol):
         the lease is lost. Raises Held, or Missing where the store knows that there is no such upload.
         """
 
+    async def fenced(self, lease: Lease) -> None:
+        """Note that whoever left the lease before this one can't change the bytes any more."""
+
 
 class Events(Protocol):
     """Progress, at most once; the newest wins."""
@@ -180,6 +225,16 @@ class Events(Protocol):
 
 class State(Records, Leases, Events, Protocol):
     """Records, leases and events in one store."""
+
+
+class SharedState(State, Protocol):
+    """A state outside of the data folder, used by several nodes, that may come back empty."""
+
+    async def owner(self) -> str | None:
+        """Give the name of the data folder that it belongs to, None where it is empty."""
+
+    async def claim(self, store: str) -> None:
+        """Note that it belongs to a data folder, unless it belongs to one already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

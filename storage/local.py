@@ -27,6 +27,9 @@ class Local:
         """Hold the lease as the seam says."""
         return self._leases.hold(id, wait=wait, on_rival=on_rival)
 
+    async def fenced(self, lease: Lease) -> None:
+        """Nobody leaves a lease of a process and lives on."""
+
     async def publish(self, progress: Progress) -> None:
         """Tell the watchers of this process."""
         self._hub.deliver(progress)

@@ -1,5 +1,6 @@
 """Every seam in memory: for tests and demos; nothing survives the process."""
 
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -76,10 +77,48 @@ def _published(place: Place) -> Place:
     return Place(place.replace("partial/", "files/"))
 
 
+class MemoryCopies:
+    """Copies in a dictionary."""
+
+    def __init__(self) -> None:
+        self.store = secrets.token_hex(16)
+        self._kept: dict[UploadId, Upload] = {}
+
+    async def begin(self, upload: Upload) -> None:
+        """Keep a first copy of a record."""
+        self._kept[upload.id] = upload
+
+    async def keep(self, upload: Upload) -> None:
+        """Keep a newer copy."""
+        if (known := self._kept.get(upload.id)) is None:
+            raise Missing(upload.id)
+        if known.epoch > upload.epoch:
+            raise Stale(upload.id)
+        self._kept[upload.id] = upload
+
+    async def kept(self, id: UploadId) -> Upload | None:
+        """Give the copy, if there is one."""
+        return self._kept.get(id)
+
+    async def renew(self, id: UploadId) -> None:
+        """No other process has these copies."""
+
+    async def drop(self, id: UploadId) -> None:
+        """Keep nothing of an upload any more."""
+        self._kept.pop(id, None)
+
+    async def ids(self) -> AsyncIterator[UploadId]:
+        """Give the ids of all uploads with copies."""
+        for id_ in list(self._kept):
+            yield id_
+
+
 class MemoryBlobs:
     """Bytes in arrays."""
 
     def __init__(self) -> None:
+        self.node = secrets.token_hex(8)
+        self.copies = MemoryCopies()
         self._held: dict[Place, bytearray] = {}
 
     async def create(self, id: UploadId) -> Place:
@@ -137,6 +176,9 @@ class MemoryBlobs:
         self._held.pop(place, None)
         return final
 
+    async def fence(self, place: Place, length: int, node: str) -> None:
+        """No other process has these bytes."""
+
     async def room(self) -> int | None:
         """Nobody knows."""
         return None
@@ -160,11 +202,11 @@ class MemoryBlobs:
         self._held.clear()
 
 
-async def open_state(_url: str, _data: Path, _durability: Durability) -> MemoryState:
+async def open_state(_url: str, _data: Path, _durability: Durability, _node: str) -> MemoryState:
     """Give an empty state."""
     return MemoryState()
 
 
-async def open_blobs(_url: str, _data: Path, _durability: Durability) -> MemoryBlobs:
+async def open_blobs(_url: str, _data: Path, _durability: Durability, _shared: bool) -> MemoryBlobs:
     """Give an empty storage of bytes."""
     return MemoryBlobs()

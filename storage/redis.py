@@ -7,9 +7,10 @@ a save under an older one is refused.
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,9 +32,7 @@ LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
 POLL = 0.02  # seconds between two tries for a lease
 ASK = 0.5  # seconds between two requests to give a lease up
 CONNECTIONS = 64
-DUE_KEY = "onward:due"
-OPEN_KEY = "onward:open"
-PROBE_KEY = "onward:probe"
+DUE_KEY, OPEN_KEY, PROBE_KEY, STORE_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "probe", "store"))
 DUE_BATCH = 1000
 log = logging.getLogger("onward")
 
@@ -63,18 +62,38 @@ def connect(url: str, connections: int = CONNECTIONS) -> "aioredis.Redis":
 
 
 def _keys(id: UploadId) -> list[str]:
-    return [f"onward:{id}:record", f"onward:{id}:lease", DUE_KEY, OPEN_KEY]
+    return [f"{{onward}}:{id}:record", f"{{onward}}:{id}:lease", DUE_KEY, OPEN_KEY]
+
+
+def _clock() -> float:
+    """Give seconds that go on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A lease of ours: its token, and until when nobody else can have it."""
+
+    token: str
+    until: float = 0.0
+
+    def holds(self) -> bool:
+        return _clock() < self.until
 
 
 class RedisState:
     """Records, leases and events on one Redis server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, node: str) -> None:
+        self._node = node
+        self._held: dict[tuple[UploadId, int], _Held] = {}
+        self._releases: set[asyncio.Task[None]] = set()
         self._client = connect(url)
         self._scripts = {
             text: self._client.register_script(text)
             for text in (
-                scripts.INSERT, scripts.SAVE, scripts.FORGET, scripts.ACQUIRE, scripts.RENEW, scripts.RELEASE,
+                scripts.INSERT, scripts.SAVE, scripts.FORGET, scripts.ACQUIRE, scripts.FENCED, scripts.RENEW,
+                scripts.RELEASE,
             )
         }  # fmt: skip
         self._holders: dict[UploadId, Callable[[], None]] = {}
@@ -103,7 +122,12 @@ class RedisState:
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
         """Replace the record, if it is the one that the caller knows and the lease is held."""
         saved = replace(upload, version=upload.version + 1)
-        answer = await self._run(scripts.SAVE, upload.id, encode(saved), upload.version, upload.epoch, *_queued(saved))
+        held = self._held.get((upload.id, upload.epoch))
+        if held is None or not held.holds():
+            await self.load(upload.id)
+            raise Stale(upload.id)
+        words = (encode(saved), upload.version, upload.epoch, *_queued(saved), held.token)
+        answer = await self._run(scripts.SAVE, upload.id, *words)
         if answer != b"OK":
             raise (Missing if answer == b"MISSING" else Stale)(upload.id)
         return saved
@@ -132,20 +156,40 @@ class RedisState:
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
         """Hold the lease as the seam says; it is renewed until it is given up."""
         token = secrets.token_hex(8)
+        held = _Held(token)
         try:
-            epoch = await self._acquire(id, token, wait)
+            epoch, left_by = await self._acquire(id, held, wait)
         except BaseException:
             await asyncio.shield(self._release(id, token))
             raise
+        if left_by == self._node and not any(known == id for known, _ in self._held):
+            left_by = None  # whatever we did under that lease has ended
         self._holders[id] = on_rival
-        renewal = asyncio.create_task(self._renew(id, token, on_rival))
+        self._held[id, epoch] = held
+        renewal = asyncio.create_task(self._renew(id, held, on_rival))
         try:
-            yield Lease(id=id, epoch=epoch)
+            yield Lease(id=id, epoch=epoch, left_by=left_by, holds=held.holds)
         finally:
             renewal.cancel()
+            del self._held[id, epoch]
             if self._holders.get(id) is on_rival:
                 del self._holders[id]
             await asyncio.shield(self._release(id, token))
+
+    async def fenced(self, lease: Lease) -> None:
+        """Note that whoever left the lease before this one can't change the bytes any more."""
+        await self._run(scripts.FENCED, lease.id, lease.epoch)
+
+    async def owner(self) -> str | None:
+        """Give the name of the data folder that it belongs to, None where it is empty."""
+        with mapped():
+            store = await unbroken(cast("Awaitable[bytes | None]", self._client.get(STORE_KEY)))
+        return store.decode() if store else None
+
+    async def claim(self, store: str) -> None:
+        """Note that it belongs to a data folder, unless it belongs to one already."""
+        with mapped():
+            await unbroken(self._client.set(STORE_KEY, store, nx=True))
 
     async def publish(self, progress: Progress) -> None:
         """Tell the watchers of every node."""
@@ -159,6 +203,9 @@ class RedisState:
 
     async def close(self) -> None:
         """Close every connection."""
+        for release in self._releases:
+            release.cancel()
+        await asyncio.gather(*self._releases, return_exceptions=True)
         await self._bus.close()
         await self._client.aclose(close_connection_pool=True)
 
@@ -167,16 +214,18 @@ class RedisState:
         with mapped():
             return await unbroken(script(keys=_keys(id), args=list(words)))
 
-    async def _acquire(self, id: UploadId, token: str, wait: float) -> int:
+    async def _acquire(self, id: UploadId, held: "_Held", wait: float) -> tuple[int, str | None]:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait
         ask = loop.time()
         while True:
-            epoch = int(await self._run(scripts.ACQUIRE, id, token, int(LEASE * 1000)))
+            began = _clock()
+            epoch, left_by = await self._run(scripts.ACQUIRE, id, held.token, int(LEASE * 1000), self._node)
             if epoch < 0:
                 raise Missing(id)
             if epoch > 0:
-                return epoch
+                held.until = began + LEASE
+                return epoch, left_by.decode() or None
             if loop.time() >= until:
                 raise Held(id)
             if loop.time() >= ask:
@@ -184,26 +233,37 @@ class RedisState:
                 ask = loop.time() + ASK
             await asyncio.sleep(POLL)
 
-    async def _renew(self, id: UploadId, token: str, on_lost: Callable[[], None]) -> None:
+    async def _renew(self, id: UploadId, held: "_Held", on_lost: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + LEASE
-        while loop.time() < deadline:
+        while held.holds():
             await asyncio.sleep(LEASE / 3)
-            began = loop.time()
+            began = _clock()
             with suppress(StorageError, TimeoutError):
-                async with asyncio.timeout_at(deadline):
-                    renewed = await self._run(scripts.RENEW, id, token, int(LEASE * 1000))
+                async with asyncio.timeout_at(loop.time() + held.until - began):
+                    renewed = await self._run(scripts.RENEW, id, held.token, int(LEASE * 1000))
                 if not renewed:
                     break
-                deadline = began + LEASE
+                held.until = began + LEASE
         log.warning("the lease on %s… was lost", id[:8])
+        held.until = 0.0
         on_lost()
 
     async def _release(self, id: UploadId, token: str) -> None:
         try:
-            await self._run(scripts.RELEASE, id, token)
+            await self._run(scripts.RELEASE, id, token, self._node)
         except StorageError as error:
-            log.warning("the lease on %s… runs out by itself: %s", id[:8], error)
+            log.warning("the lease on %s… is given up later: %s", id[:8], error)
+            release = asyncio.create_task(self._release_later(id, token))
+            self._releases.add(release)
+            release.add_done_callback(self._releases.discard)
+
+    async def _release_later(self, id: UploadId, token: str) -> None:
+        """Tell as soon as it can be told that we write no more, so that nobody has to shut us out."""
+        while True:
+            await asyncio.sleep(LEASE / 5)
+            with suppress(StorageError):
+                await self._run(scripts.RELEASE, id, token, self._node)
+                return
 
     def _yield(self, id: UploadId) -> None:
         if on_rival := self._holders.get(id):
@@ -220,9 +280,9 @@ def _queued(upload: Upload) -> tuple[str | float, UploadId, int]:
     return ("" if upload.due is None else upload.due, upload.id, int(not upload.status.final))
 
 
-async def open_state(url: str, _data: Path, _durability: Durability = Durability.FULL) -> RedisState:
+async def open_state(url: str, _data: Path, _durability: Durability = Durability.FULL, node: str = "") -> RedisState:
     """Open a state on the server that the URL names; raises Unreachable."""
-    state = RedisState(url)
+    state = RedisState(url, node)
     try:
         await state.open()
     except BaseException:

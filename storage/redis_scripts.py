@@ -1,7 +1,7 @@
 """What Redis has to do in one step, in Lua. Each may be repeated: an answer can be lost on its way.
 
-KEYS: the record (a hash of document, version, epoch), the lease (a token), the due times (a sorted set), the ids of
-unfinished uploads (a set).
+KEYS: the record (a hash of document, version, epoch, the node that has the lease, and the one that left it), the lease
+(a token), the due times (a sorted set), the ids of unfinished uploads (a set).
 """
 
 # ARGV: document, version, epoch, due or '', id, 1 where it is unfinished, how many may be or ''.
@@ -15,7 +15,7 @@ if ARGV[6] == '1' then redis.call('SADD', KEYS[4], ARGV[5]) end
 return 'OK'
 """
 
-# ARGV: document, version known before, epoch, due or '', id, 1 where it is unfinished.
+# ARGV: document, version known before, epoch, due or '', id, 1 where it is unfinished, token.
 # The same save again finds its own version and epoch.
 SAVE = """
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
@@ -23,7 +23,7 @@ if not known[1] then return 'MISSING' end
 if known[2] ~= ARGV[3] then return 'STALE' end
 local saved = tonumber(known[1]) == tonumber(ARGV[2]) + 1
 if saved and redis.call('HGET', KEYS[1], 'document') == ARGV[1] then return 'OK' end
-if known[1] ~= ARGV[2] or redis.call('EXISTS', KEYS[2]) == 0 then return 'STALE' end
+if known[1] ~= ARGV[2] or redis.call('GET', KEYS[2]) ~= ARGV[7] then return 'STALE' end
 redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', tostring(tonumber(ARGV[2]) + 1))
 if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
 redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
@@ -37,14 +37,27 @@ redis.call('SREM', KEYS[4], ARGV[1])
 return 'OK'
 """
 
-# ARGV: token, milliseconds. Gives the new epoch, 0 where somebody else holds the lease, -1 where there is no record.
+# ARGV: token, milliseconds, node. Gives the new epoch, 0 where somebody else holds the lease, -1 where there is no
+# record; and the node that left the lease without giving it up, or ''.
 ACQUIRE = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if redis.call('EXISTS', KEYS[1]) == 0 then return {-1, ''} end
 local holder = redis.call('GET', KEYS[2])
-if holder == ARGV[1] then return tonumber(redis.call('HGET', KEYS[1], 'epoch')) end
-if holder then return 0 end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+if holder and holder ~= ARGV[1] then return {0, ''} end
+local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch'))
+if not holder then
+  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+  epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+  local node = redis.call('HGET', KEYS[1], 'node')
+  if node and node ~= '' then redis.call('HSET', KEYS[1], 'left_by', node) end
+  redis.call('HSET', KEYS[1], 'node', ARGV[3])
+end
+return {epoch, redis.call('HGET', KEYS[1], 'left_by') or ''}
+"""
+
+# ARGV: epoch.
+FENCED = """
+if redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] then redis.call('HDEL', KEYS[1], 'left_by') end
+return 'OK'
 """
 
 # ARGV: token, milliseconds.
@@ -53,8 +66,11 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[2], ARGV[2])
 """
 
-# ARGV: token.
+# ARGV: token, node. A lease that has run out is given up too: its holder writes no more.
 RELEASE = """
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[1], 'left_by') == ARGV[2] then redis.call('HDEL', KEYS[1], 'left_by') end
+local holder = redis.call('GET', KEYS[2])
+if holder and holder ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[1], 'node') == ARGV[2] then redis.call('HDEL', KEYS[1], 'node') end
 return redis.call('DEL', KEYS[2])
 """

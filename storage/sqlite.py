@@ -191,6 +191,6 @@ def _answer(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
             future.set_result(answer)
 
 
-async def open_state(_url: str, data: Path, durability: Durability = Durability.FULL) -> SqliteState:
+async def open_state(_url: str, data: Path, durability: Durability = Durability.FULL, _node: str = "") -> SqliteState:
     """Open state.sqlite in the data folder."""
     return SqliteState(data / "state.sqlite", durability)

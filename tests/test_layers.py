@@ -18,7 +18,8 @@ HTTP_FREE = {
 ORDER = (
     "protocol.errors", "protocol.model", "protocol.checksums", "protocol.headers", "protocol.rules",
     "protocol.concatenation", "protocol.progress", "protocol.tus1",
-    "storage.base", "storage.failpoints", "storage.unbroken", "storage.group_sync", "storage.codec", "storage.hub", "storage.leases", "storage.local", "storage.memory", "storage.disk",
+    "storage.base", "storage.failpoints", "storage.unbroken", "storage.group_sync", "storage.codec", "storage.files", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
+    "storage.memory", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.receive", "server.join",
     "server.ledger", "server.finish", "server.finals", "server.engine", "server.body",

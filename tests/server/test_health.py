@@ -50,9 +50,9 @@ async def test_uploads_are_counted_by_their_end(http: aiohttp.ClientSession, tmp
 
 
 async def test_without_its_redis_a_server_is_alive_but_not_ready(
-    http: aiohttp.ClientSession, redis_process: RedisProcess, tmp_path: Path
+    http: aiohttp.ClientSession, redis_process: RedisProcess, redis_url: str, tmp_path: Path
 ) -> None:
-    async with onward(tmp_path / "data", redis_process.url) as server:
+    async with onward(tmp_path / "data", redis_url) as server:
         redis_process.pause()
         try:
             await until_ready(http, server, False)

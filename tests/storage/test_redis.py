@@ -23,7 +23,7 @@ from storage.redis import RedisState, open_state
 
 @pytest.fixture
 async def nodes(redis_url: str) -> AsyncIterator[tuple[RedisState, RedisState]]:
-    one, other = await open_state(redis_url, Path()), await open_state(redis_url, Path())
+    one, other = await open_state(redis_url, Path(), node="a"), await open_state(redis_url, Path(), node="b")
     yield one, other
     await one.close()
     await other.close()
@@ -41,7 +41,7 @@ async def test_a_lost_lease_is_told_and_saves_nothing(
         await state.save(replace(UPLOAD, epoch=lease.epoch))
         assert not lost.is_set()
         with redis.Redis(port=redis_process.port) as client:
-            client.delete(f"onward:{ID}:lease")
+            client.delete(f"{{onward}}:{ID}:lease")
         await asyncio.wait_for(lost.wait(), 2)
         with pytest.raises(Stale):
             await state.save(replace(UPLOAD, epoch=lease.epoch, version=2))
@@ -54,7 +54,9 @@ async def test_a_repeated_save_is_its_own_success(nodes: tuple[RedisState, Redis
         changed = replace(UPLOAD, epoch=lease.epoch, offset=5)
         saved = await state.save(changed)
         assert await state.save(changed) == saved
-        assert await state._run(scripts.SAVE, ID, encode(replace(saved, offset=4)), 1, lease.epoch, "", ID) == b"STALE"
+        token = state._held[ID, lease.epoch].token
+        words = (encode(replace(saved, offset=4)), 1, lease.epoch, "", ID, 1, token)
+        assert await state._run(scripts.SAVE, ID, *words) == b"STALE"
 
 
 async def test_a_rival_on_another_node_gets_the_lease(nodes: tuple[RedisState, RedisState]) -> None:

@@ -60,6 +60,11 @@ class RedisProcess:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def delete(self, key: str) -> None:
+        """Remove a key."""
+        with redis.Redis(port=self.port) as client:
+            client.delete(key)
+
     def flush(self) -> None:
         """Empty it."""
         with redis.Redis(port=self.port) as client:

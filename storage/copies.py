@@ -1,0 +1,141 @@
+"""Copies of records beside the bytes: what a state that was emptied is filled from again.
+
+A file has two slots, written in turn, so that a torn write leaves the copy before it; the newest whole one counts.
+"""
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from zlib import crc32
+
+from protocol.model import Upload, UploadId
+from storage.base import Stale, Unreachable
+from storage.codec import decode, encode
+from storage.files import mapped, run, sync_folder, write_all
+
+SLOT = 2**16
+_HEAD = 8  # bytes: length and CRC-32
+_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class DiskCopies:
+    """Copies in a folder, one file for each upload."""
+
+    def __init__(self, folder: Path, pool: ThreadPoolExecutor, *, synced: bool) -> None:
+        self._folder, self._pool, self._synced = folder, pool, synced
+        with mapped():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self.store = self._named(folder.parent / "store")
+
+    async def begin(self, upload: Upload) -> None:
+        """Keep a first copy of a record."""
+        with mapped():
+            await run(self._pool, self._begin, upload)
+
+    async def keep(self, upload: Upload) -> None:
+        """Keep a newer copy."""
+        with mapped():
+            await run(self._pool, self._keep, upload, os.O_RDWR)
+
+    async def kept(self, id: UploadId) -> Upload | None:
+        """Give the newest copy, if there is one."""
+        with mapped():
+            return await run(self._pool, self._kept, id)
+
+    async def renew(self, id: UploadId) -> None:
+        """Move the copies to where no former holder of the lease can write any more."""
+        with mapped():
+            await run(self._pool, self._renew, id)
+
+    async def drop(self, id: UploadId) -> None:
+        """Keep nothing of an upload any more."""
+        with mapped():
+            await run(self._pool, (self._folder / id).unlink, True)
+
+    async def ids(self) -> AsyncIterator[UploadId]:
+        """Give the ids of all uploads with copies."""
+        with mapped():
+            for name in await run(self._pool, os.listdir, self._folder):
+                if not name.startswith("."):
+                    yield UploadId(name)
+
+    def _begin(self, upload: Upload) -> None:
+        self._keep(upload, os.O_RDWR | os.O_CREAT)
+        if self._synced:
+            sync_folder(self._folder)
+
+    def _keep(self, upload: Upload, flags: int) -> None:
+        fd = os.open(self._folder / upload.id, flags | _SAFE, 0o600)
+        try:
+            copies = _read(fd)
+            newest = max(range(2), key=lambda slot: _rank(copies[slot]))
+            if _rank(copies[newest])[0] > upload.epoch:
+                raise Stale(upload.id)
+            write_all(fd, _packed(upload), SLOT * (1 - newest))
+            if self._synced:
+                os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+    def _kept(self, id: UploadId) -> Upload | None:
+        try:
+            fd = os.open(self._folder / id, os.O_RDONLY | _SAFE)
+        except FileNotFoundError:
+            return None
+        try:
+            return max(_read(fd), key=_rank)
+        finally:
+            os.close(fd)
+
+    def _renew(self, id: UploadId) -> None:
+        newest = self._kept(id)
+        if newest is None:
+            return
+        path = self._folder / f".{id}-{secrets.token_hex(4)}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, 0o600)
+        try:
+            write_all(fd, _packed(newest), 0)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        path.rename(self._folder / id)
+        sync_folder(self._folder)
+
+    @staticmethod
+    def _named(path: Path) -> str:
+        """Give the name of the data folder, made at need."""
+        if not path.exists():
+            fresh = path.with_suffix(f".{secrets.token_hex(4)}")
+            fresh.write_text(secrets.token_hex(16))
+            fresh.chmod(0o600)
+            with suppress(FileExistsError):
+                path.hardlink_to(fresh)
+            fresh.unlink()
+        return path.read_text()
+
+
+def _packed(upload: Upload) -> bytes:
+    document = encode(upload)
+    return len(document).to_bytes(4, "big") + crc32(document).to_bytes(4, "big") + document
+
+
+def _read(fd: int) -> tuple[Upload | None, Upload | None]:
+    return _unpacked(os.pread(fd, SLOT, 0)), _unpacked(os.pread(fd, SLOT, SLOT))
+
+
+def _unpacked(slot: bytes) -> Upload | None:
+    length, total = int.from_bytes(slot[:4], "big"), int.from_bytes(slot[4:_HEAD], "big")
+    document = slot[_HEAD : _HEAD + length]
+    if not length or len(document) != length or crc32(document) != total:
+        return None
+    try:
+        return decode(document)
+    except Unreachable:
+        return None
+
+
+def _rank(copy: Upload | None) -> tuple[int, int]:
+    return (copy.epoch, copy.version) if copy else (-1, -1)

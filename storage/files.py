@@ -1,0 +1,95 @@
+"""Files as this storage wants them: calls in threads, whole writes, nothing but regular files of our own."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISREG
+from typing import TypeVar, TypeVarTuple, Unpack
+
+from storage.base import Block, Full, Missing, StorageError, Unreachable
+from storage.unbroken import unbroken
+
+Words = TypeVarTuple("Words")
+Result = TypeVar("Result")
+
+READ_BLOCK = 2**20
+SCAN_BLOCK = 2**18
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_NOT_IN_KERNEL = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Turn the system's errors into those of the seam."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Missing(str(error)) from error
+    except OSError as error:
+        raise (Full if error.errno in _FULL else Unreachable)(str(error)) from error
+
+
+async def run(pool: ThreadPoolExecutor, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Result:
+    """Call what blocks in a thread, to its end."""
+    return await unbroken(asyncio.get_running_loop().run_in_executor(pool, call, *words))
+
+
+def write_all(fd: int, block: Block, at: int) -> None:
+    """Write a whole block at a position, however short the single writes are."""
+    rest = memoryview(block)
+    while rest:
+        count = os.pwrite(fd, rest, at)
+        rest, at = rest[count:], at + count
+
+
+def copy_some(source: int, target: int, count: int, start: int, at: int) -> int:
+    """Copy some bytes inside the kernel, shared where the file system can; through memory where it can't."""
+    try:
+        return os.copy_file_range(source, target, count, start, at)
+    except OSError as error:
+        if error.errno not in _NOT_IN_KERNEL:
+            raise
+    block = os.pread(source, min(count, READ_BLOCK), start)
+    write_all(target, block, at)
+    return len(block)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which names a folder has."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def scan(fd: int, start: int, stop: int, take: Callable[[Block], None]) -> int:
+    """Give the bytes [start, stop) in blocks that stay in the processor's cache."""
+    block = memoryview(bytearray(SCAN_BLOCK))
+    while start < stop:
+        count = os.preadv(fd, [block[: stop - start]], start)
+        if not count:
+            raise Missing(f"the bytes end at {start}, before {stop}")
+        take(block[:count])
+        start += count
+    return stop
+
+
+def open_regular(path: Path, flags: int, at_least: int) -> int:
+    """Open a file of ours: neither a link, nor a pipe to wait at, nor, for writing, known by a second name."""
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    stat = os.fstat(fd)
+    try:
+        if not S_ISREG(stat.st_mode) or stat.st_size < at_least:
+            raise Missing(f"{path.name} holds less than {at_least} bytes")
+        if flags & os.O_RDWR and stat.st_nlink != 1:
+            raise Unreachable(f"{path.name} has a second name")
+    except StorageError:
+        os.close(fd)
+        raise
+    return fd

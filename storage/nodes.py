@@ -1,0 +1,53 @@
+"""Which servers are alive on a data folder: each holds a lock as long as it lives, also while it is stopped."""
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+from storage.base import Unreachable
+
+_MODE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Nodes:
+    """The servers of a data folder; `shared` lets several be."""
+
+    def __init__(self, root: Path, *, shared: bool) -> None:
+        self.name = secrets.token_hex(8)
+        self._folder = root / "nodes"
+        self._root_lock = os.open(root / "lock", _MODE, 0o600)
+        try:
+            fcntl.flock(self._root_lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._root_lock)
+            raise Unreachable(f"another process uses {root}") from None
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._own_lock = os.open(self._folder / self.name, _MODE, 0o600)
+        fcntl.flock(self._own_lock, fcntl.LOCK_EX)
+        for path in self._folder.iterdir():
+            if path.name != self.name:
+                self.is_dead(path.name)
+
+    def is_dead(self, name: str) -> bool:
+        """Tell whether a server can't do anything any more; whoever is dead leaves no file behind."""
+        path = self._folder / name
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        else:
+            path.unlink(missing_ok=True)
+            return True
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Be no server of this folder any more."""
+        (self._folder / self.name).unlink(missing_ok=True)
+        os.close(self._own_lock)
+        os.close(self._root_lock)

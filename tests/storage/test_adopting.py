@@ -1,0 +1,175 @@
+"""A state that was emptied: records are adopted from the copies beside the bytes, and no old lease counts any more."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis_process import RedisProcess
+from test_state_contract import UPLOAD
+
+from protocol.model import Place, Status
+from storage import open_storage
+from storage.base import Missing, Stale, Storage, Unreachable
+
+ID = UPLOAD.id
+
+
+def ignore() -> None:
+    """Give no way."""
+
+
+@asynccontextmanager
+async def opened(url: str, data: Path) -> AsyncIterator[Storage]:
+    storage = await open_storage(state=url, blobs="file:", data=data)
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
+@pytest.fixture
+async def storage(redis_url: str, tmp_path: Path) -> AsyncIterator[Storage]:
+    async with opened(redis_url, tmp_path / "data") as storage:
+        yield storage
+
+
+async def test_an_emptied_state_gives_what_was_recorded(storage: Storage, redis_process: RedisProcess) -> None:
+    await storage.state.insert(UPLOAD)
+    async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
+        saved = await storage.state.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
+    redis_process.flush()
+    found = await storage.state.load(ID)
+    assert (found.offset, found.version) == (5, saved.version)
+    assert found.epoch > lease.epoch
+    redis_process.flush()
+    async with storage.state.hold(ID, wait=0, on_rival=ignore) as later:
+        assert later.epoch > found.epoch
+        assert (await storage.state.save(replace(found, epoch=later.epoch, offset=7))).offset == 7
+
+
+async def test_a_holder_from_before_saves_nothing(storage: Storage, redis_process: RedisProcess) -> None:
+    await storage.state.insert(UPLOAD)
+    async with storage.state.hold(ID, wait=0, on_rival=ignore) as before:
+        redis_process.flush()
+        async with storage.state.hold(ID, wait=1, on_rival=ignore) as after:
+            found = await storage.state.load(ID)
+            saved = await storage.state.save(replace(found, epoch=after.epoch, offset=6))
+            with pytest.raises(Stale):
+                await storage.state.save(replace(UPLOAD, epoch=before.epoch, offset=9))
+        redis_process.flush()
+        assert (await storage.state.load(ID)).offset == saved.offset
+
+
+async def test_a_save_to_an_emptied_state_is_kept_though_refused(storage: Storage, redis_process: RedisProcess) -> None:
+    await storage.state.insert(UPLOAD)
+    async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
+        redis_process.flush()
+        with pytest.raises(Stale):
+            await storage.state.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
+    assert (await storage.state.load(ID)).offset == 5
+
+
+async def test_what_is_due_is_found_again(storage: Storage, redis_process: RedisProcess) -> None:
+    await storage.state.insert(replace(UPLOAD, due=1.0))
+    redis_process.flush()
+    assert [upload.id async for upload in storage.state.due(2.0)] == [ID]
+
+
+async def test_what_was_forgotten_stays_so(storage: Storage, redis_process: RedisProcess) -> None:
+    await storage.state.insert(UPLOAD)
+    await storage.state.forget(ID)
+    redis_process.flush()
+    with pytest.raises(Missing):
+        await storage.state.load(ID)
+
+
+async def test_a_state_of_another_data_folder_is_refused(redis_url: str, tmp_path: Path) -> None:
+    async with opened(redis_url, tmp_path / "one") as one:
+        await one.state.insert(UPLOAD)
+        with pytest.raises(Unreachable, match="another data folder"):
+            async with opened(redis_url, tmp_path / "two"):
+                pass
+        async with opened(redis_url, tmp_path / "one") as again:
+            assert (await again.state.load(ID)).id == ID
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 60, b"~"], ids=["torn", "flipped"])
+async def test_a_damaged_copy_leaves_the_one_before(storage: Storage, damage: bytes, tmp_path: Path) -> None:
+    copies = storage.blobs.copies
+    await copies.begin(UPLOAD)
+    await copies.keep(replace(UPLOAD, version=2, offset=5))
+    path = tmp_path / "data" / "records" / ID
+    newest = path.read_bytes().index(b'"offset":5')
+    with path.open("r+b") as file:
+        file.seek(newest)
+        file.write(damage)
+    assert await copies.kept(ID) == UPLOAD
+    await copies.keep(replace(UPLOAD, version=2, offset=6))
+    assert await copies.kept(ID) == replace(UPLOAD, version=2, offset=6)
+
+
+async def test_an_earlier_lease_keeps_no_copy_over_a_later_one(storage: Storage) -> None:
+    copies = storage.blobs.copies
+    await copies.begin(replace(UPLOAD, epoch=7))
+    with pytest.raises(Stale):
+        await copies.keep(replace(UPLOAD, epoch=6, version=9))
+    await copies.renew(ID)
+    assert await copies.kept(ID) == replace(UPLOAD, epoch=7)
+    assert [id_ async for id_ in copies.ids()] == [ID]
+
+
+async def test_a_node_that_may_be_asleep_is_shut_out_and_a_dead_one_costs_nothing(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with opened(redis_url, tmp_path / "data") as one:
+        place = await one.blobs.create(ID)
+        path = tmp_path / "data" / place
+        async with opened(redis_url, tmp_path / "data") as other:
+            async with other.blobs.open(place, 0) as asleep:
+                await asleep.write(b"0123456789", 0)
+                await one.blobs.fence(place, 5, other.blobs.node)
+                await asleep.write(b"~~~~~~~~~~", 0)
+            assert path.read_bytes() == b"01234"
+            sealed = await one.blobs.seal(place, 5)
+            before = os.stat(tmp_path / "data" / sealed).st_ino
+            await one.blobs.fence(place, 5, other.blobs.node)
+            assert os.stat(tmp_path / "data" / sealed).st_ino != before
+            with pytest.raises(Missing):
+                await one.blobs.fence(place, 6, other.blobs.node)
+            node = other.blobs.node
+        before = os.stat(tmp_path / "data" / sealed).st_ino
+        await one.blobs.fence(Place(sealed), 5, node)
+        assert os.stat(tmp_path / "data" / sealed).st_ino == before
+
+
+async def test_who_left_a_lease_is_told_until_it_is_shut_out(
+    redis_url: str, tmp_path: Path, redis_process: RedisProcess
+) -> None:
+    async with opened(redis_url, tmp_path / "data") as one, opened(redis_url, tmp_path / "data") as other:
+        await one.state.insert(UPLOAD)
+        leaving = other.state.hold(ID, wait=0, on_rival=ignore)
+        await leaving.__aenter__()
+        redis_process.delete(f"{{onward}}:{ID}:lease")  # as if its time were over
+        for _ in range(2):
+            async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
+                assert lease.left_by == other.blobs.node
+        async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
+            await one.state.fenced(lease)
+        async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
+            assert lease.left_by is None
+            assert (await one.state.load(ID)).status is Status.PENDING
+        await leaving.__aexit__(None, None, None)
+        await asyncio.sleep(0)
+
+
+async def test_who_ends_late_need_not_be_shut_out(redis_url: str, tmp_path: Path, redis_process: RedisProcess) -> None:
+    async with opened(redis_url, tmp_path / "data") as one, opened(redis_url, tmp_path / "data") as other:
+        await one.state.insert(UPLOAD)
+        async with other.state.hold(ID, wait=0, on_rival=ignore):
+            redis_process.delete(f"{{onward}}:{ID}:lease")
+        async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
+            assert lease.left_by is None
