@@ -32,7 +32,9 @@ def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limi
         return rules.failed(final, Failure.TOO_LARGE, now=now, limits=limits)
     except Gone:
         return rules.failed(final, Failure.PART_GONE, now=now, limits=limits)
-    final = replace(final, length=length)
+    ends = [each.expires for each in (final, *parts)]
+    latest = None if None in ends else max(end for end in ends if end is not None)
+    final = replace(final, length=length, expires=latest)  # it waits as long as its parts may
     if length is None or any(part.status is not Status.COMPLETED for part in parts):
         return moved(final, Act.WAIT, now, limits)
     return moved(replace(final, offset=length), Act.JOIN, now, limits)
@@ -41,6 +43,13 @@ def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limi
 def wanted(part: Upload, *, now: float, limits: Limits) -> Upload:
     """Note that a final upload was asked for: a complete part stays until it can have been joined."""
     return moved(replace(part, expires=rules.expiry(now, limits)), Act.KEEP, now, limits)
+
+
+def is_needed_longer(part: Upload, *, now: float, limits: Limits) -> bool:
+    """Tell whether a part that a final upload waits with would go before the next look at it."""
+    return (
+        part.status is Status.COMPLETED and part.expires is not None and part.expires < now + 2 * limits.release_after
+    )
 
 
 def released(part: Upload, *, now: float, limits: Limits) -> Upload:

@@ -1,13 +1,14 @@
 """Every way to say no: one class each, with its status, code and title (RFC 9457).
 
 Refusal
-├─ BadRequest 400          ├─ Gone 410               ├─ ChecksumMismatch 460
-├─ Forbidden 403           ├─ VersionUnsupported 412 ├─ BodyMismatch 460
-├─ NotFound 404            ├─ TooLarge 413           ├─ ServerFault 500
-├─ MethodNotAllowed 405    ├─ MediaType 415          ├─ Unavailable 503
-├─ BodyStalled 408         ├─ RangeUnsatisfiable 416 ├─ Crowded 503
-├─ OffsetMismatch 409      └─ Locked 423             └─ StorageFull 507
-└─ NotCompleted 409
+├─ BadRequest 400          ├─ VersionUnsupported 412 ├─ ChecksumMismatch 460
+├─ Forbidden 403           ├─ TooLarge 413           ├─ BodyMismatch 460
+├─ NotFound 404            ├─ MediaType 415          ├─ ServerFault 500
+├─ MethodNotAllowed 405    ├─ RangeUnsatisfiable 416 ├─ Unavailable 503
+├─ BodyStalled 408         ├─ ExpectationFailed 417  ├─ Crowded 503
+├─ OffsetMismatch 409      ├─ Locked 423             └─ StorageFull 507
+├─ NotCompleted 409        └─ HeadTooLarge 431
+└─ Gone 410
 """
 
 from collections.abc import Mapping
@@ -100,6 +101,18 @@ class RangeUnsatisfiable(Refusal):
     """The Range lies outside the file (RFC 9110, 15.5.17)."""
 
     status, code, title = 416, "range-unsatisfiable", "The range lies outside the file"
+
+
+class ExpectationFailed(Refusal):
+    """Expect asks for something else than 100-continue (RFC 9110, 10.1.1)."""
+
+    status, code, title = 417, "expectation-failed", "The expectation can't be met"
+
+
+class HeadTooLarge(Refusal):
+    """A header, the request line or all of them are too large (RFC 6585, 5)."""
+
+    status, code, title = 431, "head-too-large", "The head of the request is too large"
 
 
 class Locked(Refusal):

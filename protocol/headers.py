@@ -87,9 +87,10 @@ def parse_repr_digest(value: str) -> bytes | None:
         if not match:
             raise BadRequest("Repr-Digest must be a dictionary of byte sequences.")
         if match[1] == "sha-256":
-            found = parse_base64("The sha-256 of Repr-Digest", match[2])
-            if len(found) != SHA256_SIZE:
-                raise BadRequest("The sha-256 of Repr-Digest must have 32 bytes.")
+            digest = parse_base64("The sha-256 of Repr-Digest", match[2])
+            if len(digest) != SHA256_SIZE or found not in (None, digest):
+                raise BadRequest("The sha-256 of Repr-Digest must have 32 bytes, and be one.")
+            found = digest
     return found
 
 

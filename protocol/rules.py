@@ -5,11 +5,13 @@ Each function takes the record, what happened and the time, and gives the next r
 
 from dataclasses import replace
 from enum import StrEnum
+from math import inf
 
 from protocol.errors import BadRequest, ChecksumMismatch, Forbidden, Gone, OffsetMismatch, TooLarge
 from protocol.headers import MAX_INTEGER
 from protocol.model import Append, Create, Failure, Licence, Limits, Place, Role, Status, Upload, UploadId
 
+LONGEST_WAIT = 60.0  # seconds between two looks of the sweep at a final upload that waits for its parts
 RATE_SMOOTHING = 2.0  # seconds that the told rate looks back
 
 
@@ -50,11 +52,14 @@ TRANSITIONS: dict[tuple[Status, Act], Status] = {
 def _due(upload: Upload, now: float, limits: Limits) -> float | None:
     quiet, expires = now + limits.quiet_after, upload.expires
     waiting = upload.role is Role.FINAL and upload.status is Status.PENDING
+    if waiting:
+        quiet = now + min(max(limits.quiet_after, (now - upload.created) / 10), LONGEST_WAIT)
     if waiting or upload.volatile or upload.status in (Status.UPLOADING, Status.VERIFYING):
         return quiet if expires is None else min(quiet, expires)
     if upload.status in (Status.PENDING, Status.PAUSED, Status.COMPLETED):
         return expires
-    return now + limits.forget_after
+    stays = limits.release_after if upload.status is Status.FAILED and upload.failure is not Failure.LOST else inf
+    return now + min(stays, limits.forget_after)
 
 
 def moved(upload: Upload, act: Act, now: float, limits: Limits) -> Upload:
@@ -200,6 +205,17 @@ def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits
 def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha256: bytes | None = None) -> Upload:
     """Note that the upload can't be completed any more."""
     return moved(replace(upload, failure=failure, sha256=sha256), Act.FAIL, now, limits)
+
+
+def emptied(upload: Upload, *, limits: Limits) -> Upload:
+    """Note that the bytes of a failed upload are removed; the record still tells why it is gone."""
+    return replace(upload, due=upload.updated + limits.forget_after)
+
+
+def is_forgotten(upload: Upload, now: float, limits: Limits) -> bool:
+    """Tell whether an upload that is gone has told so for long enough."""
+    gone = upload.status in (Status.FAILED, Status.TERMINATED, Status.EXPIRED)
+    return gone and upload.updated + limits.forget_after <= now
 
 
 def terminated(upload: Upload, *, now: float, limits: Limits) -> Upload:

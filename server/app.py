@@ -15,8 +15,9 @@ from server.connection import Runner
 from server.cors import add_cors, parse_origins
 from server.engine import Engine
 from server.health import add_health
+from server.keys import CONFIG, ENGINE
 from server.middleware import answering, mark
-from server.routes import CONFIG, ENGINE, add_routes
+from server.routes import add_routes
 from server.upkeep import add_upkeep
 from server.watch import add_watching
 from storage import open_storage

@@ -5,7 +5,7 @@ Whatever the kernel handed over counts: bytes that came together with the end of
 
 import asyncio
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 
 from protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
 
@@ -20,7 +20,7 @@ class RequestBody:
         self._timer: asyncio.Timeout | None = None
         self._silent = self._waited = 0.0  # seconds: since the last byte, and in which `_heard` bytes came
         self._heard = 0
-        self._expected = request.headers.get("Expect", "").lower() == "100-continue"
+        self._expected = request.version >= HttpVersion11 and "Expect" in request.headers
         self._ended = not request.body_exists
         self._cut_by: Refusal | None = None
 

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -33,6 +33,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unix_socket: Annotated[str, Meta(description="path of a Unix socket to listen on instead")] = ""
     base_path: Annotated[str, Meta(description="path of the uploads; / for the root")] = "/files"
     trusted_proxies: Annotated[str, Meta(description="addresses and networks of proxies to believe, or unix")] = ""
+    proxy_headers: Annotated[
+        Literal["x-forwarded", "forwarded"], Meta(description="the headers that proxies tell it in")
+    ] = "x-forwarded"
     cors_origins: Annotated[str, Meta(description="origins of pages that may upload, comma-separated, or *")] = ""
     cors_credentials: Annotated[bool, Meta(description="let those pages send cookies along")] = False
     data: Annotated[str, Meta(description="the data folder")] = "./data"
@@ -41,7 +44,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     durability: Annotated[Durability, Meta(description="full, group, process or none")] = Durability.FULL
     max_size: Annotated[int, Meta(ge=0, description="largest upload in bytes; 0 for no limit")] = 0
     max_open: Annotated[int, Meta(ge=0, description="uploads that may be unfinished at once; 0 for no limit")] = 0
-    reserve: Annotated[int, Meta(ge=0, description="bytes that stay free where files are stored")] = 2**26
+    reserve: Annotated[
+        int, Meta(ge=0, description="bytes that stay free where files are stored; 0 to look at nothing")
+    ] = 2**26
     expire_after: Annotated[float, Meta(ge=0, description="seconds an unfinished upload stays; 0 for ever")] = 604800.0
     forget_after: Annotated[float, Meta(ge=0, description="seconds a failed or ended upload answers 410")] = 604800.0
     release_after: Annotated[float, Meta(ge=0, description="seconds partial uploads outlive their final one")] = 300.0

@@ -9,9 +9,10 @@ from collections import Counter
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 
-from protocol.errors import BadRequest, Crowded
+from protocol.errors import BadRequest, Crowded, HeadTooLarge
 from protocol.tus1 import VERSION
 from server.middleware import log, mark_answer, problem
 
@@ -68,7 +69,8 @@ class Connection(web.RequestHandler):
         log.info("broken HTTP from %s: %s", request.remote, type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun")
-        response = problem(BadRequest("The request is not HTTP/1.1 as it should be."))
+        large = isinstance(exc, LineTooLong)
+        response = problem(HeadTooLarge() if large else BadRequest("The request is not HTTP/1.1 as it should be."))
         mark_answer(response)
         response.force_close()
         return response

@@ -4,6 +4,7 @@ The order is bytes, then record, then event, then reply. HTTP is unknown here.
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 from protocol import rules
 from protocol.checksums import ALGORITHMS
-from protocol.errors import Forbidden, Locked, NotCompleted, Refusal, StorageFull, TooLarge, Unavailable
+from protocol.errors import Forbidden, Gone, Locked, NotCompleted, Refusal, StorageFull, TooLarge, Unavailable
 from protocol.model import Append, Create, Failure, Licence, Limits, Role, Status, Upload, UploadId
 from server.finals import Finals
 from server.finish import Finish
@@ -27,8 +28,9 @@ from storage.failpoints import reach
 
 HASH_THREADS = 4
 KEPT_HASHES = 1024
-SWEEP_BATCH = 1000
+REST = 60.0  # seconds until the sweep looks again at an upload that it could not tend
 ROOM_STAYS = 1.0  # seconds
+log = logging.getLogger("onward")
 C = TypeVar("C", bound=Cuttable)
 
 
@@ -60,6 +62,7 @@ class Engine:
         self._hashes: OrderedDict[tuple[UploadId, int], RunningHash] = OrderedDict()
         self._running: set[Cuttable] = set()
         self._stopping = False
+        self._resting: dict[UploadId, float] = {}
         self.received = 0
         self._room: int | None = None
         self._room_seen = -ROOM_STAYS
@@ -67,14 +70,16 @@ class Engine:
     async def create(self, wish: Create, *, may_wait: bool) -> Upload:
         """Create an upload, empty as yet; `may_wait` lets a final one have unfinished parts.
 
-        Raises TooLarge, and for a final upload Missing, Gone or BadRequest for its parts.
+        Raises TooLarge, StorageFull, and for a final upload Missing, Gone or BadRequest for its parts.
         """
         if wish.concat and wish.concat.parts:
             wish = replace(wish, length=await self._finals.wanted(wish.concat.parts, may_wait=may_wait))
-        await self._check_room(wish.length or wish.body_size or 0)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
-        return await self.ledger.insert(rules.create(wish, id=id_, place=place, now=now, limits=self.limits))
+        upload = rules.create(wish, id=id_, place=place, now=now, limits=self.limits)
+        if upload.role is not Role.FINAL:
+            await self._check_room(wish.length or wish.body_size or 0)
+        return await self.ledger.insert(upload)
 
     async def fill(self, upload: Upload, wish: Create, body: Body) -> Upload:
         """Append what the request of a creation brought along, or join the parts; raises what `append` raises."""
@@ -104,7 +109,9 @@ class Engine:
     async def terminate(self, id: UploadId) -> None:
         """End an upload and remove its bytes; raises Gone."""
         async with self.ledger.leased(id, lambda: None) as upload:
-            await self.ledger.save(rules.terminated(upload, now=self._clock(), limits=self.limits))
+            if rules.is_expired(upload, self._clock()):
+                raise Gone("The upload was expired.")
+            await self.ledger.end(rules.terminated(upload, now=self._clock(), limits=self.limits))
             await self._storage.blobs.remove(upload.place)
 
     async def published(self, id: UploadId) -> Upload:
@@ -123,13 +130,23 @@ class Engine:
 
     async def sweep(self) -> int:
         """Tend what is due: expire, pause, settle, finish verifying, forget; gives how many were tended."""
-        due = [upload.id async for upload in self._storage.state.due(self._clock())]
-        tended = 0
-        for id_ in due[:SWEEP_BATCH]:
-            with suppress(Held, Stale, Missing, Locked, Unavailable), self._cuttable(Interruption()) as interruption:
-                async with self.ledger.leased(id_, interruption.give_way, wait=0) as upload:
-                    await self._tend(upload, interruption)
+        now, tended = self._clock(), 0
+        async for id_ in self._storage.state.due(now):
+            if self._stopping:
+                break
+            if self._resting.get(id_, now) > now:
+                continue
+            try:
+                with self._cuttable(Interruption()) as interruption:
+                    async with self.ledger.leased(id_, interruption.give_way, wait=0) as upload:
+                        await self._tend(upload, interruption)
+                self._resting.pop(id_, None)
                 tended += 1
+            except (Held, Stale, Locked):
+                continue
+            except (StorageError, Refusal) as fault:
+                log.warning("upload %s… can't be tended, and rests for %g s: %s", id_[:8], REST, fault)
+                self._resting[id_] = now + REST
         return tended
 
     @property
@@ -175,11 +192,17 @@ class Engine:
     async def _held(self, id: UploadId, on_rival: Callable[[], None]) -> AsyncIterator[Upload]:
         """Hold the lease; gives the record, with an interrupted verification brought to its end."""
         async with self.ledger.leased(id, on_rival) as upload:
-            verifying = upload.status is Status.VERIFYING
-            yield await self._finish.verify(upload, None, Interruption()) if verifying else upload
+            yield await self._verified(upload, None) if upload.status is Status.VERIFYING else upload
+
+    async def _verified(self, upload: Upload, running: RunningHash | None) -> Upload:
+        """Bring a full upload to its end; only that of the server cuts it short: for rivals it might never come."""
+        with self._cuttable(Interruption()) as interruption:
+            return await self._finish.verify(upload, running, interruption)
 
     async def _check_room(self, wanted: int) -> None:
         """Refuse bytes for which there is no room beside the reserve, as it was seen in the last second."""
+        if not self.limits.reserve:
+            return
         now = asyncio.get_running_loop().time()
         if now - self._room_seen > ROOM_STAYS:
             self._room, self._room_seen = await self._storage.blobs.room(), now
@@ -230,7 +253,7 @@ class Engine:
             if summed is not None:
                 check_body(body, licence, summed)
         except Missing:
-            return await self.ledger.save(self.ledger.failed(recorded, Failure.LOST))
+            return await self.ledger.end(self.ledger.failed(recorded, Failure.LOST))
         except (Refusal, StorageError):
             if recorded.status is Status.UPLOADING:
                 with suppress(StorageError):
@@ -241,7 +264,7 @@ class Engine:
         ended = rules.ended(upload, offset, now=self._clock(), since=since, limits=self.limits, cut=cut)
         upload = await self.ledger.save(ended)
         if upload.status is Status.VERIFYING:
-            return await self._finish.verify(upload, running, Interruption())
+            return await self._verified(upload, running)
         if running is not None and running.offset == offset:
             self._hashes[upload.id, upload.version] = running
             while len(self._hashes) > KEPT_HASHES:
@@ -253,7 +276,7 @@ class Engine:
         if upload.due is None or upload.due > now:
             return
         if rules.is_expired(upload, now):
-            await self.ledger.save(rules.expired(upload, now=now, limits=self.limits))
+            await self.ledger.end(rules.expired(upload, now=now, limits=self.limits))
             await self._storage.blobs.remove(upload.place)
         elif upload.role is Role.FINAL and not upload.status.final:
             await self._finals.advance(upload, interruption)
@@ -265,6 +288,9 @@ class Engine:
                 await self.ledger.settle(upload)
         elif upload.volatile and not upload.status.final:
             await self.ledger.settle(upload)
-        else:
+        elif rules.is_forgotten(upload, now, self.limits):
             await self._storage.blobs.remove(upload.place)
-            await self.ledger.storage.state.forget(upload.id)
+            await self._storage.state.forget(upload.id)
+        elif upload.status is Status.FAILED:
+            await self._storage.blobs.remove(upload.place)
+            await self.ledger.save(rules.emptied(upload, limits=self.limits))

@@ -52,7 +52,13 @@ class Finals:
         parts = await self._ledger.parts(final)
         now = self._ledger.clock()
         if parts is None:
-            return await self._ledger.save(self._ledger.failed(final, Failure.PART_GONE))
+            return await self._ledger.end(self._ledger.failed(final, Failure.PART_GONE))
         advanced = concatenation.advanced(final, parts, now=now, limits=self._limits)
-        waits = advanced.status is final.status and advanced.length == final.length
-        return final if waits and final.due and final.due > now else await self._ledger.save(advanced)
+        waits = advanced.status is final.status
+        if waits and advanced.length == final.length and final.due and final.due > now:
+            return final
+        if waits:
+            for part in parts:
+                if concatenation.is_needed_longer(part, now=now, limits=self._limits):
+                    await self._wanted(part.id)
+        return await (self._ledger.end if advanced.status.final else self._ledger.save)(advanced)

@@ -30,12 +30,12 @@ class Finish:
             elif upload.volatile and upload.offset:
                 await self._blobs.sync(place)
         except ChecksumMismatch:
-            return await ledger.save(ledger.failed(upload, Failure.CHECKSUM_MISMATCH, sha256))
+            return await ledger.end(ledger.failed(upload, Failure.CHECKSUM_MISMATCH, sha256))
         except Missing:
             failure = Failure.PART_GONE if upload.role is Role.FINAL else Failure.LOST
-            return await ledger.save(ledger.failed(upload, failure))
+            return await ledger.end(ledger.failed(upload, failure))
         completed = rules.completed(upload, sha256=sha256, place=place, now=ledger.clock(), limits=ledger.limits)
-        upload = await ledger.save(completed)
+        upload = await ledger.end(completed)
         await self._release(upload)
         return upload
 

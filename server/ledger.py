@@ -65,7 +65,7 @@ class Ledger:
             if lease.left_by:
                 upload = await self._fenced(upload, lease)
             if rules.is_lost(upload, self._boot):
-                upload = await self.save(self.failed(upload, Failure.LOST))
+                upload = await self.end(self.failed(upload, Failure.LOST))
             self._leases[id, lease.epoch] = lease
             try:
                 yield upload
@@ -83,7 +83,7 @@ class Ledger:
             try:
                 await self.storage.blobs.fence(upload.place, upload.offset, lease.left_by or "")
             except Missing:
-                upload = await self.save(self.failed(upload, Failure.LOST))
+                upload = await self.end(self.failed(upload, Failure.LOST))
         await self._state.fenced(lease)
         return upload
 
@@ -95,6 +95,13 @@ class Ledger:
             durable = upload.id not in self._volatile
         return await self._save(upload, durable)
 
+    async def end(self, upload: Upload) -> Upload:
+        """Save and count a record that has come to its final status."""
+        saved = await self.save(upload)
+        self.counts[saved.failure or saved.status] += 1
+        log.info("upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length)
+        return saved
+
     async def settle(self, upload: Upload) -> Upload:
         """Make durable what was told of an upload that has fallen silent."""
         if self.storage.durability is Durability.NONE:
@@ -103,7 +110,7 @@ class Ledger:
             try:
                 await self.storage.blobs.sync(upload.place)
             except Missing:
-                return await self.save(self.failed(upload, Failure.LOST))
+                return await self.end(self.failed(upload, Failure.LOST))
         return await self._save(rules.durable(upload, now=self.clock(), limits=self.limits), True)
 
     async def settle_all(self) -> None:
@@ -124,10 +131,6 @@ class Ledger:
             self._volatile.discard(saved.id)
         else:
             self._volatile.add(saved.id)
-        if saved.status.final or saved.status is Status.VERIFYING:
-            log.info("upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length)
-        if saved.status.final:
-            self.counts[saved.failure or saved.status] += 1
         await self._tell(saved)
         return saved
 

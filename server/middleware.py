@@ -12,6 +12,7 @@ from protocol.tus1 import VERSION
 from server.proxies import HOST
 from storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 
+CONTINUE = "100-continue"
 log = logging.getLogger("onward")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,6 +47,11 @@ def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
     return errors.BadRequest(error.text or "")
 
 
+def refusal_of(fault: StorageError) -> errors.Refusal:
+    """Give the refusal that tells a client of a fault behind the seams."""
+    return FAULTS[type(fault)]()
+
+
 def _check_message(request: web.Request) -> None:
     """Refuse what a proxy on the way may have read otherwise (RFC 9112, 3.2 and 6.1); raises BadRequest."""
     if not HOST.fullmatch(request.headers.get("Host", "none")):
@@ -53,6 +59,12 @@ def _check_message(request: web.Request) -> None:
     coding = request.headers.get("Transfer-Encoding")
     if coding is not None and (coding.lower() != "chunked" or request.version < HttpVersion11):
         raise errors.BadRequest("No Transfer-Encoding but chunked of HTTP/1.1 can be taken.")
+
+
+async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.version >= HttpVersion11 and request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
+        raise errors.ExpectationFailed
+    return await handler(request)
 
 
 def mark_answer(response: web.StreamResponse) -> None:
@@ -69,23 +81,25 @@ async def mark(_: web.Request, response: web.StreamResponse) -> None:
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal, and every fault as one; log the request."""
-    began = time.monotonic()
+    began, sound = time.monotonic(), False
+    path = ascii(request.rel_url.raw_path[:16])
     try:
         _check_message(request)
-        response = await handler(request)
+        sound = True
+        response = await _handle(request, handler)
     except errors.Refusal as refusal:
         response = problem(refusal)
     except StorageError as fault:
-        log.warning("%s %s: %s", request.method, request.path[:16], fault)
-        response = problem(FAULTS[type(fault)]())
+        log.warning("%s %s: %s", request.method, path, fault)
+        response = problem(refusal_of(fault))
     except web.HTTPException as error:
         response = problem(_refused_by_aiohttp(error))
     except ConnectionError:  # the client is gone: aiohttp takes note
         raise
     except Exception:
-        log.exception("%s %s failed", request.method, request.path[:16])
+        log.exception("%s %s failed", request.method, path)
         response = problem(errors.ServerFault())
-    if not response.prepared and request.body_exists and not request.content.is_eof():
-        response.force_close()
-    log.info("%s %s %d %.0f ms", request.method, request.path[:16], response.status, (time.monotonic() - began) * 1e3)
+    if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
+        response.force_close()  # what follows on the connection may be no request
+    log.info("%s %s %d %.0f ms", request.method, path, response.status, (time.monotonic() - began) * 1e3)
     return response

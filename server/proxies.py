@@ -8,6 +8,7 @@ from aiohttp import web
 HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
 FORWARDED = ("Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For")
 UNIX = "unix"
+_NODE_PORT = re.compile(r"(?<=[\]0-9]):[0-9]+$", re.ASCII)
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
@@ -28,26 +29,31 @@ def _trusts(trusted: str, peer: str | None) -> bool:
     return any(address in network for network in networks)
 
 
-def _forwarded(request: web.Request, trusted: str) -> tuple[str | None, str | None]:
+def _forwarded(request: web.Request, trusted: str, family: str) -> tuple[str | None, str | None]:
     """Give the scheme and host that trusted proxies tell: of the element farthest from us that one of them wrote."""
-    if "Forwarded" not in request.headers:
+    if family != "forwarded":
         scheme, host = (request.headers.get(f"X-Forwarded-{name}") for name in ("Proto", "Host"))
         return scheme and scheme.rpartition(",")[2].strip(), host and host.rpartition(",")[2].strip()
     scheme = host = None
     for element in reversed(request.forwarded):
         scheme, host = element.get("proto", scheme), element.get("host", host)
-        if not _trusts(trusted, element.get("for", "").strip("[]") or "?"):
+        if not _trusts(trusted, _NODE_PORT.sub("", element.get("for", "")).strip("[]") or "?"):
             break
     return scheme, host
 
 
-def public_origin(request: web.Request, trusted: str) -> tuple[str, str] | None:
-    """Give the scheme and host that the client used; None where they aren't known."""
+def public_origin(request: web.Request, trusted: str, family: str) -> tuple[str, str] | None:
+    """Give the scheme and host that the client used; None where they aren't known.
+
+    `family` is the one kind of headers that the proxies write; they may pass on what a client wrote into the other.
+    """
+    if "Host" not in request.headers:
+        return None
     scheme, host = request.scheme, request.host
     if any(name in request.headers for name in FORWARDED):
         if not _trusts(trusted, request.remote):
             return None
-        told_scheme, told_host = _forwarded(request, trusted)
+        told_scheme, told_host = _forwarded(request, trusted, family)
         scheme, host = (told_scheme or scheme).lower(), told_host or host
     elif not request.raw_path.startswith(("/", "*")):
         return None

@@ -13,7 +13,8 @@ from aiohttp import WSCloseCode, web
 from protocol.errors import BadRequest
 from protocol.model import UploadId
 from protocol.progress import Progress, progress
-from server.routes import CONFIG, UPLOAD, discover, upload_id
+from server.keys import CONFIG, UPLOAD, upload_id
+from server.routes import discover
 from storage.base import State
 
 STATE: web.AppKey[State] = web.AppKey("state", State)

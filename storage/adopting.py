@@ -69,11 +69,11 @@ class AdoptingState:
         """Look whether records can be read and saved at the moment."""
         await self._state.probe()
 
-    async def due(self, now: float) -> AsyncIterator[Upload]:
-        """Give the records that are due, of a state that was emptied too."""
+    async def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Give the ids of the records that are due, of a state that was emptied too."""
         await self._fill_if_empty()
-        async for upload in self._state.due(now):
-            yield upload
+        async for id_ in self._state.due(now):
+            yield id_
 
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:

@@ -172,8 +172,8 @@ class Records(Protocol):
     async def probe(self) -> None:
         """Look whether records can be read and saved at the moment; raises Full or Unreachable."""
 
-    def due(self, now: float) -> AsyncIterator[Upload]:
-        """Give the records whose `due` is not later than `now`, earliest first."""
+    def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Give the ids of the records whose `due` is not later than `now`, earliest first."""
 
     async def close(self) -> None:
         """Let go of what is held."""

@@ -5,25 +5,26 @@ Written unbuffered and by position, through aiofiles; a place is a relative path
 
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
 import aiofiles
 
 from protocol.model import Place, UploadId
-from storage.base import Block, Durability, Missing
+from storage.base import Block, Durability, Missing, Unreachable
 from storage.copies import DiskCopies
 from storage.failpoints import reach
-from storage.files import READ_BLOCK, copy_some, mapped, open_regular, run, scan, sync_folder, write_all
+from storage.files import READ_BLOCK, copy_some, mapped, open_regular, run, run_open, scan, sync_folder, write_all
 from storage.group_sync import GroupSync
 from storage.nodes import Nodes
 from storage.unbroken import unbroken
 
 STEP = 2**26  # bytes between two looks for an interruption
 THREADS = 8
+SLOW_THREADS = 2  # for what takes long, so that no body waits for it
 PROBE = 4096
 
 
@@ -54,6 +55,7 @@ class DiskBlobs:
         self._root = root.resolve()
         self._durability = durability
         self._pool = ThreadPoolExecutor(THREADS, "disk")
+        self._slow = ThreadPoolExecutor(SLOW_THREADS, "disk-slow")
         self._group = GroupSync(partial(run, self._pool))
         with mapped():
             self._root.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +65,17 @@ class DiskBlobs:
             self._nodes = Nodes(self._root, shared=shared)
         self.node = self._nodes.name
         self.copies = DiskCopies(self._root / "records", self._pool, synced=not durability.relaxed)
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        """Turn errors into those of the seam; a folder that is away is no upload that is lost."""
+        try:
+            with mapped():
+                yield
+        except Missing as error:
+            if not all((self._root / name).exists() for name in ("store", "partial", "files")):
+                raise Unreachable(f"{self._root} is not what it was; is it mounted?") from error
+            raise
 
     def _sync_folder(self, folder: Path) -> None:
         if self._durability is not Durability.NONE:
@@ -81,12 +94,12 @@ class DiskBlobs:
     @asynccontextmanager
     async def open(self, place: Place, at: int) -> AsyncIterator[DiskSink]:
         """Open a place that holds at least `at` bytes."""
-        with mapped():
-            fd = await run(self._pool, self._open, self._root / place, at)
+        with self._mapped():
+            fd = await run_open(self._pool, self._open, self._root / place, at)
         try:
             yield DiskSink(fd, self._pool, self._sync_file)
         finally:
-            with mapped():
+            with self._mapped():
                 os.close(fd)
 
     def _open(self, path: Path, at: int) -> int:
@@ -98,9 +111,9 @@ class DiskBlobs:
         return fd
 
     async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Give the bytes [start, stop) in blocks of 1 MiB."""
-        with mapped():
-            fd = await run(self._pool, self._open_to_read, place)
+        """Give the bytes [start, stop) in blocks."""
+        with self._mapped():
+            fd = await run_open(self._pool, self._open_to_read, place)
             async with aiofiles.open(fd, "rb", buffering=0, executor=self._pool) as file:
                 await file.seek(start)
                 while start < stop:
@@ -121,14 +134,14 @@ class DiskBlobs:
         self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
     ) -> AsyncGenerator[int, None]:
         """Call `take` with the first bytes in order."""
-        with mapped():
-            fd = await run(self._pool, self._open_to_read, place)
+        with self._mapped():
+            fd = await run_open(self._pool, self._open_to_read, place)
             try:
                 if fresh:  # pages whose writing back has failed count as clean, and would tell what the disk hasn't got
                     await run(self._pool, os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
                 at = 0
                 while at < length:
-                    at = await run(self._pool, scan, fd, at, min(at + STEP, length), take)
+                    at = await run(self._slow, scan, fd, at, min(at + STEP, length), take)
                     yield at
             finally:
                 os.close(fd)
@@ -138,13 +151,13 @@ class DiskBlobs:
         at = 0
         async with self.open(place, 0) as sink:
             for part, length in parts:
-                with mapped():
-                    source = await run(self._pool, open_regular, self._root / part, os.O_RDONLY, length)
+                with self._mapped():
+                    source = await run_open(self._pool, open_regular, self._root / part, os.O_RDONLY, length)
                     try:
                         start = 0
                         while start < length:
                             count = min(STEP, length - start)
-                            copied = await run(self._pool, copy_some, source, sink.fd, count, start, at)
+                            copied = await run(self._slow, copy_some, source, sink.fd, count, start, at)
                             if not copied:
                                 raise Missing(f"{part} ends at {start}, before {length}")
                             start, at = start + copied, at + copied
@@ -156,7 +169,7 @@ class DiskBlobs:
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes under files/."""
         final = Place(f"files/{Path(place).name}")
-        with mapped():
+        with self._mapped():
             await run(self._pool, self._seal, self._root / place, self._root / final, length)
         return final
 
@@ -182,8 +195,8 @@ class DiskBlobs:
 
     async def fence(self, place: Place, length: int, node: str) -> None:
         """Move the bytes to another file, unless the node is dead."""
-        with mapped():
-            await run(self._pool, self._fence, self._root / place, length, node)
+        with self._mapped():
+            await run(self._slow, self._fence, self._root / place, length, node)
 
     def _fence(self, path: Path, length: int, node: str) -> None:
         if self._nodes.is_dead(node):
@@ -211,13 +224,13 @@ class DiskBlobs:
 
     async def room(self) -> int | None:
         """Give the bytes that are free to this user."""
-        with mapped():
+        with self._mapped():
             free = await run(self._pool, os.statvfs, self._root)
         return free.f_bavail * free.f_frsize
 
     async def probe(self) -> None:
         """Write, sync and remove a small file."""
-        with mapped():
+        with self._mapped():
             await run(self._pool, self._probe)
 
     def _probe(self) -> None:
@@ -233,7 +246,7 @@ class DiskBlobs:
 
     async def sync(self, place: Place) -> None:
         """Make durable all bytes of a place, and its name."""
-        with mapped():
+        with self._mapped():
             await run(self._pool, self._sync_place, self._root / place)
 
     def _sync_place(self, path: Path) -> None:
@@ -246,7 +259,7 @@ class DiskBlobs:
 
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not."""
-        with mapped():
+        with self._mapped():
             await run(self._pool, self._remove, self._root / place)
 
     def _remove(self, path: Path) -> None:
@@ -257,6 +270,7 @@ class DiskBlobs:
     async def close(self) -> None:
         """Let the threads end, and the folder go."""
         self._pool.shutdown()
+        self._slow.shutdown()
         self._nodes.close()
 
 

@@ -16,7 +16,7 @@ from storage.unbroken import unbroken
 Words = TypeVarTuple("Words")
 Result = TypeVar("Result")
 
-READ_BLOCK = 2**20
+READ_BLOCK = 2**18
 SCAN_BLOCK = 2**18
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -37,6 +37,17 @@ def mapped() -> Iterator[None]:
 async def run(pool: ThreadPoolExecutor, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Result:
     """Call what blocks in a thread, to its end."""
     return await unbroken(asyncio.get_running_loop().run_in_executor(pool, call, *words))
+
+
+async def run_open(pool: ThreadPoolExecutor, call: Callable[[Unpack[Words]], int], *words: *Words) -> int:
+    """Call what opens a descriptor; where nobody waits for it any more, it is closed."""
+    task = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(pool, call, *words))
+    try:
+        return await unbroken(task)
+    except asyncio.CancelledError:
+        if not task.cancelled() and task.exception() is None:
+            os.close(task.result())
+        raise
 
 
 def write_all(fd: int, block: Block, at: int) -> None:

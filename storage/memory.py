@@ -47,12 +47,12 @@ class MemoryState(Local):
     async def probe(self) -> None:
         """There is always memory."""
 
-    async def due(self, now: float) -> AsyncIterator[Upload]:
-        """Give the records that are due."""
+    async def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Give the ids of the records that are due."""
         due = [(upload.due, upload) for upload in self._uploads.values() if upload.due is not None]
         for at, upload in sorted(due, key=lambda pair: pair[0]):
             if at <= now:
-                yield upload
+                yield upload.id
 
     async def close(self) -> None:
         """Forget everything."""

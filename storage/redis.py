@@ -33,7 +33,6 @@ POLL = 0.02  # seconds between two tries for a lease
 ASK = 0.5  # seconds between two requests to give a lease up
 CONNECTIONS = 64
 DUE_KEY, OPEN_KEY, PROBE_KEY, STORE_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "probe", "store"))
-DUE_BATCH = 1000
 log = logging.getLogger("onward")
 
 
@@ -141,16 +140,12 @@ class RedisState:
         with mapped():
             await unbroken(self._client.set(PROBE_KEY, "", px=1))
 
-    async def due(self, now: float) -> AsyncIterator[Upload]:
-        """Give the records that are due, the earliest thousand."""
+    async def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Give the ids of the records that are due."""
         with mapped():
-            ids = await self._client.zrangebyscore(DUE_KEY, "-inf", now, start=0, num=DUE_BATCH)
+            ids = await unbroken(self._client.zrangebyscore(DUE_KEY, "-inf", now))
         for raw in ids:
-            id_ = UploadId(cast("bytes", raw).decode())
-            try:
-                yield await self.load(id_)
-            except Missing:
-                await self.forget(id_)
+            yield UploadId(cast("bytes", raw).decode("ascii", "replace"))
 
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:

@@ -4,13 +4,12 @@ After each coming back the state of every watched upload is read anew, so that n
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
 from typing import Any
 
+import msgspec
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
@@ -26,6 +25,7 @@ CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
 BACK_OFF = 0.2
 LISTEN = 0.25  # seconds that closing may have to wait for
 log = logging.getLogger("onward")
+_decoder = msgspec.json.Decoder(Progress)
 FAULTS = (RedisError, OSError, asyncio.IncompleteReadError)
 
 
@@ -54,7 +54,7 @@ class RedisBus:
 
     async def publish(self, progress: Progress) -> None:
         """Tell the watchers of every process; a bus that is down is logged, never waited for long."""
-        await self._send(PREFIX + progress.id, json.dumps(asdict(progress)))
+        await self._send(PREFIX + progress.id, msgspec.json.encode(progress))
 
     async def ask_to_yield(self, id: UploadId) -> None:
         """Ask whoever holds the lease on an upload to give it up."""
@@ -65,11 +65,11 @@ class RedisBus:
         """Follow an upload from the moment that the server has confirmed it."""
         channel = PREFIX + id
         with self._hub.mailbox(id) as mailbox:
-            if channel not in self._confirmed:
-                self._confirmed[channel] = asyncio.Event()
-                await self._command("subscribe", channel)
-            await self._wait_for(channel)
             try:
+                if channel not in self._confirmed:
+                    self._confirmed[channel] = asyncio.Event()
+                    await self._command("subscribe", channel)
+                await self._wait_for(channel)
                 yield mailbox
             finally:
                 if self._hub.count(id) == 1:
@@ -84,7 +84,7 @@ class RedisBus:
                 await self._task
         await self._client.aclose(close_connection_pool=True)
 
-    async def _send(self, channel: str, message: str) -> None:
+    async def _send(self, channel: str, message: str | bytes) -> None:
         try:
             await unbroken(self._client.publish(channel, message))
         except FAULTS as error:
@@ -141,4 +141,7 @@ class RedisBus:
         if channel == YIELD_CHANNEL:
             self._on_yield(UploadId(data.decode("ascii", "replace")))
             return
-        self._hub.deliver(Progress(**json.loads(data)))
+        try:
+            self._hub.deliver(_decoder.decode(data))
+        except msgspec.MsgspecError as error:  # of another version, or of somebody else
+            log.warning("a message on the bus can't be read: %s", error)

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -35,6 +36,10 @@ class _Job(NamedTuple):
     work: Work
     future: asyncio.Future[Any]
     durable: bool
+
+
+def _fetch(query: str, values: tuple[object, ...], db: sqlite3.Connection) -> list[tuple[float, str]]:
+    return db.execute(query, values).fetchall()
 
 
 def _fault(error: sqlite3.Error) -> StorageError:
@@ -122,11 +127,14 @@ class SqliteState(Local):
         """Begin and end a transaction that would write."""
         await self._do(lambda db: db.execute("UPDATE uploads SET version = version WHERE id = ''"))
 
-    async def due(self, now: float) -> AsyncIterator[Upload]:
-        """Give the records that are due, the earliest thousand."""
-        query = "SELECT document FROM uploads WHERE due <= ? ORDER BY due LIMIT ?"
-        for row in await self._do(lambda db: db.execute(query, (now, DUE_BATCH)).fetchall()):
-            yield decode(row[0])
+    async def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Give the ids of the records that are due."""
+        query = "SELECT due, id FROM uploads WHERE due <= ? AND (due, id) > (?, ?) ORDER BY due, id LIMIT ?"
+        last: tuple[float, str] = (float("-inf"), "")
+        while rows := await self._do(partial(_fetch, query, (now, *last, DUE_BATCH))):
+            for _, id_ in rows:
+                yield UploadId(id_)
+            last = rows[-1]
 
     async def close(self) -> None:
         """Finish what waits and close the file."""
@@ -161,10 +169,11 @@ class SqliteState(Local):
             self._connection.execute("BEGIN IMMEDIATE")
             answers = [(job.future, self._attempt(job.work)) for job in batch]
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it is, nobody may wait for ever
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-            return [(job.future, _fault(error)) for job in batch]
+            fault = _fault(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
+            return [(job.future, fault) for job in batch]
         return answers
 
     def _sync(self, durable: bool) -> None:

@@ -22,8 +22,8 @@ ORDER = (
     "storage.memory", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.receive", "server.join",
-    "server.ledger", "server.finish", "server.finals", "server.engine", "server.body",
-    "server.middleware", "server.connection", "server.routes",
+    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.body",
+    "server.middleware", "server.connection", "server.download", "server.routes",
     "server.watch", "server.upkeep", "server.health", "server.app", "server.cli", "server.__main__",
 )  # fmt: skip
 

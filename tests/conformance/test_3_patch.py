@@ -8,6 +8,7 @@ from follow import Follower
 from raw import UNKNOWN, Connection, Tus
 
 DATA = b"0123456789"
+OPTIONS = ["--reserve=0"]  # sizes beyond every disk
 
 
 @check(28, "MUST", "PATCH at the offset is 204 and tells the new offset")

@@ -76,7 +76,7 @@ async def test_a_save_to_an_emptied_state_is_kept_though_refused(storage: Storag
 async def test_what_is_due_is_found_again(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(replace(UPLOAD, due=1.0))
     redis_process.flush()
-    assert [upload.id async for upload in storage.state.due(2.0)] == [ID]
+    assert [id_ async for id_ in storage.state.due(2.0)] == [ID]
 
 
 async def test_what_was_forgotten_stays_so(storage: Storage, redis_process: RedisProcess) -> None:

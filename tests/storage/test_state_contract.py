@@ -90,10 +90,10 @@ async def test_a_forgotten_record_is_missing(state: State) -> None:
 async def test_what_is_due_comes_in_its_order(state: State) -> None:
     for number, due in enumerate([30.0, 10.0, None, 20.0, 40.0]):
         await state.insert(replace(UPLOAD, id=UploadId(str(number)), due=due))
-    assert [upload.id async for upload in state.due(30.0)] == ["1", "3", "0"]
+    assert [id_ async for id_ in state.due(30.0)] == ["1", "3", "0"]
     async with state.hold(UploadId("1"), wait=1, on_rival=ignore) as lease:
         await state.save(replace(await state.load(UploadId("1")), epoch=lease.epoch, due=None))
-    assert [upload.id async for upload in state.due(30.0)] == ["3", "0"]
+    assert [id_ async for id_ in state.due(30.0)] == ["3", "0"]
 
 
 async def test_a_rival_is_told_to_the_holder_and_waits_for_it(state: State) -> None:

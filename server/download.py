@@ -1,0 +1,92 @@
+"""GET of a published file: whole, or one range of it; who doesn't read is let go."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from aiohttp import web
+
+from protocol.errors import Gone
+from protocol.headers import build_attachment, build_repr_digest, parse_range
+from protocol.model import Upload
+from protocol.progress import file_name
+from server.keys import CONFIG, ENGINE, upload_id
+from storage.base import Missing, StorageError
+
+TASKS: web.AppKey[set[asyncio.Task[object]]] = web.AppKey("downloads", set)
+STALL = 60.0  # seconds that a client may take to accept one block
+SHARE_OF_DRAIN = 0.8  # of the time for a stop, after which what still runs is cut
+
+
+async def download(request: web.Request) -> web.StreamResponse:
+    """GET /files/{id}."""
+    engine = request.app[ENGINE]
+    upload = await engine.published(upload_id(request))
+    headers = _headers(upload)
+    if request.headers.get("If-None-Match") in (headers["ETag"], "*"):
+        return web.Response(status=304, headers={name: headers[name] for name in ("Cache-Control", "ETag")})
+    wanted = request.headers.get("Range")
+    unchanged = request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]
+    part = parse_range(wanted, upload.offset) if wanted and unchanged else None
+    start, stop = part or (0, upload.offset)
+    response = web.StreamResponse(status=206 if part else 200, headers=headers)
+    if part:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{upload.offset}"
+    response.content_length = stop - start
+    if request.method == "HEAD":  # with an override: an answer to HEAD has no body, whatever is asked for
+        await response.prepare(request)
+        return response
+    async with aclosing(engine.read(upload, start, stop)) as blocks:
+        try:
+            block = await anext(blocks, b"")
+        except Missing as fault:
+            raise Gone("The bytes are lost.") from fault
+        await response.prepare(request)
+        await _send(request, response, block, blocks)
+    return response
+
+
+def _headers(upload: Upload) -> dict[str, str]:
+    sha256 = upload.sha256 or b""
+    return {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": build_attachment(file_name(upload)),
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "Content-Type": "application/octet-stream",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "ETag": f'"{sha256.hex()}"',
+        "Repr-Digest": build_repr_digest(sha256),
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+async def _send(request: web.Request, response: web.StreamResponse, block: bytes, blocks: AsyncIterator[bytes]) -> None:
+    """Send blocks to their end; the headers are out, so only a broken connection can tell of a fault."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101
+    request.app[TASKS].add(task)
+    try:
+        while block:
+            async with asyncio.timeout(STALL):
+                await response.write(block)
+            block = await anext(blocks, b"")
+        await response.write_eof()
+    except (StorageError, TimeoutError) as fault:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionAbortedError from fault
+    finally:
+        request.app[TASKS].discard(task)
+
+
+def add_downloads(app: web.Application) -> None:
+    """Have downloads cut in time when the server stops."""
+    app[TASKS] = set()
+
+    async def stop(_: web.Application) -> None:
+        wait = app[CONFIG].drain * SHARE_OF_DRAIN
+        for task in app[TASKS]:
+            asyncio.get_running_loop().call_later(wait, task.cancel)
+
+    app.on_shutdown.append(stop)

@@ -1,0 +1,16 @@
+"""What the handlers find in the application and in a URL."""
+
+from aiohttp import web
+
+from protocol.model import ID_PATTERN, UploadId
+from server.config import Config
+from server.engine import Engine
+
+ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
+UPLOAD = f"/{{id:{ID_PATTERN}}}"
+
+
+def upload_id(request: web.Request) -> UploadId:
+    """Give the id in the URL; the route has checked its form."""
+    return UploadId(request.match_info["id"])
