@@ -75,3 +75,11 @@ def test_a_complete_part_expires_and_goes_soon_after_the_final_one() -> None:
     assert concatenation.wanted(done, now=30.0, limits=LIMITS).expires == 90.0
     assert concatenation.released(done, now=30.0, limits=LIMITS).due == 40.0
     assert concatenation.released(replace(done, expires=None), now=30.0, limits=LIMITS).expires == 40.0
+
+
+def test_a_final_upload_waits_as_long_as_its_parts_may() -> None:
+    assert advanced(DONE, replace(PART, expires=500.0)).expires == 500.0
+    assert advanced(DONE, replace(PART, expires=None)).expires is None
+    assert concatenation.is_needed_longer(replace(DONE, expires=20.0), now=1.0, limits=LIMITS)
+    assert not concatenation.is_needed_longer(replace(DONE, expires=21.0), now=1.0, limits=LIMITS)
+    assert not concatenation.is_needed_longer(PART, now=50.0, limits=LIMITS)

@@ -170,3 +170,14 @@ def test_what_the_machine_has_in_memory_only_is_lost_with_its_run() -> None:
     )
     assert done.volatile is None
     assert not rules.is_lost(at(Status.FAILED, volatile="first"), "second")
+
+
+def test_the_bytes_of_a_failed_upload_go_before_its_record() -> None:
+    limits = Limits(forget_after=1000.0, release_after=30.0)
+    failed = rules.failed(at(Status.VERIFYING), Failure.CHECKSUM_MISMATCH, now=1.0, limits=limits)
+    assert failed.due == 31.0
+    assert not rules.is_forgotten(failed, 31.0, limits)
+    assert rules.emptied(failed, limits=limits).due == 1001.0
+    assert rules.is_forgotten(failed, 1001.0, limits)
+    assert rules.failed(at(Status.VERIFYING), Failure.LOST, now=1.0, limits=limits).due == 1001.0
+    assert not rules.is_forgotten(at(Status.COMPLETED), 10**9, limits)

@@ -20,27 +20,13 @@ async def server(state_url: str, tmp_path: Path) -> AsyncIterator[OnwardProcess]
         yield process
 
 
-async def part(http: aiohttp.ClientSession, files: str, data: bytes, size: int | None = None) -> str:
-    url = await tus.create(http, files, len(data) if size is None else size, **{"Upload-Concat": "partial"})
-    assert (await tus.patch(http, url, 0, data)).status == 204
-    return url
-
-
-async def final(http: aiohttp.ClientSession, files: str, urls: list[str], **headers: str) -> aiohttp.ClientResponse:
-    extra = {name.replace("_", "-"): value for name, value in headers.items()}
-    concat = {"Upload-Concat": f"final;{' '.join(urls)}"}
-    async with http.post(files, headers=tus.TUS | concat | extra) as answer:
-        await answer.read()
-        return answer
-
-
 def stored(server: OnwardProcess, url: str) -> bytes:
     return (server.data / "files" / url.rpartition("/")[2]).read_bytes()
 
 
 async def test_parts_are_joined_and_then_released(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
-    a, b = await part(http, server.url, b"hello "), await part(http, server.url, b"world")
-    answer = await final(http, server.url, [a, b[b.index("/files") :], a])
+    a, b = await tus.part(http, server.url, b"hello "), await tus.part(http, server.url, b"world")
+    answer = await tus.final(http, server.url, [a, b[b.index("/files") :], a])
     assert (answer.status, answer.headers["Upload-Offset"]) == (201, "17")
     url = answer.headers["Location"]
     assert stored(server, url) == b"hello worldhello "
@@ -58,19 +44,19 @@ async def test_parts_are_joined_and_then_released(server: OnwardProcess, http: a
 async def test_a_wrong_promise_is_refused_and_never_published(
     server: OnwardProcess, http: aiohttp.ClientSession
 ) -> None:
-    a = await part(http, server.url, b"hello")
-    answer = await final(http, server.url, [a, a], Repr_Digest=f"sha-256=:{b64encode(bytes(32)).decode()}:")
+    a = await tus.part(http, server.url, b"hello")
+    answer = await tus.final(http, server.url, [a, a], Repr_Digest=f"sha-256=:{b64encode(bytes(32)).decode()}:")
     assert answer.status == 460
     assert (await tus.head(http, answer.headers["Location"])).status == 410
     assert not list((server.data / "files").iterdir())
     digest = hashlib.sha256(b"hellohello").digest()
-    answer = await final(http, server.url, [a, a], Repr_Digest=f"sha-256=:{b64encode(digest).decode()}:")
+    answer = await tus.final(http, server.url, [a, a], Repr_Digest=f"sha-256=:{b64encode(digest).decode()}:")
     assert answer.status == 201
 
 
 async def test_a_final_upload_waits_for_its_parts(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
-    a, b = await part(http, server.url, b"hello"), await part(http, server.url, b"wor", 5)
-    answer = await final(http, server.url, [a, b])
+    a, b = await tus.part(http, server.url, b"hello"), await tus.part(http, server.url, b"wor", 5)
+    answer = await tus.final(http, server.url, [a, b])
     assert answer.status == 201
     assert "Upload-Offset" not in answer.headers
     url = answer.headers["Location"]
@@ -84,17 +70,17 @@ async def test_a_final_upload_waits_for_its_parts(server: OnwardProcess, http: a
 
 
 async def test_a_waiting_final_upload_fails_with_its_part(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
-    a = await part(http, server.url, b"hello", 10)
-    url = (await final(http, server.url, [a])).headers["Location"]
+    a = await tus.part(http, server.url, b"hello", 10)
+    url = (await tus.final(http, server.url, [a])).headers["Location"]
     async with http.delete(a, headers=tus.TUS) as answer:
         assert answer.status == 204
     assert (await tus.head(http, url)).status == 410
-    assert (await final(http, server.url, [a])).status == 410
-    assert (await final(http, server.url, [f"{server.url}/{'0' * 32}"])).status == 404
+    assert (await tus.final(http, server.url, [a])).status == 410
+    assert (await tus.final(http, server.url, [f"{server.url}/{'0' * 32}"])).status == 404
 
 
 async def test_a_partial_upload_is_no_download(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
-    a = await part(http, server.url, b"hello")
+    a = await tus.part(http, server.url, b"hello")
     assert (await tus.head(http, a)).headers["Upload-Concat"] == "partial"
     async with http.get(a) as answer:
         assert answer.status == 403
@@ -107,8 +93,8 @@ async def test_a_server_killed_while_joining_ends_right(tmp_path: Path, after: f
         onward(tmp_path / "data", "sqlite:", ["--sweep-every=0.3", "--quiet-after=0.5"]) as server,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http,
     ):
-        a = await part(http, server.url, data)
-        joining = asyncio.create_task(final(http, server.url, [a] * 4))
+        a = await tus.part(http, server.url, data)
+        joining = asyncio.create_task(tus.final(http, server.url, [a] * 4))
         await asyncio.sleep(after)
         await server.kill9()
         await asyncio.gather(joining, return_exceptions=True)
@@ -118,6 +104,6 @@ async def test_a_server_killed_while_joining_ends_right(tmp_path: Path, after: f
                 await asyncio.sleep(0.1)
         for path in (server.data / "files").iterdir():
             assert path.read_bytes() == data * 4
-        answer = await final(http, server.url, [a, a])
+        answer = await tus.final(http, server.url, [a, a])
         assert answer.status == 201
         assert stored(server, answer.headers["Location"]) == data * 2

@@ -111,3 +111,41 @@ async def test_the_bus_closes_though_the_client_library_swallows_a_cancellation(
 async def test_a_redis_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(Unreachable):
         await open_state("redis://127.0.0.1:1/0", tmp_path)
+
+
+async def test_a_message_that_cannot_be_read_stops_nothing(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    one, other = nodes
+    await one.insert(UPLOAD)
+    async with one.subscribe(ID) as messages:
+        with redis.Redis(port=redis_process.port) as client:
+            for odd in (b"garbage", b"\xff", b"{}", b'{"id": 5}', b"[]"):
+                client.publish(f"onward:progress:{ID}", odd)
+                client.publish("onward:yield", odd)
+            client.publish(
+                f"onward:progress:{ID}",
+                b'{"id": "%b", "seq": 8, "final": false, "json": "{}", "later": 1}' % ID.encode(),
+            )
+        async with asyncio.timeout(5):
+            while (await anext(messages)).seq != 8:
+                pass
+        await other.publish(progress(replace(UPLOAD, version=9)))
+        assert (await asyncio.wait_for(anext(messages), 5)).seq == 9
+
+
+async def test_a_watcher_that_leaves_while_joining_leaves_nothing_behind(
+    nodes: tuple[RedisState, RedisState],
+) -> None:
+    state, _ = nodes
+
+    async def join_in() -> None:
+        async with state.subscribe(ID):
+            pass
+
+    for pause in (0, 0.001, 0.005):
+        joining = asyncio.create_task(join_in())
+        await asyncio.sleep(pause)
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+    assert set(state._bus._confirmed) == {"onward:yield"}

@@ -41,3 +41,19 @@ async def offset(http: aiohttp.ClientSession, url: str) -> int:
     answer = await head(http, url)
     assert answer.status == 200
     return int(answer.headers["Upload-Offset"])
+
+
+async def part(http: aiohttp.ClientSession, files: str, data: bytes, size: int | None = None) -> str:
+    """Create a partial upload with its first bytes stored and give its URL."""
+    url = await create(http, files, len(data) if size is None else size, **{"Upload-Concat": "partial"})
+    assert (await patch(http, url, 0, data)).status == 204
+    return url
+
+
+async def final(http: aiohttp.ClientSession, files: str, urls: list[str], **headers: str) -> aiohttp.ClientResponse:
+    """Create a final upload of these parts."""
+    extra = {name.replace("_", "-"): value for name, value in headers.items()}
+    concat = {"Upload-Concat": f"final;{' '.join(urls)}"}
+    async with http.post(files, headers=TUS | concat | extra) as answer:
+        await answer.read()
+        return answer

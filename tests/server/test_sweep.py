@@ -1,0 +1,63 @@
+"""The sweep goes on whatever one upload is like, and takes away what nobody needs any more."""
+# ruff: noqa: ASYNC110 - what another process does can only be polled
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import aiohttp
+import tus
+from onward_process import OnwardProcess, onward
+
+OPTIONS = ["--sweep-every=0.2", "--quiet-after=0.3", "--release-after=1.5"]
+WRONG = {"Repr-Digest": f"sha-256=:{'A' * 43}=:"}
+
+
+def files(server: OnwardProcess) -> set[str]:
+    return {path.name for folder in ("partial", "files") for path in (server.data / folder).iterdir()}
+
+
+async def until_gone(server: OnwardProcess, *urls: str) -> None:
+    async with asyncio.timeout(10):
+        while files(server) & {url.rpartition("/")[2] for url in urls}:
+            await asyncio.sleep(0.1)
+
+
+async def test_one_damaged_record_stops_nothing(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    async with onward(tmp_path / "data", "sqlite:", ["--expire-after=1", *OPTIONS]) as server:
+        damaged, sound, other = [await tus.create(http, server.url, 9) for _ in range(3)]
+        for url in (damaged, sound, other):
+            assert (await tus.patch(http, url, 0, b"four")).status == 204
+        await server.kill9()
+        with closing(sqlite3.connect(server.data / "state.sqlite", isolation_level=None)) as db:
+            db.execute("UPDATE uploads SET document = '{', due = 0 WHERE id = ?", (damaged.rpartition("/")[2],))
+        await server.start()
+        await until_gone(server, sound, other)
+        assert damaged.rpartition("/")[2] in files(server)
+        assert (await tus.head(http, damaged)).status == 503
+        assert "can't be tended" in server.log()
+
+
+async def test_the_bytes_of_a_failed_upload_go_before_its_record(
+    http: aiohttp.ClientSession, state_url: str, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", state_url, OPTIONS) as server:
+        url = await tus.create(http, server.url, 4, **WRONG)
+        assert (await tus.patch(http, url, 0, b"four")).status == 460
+        assert url.rpartition("/")[2] in files(server)
+        await until_gone(server, url)
+        assert (await tus.head(http, url)).status == 410
+
+
+async def test_a_part_stays_for_the_final_upload_that_waits_with_it(
+    http: aiohttp.ClientSession, state_url: str, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", state_url, OPTIONS) as server:
+        shared, late = await tus.part(http, server.url, b"hello "), await tus.part(http, server.url, b"", 5)
+        waiting = (await tus.final(http, server.url, [shared, late])).headers["Location"]
+        assert (await tus.final(http, server.url, [shared])).status == 201
+        await asyncio.sleep(4)
+        assert (await tus.patch(http, late, 0, b"world")).status == 204
+        assert (await tus.head(http, waiting)).headers["Upload-Offset"] == "11"
+        await until_gone(server, shared, late)
