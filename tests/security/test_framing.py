@@ -95,11 +95,14 @@ def test_chunks_before_a_broken_one_count(tus: Tus) -> None:
     tus.check_holds(path, b"0123456789", 9)
 
 
-def test_what_is_no_http_is_refused_in_the_words_of_every_other_refusal(tus: Tus) -> None:
+@pytest.mark.parametrize(
+    ("request_", "status"), [(b"GET /%b HTTP/1.1\r\n\r\n" % (b"x" * 10_000), 431), (b"GET / HTTP/xxx\r\n\r\n", 400)]
+)
+def test_what_is_no_http_is_refused_in_the_words_of_every_other_refusal(tus: Tus, request_: bytes, status: int) -> None:
     with Connection(tus.port) as connection:
-        connection.send(b"GET /%b HTTP/1.1\r\n\r\n" % (b"x" * 10_000))
+        connection.send(request_)
         answer = connection.answer()
-    assert (answer.status, answer["Content-Type"]) == (400, "application/problem+json")
+    assert (answer.status, answer["Content-Type"]) == (status, "application/problem+json")
     assert (answer["Tus-Resumable"], answer["X-Content-Type-Options"]) == ("1.0.0", "nosniff")
     assert b"xxx" not in answer.body
 

@@ -1,5 +1,6 @@
 """Node for the clients that run in it: one npm install in tests/interop, and loud skips where it can't be had."""
 
+import fcntl
 import shutil
 import subprocess
 from contextlib import suppress
@@ -38,6 +39,7 @@ def _missing(packages: tuple[str, ...]) -> list[str]:
 
 @cache
 def _install() -> None:
-    """Install all packages, once a session."""
-    with suppress(subprocess.TimeoutExpired):
+    """Install all packages, once a session; several test processes take turns."""
+    with (INTEROP / "package.json").open() as turn, suppress(subprocess.TimeoutExpired):
+        fcntl.flock(turn, fcntl.LOCK_EX)
         subprocess.run(INSTALL, cwd=INTEROP, check=False, timeout=INSTALL_WITHIN)
