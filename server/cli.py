@@ -13,7 +13,7 @@ from storage.base import StorageError
 async def _sweep(settings: config.Config) -> None:
     engine = await open_engine(settings)
     try:
-        print(f"{await engine.sweep()} uploads tended")
+        print(f"{await engine.sweep()} uploads tended, {await engine.tidy()} strays removed")
     finally:
         await engine.close()
 

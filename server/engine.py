@@ -28,6 +28,7 @@ from storage.failpoints import reach
 
 HASH_THREADS = 4
 KEPT_HASHES = 1024
+STRAY = 3600.0  # seconds that bytes without a record stay
 REST = 60.0  # seconds until the sweep looks again at an upload that it could not tend
 ROOM_STAYS = 1.0  # seconds
 log = logging.getLogger("onward")
@@ -148,6 +149,21 @@ class Engine:
                 log.warning("upload %s… can't be tended, and rests for %g s: %s", id_[:8], REST, fault)
                 self._resting[id_] = now + REST
         return tended
+
+    async def tidy(self) -> int:
+        """Remove unfinished bytes without a record, if nobody has touched them for long; gives how many there were."""
+        removed = 0
+        async for place, id_ in self._storage.blobs.strays(self._clock() - STRAY):
+            try:
+                if id_ is not None:
+                    await self.ledger.load(id_)
+                    continue
+            except Missing:
+                pass
+            log.warning("%s belongs to no upload, and is removed", place)
+            await self._storage.blobs.remove(place)
+            removed += 1
+        return removed
 
     @property
     def running(self) -> int:

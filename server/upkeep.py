@@ -1,23 +1,23 @@
-"""The periodic sweep: expired uploads, unfinished verification, uploads that fell silent."""
+"""The periodic clean-up: the sweep of what is due, and of bytes that belong to nothing."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
 from server.engine import Engine
 
+TIDY_EVERY = 3600.0  # seconds
 log = logging.getLogger("onward")
 
 
-async def _sweep_for_ever(engine: Engine, every: float) -> None:
+async def _for_ever(work: Callable[[], Awaitable[int]], every: float) -> None:
     while True:
         try:
-            await engine.sweep()
+            await work()
         except Exception:
-            log.exception("the sweep failed, and is tried again in %g s", every)
+            log.exception("the clean-up failed, and is tried again in %g s", every)
         await asyncio.sleep(every)
 
 
@@ -25,10 +25,13 @@ def add_upkeep(app: web.Application, engine: Engine, every: float) -> None:
     """Sweep as long as the application runs; `every` is in seconds."""
 
     async def upkeep(_: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(_sweep_for_ever(engine, every))
+        tasks = [
+            asyncio.create_task(_for_ever(engine.sweep, every)),
+            asyncio.create_task(_for_ever(engine.tidy, TIDY_EVERY)),
+        ]
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     app.cleanup_ctx.append(upkeep)

@@ -146,6 +146,12 @@ class Blobs(Protocol):
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not; repeatable."""
 
+    def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
+        """Give the unfinished places that nothing was written to since a time, in seconds since the epoch.
+
+        With the upload that each belongs to; None for what a crash has left in the middle of a step.
+        """
+
     async def close(self) -> None:
         """Let go of what is held."""
 

@@ -267,6 +267,17 @@ class DiskBlobs:
             (self._root / folder / path.name).unlink(missing_ok=True)
             self._sync_folder(self._root / folder)
 
+    async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
+        """Give the unfinished places that nothing was written to since a time."""
+        with self._mapped():
+            names = await run(self._slow, self._untouched, before)
+        for name in names:
+            yield Place(f"partial/{name}"), None if name.startswith(".") else UploadId(name)
+
+    def _untouched(self, before: float) -> list[str]:
+        with os.scandir(self._root / "partial") as entries:
+            return [entry.name for entry in entries if entry.stat(follow_symlinks=False).st_mtime < before]
+
     async def close(self) -> None:
         """Let the threads end, and the folder go."""
         self._pool.shutdown()

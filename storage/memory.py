@@ -197,6 +197,12 @@ class MemoryBlobs:
         for folder in ("partial", "files"):
             self._held.pop(Place(f"{folder}/{name}"), None)
 
+    async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:  # noqa: ARG002
+        """No crash leaves anything in memory."""
+        nothing: tuple[tuple[Place, UploadId | None], ...] = ()
+        for stray in nothing:
+            yield stray
+
     async def close(self) -> None:
         """Forget everything."""
         self._held.clear()

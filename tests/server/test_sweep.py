@@ -2,13 +2,15 @@
 # ruff: noqa: ASYNC110 - what another process does can only be polled
 
 import asyncio
+import os
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import aiohttp
 import tus
-from onward_process import OnwardProcess, onward
+from onward_process import ROOT, OnwardProcess, onward
 
 OPTIONS = ["--sweep-every=0.2", "--quiet-after=0.3", "--release-after=1.5"]
 WRONG = {"Repr-Digest": f"sha-256=:{'A' * 43}=:"}
@@ -37,6 +39,26 @@ async def test_one_damaged_record_stops_nothing(http: aiohttp.ClientSession, tmp
         assert damaged.rpartition("/")[2] in files(server)
         assert (await tus.head(http, damaged)).status == 503
         assert "can't be tended" in server.log()
+
+
+async def test_bytes_without_a_record_go_once_they_are_old(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with onward(data, "sqlite:") as server:
+        url = await tus.create(http, server.url, 9)
+        assert (await tus.patch(http, url, 0, b"four")).status == 204
+        await server.stop()
+    kept, old = url.rpartition("/")[2], ("f" * 32, f".{'e' * 32}-12345678")
+    for name in (*old, "d" * 32):
+        (data / "partial" / name).write_bytes(b"stray")
+    for name in (*old, kept):
+        os.utime(data / "partial" / name, (0, 0))
+    (data / "files" / ("c" * 32)).write_bytes(b"published, its record is gone")
+    os.utime(data / "files" / ("c" * 32), (0, 0))
+    words = [sys.executable, "-m", "server", "sweep", f"--data={data}"]
+    sweep = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    assert (await sweep.communicate())[0] == b"0 uploads tended, 2 strays removed\n"
+    assert {path.name for path in (data / "partial").iterdir()} == {kept, "d" * 32}
+    assert (data / "files" / ("c" * 32)).exists()
 
 
 async def test_the_bytes_of_a_failed_upload_go_before_its_record(
