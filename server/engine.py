@@ -307,6 +307,7 @@ class Engine:
         elif rules.is_forgotten(upload, now, self.limits):
             await self._storage.blobs.remove(upload.place)
             await self._storage.state.forget(upload.id)
+            reach("forgotten")
         elif upload.status is Status.FAILED:
             await self._storage.blobs.remove(upload.place)
             await self.ledger.save(rules.emptied(upload, limits=self.limits))

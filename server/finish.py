@@ -9,6 +9,7 @@ from server.join import Interruption, hash_stored, join
 from server.ledger import Ledger
 from server.receive import RunningHash
 from storage.base import Missing, StorageError
+from storage.failpoints import reach
 
 
 class Finish:
@@ -25,6 +26,7 @@ class Finish:
             running = await self._hashed(upload, running, interruption)
             sha256 = running.digest()
             rules.judge(upload, sha256)
+            reach("judged")
             if upload.role is not Role.PARTIAL:
                 place = await self._blobs.seal(place, upload.offset)
             elif upload.volatile and upload.offset:

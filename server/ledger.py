@@ -40,6 +40,7 @@ class Ledger:
             upload = rules.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
             self._volatile.add(upload.id)
         await self._state.insert(upload, durable=not self._relaxed, most=self.limits.max_open)
+        reach("created")
         await self._tell(upload)
         return upload
 

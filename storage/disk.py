@@ -108,6 +108,7 @@ class DiskBlobs:
         fd = open_regular(path, os.O_RDWR | os.O_CREAT, 0)
         if not self._durability.relaxed:
             self._sync_folder(path.parent)
+        reach("opened")
         return fd
 
     async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
@@ -161,6 +162,7 @@ class DiskBlobs:
                             if not copied:
                                 raise Missing(f"{part} ends at {start}, before {length}")
                             start, at = start + copied, at + copied
+                            reach("copied")
                             yield at
                     finally:
                         os.close(source)
@@ -265,6 +267,7 @@ class DiskBlobs:
     def _remove(self, path: Path) -> None:
         for folder in ("partial", "files"):
             (self._root / folder / path.name).unlink(missing_ok=True)
+            reach("removed")
             self._sync_folder(self._root / folder)
 
     async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:

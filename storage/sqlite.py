@@ -50,9 +50,11 @@ def _fault(error: sqlite3.Error) -> StorageError:
 def _connect(path: Path) -> sqlite3.Connection:
     try:
         path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+        connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
     except OSError as error:
         raise Unreachable(f"{path}: {error.strerror}") from error
-    connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise _fault(error) from error
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")

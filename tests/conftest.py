@@ -1,5 +1,6 @@
 """What every suite may use: a Redis for the session, both states, a client, and servers."""
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,20 @@ import pytest
 from raw import Tus
 from redis_process import RedisProcess, redis_server
 from server_process import Server, Start, serving
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the random tests of faults run longer, and again."""
+    parser.addoption("--cycles", type=int, default=1000, help="servers that test_kill.py kills")
+    parser.addoption("--cuts", type=int, default=200, help="power cuts of test_power_cut.py")
+    parser.addoption("--seed", type=int, default=None, help="the seed of the tests of faults; another one each time")
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed that the dice of a test start from; it is printed with its figures."""
+    given: int | None = request.config.getoption("--seed")
+    return secrets.randbelow(10**6) if given is None else given
 
 
 @pytest.fixture(scope="session")

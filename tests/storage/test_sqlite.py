@@ -51,6 +51,12 @@ async def test_a_closed_state_is_unreachable(tmp_path: Path) -> None:
         await state.load(ID)
 
 
+async def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.sqlite").mkdir()
+    with pytest.raises(Unreachable):
+        await open_state("sqlite:", tmp_path)
+
+
 async def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.sqlite").write_bytes(b"no database" * 1000)
     with pytest.raises(Unreachable):

@@ -1,0 +1,61 @@
+"""The order of system calls, seen by strace: data, sync, state, sync, answer; a published name only at the very end."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from line import Line, connected
+from raw import OCTETS, path_of
+from syscalls import Call, read_trace, told_apart, traced
+
+DATA = b"0123456789abcde"
+STRIDE = ["write data", "sync data", "write state", "sync state"]
+SECTIONS = {
+    "create": ["write state", "sync state", "answer"],
+    "append": ["make data", "sync partial", *STRIDE, "answer"],
+    "append slowly": [*STRIDE, *STRIDE, "answer"],
+    "append the last byte": [
+        *STRIDE, "cut data", "protect data", "sync data", "publish", "sync files", "sync partial",
+        "write state", "sync state", "answer",
+    ],
+}  # fmt: skip
+
+
+async def append(line: Line, path: str, at: int, pause_at: int, stop: int) -> None:
+    headers = {"Content-Type": OCTETS, "Upload-Offset": str(at)}
+    answer = await line.ask("PATCH", path, headers, DATA[at:pause_at], rest=DATA[pause_at:stop])
+    assert answer["Upload-Offset"] == str(stop)
+
+
+@pytest.fixture
+async def calls(tmp_path: Path) -> list[Call]:
+    """What a server does for one watched upload in three bodies, the second of them with a pause."""
+    trace = tmp_path / "trace"
+    async with traced(tmp_path / "data", trace) as port, connected(port) as line, connected(port) as watching:
+        created = await line.ask("POST", "/files", {"Upload-Length": str(len(DATA))})
+        path = path_of(created["Location"])
+        messages = watching.watch(path)
+        told = [(await anext(messages))["uploadedBytes"]]
+        for at, pause_at, stop in ((0, 5, 5), (5, 7, 10), (10, 15, 15)):
+            await append(line, path, at, pause_at, stop)
+            while told[-1] < stop:
+                told.append((await anext(messages))["uploadedBytes"])
+        async with asyncio.timeout(5):
+            told += [message["uploadedBytes"] async for message in messages]
+    assert set(told) == {0, 5, 7, 10, 15}
+    return read_trace(trace, path.rpartition("/")[2])
+
+
+async def test_data_are_synced_before_they_are_recorded_and_that_before_it_is_told(calls: list[Call]) -> None:
+    sections = told_apart(call for call in calls if call.meaning != "tell")
+    sections[0] = sections[0][-len(SECTIONS["create"]) :]  # before that the state itself is made
+    assert dict(zip(SECTIONS, sections, strict=False)) == SECTIONS
+
+
+async def test_a_watcher_is_told_only_what_a_synced_record_holds(calls: list[Call]) -> None:
+    tellings = [number for number, call in enumerate(calls) if call.meaning == "tell"]
+    assert len(tellings) >= 3
+    for number in tellings:
+        state = [call for call in calls[:number] if call.meaning in ("write state", "sync state")]
+        assert state[-1].meaning == "sync state", "told before it was synced"
+        assert state[-1].ended < calls[number].began

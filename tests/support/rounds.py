@@ -1,0 +1,112 @@
+"""Rounds of a server's life: started, checked, worked with, struck at any moment; then a last one that finishes all."""
+
+import asyncio
+import random
+import shutil
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fleet import Fleet
+from history import Folder
+from line import Lost
+from zygote import Child, Zygote
+
+RARE = {"copied": "join", "removed": "remove", "forgotten": "remove"}
+COMMON = (
+    "created", "opened", "written", "synced", "recorded", "told", "judged", "sealing", "renamed", "sealed", "answering",
+)  # fmt: skip
+PLAN = [(point, hit) for point in COMMON for hit in (1, 2, 5)] + [(point, hit) for point in RARE for hit in (1, 2, 3)]
+LIFE = 15  # strikes on one data folder
+AT_MOST = 0.2  # seconds until a server is struck that has not come to its point
+LONGEST = 0.06  # seconds after which a server is struck at random
+HASTY = {"sweep_every": 0.02, "quiet_after": 0.05, "forget_after": 0.0}
+
+
+class Rounds:
+    """Strikes on one data folder after the other, and what was seen of them."""
+
+    word = "kills"
+    volatile = False
+
+    def __init__(self, warm: Zygote, folder: Path, dice: random.Random, **config: object) -> None:
+        self.struck: Counter[tuple[str, int]] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.slowest = 0.0
+        self._warm, self._folder, self._dice, self._config = warm, folder, dice, config
+        self._plan: list[tuple[str, int]] = []
+
+    async def run(self, count: int) -> None:
+        """Strike so often."""
+        while self.counts[self.word] < count:
+            self.counts["folders"] += 1
+            await self._life(self._folder / str(self.counts["folders"]), min(LIFE, count - self.counts[self.word]))
+
+    def missed(self) -> list[tuple[str, int]]:
+        """Give the points that no server died at."""
+        return [each for each in PLAN if not self.struck[each]]
+
+    def figures(self) -> str:
+        """Tell what was seen."""
+        struck = [self.struck[each] for each in PLAN]
+        told = dict(self.counts) | {"at failpoints": sum(struck), "fewest at one": min(struck)}
+        return ", ".join(f"{word}: {count}" for word, count in told.items()) + f", slowest start: {self.slowest:.3f} s"
+
+    def _more(self) -> dict[str, Any]:
+        """Give what else a server is told."""
+        return {}
+
+    async def _prepare(self, path: Path) -> None:
+        """Make what a data folder begins with."""
+
+    async def _strike(self, child: Child) -> None:
+        """End a server, if it hasn't ended at its point."""
+        await child.kill()
+
+    async def _life(self, path: Path, strikes: int) -> None:
+        folder = Folder(path)
+        fleet = Fleet(folder, self._dice, volatile=self.volatile)
+        hasty = HASTY if self.counts["folders"] % 4 == 0 else {}
+        await self._prepare(path)
+        for _ in range(strikes):
+            await self._round(fleet, hasty)
+        child = await self._warm.fork(path, config=self._config, **self._more())
+        port = await child.port()
+        assert port, self._warm.log()
+        self.counts["completed"] += await fleet.finish(port)
+        await child.kill()
+        folder.check_at_rest()
+        self.counts["requests"] += fleet.requests
+        self.counts["bytes verified"] += folder.verified
+        self.counts["lost as a whole"] += fleet.lost
+        shutil.rmtree(path)
+
+    async def _round(self, fleet: Fleet, hasty: dict[str, Any]) -> None:
+        if not self._plan:
+            self._plan = PLAN + [("", 1)] * len(PLAN)
+            self._dice.shuffle(self._plan)
+        point, hit = self._plan.pop()
+        config = self._config | (HASTY if point == "forgotten" else hasty)
+        fleet.favour = RARE.get(point, "")
+        began = time.monotonic()
+        child = await self._warm.fork(fleet.folder.path, point=point, hit=hit, config=config, **self._more())
+        using = asyncio.create_task(self._use(child, fleet, began))
+        after = AT_MOST if point else self._dice.uniform(0.0, LONGEST)
+        died, _ = await asyncio.wait({using}, timeout=after)
+        self.struck[point, hit] += len(died)
+        await self._strike(child)
+        await asyncio.wait_for(using, 20)
+        assert point or not died, "the server died by itself"
+        self.counts[self.word] += 1
+        fleet.folder.check_at_rest()
+
+    async def _use(self, child: Child, fleet: Fleet, began: float) -> None:
+        self.counts["in recovery"] += 1
+        with suppress(Lost):
+            if port := await child.port():
+                self.slowest = max(self.slowest, time.monotonic() - began)
+                await fleet.check(port)
+                self.counts["in recovery"] -= 1
+                await fleet.work(port)

@@ -1,0 +1,172 @@
+"""A warm process that forks real servers, each in a few milliseconds, to be killed.
+
+Run as a script it is that process: orders come as lines of JSON, events go out as lines. It has no threads itself.
+"""
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from onward_process import ROOT
+
+PATIENCE = 20.0  # seconds that a child may take to start or to end
+LOG_END = 3000  # characters
+BLOCK, STRIDE = 2**15, 2**17  # smaller than in service, so that small uploads have several of them
+Order = dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Child:
+    """A server; `listening` gives its port, or None where it died before."""
+
+    pid: int
+    listening: asyncio.Future[int | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    ended: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    killed: bool = False
+
+    async def port(self) -> int | None:
+        """Wait until it listens; None where it died before."""
+        return await asyncio.wait_for(asyncio.shield(self.listening), PATIENCE)
+
+    async def kill(self) -> None:
+        """Kill it as a crash would, unless it is dead already, and wait for its end."""
+        if not self.ended.done():
+            self.killed = True
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        status = await asyncio.wait_for(asyncio.shield(self.ended), PATIENCE)
+        assert status == signal.SIGKILL, f"the server ended by itself, with {status}"
+
+
+class Zygote:
+    """The warm process, as tests see it; one child lives at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._process, self._log = process, log
+        self._forked: asyncio.Queue[Child] = asyncio.Queue()
+        self._child: Child | None = None
+
+    async def fork(self, data: Path, *, point: str = "", hit: int = 1, **more: Any) -> Child:
+        """Start a server on a data folder that dies at the `hit`-th time it reaches a point.
+
+        `boot` names the run of the machine, and `config` has further fields of Config.
+        """
+        assert self._process.stdin is not None
+        order = {"data": str(data), "point": point, "hit": hit, **more}
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        return await asyncio.wait_for(self._forked.get(), PATIENCE)
+
+    def log(self) -> str:
+        """Give the end of what the servers have logged."""
+        return self._log.read_text()[-LOG_END:]
+
+    async def follow(self) -> None:
+        """Hear of what happens, until the process ends."""
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            word, *rest = line.decode().split() or [""]
+            if word == "forked":
+                self._child = Child(pid=int(rest[0]))
+                self._forked.put_nowait(self._child)
+            elif self._child is None:
+                assert not word, line
+            elif word == "listening":
+                self._child.listening.set_result(int(rest[1].split(":")[2].partition("/")[0]))
+            elif word == "ended" and int(rest[0]) == self._child.pid:
+                if not self._child.listening.done():
+                    self._child.listening.set_result(None)
+                self._child.ended.set_result(int(rest[1]))
+
+
+@asynccontextmanager
+async def zygote(log: Path) -> AsyncIterator[Zygote]:
+    """Run a warm process; whatever it forked is killed with it."""
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, __file__, cwd=ROOT, stdin=-1, stdout=-1, stderr=out, start_new_session=True
+        )
+    warm = Zygote(process, log)
+    following = asyncio.create_task(warm.follow())
+    try:
+        yield warm
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        await following
+
+
+def _tell(*words: object) -> None:
+    line = " ".join(map(str, words))
+    os.write(1, f"\n{line}\n".encode())  # a child may have been killed inside of a line
+
+
+def _see_its_end(pid: int) -> None:
+    """Wait for a child; orders wait meanwhile."""
+    _, status = os.waitpid(pid, 0)
+    _tell("ended", pid, status)
+
+
+def _striking(order: Order) -> Callable[[str], None]:
+    """Give what happens at the points: at one of them, at one time, everything ends."""
+    hits = count(1)
+
+    def strike(name: str) -> None:
+        if name == order["point"] and next(hits) == order["hit"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return strike
+
+
+def _serve(order: Order) -> None:
+    """Be a server, until killed."""
+    import msgspec
+
+    import server.app
+    from server.config import Config
+    from storage import failpoints
+
+    failpoints.armed = _striking(order) if order["point"] else None
+    if boot := order.get("boot"):
+        server.app._boot = lambda: str(boot)
+    fields = {"data": order["data"], "port": 0, **order.get("config", {})}
+    asyncio.run(server.app.serve(msgspec.convert(fields, Config)))
+
+
+def main() -> None:
+    """Fork a server for each order."""
+    sys.path.insert(0, str(ROOT))
+    import server.app
+    import server.receive
+
+    for module in ("storage.disk", "storage.sqlite"):
+        import_module(module)
+    assert Path(server.app.__file__).is_relative_to(ROOT), "another tree is imported"
+    server.receive.BLOCK, server.receive.STRIDE_BYTES = BLOCK, STRIDE
+    gc.freeze()
+    for line in sys.stdin:
+        if pid := os.fork():
+            _see_its_end(pid)
+            continue
+        _tell("forked", os.getpid())
+        try:
+            _serve(json.loads(line))
+        except BaseException:
+            logging.exception("the server failed")
+        finally:
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
