@@ -15,7 +15,7 @@ from protocol import rules
 from protocol.errors import ChecksumMismatch, Gone
 from protocol.model import Failure, Limits, Status, Upload, UploadId
 from protocol.progress import progress
-from storage.base import Durability, Held, Lease, Missing, Stale, Storage
+from storage.base import Durability, Lease, Missing, Stale, Storage, StorageError
 from storage.failpoints import reach
 
 log = logging.getLogger("onward")
@@ -117,7 +117,7 @@ class Ledger:
     async def settle_all(self) -> None:
         """Make durable what was told of all uploads, at the end of the server."""
         for id_ in list(self._volatile):
-            with suppress(Held, Stale, Missing):
+            with suppress(StorageError):
                 async with self.leased(id_, lambda: None, wait=0) as upload:
                     await self.settle(upload)
 

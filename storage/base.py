@@ -71,7 +71,9 @@ class Sink(Protocol):
 class Copies(Protocol):
     """Copies of records beside the bytes; all raise Full or Unreachable."""
 
-    store: str  # the name of the data folder
+    @property
+    def store(self) -> str:
+        """Give the name of the data folder."""
 
     async def begin(self, upload: Upload) -> None:
         """Keep a first copy of a record."""
@@ -93,13 +95,15 @@ class Copies(Protocol):
 
 
 class Blobs(Protocol):
-    """Where bytes live. A client's words never become a place.
+    """Where bytes live. A client's words never become a place."""
 
-    `node` names this process among those that use the same bytes; `copies` lie beside them.
-    """
+    @property
+    def node(self) -> str:
+        """Name this process among those that use the same bytes."""
 
-    node: str
-    copies: Copies
+    @property
+    def copies(self) -> Copies:
+        """Give the copies of records that lie beside them."""
 
     async def create(self, id: UploadId) -> Place:
         """Mint a place for an upload; nothing needs to exist there before the first byte."""
@@ -141,7 +145,7 @@ class Blobs(Protocol):
         """Look whether bytes can be stored at the moment; raises Full or Unreachable."""
 
     async def sync(self, place: Place) -> None:
-        """Make durable all bytes of a place; raises Missing."""
+        """Make durable all bytes of a place, published or not; raises Missing also where the medium refuses them."""
 
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not; repeatable."""

@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from storage.group_sync import GroupSync
 from storage.nodes import Nodes
 from storage.unbroken import unbroken
 
+FOLDERS = ("partial", "files")
 STEP = 2**26  # bytes between two looks for an interruption
 THREADS = 8
 SLOW_THREADS = 2  # for what takes long, so that no body waits for it
@@ -59,10 +60,13 @@ class DiskBlobs:
         self._group = GroupSync(partial(run, self._pool))
         with mapped():
             self._root.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (self._root, self._root / "partial", self._root / "files"):
+            for folder in (self._root, *(self._root / name for name in FOLDERS)):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._sync_folder(self._root)
             self._nodes = Nodes(self._root, shared=shared)
+        for folder in self._root.parents:  # whichever was made, now or by a start that did not come this far
+            with suppress(OSError):
+                self._sync_folder(folder)
         self.node = self._nodes.name
         self.copies = DiskCopies(self._root / "records", self._pool, synced=not durability.relaxed)
 
@@ -73,7 +77,7 @@ class DiskBlobs:
             with mapped():
                 yield
         except Missing as error:
-            if not all((self._root / name).exists() for name in ("store", "partial", "files")):
+            if not all((self._root / name).exists() for name in FOLDERS):
                 raise Unreachable(f"{self._root} is not what it was; is it mounted?") from error
             raise
 
@@ -103,13 +107,27 @@ class DiskBlobs:
                 os.close(fd)
 
     def _open(self, path: Path, at: int) -> int:
-        if at or path.exists():
-            return open_regular(path, os.O_RDWR, at)
-        fd = open_regular(path, os.O_RDWR | os.O_CREAT, 0)
-        if not self._durability.relaxed:
-            self._sync_folder(path.parent)
+        if at:
+            return self._open_to_write(path, 0, at)
+        fd = self._open_to_write(path, os.O_CREAT, 0)
+        try:
+            if not self._durability.relaxed:
+                self._sync_folder(path.parent)  # also for a file that is there: who made it may not have come this far
+        except OSError:
+            os.close(fd)
+            raise
         reach("opened")
         return fd
+
+    def _open_to_write(self, path: Path, flags: int, at_least: int) -> int:
+        try:
+            return open_regular(path, os.O_RDWR | flags, at_least)
+        except Unreachable:
+            final = self._root / "files" / path.name
+            if final == path or not final.exists() or not final.samefile(path):
+                raise
+            final.unlink()  # a power cut in the middle of publishing has kept the old name beside the new one
+            return open_regular(path, os.O_RDWR | flags, at_least)
 
     async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the bytes [start, stop) in blocks."""
@@ -179,8 +197,9 @@ class DiskBlobs:
         if final.exists() and not unfinished.exists():
             os.close(open_regular(final, os.O_RDONLY, length))
             self._sync_folder(final.parent)
+            self._sync_folder(unfinished.parent)
             return
-        fd = open_regular(unfinished, os.O_RDWR | (0 if length else os.O_CREAT), length)
+        fd = self._open_to_write(unfinished, 0 if length else os.O_CREAT, length)
         try:
             os.ftruncate(fd, length)
             os.fchmod(fd, 0o440)
@@ -252,11 +271,17 @@ class DiskBlobs:
             await run(self._pool, self._sync_place, self._root / place)
 
     def _sync_place(self, path: Path) -> None:
+        if not path.exists() and (self._root / "files" / path.name).exists():
+            return  # what is published was synced before
         fd = open_regular(path, os.O_RDWR, 0)
         try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+            if self._durability is not Durability.NONE:
+                os.fsync(fd)
+        except OSError as error:  # the system may have dropped what it could not write, and would deny it next time
+            with suppress(OSError):
+                os.close(fd)
+            raise Missing(f"{path.name} can't be synced: {error}") from error
+        os.close(fd)
         self._sync_folder(path.parent)
 
     async def remove(self, place: Place) -> None:
@@ -265,7 +290,7 @@ class DiskBlobs:
             await run(self._pool, self._remove, self._root / place)
 
     def _remove(self, path: Path) -> None:
-        for folder in ("partial", "files"):
+        for folder in FOLDERS:
             (self._root / folder / path.name).unlink(missing_ok=True)
             reach("removed")
             self._sync_folder(self._root / folder)

@@ -188,7 +188,7 @@ class MemoryBlobs:
 
     async def sync(self, place: Place) -> None:
         """Nothing is more durable than memory here."""
-        if place not in self._held:
+        if place not in self._held and _published(place) not in self._held:
             raise Missing(place)
 
     async def remove(self, place: Place) -> None:

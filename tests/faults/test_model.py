@@ -1,0 +1,32 @@
+"""The real engine against a model of it, in any order of requests, sweeps, waits, rivals and crashes."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from upload_machine import InMemory, OnDisk, UploadMachine
+
+RUNS, STEPS = 260, 60  # about 55 steps in each run
+KINDS = (
+    "as wished", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
+    "ChecksumMismatch", "Unavailable", "rival head", "rival patch", "rival delete", "died, recorded", "died, told",
+    "died, answering",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("machine", [InMemory, OnDisk])
+def test_the_engine_does_as_the_model(machine: type[UploadMachine]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=RUNS,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    assert machine.steps >= 10_000
+    rare = {kind for kind in KINDS if machine.answers[kind] < 2}
+    assert not rare, f"hardly tried: {rare}, of {machine.answers}"

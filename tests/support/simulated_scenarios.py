@@ -1,0 +1,154 @@
+"""What clients do in the simulations: a name, the plans, the script, and the durability of the server."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from simulated_client import Client, Plan
+
+from protocol.errors import BodyMismatch, ChecksumMismatch, Unavailable
+from storage.base import Durability
+
+PLAN = Plan(name="whole", size=13_000)
+PARTS = (Plan(name="left", size=5_300, partial=True), Plan(name="right", size=4_800, partial=True))
+JOINED = (*PARTS, Plan(name="joined", parts=("left", "right"), promise="right"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What happens before the crash, in `script`."""
+
+    name: str
+    plans: tuple[Plan, ...]
+    script: Callable[[Client], Awaitable[object]] = field(repr=False)
+    policy: Durability = Durability.FULL
+
+
+async def whole(client: Client) -> None:
+    await client.create("whole")
+    await client.send("whole", 0)
+
+
+async def pieces(client: Client) -> None:
+    await client.create("whole")
+    for start, stop in ((0, 700), (700, 4_096), (4_096, 9_000)):
+        await client.send("whole", start, stop)
+    await client.send("whole", 9_000)
+
+
+async def wrong(client: Client) -> None:
+    await client.create("whole")
+    await client.send("whole", 0, 6_000)
+    with suppress(ChecksumMismatch):
+        await client.send("whole", 6_000)
+
+
+async def checked(client: Client) -> None:
+    await client.create("whole")
+    with suppress(BodyMismatch):
+        await client.send("whole", 0, 7_000, checksum="wrong")
+    await client.send("whole", 0, 7_000, checksum="right")
+    with suppress(BodyMismatch):
+        await client.send("whole", 7_000, 9_000, checksum="wrong")
+    await client.send("whole", 7_000)
+
+
+async def longer(client: Client) -> None:
+    await client.create("whole")
+    await client.send("whole", 0, 5_000)
+    with suppress(BodyMismatch):
+        await client.send("whole", 5_000, 9_000, checksum="wrong", junk=9_000)
+    await client.send("whole", 5_000)
+
+
+async def cut(client: Client) -> None:
+    await client.create("whole")
+    for start, stop in ((0, 5_500), (5_500, 7_000)):
+        with suppress(Unavailable):
+            await client.send("whole", start, stop, cut=True)
+    await client.send("whole", 7_000)
+
+
+async def terminated(client: Client) -> None:
+    await client.create("whole")
+    await client.send("whole", 0, 6_000)
+    await client.world.engine.terminate(client.ids["whole"])
+
+
+async def ended(client: Client) -> None:
+    await whole(client)
+    await client.world.engine.terminate(client.ids["whole"])
+
+
+async def expired(client: Client) -> None:
+    await client.create("whole")
+    await client.send("whole", 0, 6_000)
+    client.world.wait(2_000)
+    await client.world.engine.sweep()
+    client.world.wait(6_000)
+    await client.world.engine.sweep()
+
+
+async def joined(client: Client) -> None:
+    for name in ("left", "right"):
+        await client.create(name)
+        await client.send(name, 0)
+    await client.create("joined")
+    client.world.wait(200)
+    await client.world.engine.sweep()
+
+
+async def waiting(client: Client) -> None:
+    await client.create("left")
+    await client.send("left", 0)
+    await client.create("right")
+    await client.send("right", 0, 2_000)
+    await client.create("joined")
+    client.world.wait(6)
+    await client.world.engine.sweep()
+    await client.send("right", 2_000)
+    client.world.wait(6)
+    await client.world.engine.sweep()
+
+
+async def silent(client: Client) -> None:
+    await client.create("whole")
+    await client.send("whole", 0, 6_000)
+    client.world.wait(6)
+    await client.world.engine.sweep()
+    client.world.wait(6)
+    await client.world.engine.sweep()
+    await client.send("whole", 6_000)
+
+
+async def two(client: Client) -> None:
+    await client.create("whole")
+    await client.create("other")
+    await client.send("whole", 0, 6_000)
+    await client.send("other", 0, 1_000)
+    await client.send("whole", 6_000)
+    await client.send("other", 1_000)
+
+
+TERMINATED = Plan(name="whole", size=13_000, ending="terminated")
+OTHER = Plan(name="other", size=4_200, promise="right")
+SCENARIOS = (
+    Scenario("whole", (PLAN,), whole),
+    Scenario("pieces", (PLAN,), pieces),
+    Scenario("empty", (Plan(name="whole"),), whole),
+    Scenario("promise right", (Plan(name="whole", size=13_000, promise="right"),), pieces),
+    Scenario("promise wrong", (Plan(name="whole", size=13_000, promise="wrong", ending="failed"),), wrong),
+    Scenario("deferred", (Plan(name="whole", size=13_000, deferred=True),), pieces),
+    Scenario("checksums", (PLAN,), checked),
+    Scenario("longer at first", (Plan(name="whole", size=13_000, deferred=True),), longer),
+    Scenario("cut", (PLAN,), cut),
+    Scenario("terminated", (TERMINATED,), terminated),
+    Scenario("completed and terminated", (TERMINATED,), ended),
+    Scenario("expired", (Plan(name="whole", size=13_000, ending="expired"),), expired),
+    Scenario("joined", JOINED, joined),
+    Scenario("joined once complete", JOINED, waiting),
+    Scenario("group", (PLAN, OTHER), two, Durability.GROUP),
+    Scenario("process", (PLAN, OTHER), two, Durability.PROCESS),
+    Scenario("process, silent", (PLAN,), silent, Durability.PROCESS),
+    Scenario("process, joined", JOINED, waiting, Durability.PROCESS),
+)

@@ -1,0 +1,157 @@
+"""The real engine over a simulated disk and a state whose commits stand in the same journal; one thread, one order."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+from unittest.mock import patch
+
+from simulated_disk import Fault, SimulatedDisk
+from simulated_journal import Journal, Recorded, Time, Told
+
+from protocol.model import Limits, Upload, UploadId
+from protocol.progress import Progress
+from server.engine import Engine
+from storage.base import Durability, Storage
+from storage.disk import DiskBlobs
+from storage.memory import MemoryCopies, MemoryState
+
+LIMITS = Limits(max_size=100_000, expire_after=1000.0, forget_after=5000.0, quiet_after=5.0, release_after=100.0)
+STRIDE = 5000  # bytes between two records of one body
+START = 1_000_000.0
+_ids = count(1)
+
+
+class Inline(ThreadPoolExecutor):
+    """Threads that are none: each call is over before the next one begins."""
+
+    def submit(self, call: Callable[..., Any], /, *words: Any, **named: Any) -> Future[Any]:
+        """Call at once."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*words, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Alone:
+    """The locks of a server that has its folder to itself."""
+
+    name = "alone"
+
+    def __init__(self, root: Path, *, shared: bool) -> None:
+        assert not shared
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _no_copies(*_: object, **__: object) -> MemoryCopies:
+    """Give copies that nobody needs: the state is not shared."""
+    return MemoryCopies()
+
+
+class SimulatedState(MemoryState):
+    """Records in a dictionary; each commit is a step of the journal, and may fail before or after it was done."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self._journal = journal
+        self._uploads = dict(journal.latest())
+        self.fault: Fault = lambda _: None
+
+    def _commit(self, durable: bool) -> None:
+        self._journal.steps.append(Recorded(dict(self._uploads), durable))
+
+    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+        """Record a new upload."""
+        self.fault("insert")
+        await super().insert(upload, durable=durable, most=most)
+        self._commit(durable)
+        self.fault("inserted")
+
+    async def load(self, id: UploadId) -> Upload:
+        """Give the record."""
+        self.fault("load")
+        return await super().load(id)
+
+    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+        """Replace the record."""
+        self.fault("save")
+        loaded = self.fault
+        self.fault = lambda _: None
+        try:
+            saved = await super().save(upload, durable=durable)
+        finally:
+            self.fault = loaded
+        self._commit(durable)
+        self.fault("saved")
+        return saved
+
+    async def forget(self, id: UploadId) -> None:
+        """Remove the record."""
+        self.fault("forget")
+        await super().forget(id)
+        self._commit(True)
+
+    async def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Give the ids of the records that are due."""
+        self.fault("due")
+        async for id_ in super().due(now):
+            yield id_
+
+    async def publish(self, progress: Progress) -> None:
+        """Tell the watchers, who won't forget it."""
+        told = json.loads(progress.json)
+        self._journal.steps.append(Told(progress.id, told["uploadedBytes"], told["status"]))
+        await super().publish(progress)
+
+
+class World:
+    """A machine: its disk, its clock, and the server on it; `boot` names its run."""
+
+    def __init__(self, folder: Path, journal: Journal, policy: Durability, boot: str) -> None:
+        self.journal, self.policy, self.boot = journal, policy, boot
+        self.disk = SimulatedDisk(folder, journal)
+        self.now = next((step.now for step in reversed(journal.steps) if isinstance(step, Time)), START)
+
+    def start(self) -> None:
+        """Start a server; the one before is forgotten as it is."""
+        self.state = SimulatedState(self.journal)
+        blobs = DiskBlobs(self.disk.folder / "machine" / "data", self.policy)
+        storage = Storage(blobs=blobs, state=self.state, durability=self.policy)
+        self.engine = Engine(storage, LIMITS, lease_wait=1, boot=self.boot, clock=lambda: self.now)
+
+    def wait(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += seconds
+        self.journal.steps.append(Time(self.now))
+
+    def files(self, folder: str) -> Iterator[str]:
+        """Give the names in a folder of the data."""
+        place = self.disk.folder / "machine" / "data" / folder
+        return (path.name for path in place.iterdir()) if place.exists() else iter(())
+
+
+@contextmanager
+def machine(world: World) -> Iterator[World]:
+    """Run a server on a machine, without threads and with short strides; the folder goes with it."""
+    with (
+        world.disk.mounted(),
+        patch("storage.disk.ThreadPoolExecutor", Inline),
+        patch("storage.disk.Nodes", Alone),
+        patch("storage.disk.DiskCopies", _no_copies),
+        patch("server.engine.ThreadPoolExecutor", Inline),
+        patch("server.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),
+        patch("server.receive.STRIDE_BYTES", STRIDE),
+        patch("server.receive.STRIDE_SECONDS", 1e6),
+        patch("storage.group_sync.GATHER", 0),
+    ):
+        world.start()
+        yield world
+    rmtree(world.disk.folder)

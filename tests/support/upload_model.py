@@ -1,0 +1,123 @@
+"""The protocol in sixty lines: what a client may believe of its uploads, and what must answer it."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Literal
+
+from protocol.errors import BadRequest, BodyMismatch, ChecksumMismatch, Gone, OffsetMismatch, TooLarge, Unavailable
+from protocol.model import Limits, UploadId
+from storage.base import Missing
+
+LIMITS = Limits(max_size=50_000, expire_after=1000.0, forget_after=3000.0, quiet_after=5.0, release_after=100.0)
+EXPIRE, FORGET, RELEASE = 1000.0, 3000.0, 100.0
+Answer = type[Exception] | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Patch:
+    """What is asked of an upload; `rest` for all that it lacks, `point` for where the process dies meanwhile."""
+
+    size: int = 0
+    shift: int = 0
+    length: int | None = None
+    rest: bool = False
+    known: bool = True
+    cut: bool = False
+    check: str = "none"
+    point: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Model:
+    """One upload; `parts` are those of a final one."""
+
+    id: UploadId
+    seed: int
+    length: int | None
+    wrong: bool = False
+    partial: bool = False
+    parts: list["Model"] = field(default_factory=list)
+    offset: int = 0
+    status: Literal["open", "completed", "gone", "forgotten"] = "open"
+    expires: float | None = 0.0
+    ended: float = 0.0
+
+    def source(self, start: int, stop: int) -> bytes:
+        """Give the bytes [start, stop) that this upload is to have."""
+        return random.Random(self.seed).randbytes(50_100)[start:stop]
+
+    def whole(self) -> bytes:
+        """Give all of its bytes."""
+        return b"".join(part.whole() for part in self.parts) if self.parts else self.source(0, self.offset)
+
+    def refusal(self, now: float) -> Answer:
+        """Give what answers any request about it, if it is no more."""
+        if self.status == "forgotten":
+            return Missing
+        return Gone if self.status == "gone" or self.is_expired(now) else None
+
+    def is_expired(self, now: float) -> bool:
+        """Tell whether its time is over."""
+        return self.status in ("open", "completed") and self.expires is not None and self.expires <= now
+
+    def judged(self, offset: int, size: int | None, length: int | None, now: float) -> Answer:
+        """Give what refuses a PATCH before its body is read."""
+        if refusal := self.refusal(now):
+            return refusal
+        if offset != self.offset:
+            return OffsetMismatch
+        if length is not None and (length < offset or self.length not in (None, length)):
+            return BadRequest
+        known = length if self.length is None else self.length
+        end = LIMITS.max_size if known is None else known
+        assert end is not None
+        return TooLarge if size is not None and size > end - offset else None
+
+    def patched(self, count: int, length: int | None, now: float, *, cut: bool, check: str) -> Answer:
+        """Take a body that was let in, and give what answers it."""
+        if self.status == "completed":
+            return None if not count else TooLarge
+        declared = length if self.length is None else self.length
+        if count > (50_000 if declared is None else declared) - self.offset:
+            return TooLarge
+        if check != "none" and cut:
+            return Unavailable
+        if check == "wrong":
+            return BodyMismatch
+        self.offset, self.length, self.expires = self.offset + count, declared, now + EXPIRE
+        if self.offset == self.length:
+            return self.finished(now)
+        return Unavailable if cut else None
+
+    def end(self, now: float) -> None:
+        """Be no more."""
+        self.status, self.ended = "gone", now
+
+    def finished(self, now: float) -> Answer:
+        """Be judged at the last byte."""
+        self.status = "completed"
+        if self.wrong:
+            self.end(now)
+        self.expires = now + EXPIRE if self.partial else None
+        return ChecksumMismatch if self.wrong else None
+
+    def advance(self, now: float) -> None:
+        """Bring a final upload as far as its parts allow."""
+        if self.status != "open" or self.is_expired(now):
+            return
+        if any(part.refusal(now) for part in self.parts):
+            self.end(now)
+        elif all(part.status == "completed" for part in self.parts):
+            self.offset = self.length = sum(part.offset for part in self.parts)
+            self.finished(now)
+            for part in self.parts:
+                part.expires = min(part.expires or now, now + RELEASE)
+
+    def tended(self, now: float) -> None:
+        """Be looked at by the sweep, because it is due."""
+        if self.is_expired(now):
+            self.end(now)
+        elif self.status == "gone":
+            self.status = "forgotten" if self.ended + FORGET <= now else "gone"
+        elif self.parts:
+            self.advance(now)
