@@ -1,0 +1,291 @@
+"""Known bugs: what is put in place of what, and the test that must not like it.
+
+The letters are those of the usual list of such servers' faults; the numbers were found by simulations here.
+"""
+
+from dataclasses import dataclass
+
+KILL = "tests/faults/test_kill.py::test_no_told_byte_is_lost_by_kill_9[full] --cycles=300 --seed=1"
+ORDER = "tests/faults/test_order.py::test_data_are_synced_before_they_are_recorded_and_that_before_it_is_told"
+SINGLE = "tests/faults/test_single_faults.py"
+MODEL = "tests/faults/by_hand.py model --runs=300 --steps=60 --seed=1 --plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A change of a file, and the test that must not like it."""
+
+    sign: str
+    title: str
+    file: str
+    right: str
+    wrong: str
+    test: str
+    more: tuple[tuple[str, str], ...] = ()
+
+
+BUGS = (
+    Bug(
+        "a", "no fdatasync", "server/receive.py",
+        "    if synced and position > noted:\n        await sink.sync()\n",
+        "",
+        ORDER,
+    ),
+    Bug(
+        "b", "no sync of the folders after publishing", "storage/disk.py",
+        "        self._sync_folder(final.parent)\n        self._sync_folder(unfinished.parent)\n",
+        "",
+        ORDER,
+    ),
+    Bug(
+        "c", "204 before the commit", "storage/sqlite.py",
+        "        await self._do(work, durable=durable)\n        return saved\n",
+        "        asyncio.ensure_future(self._do(work, durable=durable))\n        return saved\n",
+        ORDER,
+    ),
+    Bug(
+        "d", "record before data", "server/receive.py",
+        "                await flight.land()\n"
+        "                if synced:\n                    await sink.sync()\n"
+        "                await note(position)\n",
+        "                await note(position)\n"
+        "                await flight.land()\n"
+        "                if synced:\n                    await sink.sync()\n",
+        ORDER,
+    ),
+    Bug(
+        "e", "HEAD tells the size of the file", "server/engine.py",
+        "            async with self._held(id, lambda: None) as upload:\n                pass\n",
+        "            async with self._held(id, lambda: None) as upload:\n"
+        "                file = self._storage.blobs._root / upload.place\n"
+        "                if not upload.status.final and file.exists():\n"
+        "                    upload = replace(upload, offset=file.stat().st_size)\n",
+        KILL,
+    ),
+    Bug(
+        "f", "no check of the epoch", "storage/sqlite.py",
+        "if not self._leases.proves(upload.id, upload.epoch):",
+        "if False:",
+        "tests/storage/test_state_contract.py::test_a_save_without_the_lease_is_stale",
+    ),
+    Bug(
+        "g", "a lease released by a bare DEL", "storage/redis_scripts.py",
+        "if holder and holder ~= ARGV[1] then return 0 end\nif redis.call('HGET', KEYS[1], 'node')",
+        "if redis.call('HGET', KEYS[1], 'node')",
+        f"{SINGLE}::test_a_late_release_leaves_the_lease_of_another_alone",
+    ),
+    Bug(
+        "h", "published before verified", "server/finish.py",
+        "            rules.judge(upload, sha256)\n",
+        "            if upload.role is not Role.PARTIAL:\n"
+        "                place = await self._blobs.seal(place, upload.offset)\n"
+        "            rules.judge(upload, sha256)\n",
+        KILL,
+    ),
+    Bug(
+        "i", "written through a buffer of the process", "storage/disk.py",
+        "            await run(self._pool, write_all, self.fd, block, at)\n",
+        '            self._file = getattr(self, "_file", None) or os.fdopen(os.dup(self.fd), "r+b")\n'
+        "            self._file.seek(at)\n"
+        "            self._file.write(block)\n",
+        KILL,
+    ),
+    Bug(
+        "j", "numbers read by int()", "protocol/headers.py",
+        "    if not _INTEGER.fullmatch(value) or int(value) > MAX_INTEGER:",
+        "    try:\n        number = int(value)\n"
+        "    except ValueError:\n        number = -1\n"
+        "    if not 0 <= number <= MAX_INTEGER:",
+        "tests/protocol/test_headers.py::test_what_is_no_integer_is_refused",
+    ),
+    Bug(
+        "k", "what lies behind the end is not cut off", "storage/disk.py",
+        "            os.ftruncate(fd, length)\n",
+        "",
+        "tests/storage/test_blobs_contract.py::test_a_seal_publishes_exactly_the_length_and_may_be_repeated",
+    ),
+    Bug(
+        "l", "event before the commit", "server/ledger.py",
+        "        saved = await self._state.save(upload, durable=durable)\n",
+        "        await self._tell(replace(upload, version=upload.version + 1))\n"
+        "        saved = await self._state.save(upload, durable=durable)\n",
+        "tests/faults/test_order.py::test_a_watcher_is_told_only_what_a_synced_record_holds",
+    ),
+    Bug(
+        "m", "O_APPEND", "storage/files.py",
+        "    fd = os.open(path, flags | os.O_NOFOLLOW",
+        "    fd = os.open(path, flags | (os.O_APPEND if flags & os.O_RDWR else 0) | os.O_NOFOLLOW",
+        "tests/storage/test_blobs_contract.py::test_bytes_lie_where_they_were_written",
+    ),
+    Bug(
+        "n", "a short write taken for a whole one", "storage/files.py",
+        "    while rest:\n        count = os.pwrite(fd, rest, at)\n        rest, at = rest[count:], at + count\n",
+        "    os.pwrite(fd, rest, at)\n",
+        "tests/storage/test_disk.py::test_a_short_write_is_finished",
+    ),
+    Bug(
+        "o", "a failed sync tried again and trusted", "storage/disk.py",
+        "        with mapped():\n            await self._sync(self.fd)\n",
+        "        try:\n            await self._sync(self.fd)\n"
+        "        except OSError:\n            await self._sync(self.fd)\n",
+        f"{SINGLE}::test_a_failed_sync_is_never_tried_again_and_trusted",
+    ),
+    Bug(
+        "p", "published before verifying is recorded", "server/engine.py",
+        "        upload = await self.ledger.save(ended)\n        if upload.status is Status.VERIFYING:\n",
+        "        upload = ended if ended.status is Status.VERIFYING else await self.ledger.save(ended)\n"
+        "        if upload.status is Status.VERIFYING:\n",
+        KILL,
+    ),
+    Bug(
+        "1", "no sync at the end of a body", "server/receive.py",
+        "if synced and position > noted:",
+        "if False:",
+        "tests/faults/test_crashes.py",
+    ),
+    Bug(
+        "2", "no sync in the middle of a body", "server/receive.py",
+        "                if synced:\n",
+        "                if False:\n",
+        "tests/faults/test_crashes.py",
+    ),
+    Bug(
+        "3", "record before bytes", "server/receive.py",
+        "                    await sink.sync()\n                await note(position)",
+        "                    await note(position)\n                await sink.sync()",
+        "tests/faults/test_crashes.py",
+    ),
+    Bug(
+        "4", "folder not synced after creation", "storage/disk.py",
+        "                self._sync_folder(path.parent)  # also",
+        "                pass  # also",
+        "tests/faults/test_crashes.py",
+    ),
+    Bug(
+        "5", "folder not synced where the file is there", "storage/disk.py",
+        "        if at:\n",
+        "        if at or path.exists():\n",
+        "tests/faults/test_crashes.py",
+    ),
+    Bug(
+        "6", "folder not synced after publishing", "storage/disk.py",
+        "        self._sync_folder(final.parent)\n        self._sync_folder(unfinished.parent)",
+        "        pass",
+        "tests/faults/test_crashes.py",
+    ),
+    Bug(
+        "7", "names above the data folder not synced", "storage/disk.py",
+        "for folder in self._root.parents:",
+        "for folder in ():",
+        "tests/faults/test_crashes.py",
+    ),
+    Bug(
+        "8", "second name of a torn rename kept", "storage/disk.py",
+        "final.unlink()  #",
+        "pass  #",
+        "tests/faults/test_crashes.py",
+    ),
+    Bug(
+        "9", "not judged", "server/finish.py",
+        "            rules.judge(upload, sha256)\n",
+        "",
+        "tests/faults/test_crashes.py -k=wrong",
+    ),
+    Bug(
+        "10", "published before judged", "server/finish.py",
+        "            rules.judge(upload, sha256)\n",
+        "            place = await self._blobs.seal(place, upload.offset)\n            rules.judge(upload, sha256)\n",
+        "tests/faults/test_crashes.py -k=wrong",
+    ),
+    Bug(
+        "11", "joined bytes not synced", "storage/disk.py",
+        "            await sink.sync()  # here",
+        "            self.spared = True  # here",
+        "tests/faults/test_crashes.py -k=joined",
+        more=(("                os.fsync(fd)\n        finally", '                None if hasattr(self, "spared") else os.fsync(fd)\n        finally'),),
+    ),
+    Bug(
+        "12", "no sync while publishing", "storage/disk.py",
+        "                os.fsync(fd)\n        finally",
+        "                pass\n        finally",
+        "tests/faults/test_crashes.py -k=longer",
+    ),
+    Bug(
+        "13", "relaxed records are not told apart", "server/ledger.py",
+        "if rules.is_lost(upload, self._boot):",
+        "if False:",
+        "tests/faults/test_crashes.py -k=process",
+    ),
+    Bug(
+        "14", "silent uploads settled without a sync", "server/ledger.py",
+        "                await self.storage.blobs.sync(upload.place)\n",
+        "                pass\n",
+        "tests/faults/test_crashes.py -k=process",
+    ),
+    Bug(
+        "15", "a relaxed part completed without a sync", "server/finish.py",
+        "                await self._blobs.sync(place)  #",
+        "                pass  #",
+        "tests/faults/test_crashes.py -k=process",
+    ),
+    Bug(
+        "18", "a failed sync trusted when settling", "storage/disk.py",
+        'raise Missing(f"{path.name} can\'t',
+        'raise Unreachable(f"{path.name} can\'t',
+        "tests/faults/test_errors.py",
+    ),
+    Bug(
+        "19", "descriptor lost by a cancelled opening", "storage/files.py",
+        "os.close(task.result())",
+        "pass",
+        "tests/faults/test_errors.py",
+    ),
+    Bug(
+        "20", "the sweep ends at the first fault", "server/engine.py",
+        "            except (StorageError, Refusal) as fault:",
+        "            except ZeroDivisionError as fault:",
+        "tests/faults/test_errors.py",
+    ),
+    Bug(
+        "21", "a stale tail published", "storage/disk.py",
+        "            os.ftruncate(fd, length)\n",
+        "",
+        "tests/faults/test_crashes.py -k=longer",
+    ),
+    Bug(
+        "22", "a wrong body kept", "server/engine.py",
+        "                check_body(body, licence, summed)\n",
+        "                pass\n",
+        MODEL,
+    ),
+    Bug(
+        "23", "a wrong offset taken", "protocol/rules.py",
+        "if wish.offset != upload.offset:",
+        "if wish.offset < upload.offset:",
+        MODEL,
+    ),
+    Bug(
+        "24", "expired uploads served", "protocol/rules.py",
+        "    if is_expired(upload, now):\n        raise",
+        "    if False:\n        raise",
+        MODEL,
+    ),
+    Bug(
+        "25", "nobody asked to give way", "storage/leases.py",
+        "        seat.on_rival()\n",
+        "",
+        MODEL,
+    ),
+    Bug(
+        "26", "no lease", "storage/leases.py",
+        "        seat = self._seats.get(id)\n        if seat is None:",
+        "        seat = None\n        if seat is None:",
+        "tests/faults/test_duels.py",
+    ),
+    Bug(
+        "27", "the offset read before the lease", "server/engine.py",
+        "rules.append(recorded, wish,",
+        "rules.append(replace(recorded, offset=wish.offset), wish,",
+        "tests/faults/test_duels.py",
+    ),
+)  # fmt: skip
