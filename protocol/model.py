@@ -75,6 +75,7 @@ class Upload:
     with every save: it is the token of compare-and-set and the `seq` of watchers. `epoch` is that of the lease under
     which it was saved. `due` is when the sweep has to look at it.
     `volatile` names the run of the machine whose memory may hold what no disk has yet; None where all is durable.
+    `hashing` is the state of the running SHA-256 at `offset`, None where nobody has it.
     The offset of a final upload is 0 until all its parts are complete; then it is the sum of them.
     """
 
@@ -96,6 +97,7 @@ class Upload:
     epoch: int = 0
     concat: Concat | None = None
     volatile: str | None = None
+    hashing: bytes | None = None
 
     @property
     def role(self) -> Role:

@@ -150,18 +150,22 @@ def _declared(upload: Upload, wish: Append, limits: Limits) -> Upload:
     return replace(upload, length=length, promised=promised)
 
 
-def received(upload: Upload, offset: int, *, now: float, since: float, limits: Limits) -> Upload:
+def received(
+    upload: Upload, offset: int, *, now: float, since: float, limits: Limits, hashing: bytes | None = None
+) -> Upload:
     """Note that the bytes up to `offset` are durable; `since` is when the last were noted. It never completes."""
     seconds = max(now - since, 1e-3)
     weight = min(seconds / RATE_SMOOTHING, 1.0) if upload.status is Status.UPLOADING and upload.rate else 1.0
     rate = upload.rate + weight * ((offset - upload.offset) / seconds - upload.rate)
-    upload = replace(upload, offset=offset, rate=rate, expires=expiry(now, limits))
+    upload = replace(upload, offset=offset, rate=rate, expires=expiry(now, limits), hashing=hashing)
     return moved(upload, Act.RECEIVE, now, limits)
 
 
-def ended(upload: Upload, offset: int, *, now: float, since: float, limits: Limits, cut: bool) -> Upload:
+def ended(
+    upload: Upload, offset: int, *, now: float, since: float, limits: Limits, cut: bool, hashing: bytes | None = None
+) -> Upload:
     """Note the end of a body, whole or cut: uploading, paused, or verifying when the last byte is in."""
-    upload = received(upload, offset, now=now, since=since, limits=limits)
+    upload = received(upload, offset, now=now, since=since, limits=limits, hashing=hashing)
     if offset == upload.length:
         return moved(upload, Act.FILL, now, limits)
     return paused(upload, now=now, limits=limits) if cut else upload
@@ -198,7 +202,7 @@ def judge(upload: Upload, sha256: bytes) -> None:
 def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits) -> Upload:
     """Note that the file is verified, and published at `place`; a partial upload goes on to expire."""
     expires = expiry(now, limits) if upload.role is Role.PARTIAL else None
-    upload = replace(upload, sha256=sha256, place=place, expires=expires, volatile=None)
+    upload = replace(upload, sha256=sha256, place=place, expires=expires, volatile=None, hashing=None)
     return moved(upload, Act.PASS, now, limits)
 
 

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -22,12 +21,11 @@ from server.finals import Finals
 from server.finish import Finish
 from server.join import Cuttable, Interruption
 from server.ledger import Ledger, verified
-from server.receive import Body, RunningHash, check_body, receive
+from server.receive import Body, RunningHash, RunningSha256, check_body, receive
 from storage.base import Held, Missing, Stale, Storage, StorageError
 from storage.failpoints import reach
 
 HASH_THREADS = 4
-KEPT_HASHES = 1024
 STRAY = 3600.0  # seconds that bytes without a record stay
 REST = 60.0  # seconds until the sweep looks again at an upload that it could not tend
 ROOM_STAYS = 1.0  # seconds
@@ -60,7 +58,6 @@ class Engine:
         self._pool = ThreadPoolExecutor(HASH_THREADS, "sha256")
         self._finish = Finish(self.ledger, self._pool)
         self._finals = Finals(self.ledger, self._finish)
-        self._hashes: OrderedDict[tuple[UploadId, int], RunningHash] = OrderedDict()
         self._running: set[Cuttable] = set()
         self._stopping = False
         self._resting: dict[UploadId, float] = {}
@@ -210,7 +207,7 @@ class Engine:
         async with self.ledger.leased(id, on_rival) as upload:
             yield await self._verified(upload, None) if upload.status is Status.VERIFYING else upload
 
-    async def _verified(self, upload: Upload, running: RunningHash | None) -> Upload:
+    async def _verified(self, upload: Upload, running: RunningSha256 | None) -> Upload:
         """Bring a full upload to its end; only that of the server cuts it short: for rivals it might never come."""
         with self._cuttable(Interruption()) as interruption:
             return await self._finish.verify(upload, running, interruption)
@@ -245,19 +242,17 @@ class Engine:
         return upload
 
     async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body) -> Upload:
-        running = self._hashes.pop((upload.id, upload.version), None)
-        if licence.start == 0:
-            running = RunningHash(self._pool)
+        running = RunningSha256.of(recorded, self._pool)
         announced = licence.checksum
-        summed = RunningHash(self._pool, ALGORITHMS[announced.algorithm].begin) if announced else None
+        summed = RunningHash(self._pool, ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
         since = self._clock()
 
         async def note(offset: int) -> None:
             nonlocal recorded, upload, since
-            now = self._clock()
+            now, hashing = self._clock(), running.state(offset) if running else None
             recorded = upload = await self.ledger.save(
-                rules.received(upload, offset, now=now, since=since, limits=self.limits)
+                rules.received(upload, offset, now=now, since=since, limits=self.limits, hashing=hashing)
             )
             since = now
 
@@ -277,14 +272,12 @@ class Engine:
             raise
         self.received += offset - licence.start
         cut = body.cut_by is not None
-        ended = rules.ended(upload, offset, now=self._clock(), since=since, limits=self.limits, cut=cut)
+        hashing = running.state(offset) if running else None
+        now = self._clock()
+        ended = rules.ended(upload, offset, now=now, since=since, limits=self.limits, cut=cut, hashing=hashing)
         upload = await self.ledger.save(ended)
         if upload.status is Status.VERIFYING:
             return await self._verified(upload, running)
-        if running is not None and running.offset == offset:
-            self._hashes[upload.id, upload.version] = running
-            while len(self._hashes) > KEPT_HASHES:
-                self._hashes.popitem(last=False)
         return upload
 
     async def _tend(self, upload: Upload, interruption: Interruption) -> None:

@@ -7,7 +7,7 @@ from protocol.errors import ChecksumMismatch
 from protocol.model import Failure, Role, Status, Upload
 from server.join import Interruption, hash_stored, join
 from server.ledger import Ledger
-from server.receive import RunningHash
+from server.receive import RunningSha256
 from storage.base import Missing, StorageError
 from storage.failpoints import reach
 
@@ -19,7 +19,7 @@ class Finish:
         self._ledger, self._pool = ledger, pool
         self._blobs = ledger.storage.blobs
 
-    async def verify(self, upload: Upload, running: RunningHash | None, interruption: Interruption) -> Upload:
+    async def verify(self, upload: Upload, running: RunningSha256 | None, interruption: Interruption) -> Upload:
         """Judge a full upload and publish it, unless it is a part; gives it completed or failed."""
         ledger, place = self._ledger, upload.place
         try:
@@ -41,15 +41,15 @@ class Finish:
         await self._release(upload)
         return upload
 
-    async def _hashed(self, upload: Upload, running: RunningHash | None, interruption: Interruption) -> RunningHash:
+    async def _hashed(self, upload: Upload, running: RunningSha256 | None, interruption: Interruption) -> RunningSha256:
         if upload.role is Role.FINAL:
-            running = RunningHash(self._pool)
+            running = RunningSha256(self._pool)
             parts = await self._ledger.parts(upload)
             if parts is None:
                 raise Missing(upload.id)
             await join(self._blobs, upload.place, parts, running, interruption.check)
         elif running is None or running.offset != upload.offset:
-            running = RunningHash(self._pool)
+            running = RunningSha256(self._pool)
             await hash_stored(self._blobs, upload.place, upload.offset, running, interruption.check, fresh=True)
         return running
 

@@ -4,7 +4,6 @@ The order is always bytes, then record; a mid-body stride never records the last
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,7 +11,8 @@ from typing import Protocol
 
 from protocol.checksums import Summing
 from protocol.errors import BodyMismatch, Refusal, TooLarge
-from protocol.model import Licence
+from protocol.model import Licence, Upload
+from server.sha256 import Sha256, begun, resumed
 from storage.base import Block, Sink, StorageError
 
 BLOCK = 2**19
@@ -39,11 +39,11 @@ class Body(Protocol):
 
 
 class RunningHash:
-    """A hash of the first `offset` bytes, the SHA-256 unless said otherwise, updated off the event loop."""
+    """A hash of the first `offset` bytes, updated off the event loop."""
 
-    def __init__(self, pool: ThreadPoolExecutor, begin: Callable[[], Summing] = hashlib.sha256) -> None:
-        self.offset = 0
-        self._hash = begin()
+    def __init__(self, pool: ThreadPoolExecutor, hash_: Summing, offset: int = 0) -> None:
+        self.offset = offset
+        self._hash = hash_
         self._pool = pool
 
     def take(self, block: Block) -> None:
@@ -58,6 +58,26 @@ class RunningHash:
     def digest(self) -> bytes:
         """Give the hash so far."""
         return self._hash.digest()
+
+
+class RunningSha256(RunningHash):
+    """The SHA-256 of the first `offset` bytes."""
+
+    def __init__(self, pool: ThreadPoolExecutor, hash_: Sha256 | None = None, offset: int = 0) -> None:
+        self._sha256 = hash_ or begun()
+        super().__init__(pool, self._sha256, offset)
+
+    @classmethod
+    def of(cls, upload: Upload, pool: ThreadPoolExecutor) -> "RunningSha256 | None":
+        """Go on with that of an upload, None where nobody has it."""
+        if not upload.offset:
+            return cls(pool)
+        hash_ = resumed(upload.hashing, upload.offset)
+        return cls(pool, hash_, upload.offset) if hash_ else None
+
+    def state(self, offset: int) -> bytes | None:
+        """Give its state at an offset, None where it isn't there."""
+        return self._sha256.state() if self.offset == offset else None
 
 
 class _Flight:

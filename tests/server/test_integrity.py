@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -131,3 +132,19 @@ async def test_silence_is_told_as_paused_and_termination_to_watchers(
     assert watcher.last["status"] == "terminated"
     assert (await tus.head(http, url)).status == 410
     assert list((server.data / "partial").iterdir()) == []
+
+
+async def test_a_new_process_goes_on_hashing_without_reading_again(
+    http: aiohttp.ClientSession, state_url: str, tmp_path: Path
+) -> None:
+    data = os.urandom(3 * 2**20 + 17)
+    async with onward(tmp_path / "data", state_url) as server:
+        url = await tus.create(http, server.url, len(data))
+        assert (await tus.patch(http, url, 0, data[: 2**21])).status == 204
+        await server.kill9()
+        bytes_ = server.data / "partial" / url.rpartition("/")[2]
+        with bytes_.open("r+b") as file:
+            file.write(b"~" * 2**20)  # what was hashed already isn't looked at again, so nobody sees this
+        await server.start()
+        answer = await tus.patch(http, url, 2**21, data[2**21 :])
+        assert answer.headers["Repr-Digest"] == f"sha-256=:{b64encode(hashlib.sha256(data).digest()).decode()}:"
