@@ -9,7 +9,6 @@ RUNS, STEPS = 260, 60  # about 55 steps in each run
 KINDS = (
     "as wished", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
     "ChecksumMismatch", "Unavailable", "rival head", "rival patch", "rival delete", "died, recorded", "died, told",
-    "died, answering",
 )  # fmt: skip
 
 
