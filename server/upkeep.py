@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from aiohttp import web
 
 from server.engine import Engine
+from storage.base import StorageError
 
 TIDY_EVERY = 3600.0  # seconds
 log = logging.getLogger("onward")
@@ -16,6 +17,8 @@ async def _for_ever(work: Callable[[], Awaitable[int]], every: float) -> None:
     while True:
         try:
             await work()
+        except StorageError as fault:
+            log.warning("the clean-up waits for %g s: %s", every, fault)
         except Exception:
             log.exception("the clean-up failed, and is tried again in %g s", every)
         await asyncio.sleep(every)
