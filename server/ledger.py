@@ -85,7 +85,7 @@ class Ledger:
                 await self.storage.blobs.fence(upload.place, upload.offset, lease.left_by or "")
             except Missing:
                 upload = await self.end(self.failed(upload, Failure.LOST))
-        await self._state.fenced(lease)
+        await self._state.fenced(lease, upload)
         return upload
 
     async def save(self, upload: Upload) -> Upload:

@@ -1,6 +1,5 @@
 """Everything that survives a restart: the tables of stores, and opening a storage from two URLs."""
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -38,7 +37,7 @@ async def open_storage(*, state: str, blobs: str, data: Path, durability: Durabi
 
 
 async def _adopting(state: SharedState, copies: Copies) -> AdoptingState:
-    adopting = AdoptingState(state, copies, time.time)
+    adopting = AdoptingState(state, copies)
     try:
         await adopting.open()
     except BaseException:

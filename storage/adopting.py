@@ -1,7 +1,7 @@
-"""A state that may be emptied behind our back: each record has a copy beside the bytes, and is adopted from it.
+"""A state that may lose what it had: each record has a copy beside the bytes, and is adopted from it.
 
-The order is bytes, then copy, then record: a copy is never behind what was told. An adopted record gets an epoch that
-no lease before can have had.
+The order is bytes, then copy, then record: a copy is never behind what was told, and a record that is behind its copy
+is one that was lost. An adopted record gets an epoch that no lease before can have had; whoever had one is shut out.
 """
 
 import logging
@@ -13,14 +13,16 @@ from protocol.model import Upload, UploadId
 from protocol.progress import Progress
 from storage.base import Copies, Lease, Missing, SharedState, Stale, Unreachable
 
+ADOPTIONS = 3  # tries to hold a lease on a record that is lost again and again
 log = logging.getLogger("onward")
 
 
 class AdoptingState:
     """Records, leases and events of a shared state, kept safe by copies."""
 
-    def __init__(self, state: SharedState, copies: Copies, clock: Callable[[], float]) -> None:
-        self._state, self._copies, self._clock = state, copies, clock
+    def __init__(self, state: SharedState, copies: Copies) -> None:
+        self._state, self._copies = state, copies
+        self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def open(self) -> None:
         """Look whether the state is ours, and fill it where it is empty; raises Unreachable."""
@@ -39,15 +41,23 @@ class AdoptingState:
             raise
 
     async def load(self, id: UploadId) -> Upload:
-        """Give the record, adopted at need."""
+        """Give the record, adopted at need; where it is older than its copy, that."""
         try:
-            return await self._state.load(id)
+            record = await self._state.load(id)
         except Missing:
             await self._adopt(id)
-            return await self._state.load(id)
+            record = await self._state.load(id)
+        if record.status.final:
+            return record
+        copy = await self._copies.kept(id)
+        return copy if copy and copy.version > record.version else record
 
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
         """Replace the record; where it is missing it is adopted, and the caller has to begin anew."""
+        lease = self._leases.get((upload.id, upload.epoch))
+        if lease is None or not lease.holds():
+            await self.load(upload.id)
+            raise Stale(upload.id)
         copy = replace(upload, version=upload.version + 1)
         try:
             await self._copies.keep(copy)
@@ -79,17 +89,17 @@ class AdoptingState:
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
         """Hold the lease as the seam says, on a record that is adopted at need."""
         async with AsyncExitStack() as stack:
+            lease = await self._up_to_date(stack, id, wait, on_rival)
+            self._leases[id, lease.epoch] = lease
             try:
-                lease = await stack.enter_async_context(self._state.hold(id, wait=wait, on_rival=on_rival))
-            except Missing:
-                await self._adopt(id)
-                lease = await stack.enter_async_context(self._state.hold(id, wait=wait, on_rival=on_rival))
-            yield lease
+                yield lease
+            finally:
+                del self._leases[id, lease.epoch]
 
-    async def fenced(self, lease: Lease) -> None:
+    async def fenced(self, lease: Lease, upload: Upload) -> None:
         """Note that whoever left the lease can't change the bytes any more; nor can it change the copy from now on."""
-        await self._copies.renew(lease.id)
-        await self._state.fenced(lease)
+        await self._copies.renew(replace(upload, epoch=lease.epoch))
+        await self._state.fenced(lease, upload)
 
     async def publish(self, progress: Progress) -> None:
         """Tell the watchers of every node."""
@@ -103,13 +113,32 @@ class AdoptingState:
         """Let go of the state."""
         await self._state.close()
 
-    async def _adopt(self, id: UploadId) -> None:
+    async def _up_to_date(
+        self, stack: AsyncExitStack, id: UploadId, wait: float, on_rival: Callable[[], None]
+    ) -> Lease:
+        """Enter a lease on a record that is not older than its copy."""
+        for _ in range(ADOPTIONS):
+            async with AsyncExitStack() as attempt:
+                try:
+                    lease = await attempt.enter_async_context(self._state.hold(id, wait=wait, on_rival=on_rival))
+                    record, copy = await self._state.load(id), await self._copies.kept(id)
+                except Missing:
+                    if not await self._adopt(id):
+                        raise
+                    continue
+                if copy is None or (copy.version <= record.version and copy.epoch < lease.epoch):
+                    await stack.enter_async_context(attempt.pop_all())
+                    return lease
+                await self._adopt(id)
+        raise Unreachable(f"the record of {id[:8]}… does not stay")
+
+    async def _adopt(self, id: UploadId) -> bool:
         copy = await self._copies.kept(id)
         if copy is None:
-            return
-        epoch = max(copy.epoch + 1, int(self._clock() * 1000))
-        await self._state.insert(replace(copy, epoch=epoch))
-        log.warning("the record of %s… was missing, and is adopted from its copy at %d", id[:8], copy.offset)
+            return False
+        await self._state.adopt(copy)
+        log.warning("the record of %s… was missing or old, and is adopted from its copy at %d", id[:8], copy.offset)
+        return True
 
     async def _fill_if_empty(self) -> None:
         if await self._state.owner() is not None:

@@ -28,6 +28,7 @@ class Durability(StrEnum):
 
 
 Block = bytes | bytearray | memoryview
+ANYONE = "*"  # the name of a node that nobody knows
 
 
 class StorageError(Exception):
@@ -84,8 +85,8 @@ class Copies(Protocol):
     async def kept(self, id: UploadId) -> Upload | None:
         """Give the newest copy, if there is one."""
 
-    async def renew(self, id: UploadId) -> None:
-        """Move the copies to where no former holder of the lease can write any more."""
+    async def renew(self, upload: Upload) -> None:
+        """Keep just this copy, where no former holder of the lease can write any more."""
 
     async def drop(self, id: UploadId) -> None:
         """Keep nothing of an upload any more; repeatable."""
@@ -133,7 +134,7 @@ class Blobs(Protocol):
         """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""
 
     async def fence(self, place: Place, length: int, node: str) -> None:
-        """Make sure that a node can't change the first bytes of a place any more, published or not, however late.
+        """Make sure that a node, or ANYONE, can't change the first bytes of a place any more, published or not, however late.
 
         Costs nothing where the node is dead, a copy where it may only be asleep. Raises Missing, Full or Unreachable.
         """
@@ -193,8 +194,9 @@ class Records(Protocol):
 class Lease:
     """The right to change an upload; `epoch` is higher than that of any lease on it before.
 
-    `left_by` names a node that had a lease, never gave it up, and may still write bytes. `holds` tells, by a clock of
-    the holder's own, whether it is still certain that nobody else has the lease.
+    `left_by` names a node that had a lease, never gave it up, and may still write bytes; ANYONE where there may be
+    several, or nobody knows. `holds` tells, by a clock of the holder's own, whether it is still certain that nobody else
+    has the lease.
     """
 
     id: UploadId
@@ -219,8 +221,8 @@ class Leases(Protocol):
         the lease is lost. Raises Held, or Missing where the store knows that there is no such upload.
         """
 
-    async def fenced(self, lease: Lease) -> None:
-        """Note that whoever left the lease before this one can't change the bytes any more."""
+    async def fenced(self, lease: Lease, upload: Upload) -> None:
+        """Note that whoever left the lease before this one can't change the bytes any more; the record is as given."""
 
 
 class Events(Protocol):
@@ -238,10 +240,16 @@ class State(Records, Leases, Events, Protocol):
 
 
 class SharedState(State, Protocol):
-    """A state outside of the data folder, used by several nodes, that may come back empty."""
+    """A state outside of the data folder, used by several nodes, that may come back empty, or as it was before."""
 
     async def owner(self) -> str | None:
         """Give the name of the data folder that it belongs to, None where it is empty."""
+
+    async def adopt(self, upload: Upload) -> None:
+        """Put a record in place of a missing or an older one, with an epoch not below its own; repeatable.
+
+        Where the lease that it was saved under is forgotten, all leases on it end, and it is as if ANYONE had left them.
+        """
 
     async def claim(self, store: str) -> None:
         """Note that it belongs to a data folder, unless it belongs to one already."""

@@ -45,10 +45,10 @@ class DiskCopies:
         with mapped():
             return await run(self._pool, self._kept, id)
 
-    async def renew(self, id: UploadId) -> None:
-        """Move the copies to where no former holder of the lease can write any more."""
+    async def renew(self, upload: Upload) -> None:
+        """Keep just this copy, where no former holder of the lease can write any more."""
         with mapped():
-            await run(self._pool, self._renew, id)
+            await run(self._pool, self._renew, upload)
 
     async def drop(self, id: UploadId) -> None:
         """Keep nothing of an upload any more."""
@@ -90,18 +90,15 @@ class DiskCopies:
         finally:
             os.close(fd)
 
-    def _renew(self, id: UploadId) -> None:
-        newest = self._kept(id)
-        if newest is None:
-            return
-        path = self._folder / f".{id}-{secrets.token_hex(4)}"
+    def _renew(self, upload: Upload) -> None:
+        path = self._folder / f".{upload.id}-{secrets.token_hex(4)}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, 0o600)
         try:
-            write_all(fd, _packed(newest), 0)
+            write_all(fd, _packed(upload), 0)
             os.fdatasync(fd)
         finally:
             os.close(fd)
-        path.rename(self._folder / id)
+        path.rename(self._folder / upload.id)
         sync_folder(self._folder)
 
     @staticmethod

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiofiles
 
 from protocol.model import Place, UploadId
-from storage.base import Block, Durability, Missing, Unreachable
+from storage.base import ANYONE, Block, Durability, Missing, Unreachable
 from storage.copies import DiskCopies
 from storage.failpoints import reach
 from storage.files import READ_BLOCK, copy_some, mapped, open_regular, run, run_open, scan, sync_folder, write_all
@@ -220,7 +220,7 @@ class DiskBlobs:
             await run(self._slow, self._fence, self._root / place, length, node)
 
     def _fence(self, path: Path, length: int, node: str) -> None:
-        if self._nodes.is_dead(node):
+        if node != ANYONE and self._nodes.is_dead(node):
             return
         if not path.exists():
             path = self._root / "files" / path.name

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from protocol.model import UploadId
+from protocol.model import Upload, UploadId
 from protocol.progress import Progress
 from storage.base import Lease
 from storage.hub import Hub
@@ -27,7 +27,7 @@ class Local:
         """Hold the lease as the seam says."""
         return self._leases.hold(id, wait=wait, on_rival=on_rival)
 
-    async def fenced(self, lease: Lease) -> None:
+    async def fenced(self, lease: Lease, upload: Upload) -> None:
         """Nobody leaves a lease of a process and lives on."""
 
     async def publish(self, progress: Progress) -> None:

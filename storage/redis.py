@@ -91,8 +91,8 @@ class RedisState:
         self._scripts = {
             text: self._client.register_script(text)
             for text in (
-                scripts.INSERT, scripts.SAVE, scripts.FORGET, scripts.ACQUIRE, scripts.FENCED, scripts.RENEW,
-                scripts.RELEASE,
+                scripts.INSERT, scripts.SAVE, scripts.ADOPT, scripts.FORGET, scripts.ACQUIRE, scripts.FENCED,
+                scripts.RENEW, scripts.RELEASE,
             )
         }  # fmt: skip
         self._holders: dict[UploadId, Callable[[], None]] = {}
@@ -171,7 +171,7 @@ class RedisState:
                 del self._holders[id]
             await asyncio.shield(self._release(id, token))
 
-    async def fenced(self, lease: Lease) -> None:
+    async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: ARG002
         """Note that whoever left the lease before this one can't change the bytes any more."""
         await self._run(scripts.FENCED, lease.id, lease.epoch)
 
@@ -180,6 +180,12 @@ class RedisState:
         with mapped():
             store = await unbroken(cast("Awaitable[bytes | None]", self._client.get(STORE_KEY)))
         return store.decode() if store else None
+
+    async def adopt(self, upload: Upload) -> None:
+        """Put a record in place of a missing or an older one; all leases on it end."""
+        epoch = max(upload.epoch + 1, int(time.time() * 1000))  # no lease that was forgotten can have had it
+        document = encode(replace(upload, epoch=epoch))
+        await self._run(scripts.ADOPT, upload.id, document, upload.version, epoch, *_queued(upload), upload.epoch)
 
     async def claim(self, store: str) -> None:
         """Note that it belongs to a data folder, unless it belongs to one already."""

@@ -30,6 +30,24 @@ redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
 return 'OK'
 """
 
+# ARGV: document, version, epoch, due or '', id, 1 where it is unfinished, the epoch that the record had with it.
+# Where the lease of that epoch is remembered, nobody is shut out who isn't by the leases themselves.
+ADOPT = """
+local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
+local version, epoch = tonumber(known[1] or -1), tonumber(known[2] or -1)
+if version >= tonumber(ARGV[2]) and epoch > tonumber(ARGV[7]) then return 'OK' end
+if version <= tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2])
+  if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
+  redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
+end
+if epoch > tonumber(ARGV[7]) then return 'OK' end
+redis.call('HSET', KEYS[1], 'epoch', tostring(math.max(epoch + 1, tonumber(ARGV[3]))), 'left_by', '*')
+redis.call('HDEL', KEYS[1], 'node')
+redis.call('DEL', KEYS[2])
+return 'OK'
+"""
+
 FORGET = """
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('ZREM', KEYS[3], ARGV[1])
@@ -38,7 +56,7 @@ return 'OK'
 """
 
 # ARGV: token, milliseconds, node. Gives the new epoch, 0 where somebody else holds the lease, -1 where there is no
-# record; and the node that left the lease without giving it up, or ''.
+# record; and the node that left the lease without giving it up, '*' for one that nobody knows, or ''.
 ACQUIRE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return {-1, ''} end
 local holder = redis.call('GET', KEYS[2])
@@ -47,8 +65,10 @@ local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch'))
 if not holder then
   redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
   epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-  local node = redis.call('HGET', KEYS[1], 'node')
-  if node and node ~= '' then redis.call('HSET', KEYS[1], 'left_by', node) end
+  local left = redis.call('HMGET', KEYS[1], 'node', 'left_by')
+  if left[1] and left[1] ~= '' then
+    redis.call('HSET', KEYS[1], 'left_by', left[2] and left[2] ~= left[1] and '*' or left[1])
+  end
   redis.call('HSET', KEYS[1], 'node', ARGV[3])
 end
 return {epoch, redis.call('HGET', KEYS[1], 'left_by') or ''}

@@ -13,7 +13,7 @@ from test_state_contract import UPLOAD
 
 from protocol.model import Place, Status
 from storage import open_storage
-from storage.base import Missing, Stale, Storage, Unreachable
+from storage.base import ANYONE, Missing, Stale, Storage, Unreachable
 
 ID = UPLOAD.id
 
@@ -117,7 +117,7 @@ async def test_an_earlier_lease_keeps_no_copy_over_a_later_one(storage: Storage)
     await copies.begin(replace(UPLOAD, epoch=7))
     with pytest.raises(Stale):
         await copies.keep(replace(UPLOAD, epoch=6, version=9))
-    await copies.renew(ID)
+    await copies.renew(replace(UPLOAD, epoch=7))
     assert await copies.kept(ID) == replace(UPLOAD, epoch=7)
     assert [id_ async for id_ in copies.ids()] == [ID]
 
@@ -158,7 +158,7 @@ async def test_who_left_a_lease_is_told_until_it_is_shut_out(
             async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
                 assert lease.left_by == other.blobs.node
         async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
-            await one.state.fenced(lease)
+            await one.state.fenced(lease, UPLOAD)
         async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
             assert lease.left_by is None
             assert (await one.state.load(ID)).status is Status.PENDING
@@ -173,3 +173,47 @@ async def test_who_ends_late_need_not_be_shut_out(redis_url: str, tmp_path: Path
             redis_process.delete(f"{{onward}}:{ID}:lease")
         async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
             assert lease.left_by is None
+
+
+async def test_a_record_that_is_older_than_its_copy_is_replaced(storage: Storage, redis_process: RedisProcess) -> None:
+    await storage.state.insert(UPLOAD)
+    key = f"{{onward}}:{ID}:record"
+    async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
+        saved = await storage.state.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
+        before = redis_process.command("DUMP", key)
+        saved = await storage.state.save(replace(saved, offset=7))
+        redis_process.command("RESTORE", key, 0, before, "REPLACE")
+        assert (await storage.state.load(ID)).offset == 7
+        with pytest.raises(Stale):
+            await storage.state.save(replace(saved, offset=9))
+    async with storage.state.hold(ID, wait=0, on_rival=ignore) as after:
+        assert after.epoch > lease.epoch
+        found = await storage.state.load(ID)
+        assert found.offset >= 7
+        assert found.version > saved.version - 1
+
+
+async def test_whoever_had_a_forgotten_lease_is_shut_out(storage: Storage, redis_process: RedisProcess) -> None:
+    await storage.state.insert(UPLOAD)
+    async with storage.state.hold(ID, wait=0, on_rival=ignore) as before:
+        await storage.state.save(replace(UPLOAD, epoch=before.epoch, offset=5))
+        redis_process.flush()
+        async with storage.state.hold(ID, wait=0, on_rival=ignore) as after:
+            assert after.left_by == ANYONE
+            await storage.state.fenced(after, await storage.state.load(ID))
+    async with storage.state.hold(ID, wait=0, on_rival=ignore) as later:
+        assert later.left_by is None
+
+
+async def test_of_several_who_left_a_lease_all_are_shut_out(
+    redis_url: str, tmp_path: Path, redis_process: RedisProcess
+) -> None:
+    async with opened(redis_url, tmp_path / "data") as one, opened(redis_url, tmp_path / "data") as other:
+        await one.state.insert(UPLOAD)
+        async with one.state.hold(ID, wait=0, on_rival=ignore):
+            redis_process.delete(f"{{onward}}:{ID}:lease")  # as if its time were over
+            async with other.state.hold(ID, wait=0, on_rival=ignore) as second:
+                assert second.left_by == one.blobs.node
+                redis_process.delete(f"{{onward}}:{ID}:lease")
+                async with one.state.hold(ID, wait=0, on_rival=ignore) as third:
+                    assert third.left_by == ANYONE
