@@ -38,6 +38,11 @@ class OnwardProcess:
         assert self._process is not None
         return self._process
 
+    @property
+    def running(self) -> bool:
+        """Tell whether it was started and has not ended."""
+        return self._process is not None and self._process.returncode is None
+
     async def start(self) -> None:
         """Start it, and wait until it listens."""
         with self._log.open("ab") as log:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -26,16 +27,18 @@ def require(program: str) -> str:
 class RedisProcess:
     """A redis-server that keeps its port and its data across restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
+        self._folder, self._options = folder, options
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         words = ["--port", str(self.port), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""]
-        self._process = subprocess.Popen(["redis-server", *words], cwd=self._folder, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            ["redis-server", *words, *self._options], cwd=self._folder, stdout=subprocess.DEVNULL
+        )
         with redis.Redis(port=self.port) as client:
             for _ in range(200):
                 with suppress(redis.ConnectionError):
@@ -49,6 +52,15 @@ class RedisProcess:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def lose(self) -> None:
+        """Remove what it has kept, while it is stopped."""
+        shutil.rmtree(self._folder / "appendonlydir")
+
+    def command(self, *words: str | int) -> Any:
+        """Give it a command."""
+        with redis.Redis(port=self.port, socket_timeout=20) as client:
+            return client.execute_command(*words)
 
     def pause(self) -> None:
         """Let it hang."""
@@ -72,10 +84,10 @@ class RedisProcess:
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[RedisProcess]:
-    """Run a Redis."""
+def redis_server(folder: Path, *options: str) -> Iterator[RedisProcess]:
+    """Run a Redis, with options of its own."""
     require("redis-server")
-    server = RedisProcess(folder)
+    server = RedisProcess(folder, *options)
     server.start()
     try:
         yield server

@@ -18,9 +18,15 @@ class Watcher:
     def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         self.messages: list[dict[str, Any]] = []
         self.close_code: int | None = None
+        self.refusals: set[int] = set()
         self._url = f"{url}/progress"
         self._tls = tls or True
         self._changed = asyncio.Condition()
+
+    @property
+    def told(self) -> int:
+        """The stored bytes that the newest message tells, 0 before the first."""
+        return int(self.last["uploadedBytes"]) if self.messages else 0
 
     @property
     def last(self) -> dict[str, Any]:
@@ -32,7 +38,8 @@ class Watcher:
             while not self.messages or self.last["status"] not in FINAL:
                 try:
                     await self._follow_once(session)
-                except aiohttp.ClientError:
+                except aiohttp.ClientError as error:
+                    self.refusals.add(getattr(error, "status", 0))
                     await asyncio.sleep(0.1)
 
     async def _follow_once(self, session: aiohttp.ClientSession) -> None:
