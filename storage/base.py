@@ -134,7 +134,7 @@ class Blobs(Protocol):
         """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""
 
     async def fence(self, place: Place, length: int, node: str) -> None:
-        """Make sure that a node, or ANYONE, can't change the first bytes of a place any more, published or not, however late.
+        """Make sure that a node can't change the first bytes of a place any more, published or not, however late.
 
         Costs nothing where the node is dead, a copy where it may only be asleep. Raises Missing, Full or Unreachable.
         """
@@ -195,8 +195,8 @@ class Lease:
     """The right to change an upload; `epoch` is higher than that of any lease on it before.
 
     `left_by` names a node that had a lease, never gave it up, and may still write bytes; ANYONE where there may be
-    several, or nobody knows. `holds` tells, by a clock of the holder's own, whether it is still certain that nobody else
-    has the lease.
+    several, or nobody knows. `holds` tells, by a clock of the holder's own, whether it is still certain that nobody
+    else has the lease.
     """
 
     id: UploadId
@@ -248,7 +248,7 @@ class SharedState(State, Protocol):
     async def adopt(self, upload: Upload) -> None:
         """Put a record in place of a missing or an older one, with an epoch not below its own; repeatable.
 
-        Where the lease that it was saved under is forgotten, all leases on it end, and it is as if ANYONE had left them.
+        Where the lease that it was saved under is forgotten, all leases end, and it is as if ANYONE had left them.
         """
 
     async def claim(self, store: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from watcher import Watcher
 BOUND = 12.0  # seconds from the end of a fault until every upload is complete: a lease, and a few time-outs of Redis
 SHORT, LONG = 2.5, 6.5  # seconds, within a lease and longer than one
 HALF, SIZE, LARGE = 2**19, 2**20, 3 * 2**20
-Act = Callable[[Group], Awaitable[None]]
+Act = Callable[[Group], Coroutine[None, None, None]]
 
 
 async def killed(group: Group) -> None:
@@ -138,7 +138,6 @@ FAULTS = (
 
 async def strike(fault: Fault, folder: Path) -> float:
     """Let a fault strike three uploads at once; gives the seconds from its end until all was well again."""
-    folder.mkdir()
     async with redis_group(folder, replicated=fault.replicated) as group, asyncio.TaskGroup() as sending:
         watchers: list[Watcher] = []
 
@@ -195,6 +194,8 @@ async def check_ended(group: Group, sender: Sender, watcher: Watcher) -> None:
 
 @pytest.mark.parametrize("faults", FAULTS, ids=lambda faults: "+".join(fault.act.__name__ for fault in faults))
 async def test_nothing_told_is_taken_back_and_all_ends_well(faults: Sequence[Fault], tmp_path: Path) -> None:
+    for fault in faults:
+        (tmp_path / fault.act.__name__).mkdir()
     async with asyncio.TaskGroup() as strikes:
         running = {fault: strikes.create_task(strike(fault, tmp_path / fault.act.__name__)) for fault in faults}
     for fault, done in running.items():

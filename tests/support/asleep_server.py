@@ -11,16 +11,13 @@ from server.cli import main
 from storage import failpoints
 
 name, _, hit = sys.argv.pop(1).partition(":")
-left = int(hit or 1)
+hits = iter(range(1, int(hit or 1) + 1))
 
 
 def stop(reached: str) -> None:
     """Fall asleep the first time that the point is reached often enough."""
-    global left
-    if reached == name:
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGSTOP)
+    if reached == name and next(hits, 0) == int(hit or 1):
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 failpoints.armed = stop

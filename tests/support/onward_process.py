@@ -12,6 +12,7 @@ from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_WITHIN = 15.0
+PROGRAM = ("-m", "server")
 
 
 def peak_memory(pid: int) -> int:
@@ -24,11 +25,11 @@ def peak_memory(pid: int) -> int:
 class OnwardProcess:
     """One server process; it keeps its port and its folder across restarts."""
 
-    def __init__(self, data: Path, state: str, options: Sequence[str] = ()) -> None:
+    def __init__(self, data: Path, state: str, options: Sequence[str] = (), program: Sequence[str] = PROGRAM) -> None:
         self.data = data
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/files"
-        self._words = ["serve", f"--port={self.port}", f"--data={data}", f"--state={state}", *options]
+        self._words = [*program, "serve", f"--port={self.port}", f"--data={data}", f"--state={state}", *options]
         self._log = data.with_suffix(f".{self.port}.log")
         self._process: asyncio.subprocess.Process | None = None
 
@@ -47,7 +48,7 @@ class OnwardProcess:
         """Start it, and wait until it listens."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "server", *self._words, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=log
+                sys.executable, *self._words, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=log
             )
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), START_WITHIN)
@@ -63,6 +64,10 @@ class OnwardProcess:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.process.wait(), 20)
+
+    def is_stopped(self) -> bool:
+        """Tell whether a signal has put it to sleep."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def log(self) -> str:
         """Give what it has logged."""

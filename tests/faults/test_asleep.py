@@ -1,0 +1,131 @@
+"""Who was asleep past its lease changes nothing: neither bytes nor records nor what watchers are told."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import tus
+from onward_process import PROGRAM, ROOT, OnwardProcess, onward
+from redis_process import RedisProcess, redis_server
+from watcher import Watcher
+
+from storage.redis import LEASE
+
+ASLEEP = str(ROOT / "tests" / "support" / "asleep_server.py")
+SIZE, HALF = 2**20, 2**19
+REFUSED = {409, 423, 503}
+POINTS = {
+    "in the middle of a PATCH": "",
+    "between the first bytes and their record": "written:1",
+    "between later bytes and their record": "written:2",
+    "before the record of a stride": "synced:2",
+    "after the record of a stride": "recorded:2",
+    "before its file is published": "sealing:1",
+    "once its file has its name": "renamed:1",
+    "before its file is recorded as complete": "sealed:1",
+}
+
+
+async def slowly(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), SIZE // 16):
+        yield data[at : at + SIZE // 16]
+        await asyncio.sleep(0.05)
+
+
+async def send(http: aiohttp.ClientSession, url: str, data: bytes) -> int:
+    """Send everything, and give the status; 0 where the connection was cut."""
+    with suppress(aiohttp.ClientError):
+        return (await tus.patch(http, url, 0, slowly(data), Content_Length=str(len(data)))).status
+    return 0
+
+
+async def until_asleep(server: OnwardProcess) -> None:
+    """Wait until a server has stopped itself."""
+    async with asyncio.timeout(10):
+        while not server.is_stopped():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def check(name: str, folder: Path) -> None:
+    """Let A fall asleep, B finish with other bytes where A has told too few, and A wake up."""
+    with redis_server(folder) as redis:
+        await check_over(name, redis, folder)
+
+
+async def check_over(name: str, redis: RedisProcess, folder: Path) -> None:
+    point = POINTS[name]
+    a = OnwardProcess(folder / "data", redis.url, program=(ASLEEP, point) if point else PROGRAM)
+    async with onward(folder / "data", redis.url) as b, aiohttp.ClientSession() as http:
+        try:
+            await a.start()
+            data = os.urandom(SIZE)
+            url = await tus.create(http, a.url, SIZE)
+            there = f"{b.url}/{url.rpartition('/')[2]}"
+            watcher = Watcher(there)
+            async with watcher.watching():
+                sending = asyncio.create_task(send(http, url, data))
+                if point:
+                    await until_asleep(a)
+                else:
+                    await watcher.until(HALF // 2)
+                    a.process.send_signal(signal.SIGSTOP)
+                began = time.monotonic()
+                offset = await tus.offset(http, there)
+                assert time.monotonic() - began < LEASE + 2
+                assert offset >= watcher.last["uploadedBytes"]
+                whole = data[:offset] + os.urandom(SIZE - offset)
+                if offset < SIZE:
+                    assert (await tus.patch(http, there, offset, whole[offset:])).status == 204
+            file = folder / "data" / "files" / url.rpartition("/")[2]
+            assert file.read_bytes() == whole
+            before, told = await seen(redis, http, there), watcher.last
+            a.process.send_signal(signal.SIGCONT)
+            assert await asyncio.wait_for(sending, 10) in REFUSED | {0} | ({204} if offset == SIZE else set())
+            await asyncio.sleep(0.5)
+            assert file.read_bytes() == whole, f"{name}: who was asleep changed the bytes"
+            assert await seen(redis, http, there) == before, f"{name}: who was asleep changed the record"
+            assert not list((folder / "data" / "partial").glob(f"*{file.name}*"))
+            late = Watcher(url)
+            async with late.watching():
+                pass
+            assert late.last["seq"] == told["seq"]
+        finally:
+            if a.running:
+                await a.kill9()
+
+
+async def seen(redis: RedisProcess, http: aiohttp.ClientSession, url: str) -> list[object]:
+    """Give the record as Redis has it, and what is told of it."""
+    record = redis.command("HMGET", f"{{onward}}:{url.rpartition('/')[2]}:record", "document", "version")
+    async with http.get(f"{url}/progress") as answer:
+        return [record, await answer.json()]
+
+
+async def test_who_was_asleep_changes_nothing(tmp_path: Path) -> None:
+    async with asyncio.TaskGroup() as checks:
+        for point in POINTS:
+            (tmp_path / point).mkdir()
+            checks.create_task(check(point, tmp_path / point))
+
+
+async def test_a_killed_node_gives_way_within_its_lease(
+    http: aiohttp.ClientSession, redis_url: str, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", redis_url) as a, onward(tmp_path / "data", redis_url) as b:
+        data = os.urandom(SIZE)
+        url = await tus.create(http, a.url, SIZE)
+        there = f"{b.url}/{url.rpartition('/')[2]}"
+        sending = asyncio.create_task(send(http, url, data))
+        await Watcher(there).follow_until(HALF // 2)
+        await a.kill9()
+        began = time.monotonic()
+        assert await sending == 0
+        offset = await tus.offset(http, there)
+        assert (await tus.patch(http, there, offset, data[offset:])).status == 204
+        assert time.monotonic() - began < LEASE + 2
+        assert (b.data / "files" / url.rpartition("/")[2]).read_bytes() == data
