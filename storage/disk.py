@@ -98,6 +98,7 @@ class DiskBlobs:
     @asynccontextmanager
     async def open(self, place: Place, at: int) -> AsyncIterator[DiskSink]:
         """Open a place that holds at least `at` bytes."""
+        reach("opening")
         with self._mapped():
             fd = await run_open(self._pool, self._open, self._root / place, at)
         try:

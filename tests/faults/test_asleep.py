@@ -37,10 +37,10 @@ async def slowly(data: bytes) -> AsyncIterator[bytes]:
         await asyncio.sleep(0.05)
 
 
-async def send(http: aiohttp.ClientSession, url: str, data: bytes) -> int:
+async def send(http: aiohttp.ClientSession, url: str, data: bytes, offset: int = 0) -> int:
     """Send everything, and give the status; 0 where the connection was cut."""
     with suppress(aiohttp.ClientError):
-        return (await tus.patch(http, url, 0, slowly(data), Content_Length=str(len(data)))).status
+        return (await tus.patch(http, url, offset, slowly(data), Content_Length=str(len(data)))).status
     return 0
 
 
@@ -111,6 +111,30 @@ async def test_who_was_asleep_changes_nothing(tmp_path: Path) -> None:
         for point in POINTS:
             (tmp_path / point).mkdir()
             checks.create_task(check(point, tmp_path / point))
+
+
+async def test_who_wakes_up_before_the_end_opens_no_file_of_another(
+    http: aiohttp.ClientSession, redis_url: str, tmp_path: Path
+) -> None:
+    a = OnwardProcess(tmp_path / "data", redis_url, program=(ASLEEP, "opening:1"))
+    async with onward(tmp_path / "data", redis_url) as b:
+        try:
+            await a.start()
+            data, other = os.urandom(SIZE), os.urandom(SIZE)
+            there = await tus.create(http, b.url, SIZE)
+            assert (await tus.patch(http, there, 0, data[: HALF // 2])).status == 204
+            url = f"{a.url}/{there.rpartition('/')[2]}"
+            sending = asyncio.create_task(send(http, url, other[HALF // 2 :], HALF // 2))
+            await until_asleep(a)
+            assert await tus.offset(http, there) == HALF // 2
+            assert (await tus.patch(http, there, HALF // 2, data[HALF // 2 : HALF])).status == 204
+            a.process.send_signal(signal.SIGCONT)
+            assert await asyncio.wait_for(sending, 10) in REFUSED | {0}
+            assert (await tus.patch(http, there, HALF, data[HALF:])).status == 204
+            assert (b.data / "files" / url.rpartition("/")[2]).read_bytes() == data
+        finally:
+            if a.running:
+                await a.kill9()
 
 
 async def test_a_killed_node_gives_way_within_its_lease(
