@@ -22,7 +22,7 @@ from server.finish import Finish
 from server.join import Cuttable, Interruption
 from server.ledger import Ledger, verified
 from server.receive import Body, RunningHash, RunningSha256, check_body, receive
-from storage.base import Held, Missing, Stale, Storage, StorageError
+from storage.base import Full, Held, Missing, Stale, Storage, StorageError
 from storage.failpoints import reach
 
 HASH_THREADS = 4
@@ -109,8 +109,7 @@ class Engine:
         async with self.ledger.leased(id, lambda: None) as upload:
             if rules.is_expired(upload, self._clock()):
                 raise Gone("The upload was expired.")
-            await self.ledger.end(rules.terminated(upload, now=self._clock(), limits=self.limits))
-            await self._storage.blobs.remove(upload.place)
+            await self._removed(rules.terminated(upload, now=self._clock(), limits=self.limits))
 
     async def published(self, id: UploadId) -> Upload:
         """Give a completed upload; raises Gone, Forbidden or NotCompleted."""
@@ -222,6 +221,15 @@ class Engine:
         if self._room is not None and self._room - wanted < self.limits.reserve:
             raise StorageFull("There is no room for that many bytes.")
 
+    async def _removed(self, ended: Upload) -> None:
+        """Record an end, and remove the bytes; on a full disk they make room for the record first."""
+        try:
+            await self.ledger.end(ended)
+        except Full:
+            await self._storage.blobs.remove(ended.place)
+            await self.ledger.end(ended)
+        await self._storage.blobs.remove(ended.place)
+
     async def _joined(self, id: UploadId, *, wait: float | None) -> Upload:
         interruption = Interruption()
         return await self._to_the_end(self._finals.settle(id, wait=wait, interruption=interruption), interruption)
@@ -285,8 +293,7 @@ class Engine:
         if upload.due is None or upload.due > now:
             return
         if rules.is_expired(upload, now):
-            await self.ledger.end(rules.expired(upload, now=now, limits=self.limits))
-            await self._storage.blobs.remove(upload.place)
+            await self._removed(rules.expired(upload, now=now, limits=self.limits))
         elif upload.role is Role.FINAL and not upload.status.final:
             await self._finals.advance(upload, interruption)
         elif upload.status is Status.VERIFYING:
