@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from onward_process import ROOT, START_WITHIN
+from onward_process import PROGRAM, ROOT, START_WITHIN
 from ports import free_port
 from raw import Tus
 
@@ -49,18 +49,26 @@ class Start(Protocol):
 
 
 @contextmanager
-def serving(data: Path, options: Sequence[str] = (), *, files: str = "/files") -> Iterator[Server]:
-    """Run a server that keeps its state in SQLite; it is killed at the end."""
+def serving(
+    data: Path,
+    options: Sequence[str] = (),
+    *,
+    files: str = "/files",
+    program: Sequence[str] = PROGRAM,
+    log: Path | None = None,
+) -> Iterator[Server]:
+    """Run a server that keeps its state in SQLite, unless told otherwise; it is killed at the end."""
+    log = log or data.with_suffix(".log")
     port = free_port()
     words = ["serve", f"--port={port}", f"--data={data}", "--state=sqlite:", *options]
     with (
-        data.with_suffix(".log").open("wb") as log,
-        subprocess.Popen([sys.executable, "-m", "server", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=log) as run,
+        log.open("ab") as lines,
+        subprocess.Popen([sys.executable, *program, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=lines) as run,
     ):
         try:
             assert run.stdout is not None
             assert select.select([run.stdout], [], [], START_WITHIN)[0], "the server does not start"
-            assert run.stdout.readline().startswith(b"listening on "), data.with_suffix(".log").read_text()
+            assert run.stdout.readline().startswith(b"listening on "), log.read_text()
             yield Server(Tus(port, files), data, run)
         finally:
             run.kill()

@@ -1,0 +1,74 @@
+"""Small file systems of their own, for tests that fill or break one; skips, loudly, where none may be mounted."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from redis_process import require
+
+
+def _mount(folder: Path, *words: str) -> None:
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run([require("mount"), *words, str(folder)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up(f"SKIPPED LOUDLY: nothing can be mounted: {done.stderr.strip()}")
+
+
+def unmount(folder: Path) -> None:
+    """Unmount, even while somebody has files open there."""
+    with suppress(subprocess.CalledProcessError):
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)
+
+
+@contextmanager
+def tmpfs(folder: Path, size: int) -> Iterator[Path]:
+    """Mount a file system in memory."""
+    _mount(folder, "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs")
+    try:
+        yield folder
+    finally:
+        unmount(folder)
+
+
+class LoopDisk:
+    """An ext4 in a file, which turns read-only at the first error, as most are set up."""
+
+    def __init__(self, image: Path, folder: Path, size: int) -> None:
+        self.folder = folder
+        self._image = image
+        with image.open("wb") as file:
+            file.truncate(size)
+        subprocess.run([require("mkfs.ext4"), "-q", str(image)], check=True)
+
+    def mount(self) -> None:
+        """Mount it."""
+        _mount(self.folder, "-o", "loop,errors=remount-ro", str(self._image))
+
+    def fail(self) -> None:
+        """Let the kernel find an error on it."""
+        source = subprocess.run(
+            ["findmnt", "-no", "SOURCE", str(self.folder)], check=True, capture_output=True, text=True
+        )
+        Path(f"/sys/fs/ext4/{Path(source.stdout.strip()).name}/trigger_fs_error").write_text("1")
+
+    def mend(self) -> None:
+        """Unmount, check and mount it again."""
+        unmount(self.folder)
+        checked = subprocess.run([require("e2fsck"), "-fp", str(self._image)], check=False, capture_output=True)
+        assert checked.returncode in (0, 1), checked
+        self.mount()
+
+
+@contextmanager
+def loop_disk(folder: Path, size: int) -> Iterator[LoopDisk]:
+    """Make and mount one."""
+    disk = LoopDisk(folder.with_suffix(".image"), folder, size)
+    try:
+        disk.mount()
+        yield disk
+    finally:
+        unmount(folder)
