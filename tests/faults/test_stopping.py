@@ -1,0 +1,107 @@
+"""A graceful stop with everything in flight, and a rolling restart of two servers under load."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import aiohttp
+import tus
+from halfway import stored
+from onward_process import OnwardProcess, onward
+from raw import Connection, Tus
+from sender import Sender
+from watcher import Watcher
+
+DRAIN = 4
+LARGE, PAUSE = 2**21, 0.02
+UPLOADS = 6
+
+
+class Leaver(Watcher):
+    """A watcher who does not come back."""
+
+    async def leave(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            await self._follow_once(session)
+
+
+async def test_a_stop_ends_everything_in_time_and_in_order(
+    http: aiohttp.ClientSession, state_url: str, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", state_url, [f"--drain={DRAIN}"]) as server:
+        download = await tus.create(http, server.url, 2**24)
+        assert (await tus.patch(http, download, 0, bytes(2**24))).status == 204
+        senders = [Sender(http, [server], os.urandom(LARGE), pause=PAUSE) for _ in range(UPLOADS)]
+        for sender in senders:
+            await sender.create()
+        urls = [sender.url(server) for sender in senders]
+        sending = [asyncio.create_task(sender.finish()) for sender in senders]
+        watchers = [Leaver(url) for url in urls]
+        watching = [asyncio.create_task(watcher.leave()) for watcher in watchers]
+        with Connection(server.port) as reader:
+            reader.send(Tus(server.port).request("GET", "/files/" + download.rpartition("/")[2]))
+            reader.read(1)
+            for watcher in watchers:
+                await watcher.until(2**17)
+            began = time.monotonic()
+            assert await server.stop() == 0
+            assert time.monotonic() - began < DRAIN + 2
+        await asyncio.gather(*watching)
+        assert {watcher.close_code for watcher in watchers} == {1001}
+        told = [watcher.told for watcher in watchers]
+        assert all(watcher.last["status"] in ("uploading", "paused") for watcher in watchers)
+        await server.start()
+        for url, least in zip(urls, told, strict=True):
+            assert await stored(http, url) >= least
+        await asyncio.wait_for(asyncio.gather(*sending), 20)
+        for sender in senders:
+            assert (server.data / "files" / sender.id).read_bytes() == sender.data
+            assert sender.told == LARGE
+        assert "Traceback" not in server.log()
+
+
+async def restart(server: OnwardProcess) -> None:
+    """Stop a server, and start it again."""
+    assert await server.stop() == 0
+    await server.start()
+
+
+async def test_a_rolling_restart_fails_no_upload(http: aiohttp.ClientSession, redis_url: str, tmp_path: Path) -> None:
+    async with onward(tmp_path / "data", redis_url) as a, onward(tmp_path / "data", redis_url) as b:
+        nodes = [a, b]
+        senders: list[Sender] = []
+        watchers: list[Watcher] = []
+        sent = asyncio.Event()
+
+        async def load(turn: int) -> None:
+            """Upload one file after the other, each to its end, with somebody who watches it."""
+            while not sent.is_set():
+                watcher = None
+                sender = Sender(http, [nodes[turn], nodes[1 - turn]], os.urandom(2**19), pause=PAUSE)
+                try:
+                    await sender.create()
+                except aiohttp.ClientConnectionError:  # this one is being restarted: the next one is asked
+                    turn = 1 - turn
+                    continue
+                watcher = Watcher(sender.url(nodes[1 - turn]))
+                async with watcher.watching():
+                    await sender.finish()
+                senders.append(sender)
+                watchers.append(watcher)
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(UPLOADS):
+                tasks.create_task(load(number % 2))
+            for _ in range(2):
+                for node in nodes:
+                    await asyncio.sleep(0.5)
+                    await restart(node)
+            sent.set()
+        assert len(senders) > 2 * UPLOADS
+        for sender, watcher in zip(senders, watchers, strict=True):
+            assert (a.data / "files" / sender.id).read_bytes() == sender.data
+            assert watcher.last["sha256"] == sender.sha256
+        assert sum(sender.lost + sender.statuses[503] for sender in senders) > 0, "nothing was interrupted"
+        for node in nodes:
+            assert "Traceback" not in node.log()
