@@ -48,6 +48,10 @@ class Hub:
         """Give the number of watchers that an upload has here."""
         return len(self._mailboxes.get(id, ()))
 
+    def ids(self) -> list[UploadId]:
+        """Give the uploads that have watchers here."""
+        return list(self._mailboxes)
+
     @contextmanager
     def mailbox(self, id: UploadId) -> Iterator[Mailbox]:
         """Give a watcher its mailbox."""

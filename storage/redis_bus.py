@@ -1,6 +1,7 @@
 """Events over Redis: one connection per process listens for all its watchers, and comes back by itself.
 
-After each coming back the state of every watched upload is read anew, so that no gap stays.
+After each coming back the state of every watched upload is read anew, and so it is after some silence: whoever saved a
+record may have died, or lost its line, before it could tell.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ YIELD_CHANNEL = "onward:yield"
 PREFIX = "onward:progress:"
 CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
 BACK_OFF = 0.2
+LOOK = 3.0  # seconds of silence until the record of a watched upload is read
 LISTEN = 0.25  # seconds that closing may have to wait for
 log = logging.getLogger("onward")
 _decoder = msgspec.json.Decoder(Progress)
@@ -44,12 +46,13 @@ class RedisBus:
         self._hub = Hub()
         self._pubsub: Any = None
         self._confirmed: dict[str, asyncio.Event] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._heard: dict[UploadId, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
         """Begin to listen; entered once the server has confirmed it, or after a short wait."""
         self._confirmed[YIELD_CHANNEL] = asyncio.Event()
-        self._task = asyncio.create_task(self._listen_for_ever())
+        self._tasks = [asyncio.create_task(self._listen_for_ever()), asyncio.create_task(self._look_for_ever())]
         await self._wait_for(YIELD_CHANNEL)
 
     async def publish(self, progress: Progress) -> None:
@@ -78,10 +81,9 @@ class RedisBus:
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.aclose(close_connection_pool=True)
 
     async def _send(self, channel: str, message: str | bytes) -> None:
@@ -133,6 +135,17 @@ class RedisBus:
             with suppress(*FAULTS):
                 await pubsub.aclose()
 
+    async def _look_for_ever(self) -> None:
+        """Read the state of each watched upload that was silent for a while."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK)
+            for id_ in self._hub.ids():
+                if loop.time() - self._heard.get(id_, 0.0) >= LOOK:
+                    with suppress(StorageError):
+                        await self._catch_up(id_)
+            self._heard = {id_: heard for id_, heard in self._heard.items() if self._hub.count(id_)}
+
     async def _catch_up(self, id: UploadId) -> None:
         if snapshot := await self._on_back(id):
             self._hub.deliver(snapshot)
@@ -142,6 +155,9 @@ class RedisBus:
             self._on_yield(UploadId(data.decode("ascii", "replace")))
             return
         try:
-            self._hub.deliver(_decoder.decode(data))
+            progress = _decoder.decode(data)
         except msgspec.MsgspecError as error:  # of another version, or of somebody else
             log.warning("a message on the bus can't be read: %s", error)
+            return
+        self._heard[progress.id] = asyncio.get_running_loop().time()
+        self._hub.deliver(progress)

@@ -19,4 +19,6 @@ async def unbroken(call: Awaitable[T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # nobody waits for it any more
         raise

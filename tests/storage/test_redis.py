@@ -14,6 +14,7 @@ from redis_process import RedisProcess, redis_server
 from test_state_contract import ID, UPLOAD, ignore
 
 import storage.redis
+import storage.redis_bus
 import storage.redis_scripts as scripts
 from protocol.progress import progress
 from storage.base import Stale, Unreachable
@@ -149,3 +150,16 @@ async def test_a_watcher_that_leaves_while_joining_leaves_nothing_behind(
         joining.cancel()
         await asyncio.gather(joining, return_exceptions=True)
     assert set(state._bus._confirmed) == {"onward:yield"}
+
+
+async def test_what_nobody_lived_to_tell_is_told_after_a_while(
+    nodes: tuple[RedisState, RedisState],
+) -> None:
+    one, other = nodes
+    await one.insert(UPLOAD)
+    async with one.subscribe(ID) as messages:
+        while (await asyncio.wait_for(anext(messages), 5)).seq != UPLOAD.version:
+            pass
+        async with other.hold(ID, wait=0, on_rival=ignore) as lease:
+            saved = await other.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
+        assert (await asyncio.wait_for(anext(messages), storage.redis_bus.LOOK + 3)).seq == saved.version
