@@ -8,11 +8,15 @@ from typing import Any, cast
 from storage.adopting import AdoptingState
 from storage.base import Blobs, Copies, Durability, SharedState, State, Storage
 
-SHARED = frozenset({"redis", "rediss"})  # states that several servers use at once, and that may come back empty
+SHARED = frozenset(
+    {"redis", "rediss", "redis+sentinel", "redis+cluster"}
+)  # states that several servers use at once, and that may come back empty
 STATES = {
     "sqlite": "storage.sqlite:open_state",
     "redis": "storage.redis:open_state",
     "rediss": "storage.redis:open_state",
+    "redis+sentinel": "storage.redis:open_state",
+    "redis+cluster": "storage.redis:open_state",
     "memory": "storage.memory:open_state",
 }
 BLOBS = {

@@ -14,11 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import redis.exceptions as faults
-from redis import asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.commands.core import AsyncScript
+from redis.exceptions import OutOfMemoryError
 
 import storage.redis_scripts as scripts
 from protocol.model import Upload, UploadId
@@ -26,12 +23,12 @@ from protocol.progress import Progress, progress
 from storage.base import Crowded, Durability, Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.redis_bus import RedisBus
+from storage.redis_client import FAULTS, connect
 from storage.unbroken import unbroken
 
 LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
 POLL = 0.02  # seconds between two tries for a lease
 ASK = 0.5  # seconds between two requests to give a lease up
-CONNECTIONS = 64
 DUE_KEY, OPEN_KEY, PROBE_KEY, STORE_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "probe", "store"))
 log = logging.getLogger("onward")
 
@@ -41,23 +38,10 @@ def mapped() -> Iterator[None]:
     """Turn the errors of Redis into those of the seams."""
     try:
         yield
-    except faults.OutOfMemoryError as error:
+    except OutOfMemoryError as error:
         raise Full(f"Redis: {error}") from error
-    except (faults.RedisError, OSError, asyncio.IncompleteReadError) as error:
+    except FAULTS as error:
         raise Unreachable(f"Redis: {error}") from error
-
-
-def connect(url: str, connections: int = CONNECTIONS) -> "aioredis.Redis":
-    """Give a client with short time-outs: a lost answer is asked for again, a dead server is told within seconds."""
-    pool = aioredis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=5,
-        socket_timeout=2,
-        socket_connect_timeout=1,
-        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 3),
-    )
-    return aioredis.Redis.from_pool(pool)
 
 
 def _keys(id: UploadId) -> list[str]:
@@ -208,7 +192,7 @@ class RedisState:
             release.cancel()
         await asyncio.gather(*self._releases, return_exceptions=True)
         await self._bus.close()
-        await self._client.aclose(close_connection_pool=True)
+        await self._client.aclose()
 
     async def _run(self, text: str, id: UploadId, *words: str | bytes | float) -> Any:
         script: AsyncScript = self._scripts[text]

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 from redis import asyncio as aioredis
-from redis.exceptions import RedisError
 
 from protocol.model import UploadId
 from protocol.progress import Progress
 from storage.base import StorageError
 from storage.hub import Hub
+from storage.redis_client import FAULTS
 from storage.unbroken import unbroken
 
 YIELD_CHANNEL = "onward:yield"
@@ -28,7 +28,6 @@ LOOK = 3.0  # seconds of silence until the record of a watched upload is read
 LISTEN = 0.25  # seconds that closing may have to wait for
 log = logging.getLogger("onward")
 _decoder = msgspec.json.Decoder(Progress)
-FAULTS = (RedisError, OSError, asyncio.IncompleteReadError)
 
 
 class RedisBus:
@@ -84,7 +83,7 @@ class RedisBus:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._client.aclose(close_connection_pool=True)
+        await self._client.aclose()
 
     async def _send(self, channel: str, message: str | bytes) -> None:
         try:
@@ -111,11 +110,14 @@ class RedisBus:
                 log.warning("the bus is down, and is tried again: %s", error)
             except StorageError as error:
                 log.warning("the state could not be read again: %s", error)
+            except Exception:
+                log.exception("the bus failed, and is tried again")
             await asyncio.sleep(BACK_OFF)
 
     async def _listen(self) -> None:
         for event in self._confirmed.values():
             event.clear()
+        await unbroken(self._client.initialize())  # a cluster's client subscribes only once it knows the nodes
         self._pubsub = self._client.pubsub()
         try:
             await unbroken(self._pubsub.subscribe(*self._confirmed))

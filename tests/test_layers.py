@@ -20,7 +20,7 @@ ORDER = (
     "protocol.concatenation", "protocol.progress", "protocol.tus1",
     "storage.base", "storage.failpoints", "storage.unbroken", "storage.group_sync", "storage.codec", "storage.files", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
     "storage.memory", "storage.disk", "storage.adopting",
-    "storage.sqlite", "storage.redis_scripts", "storage.redis_bus", "storage.redis", "storage",
+    "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.sha256", "server.receive", "server.join",
     "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.body",
     "server.middleware", "server.connection", "server.download", "server.routes",
