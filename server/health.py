@@ -1,7 +1,7 @@
 """What operators ask: alive, ready, and how much of everything (Prometheus)."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -41,6 +41,7 @@ class _Probe:
     _fault: str = ""
     _seen: float = -PROBE_STAYS
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _probes: dict[str, asyncio.Future[StorageError | None]] = field(default_factory=dict)
 
     async def check(self) -> None:
         """Refuse where uploads can't be taken; raises Unavailable."""
@@ -57,12 +58,21 @@ class _Probe:
     async def _look(self) -> str:
         storage = self.engine.ledger.storage
         for what, probe in (("state", storage.state.probe), ("storage", storage.blobs.probe)):
-            try:
-                async with asyncio.timeout(PROBE_WAIT):
-                    await probe()
-            except (StorageError, TimeoutError):
+            running = self._probes.pop(what, None) or asyncio.ensure_future(_fault_of(probe()))
+            await asyncio.wait({running}, timeout=PROBE_WAIT)
+            if not running.done():  # it can't be broken off, and is looked at the next time
+                self._probes[what] = running
+            if not running.done() or running.result():
                 return f"The {what} does not answer."
         return ""
+
+
+async def _fault_of(probe: Awaitable[None]) -> StorageError | None:
+    try:
+        await probe
+    except StorageError as fault:
+        return fault
+    return None
 
 
 def add_health(app: web.Application, engine: Engine) -> None:

@@ -3,6 +3,7 @@
 
 import asyncio
 import signal
+import time
 from pathlib import Path
 
 import aiohttp
@@ -72,3 +73,20 @@ async def test_a_second_signal_ends_at_once(http: aiohttp.ClientSession, tmp_pat
             assert await asyncio.wait_for(server.process.wait(), 5) in (0, 1)
         await server.start()
         assert await tus.offset(http, url) == 5
+
+
+async def test_a_redis_that_hangs_is_told_in_time(
+    http: aiohttp.ClientSession, redis_url: str, redis_process: RedisProcess, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", redis_url) as server:
+        await until_ready(http, server, True)
+        redis_process.pause()
+        try:
+            await asyncio.sleep(1.1)
+            for _ in range(2):
+                began = time.monotonic()
+                assert (await ask(http, server, "/readyz"))[0] == 503
+                assert time.monotonic() - began < 3
+        finally:
+            redis_process.go_on()
+        await until_ready(http, server, True)
