@@ -82,7 +82,7 @@ class Ledger:
         """Shut out whoever left the lease: it may be asleep in the middle of a write."""
         if not upload.status.final:
             try:
-                await self.storage.blobs.fence(upload.place, upload.offset, lease.left_by or "")
+                await self.storage.blobs.fence(upload.place, upload.offset, lease.left_by or "", lease.holds)
             except Missing:
                 upload = await self.end(self.failed(upload, Failure.LOST))
         await self._state.fenced(lease, upload)

@@ -98,7 +98,7 @@ class AdoptingState:
 
     async def fenced(self, lease: Lease, upload: Upload) -> None:
         """Note that whoever left the lease can't change the bytes any more; nor can it change the copy from now on."""
-        await self._copies.renew(replace(upload, epoch=lease.epoch))
+        await self._copies.renew(replace(upload, epoch=lease.epoch), lease.holds)
         await self._state.fenced(lease, upload)
 
     async def publish(self, progress: Progress) -> None:

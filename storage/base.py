@@ -85,8 +85,8 @@ class Copies(Protocol):
     async def kept(self, id: UploadId) -> Upload | None:
         """Give the newest copy, if there is one."""
 
-    async def renew(self, upload: Upload) -> None:
-        """Keep just this copy, where no former holder of the lease can write any more."""
+    async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
+        """Keep just this copy, where no former holder of the lease can write any more; raises Stale as a fence does."""
 
     async def drop(self, id: UploadId) -> None:
         """Keep nothing of an upload any more; repeatable."""
@@ -133,10 +133,11 @@ class Blobs(Protocol):
     async def seal(self, place: Place, length: int) -> Place:
         """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""
 
-    async def fence(self, place: Place, length: int, node: str) -> None:
+    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
         """Make sure that a node can't change the first bytes of a place any more, published or not, however late.
 
-        Costs nothing where the node is dead, a copy where it may only be asleep. Raises Missing, Full or Unreachable.
+        Costs nothing where the node is dead, a copy where it may only be asleep. Raises Missing, Full or Unreachable,
+        and Stale where the lease is not held any more: who was asleep itself moves nothing.
         """
 
     async def room(self) -> int | None:

@@ -5,7 +5,7 @@ A file has two slots, written in turn, so that a torn write leaves the copy befo
 
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ from zlib import crc32
 from protocol.model import Upload, UploadId
 from storage.base import Stale, Unreachable
 from storage.codec import decode, encode
-from storage.files import mapped, run, sync_folder, write_all
+from storage.files import mapped, move, run, sync_folder, write_all
 
 SLOT = 2**16
 _HEAD = 8  # bytes: length and CRC-32
@@ -45,10 +45,10 @@ class DiskCopies:
         with mapped():
             return await run(self._pool, self._kept, id)
 
-    async def renew(self, upload: Upload) -> None:
+    async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         """Keep just this copy, where no former holder of the lease can write any more."""
         with mapped():
-            await run(self._pool, self._renew, upload)
+            await run(self._pool, self._renew, upload, holds)
 
     async def drop(self, id: UploadId) -> None:
         """Keep nothing of an upload any more."""
@@ -90,7 +90,7 @@ class DiskCopies:
         finally:
             os.close(fd)
 
-    def _renew(self, upload: Upload) -> None:
+    def _renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         path = self._folder / f".{upload.id}-{secrets.token_hex(4)}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, 0o600)
         try:
@@ -98,8 +98,7 @@ class DiskCopies:
             os.fdatasync(fd)
         finally:
             os.close(fd)
-        path.rename(self._folder / upload.id)
-        sync_folder(self._folder)
+        move(path, self._folder / upload.id, holds)
 
     @staticmethod
     def _named(path: Path) -> str:

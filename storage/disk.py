@@ -17,7 +17,7 @@ from protocol.model import Place, UploadId
 from storage.base import ANYONE, Block, Durability, Missing, Unreachable
 from storage.copies import DiskCopies
 from storage.failpoints import reach
-from storage.files import READ_BLOCK, copy_some, mapped, open_regular, run, run_open, scan, sync_folder, write_all
+from storage.files import READ_BLOCK, copy_some, mapped, move, open_regular, run, run_open, scan, sync_folder, write_all
 from storage.group_sync import GroupSync
 from storage.nodes import Nodes
 from storage.unbroken import unbroken
@@ -215,12 +215,12 @@ class DiskBlobs:
         self._sync_folder(unfinished.parent)
         reach("sealed")
 
-    async def fence(self, place: Place, length: int, node: str) -> None:
+    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
         """Move the bytes to another file, unless the node is dead."""
         with self._mapped():
-            await run(self._slow, self._fence, self._root / place, length, node)
+            await run(self._slow, self._fence, self._root / place, length, node, holds)
 
-    def _fence(self, path: Path, length: int, node: str) -> None:
+    def _fence(self, path: Path, length: int, node: str, holds: Callable[[], bool]) -> None:
         if node != ANYONE and self._nodes.is_dead(node):
             return
         if not path.exists():
@@ -241,8 +241,8 @@ class DiskBlobs:
                 os.close(target)
         finally:
             os.close(source)
-        fresh.rename(path)
-        sync_folder(path.parent)
+        reach("fencing")
+        move(fresh, path, holds)
 
     async def room(self) -> int | None:
         """Give the bytes that are free to this user."""

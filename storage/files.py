@@ -10,7 +10,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TypeVar, TypeVarTuple, Unpack
 
-from storage.base import Block, Full, Missing, StorageError, Unreachable
+from storage.base import Block, Full, Missing, Stale, StorageError, Unreachable
 from storage.unbroken import unbroken
 
 Words = TypeVarTuple("Words")
@@ -77,6 +77,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def move(fresh: Path, path: Path, holds: Callable[[], bool]) -> None:
+    """Put a file in place of another, durably; raises Stale, and removes it, where the lease is not held any more."""
+    if not holds():
+        fresh.unlink()
+        raise Stale(path.name)
+    fresh.rename(path)
+    sync_folder(path.parent)
 
 
 def scan(fd: int, start: int, stop: int, take: Callable[[Block], None]) -> int:

@@ -176,7 +176,7 @@ class MemoryBlobs:
         self._held.pop(place, None)
         return final
 
-    async def fence(self, place: Place, length: int, node: str) -> None:
+    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
         """No other process has these bytes."""
 
     async def room(self) -> int | None:

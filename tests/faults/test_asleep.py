@@ -137,6 +137,36 @@ async def test_who_wakes_up_before_the_end_opens_no_file_of_another(
                 await a.kill9()
 
 
+async def test_who_falls_asleep_while_it_shuts_out_another_moves_nothing(
+    http: aiohttp.ClientSession, redis_url: str, tmp_path: Path
+) -> None:
+    first = OnwardProcess(tmp_path / "data", redis_url, program=(ASLEEP, "synced:1"))
+    second = OnwardProcess(tmp_path / "data", redis_url, program=(ASLEEP, "fencing:1"))
+    async with onward(tmp_path / "data", redis_url) as third:
+        try:
+            await asyncio.gather(first.start(), second.start())
+            data = os.urandom(SIZE)
+            there = await tus.create(http, third.url, SIZE)
+            assert (await tus.patch(http, there, 0, data[:100])).status == 204
+            name = there.rpartition("/")[2]
+            sending = [asyncio.create_task(send(http, f"{first.url}/{name}", os.urandom(SIZE - 100), 100))]
+            await until_asleep(first)
+            sending.append(asyncio.create_task(send(http, f"{second.url}/{name}", os.urandom(SIZE - 100), 100)))
+            await until_asleep(second)
+            assert await tus.offset(http, there) == 100
+            assert (await tus.patch(http, there, 100, data[100:HALF])).status == 204
+            for each in (second, first):
+                each.process.send_signal(signal.SIGCONT)
+            assert set(await asyncio.wait_for(asyncio.gather(*sending), 10)) <= REFUSED | {0}
+            assert await tus.offset(http, there) == HALF
+            assert (await tus.patch(http, there, HALF, data[HALF:])).status == 204
+            assert (third.data / "files" / name).read_bytes() == data
+        finally:
+            for each in (first, second):
+                if each.running:
+                    await each.kill9()
+
+
 async def test_a_killed_node_gives_way_within_its_lease(
     http: aiohttp.ClientSession, redis_url: str, tmp_path: Path
 ) -> None:

@@ -117,7 +117,7 @@ async def test_an_earlier_lease_keeps_no_copy_over_a_later_one(storage: Storage)
     await copies.begin(replace(UPLOAD, epoch=7))
     with pytest.raises(Stale):
         await copies.keep(replace(UPLOAD, epoch=6, version=9))
-    await copies.renew(replace(UPLOAD, epoch=7))
+    await copies.renew(replace(UPLOAD, epoch=7), lambda: True)
     assert await copies.kept(ID) == replace(UPLOAD, epoch=7)
     assert [id_ async for id_ in copies.ids()] == [ID]
 
@@ -131,18 +131,20 @@ async def test_a_node_that_may_be_asleep_is_shut_out_and_a_dead_one_costs_nothin
         async with opened(redis_url, tmp_path / "data") as other:
             async with other.blobs.open(place, 0) as asleep:
                 await asleep.write(b"0123456789", 0)
-                await one.blobs.fence(place, 5, other.blobs.node)
+                await one.blobs.fence(place, 5, other.blobs.node, lambda: True)
                 await asleep.write(b"~~~~~~~~~~", 0)
             assert path.read_bytes() == b"01234"
             sealed = await one.blobs.seal(place, 5)
             before = os.stat(tmp_path / "data" / sealed).st_ino
-            await one.blobs.fence(place, 5, other.blobs.node)
+            await one.blobs.fence(place, 5, other.blobs.node, lambda: True)
             assert os.stat(tmp_path / "data" / sealed).st_ino != before
+            with pytest.raises(Stale):
+                await one.blobs.fence(place, 5, other.blobs.node, lambda: False)
             with pytest.raises(Missing):
-                await one.blobs.fence(place, 6, other.blobs.node)
+                await one.blobs.fence(place, 6, other.blobs.node, lambda: True)
             node = other.blobs.node
         before = os.stat(tmp_path / "data" / sealed).st_ino
-        await one.blobs.fence(Place(sealed), 5, node)
+        await one.blobs.fence(Place(sealed), 5, node, lambda: True)
         assert os.stat(tmp_path / "data" / sealed).st_ino == before
 
 
