@@ -22,6 +22,7 @@ class AdoptingState:
 
     def __init__(self, state: SharedState, copies: Copies) -> None:
         self._state, self._copies = state, copies
+        state.look_by(self.load)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def open(self) -> None:

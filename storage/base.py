@@ -3,7 +3,7 @@
 Each method is required; the contract suites in tests/storage define what it means.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -242,6 +242,9 @@ class State(Records, Leases, Events, Protocol):
 
 class SharedState(State, Protocol):
     """A state outside of the data folder, used by several nodes, that may come back empty, or as it was before."""
+
+    def look_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
+        """Read the records of watched uploads in this way from now on, where no event told of them."""
 
     async def owner(self) -> str | None:
         """Give the name of the data folder that it belongs to, None where it is empty."""

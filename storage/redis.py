@@ -70,6 +70,7 @@ class RedisState:
     def __init__(self, url: str, node: str) -> None:
         self._node = node
         self._held: dict[tuple[UploadId, int], _Held] = {}
+        self._look: Callable[[UploadId], Awaitable[Upload]] = self.load
         self._releases: set[asyncio.Task[None]] = set()
         self._client = connect(url)
         self._scripts = {
@@ -254,9 +255,13 @@ class RedisState:
         if on_rival := self._holders.get(id):
             on_rival()
 
+    def look_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
+        """Read the records of watched uploads in this way from now on."""
+        self._look = load
+
     async def _snapshot(self, id: UploadId) -> Progress | None:
         try:
-            return progress(await self.load(id))
+            return progress(await self._look(id))
         except Missing:
             return None
 

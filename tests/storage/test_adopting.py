@@ -12,7 +12,7 @@ from redis_process import RedisProcess
 from test_state_contract import UPLOAD
 
 from protocol.model import Place, Status
-from storage import open_storage
+from storage import open_storage, redis_bus
 from storage.base import ANYONE, Missing, Stale, Storage, Unreachable
 
 ID = UPLOAD.id
@@ -219,3 +219,14 @@ async def test_of_several_who_left_a_lease_all_are_shut_out(
                 redis_process.delete(f"{{onward}}:{ID}:lease")
                 async with one.state.hold(ID, wait=0, on_rival=ignore) as third:
                     assert third.left_by == ANYONE
+
+
+async def test_a_watcher_learns_of_what_was_lost_from_its_copy(storage: Storage, redis_process: RedisProcess) -> None:
+    await storage.state.insert(UPLOAD)
+    async with storage.state.subscribe(ID) as messages:
+        async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
+            saved = await storage.state.save(replace(UPLOAD, epoch=lease.epoch, status=Status.TERMINATED))
+        redis_process.flush()
+        async with asyncio.timeout(redis_bus.LOOK + 5):
+            while (await anext(messages)).seq != saved.version:
+                pass
