@@ -156,6 +156,8 @@ class Engine:
                     continue
             except Missing:
                 pass
+            except StorageError:  # a record that can't be read is one
+                continue
             log.warning("%s belongs to no upload, and is removed", place)
             await self._storage.blobs.remove(place)
             removed += 1

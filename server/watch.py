@@ -1,11 +1,11 @@
-"""Progress: one JSON object, or a WebSocket that follows an upload to its final status.
+"""Progress: one JSON object, or a WebSocket or Server-Sent Events that follow an upload to its final status.
 
 Subscribed first, then the snapshot, then only what is newer; one task writes to a watcher, one listens for its end.
 """
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from aiohttp import WSCloseCode, web
@@ -13,6 +13,7 @@ from aiohttp import WSCloseCode, web
 from protocol.errors import BadRequest
 from protocol.model import UploadId
 from protocol.progress import Progress, progress
+from server.events import send_events, wants_events
 from server.keys import CONFIG, UPLOAD, upload_id
 from server.routes import discover
 from storage.base import State
@@ -25,7 +26,7 @@ BUFFER = 16384  # bytes that wait for a slow watcher
 LARGEST_FRAME = 1024
 
 
-async def _follow(state: State, id: UploadId) -> AsyncIterator[Progress]:
+async def _follow(state: State, id: UploadId) -> AsyncGenerator[Progress, None]:
     """Give the state on joining, then only newer ones, up to the final one; raises Missing."""
     async with state.subscribe(id) as events:
         last = progress(await state.load(id))
@@ -77,11 +78,13 @@ async def _watch(request: web.Request) -> web.StreamResponse:
 
 
 async def watch(request: web.Request) -> web.StreamResponse:
-    """GET /files/{id}/progress: a WebSocket where the request asks for it, one JSON object otherwise."""
+    """GET /files/{id}/progress: a WebSocket or Server-Sent Events where asked for, one JSON object otherwise."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
         if not request.headers.get("Sec-WebSocket-Key", "").isascii():
             raise BadRequest("Sec-WebSocket-Key must be ASCII.")
         return await _watch(request)
+    if wants_events(request):
+        return await send_events(request, _follow(request.app[STATE], upload_id(request)), request.app[STOPPING])
     snapshot = progress(await request.app[STATE].load(upload_id(request)))
     return web.Response(text=snapshot.json, content_type="application/json", headers={"Cache-Control": "no-store"})
 

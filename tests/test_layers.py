@@ -23,7 +23,7 @@ ORDER = (
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.sha256", "server.receive", "server.join",
     "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.body",
-    "server.middleware", "server.connection", "server.download", "server.routes",
+    "server.middleware", "server.connection", "server.download", "server.routes", "server.events",
     "server.watch", "server.upkeep", "server.health", "server.app", "server.cli", "server.__main__",
 )  # fmt: skip
 
