@@ -47,7 +47,17 @@ def _fault(error: sqlite3.Error) -> StorageError:
     return (Full if full else Unreachable)(f"SQLite: {error}")
 
 
+def _check_new(path: Path) -> None:
+    """Refuse a state without records beside bytes of unfinished uploads: they would be removed as strays."""
+    unfinished = path.with_name("partial")
+    if unfinished.is_dir() and any(unfinished.iterdir()):
+        raise Unreachable(
+            f"{path} is new or empty, but {unfinished} has bytes; bring the state back, or move them away"
+        )
+
+
 def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file, made at need; raises Unreachable where it is damaged, or is another one than it was."""
     try:
         path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
         connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
@@ -58,9 +68,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
+            _check_new(path)
         connection.executescript(_SCHEMA)
-        if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+        if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
+    except UnicodeDecodeError as error:  # of a message about the damage
+        connection.close()
+        raise Unreachable(f"{path} is damaged") from error
     except sqlite3.Error as error:
         connection.close()
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
