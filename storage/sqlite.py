@@ -71,6 +71,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
             _check_new(path)
         connection.executescript(_SCHEMA)
+        connection.execute("SELECT id, version, due, open, document FROM uploads LIMIT 0")  # they are still called so
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
     except UnicodeDecodeError as error:  # of a message about the damage
