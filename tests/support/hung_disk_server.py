@@ -1,0 +1,29 @@
+"""The server on a disk that hangs in fdatasync of the uploads that a file names: hung_disk_server.py FILE WORDS…"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from server.cli import main
+
+hung = Path(sys.argv.pop(1))
+real = os.fdatasync
+
+
+def hanging(fd: int) -> None:
+    """Sync once the file lets it; each that waits is noted beside the file."""
+    name, noted = Path(f"/proc/self/fd/{fd}").readlink().name, False
+    while hung.exists() and name in hung.read_text():
+        if not noted:
+            with hung.with_suffix(".waiting").open("ab") as waiting:
+                waiting.write(b".")
+            noted = True
+        time.sleep(0.02)
+    real(fd)
+
+
+setattr(os, "fdatasync", hanging)  # noqa: B010
+main()
