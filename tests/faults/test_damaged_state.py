@@ -18,7 +18,7 @@ from storage import open_storage
 from storage.base import Durability, Missing, Unreachable
 from storage.codec import decode, encode
 
-FLIPS = 400
+FLIPS = 330
 UPLOADS = 30  # so many that the file has inner pages
 PAGE = 4096
 LIMITS = Limits(quiet_after=1e6)  # so that the sweep has nothing to do of its own

@@ -6,6 +6,7 @@ import os
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,10 +18,15 @@ from chaos_proxy import ChaosProxy
 from cut_proxy import CHUNK, CutProxy, _reset
 from onward_process import onward
 from redis_process import RedisProcess
+from test_state_contract import UPLOAD, ignore
+
+from protocol.model import Upload, UploadId
+from storage.base import Held
+from storage.redis import open_state
 
 PIECE = 2**17
 DELAY = 0.02  # seconds on the line to Redis, each way
-UPLOADS, CALLS = 12, 12
+UPLOADS, CALLS = 12, 7
 PATIENCE = 0.8  # seconds that a client waits at most
 
 
@@ -158,3 +164,40 @@ async def test_clients_that_leave_at_any_moment_mix_up_no_answers_of_redis(
             assert (await tus.patch(http, url, offset, bytes(1000 + number - offset))).status == 204
             assert (await told(http, url))["fileName"] == f"upload {number}"
         assert "Traceback" not in server.log()
+
+
+async def test_calls_that_are_broken_off_mix_up_no_records_and_leave_no_lease(
+    redis_process: RedisProcess, redis_url: str, seed: int
+) -> None:
+    random, loaded = Random(seed), 0
+    records = [replace(UPLOAD, id=UploadId(f"{n:032x}"), length=1000 + n, metadata=f"n {n}") for n in range(UPLOADS)]
+    async with ChaosProxy(redis_process.port).running() as line:
+        state = await open_state(line.url, Path())
+        for record in records:
+            await state.insert(record)
+        line.delay = DELAY
+
+        async def load(record: Upload) -> None:
+            nonlocal loaded
+            found = await state.load(record.id)
+            assert (found.id, found.length, found.metadata) == (record.id, record.length, record.metadata)
+            loaded += 1
+
+        async def hold(record: Upload) -> None:
+            with suppress(Held):
+                async with state.hold(record.id, wait=1, on_rival=ignore):
+                    await load(record)
+
+        async def client(record: Upload) -> None:
+            for _ in range(CALLS):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(random.choice([load, hold])(record), random.random() * 8 * DELAY)
+
+        await asyncio.gather(*(client(record) for record in 3 * records))
+        line.delay = 0
+        print(f"seed {seed}: {loaded} records were loaded, of {3 * UPLOADS * CALLS}")
+        assert 0 < loaded < 3 * UPLOADS * CALLS
+        for record in records:
+            async with state.hold(record.id, wait=0, on_rival=ignore):  # at once: nobody has left a lease behind
+                await load(record)
+        await state.close()

@@ -14,11 +14,11 @@ from onward_process import ROOT, OnwardProcess
 from watcher import Watcher
 
 PROGRAM = str(ROOT / "tests" / "support" / "hung_disk_server.py")
-DRAIN = 2
+DRAIN = 1
 HALF, WHOLE = 2**18, 2**19
 THREADS = 8  # that may hang at once
 SOON = 5.0  # seconds that an answer may take at most, on a machine with much to do
-HANG = 2.0  # seconds that the disk hangs on
+HANG = 1.5  # seconds that the disk hangs on
 
 
 class HungDisk:
