@@ -21,7 +21,7 @@ def wants_events(request: web.Request) -> bool:
 async def send_events(
     request: web.Request, messages: AsyncGenerator[Progress, None], stopping: asyncio.Event
 ) -> web.StreamResponse:
-    """Send messages newer than `Last-Event-ID` up to the final one; who has that already gets 204, and comes no more."""
+    """Send messages newer than `Last-Event-ID` up to the final one; who has that gets 204, and comes no more."""
     known = request.headers.get("Last-Event-ID", "")
     last = int(known) if known.isascii() and known.isdigit() and len(known) < 19 else -1
     stop = asyncio.ensure_future(stopping.wait())
