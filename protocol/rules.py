@@ -154,9 +154,10 @@ def received(
     upload: Upload, offset: int, *, now: float, since: float, limits: Limits, hashing: bytes | None = None
 ) -> Upload:
     """Note that the bytes up to `offset` are durable; `since` is when the last were noted. It never completes."""
-    seconds = max(now - since, 1e-3)
-    weight = min(seconds / RATE_SMOOTHING, 1.0) if upload.status is Status.UPLOADING and upload.rate else 1.0
-    rate = upload.rate + weight * ((offset - upload.offset) / seconds - upload.rate)
+    rate, seconds = upload.rate, now - since
+    if seconds > 0:  # not where the clock was set back
+        weight = min(seconds / RATE_SMOOTHING, 1.0) if upload.status is Status.UPLOADING and rate else 1.0
+        rate += weight * ((offset - upload.offset) / seconds - rate)
     upload = replace(upload, offset=offset, rate=rate, expires=expiry(now, limits), hashing=hashing)
     return moved(upload, Act.RECEIVE, now, limits)
 

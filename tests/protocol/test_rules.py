@@ -181,3 +181,9 @@ def test_the_bytes_of_a_failed_upload_go_before_its_record() -> None:
     assert rules.is_forgotten(failed, 1001.0, limits)
     assert rules.failed(at(Status.VERIFYING), Failure.LOST, now=1.0, limits=limits).due == 1001.0
     assert not rules.is_forgotten(at(Status.COMPLETED), 10**9, limits)
+
+
+def test_a_clock_that_is_set_back_leaves_the_rate() -> None:
+    upload = rules.received(created(), 5, now=1.0, since=0.0, limits=LIMITS)
+    assert upload.rate == 5.0
+    assert rules.received(upload, 6, now=0.0, since=1.0, limits=LIMITS).rate == 5.0
