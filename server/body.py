@@ -4,6 +4,7 @@ Whatever the kernel handed over counts: bytes that came together with the end of
 """
 
 import asyncio
+from contextlib import suppress
 
 from aiohttp import HttpVersion11, StreamReader, web
 
@@ -39,7 +40,8 @@ class RequestBody:
         if not self.over:
             self._cut_by = why
             if self._timer is not None:
-                self._timer.reschedule(asyncio.get_running_loop().time())
+                with suppress(RuntimeError):  # its time has come at this very moment, which ends the wait as well
+                    self._timer.reschedule(asyncio.get_running_loop().time())
 
     async def block(self, size: int, until: float) -> bytes:
         """Collect about `size` bytes, fewer at the loop's time `until` or when the body is over."""

@@ -171,7 +171,7 @@ class Engine:
     def stop(self) -> None:
         """Cut every running body, so that what arrived is recorded at once."""
         self._stopping = True
-        for work in self._running:
+        for work in list(self._running):
             work.cut(Unavailable("The server is stopping."))
 
     async def close(self) -> None:

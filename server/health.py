@@ -58,7 +58,9 @@ class _Probe:
     async def _look(self) -> str:
         storage = self.engine.ledger.storage
         for what, probe in (("state", storage.state.probe), ("storage", storage.blobs.probe)):
-            running = self._probes.pop(what, None) or asyncio.ensure_future(_fault_of(probe()))
+            running = self._probes.pop(what, None)
+            if running is None or running.done():
+                running = asyncio.ensure_future(_fault_of(probe()))
             await asyncio.wait({running}, timeout=PROBE_WAIT)
             if not running.done():  # it can't be broken off, and is looked at the next time
                 self._probes[what] = running

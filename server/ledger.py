@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from protocol import rules
 from protocol.errors import ChecksumMismatch, Gone
-from protocol.model import Failure, Limits, Status, Upload, UploadId
+from protocol.model import Failure, Limits, Role, Status, Upload, UploadId
 from protocol.progress import progress
 from storage.base import Durability, Lease, Missing, Stale, Storage, StorageError
 from storage.failpoints import reach
@@ -81,8 +81,11 @@ class Ledger:
     async def _fenced(self, upload: Upload, lease: Lease) -> Upload:
         """Shut out whoever left the lease: it may be asleep in the middle of a write."""
         if not upload.status.final:
+            joined = upload.role is Role.FINAL  # its offset is that of its parts, whatever of them is there already
             try:
-                await self.storage.blobs.fence(upload.place, upload.offset, lease.left_by or "", lease.holds)
+                await self.storage.blobs.fence(
+                    upload.place, 0 if joined else upload.offset, lease.left_by or "", lease.holds
+                )
             except Missing:
                 upload = await self.end(self.failed(upload, Failure.LOST))
         await self._state.fenced(lease, upload)
@@ -92,8 +95,8 @@ class Ledger:
         """Save and tell a record; gives it with its next version."""
         durable = True
         if self._relaxed and not upload.status.final:
+            durable = upload.volatile is None  # the first of them says so for all that follow
             upload = rules.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
-            durable = upload.id not in self._volatile
         return await self._save(upload, durable)
 
     async def end(self, upload: Upload) -> Upload:
@@ -105,9 +108,9 @@ class Ledger:
 
     async def settle(self, upload: Upload) -> Upload:
         """Make durable what was told of an upload that has fallen silent."""
-        if self.storage.durability is Durability.NONE:
+        if self.storage.durability is Durability.NONE or upload.status is Status.VERIFYING:
             return upload
-        if upload.offset and upload.status is not Status.VERIFYING:
+        if upload.offset:
             try:
                 await self.storage.blobs.sync(upload.place)
             except Missing:

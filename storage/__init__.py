@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
 from storage.adopting import AdoptingState
-from storage.base import Blobs, Copies, Durability, SharedState, State, Storage
+from storage.base import Blobs, Durability, SharedState, State, Storage, Unreachable
 
 SHARED = frozenset(
     {"redis", "rediss", "redis+sentinel", "redis+cluster"}
@@ -33,16 +34,21 @@ async def open_storage(*, state: str, blobs: str, data: Path, durability: Durabi
     try:
         opened_state: State = await open_state(state, data, durability, opened_blobs.node)
         if shared:
-            opened_state = await _adopting(cast("SharedState", opened_state), opened_blobs.copies)
+            opened_state = await _adopting(cast("SharedState", opened_state), opened_blobs)
     except BaseException:
         await opened_blobs.close()
         raise
     return Storage(blobs=opened_blobs, state=opened_state, durability=durability)
 
 
-async def _adopting(state: SharedState, copies: Copies) -> AdoptingState:
-    adopting = AdoptingState(state, copies)
+async def _adopting(state: SharedState, blobs: Blobs) -> AdoptingState:
+    adopting = AdoptingState(state, blobs.copies)
     try:
+        if await state.owner() is None and not [id_ async for id_ in blobs.copies.ids()]:
+            async for place, _ in blobs.strays(inf):
+                raise Unreachable(
+                    f"the state is new, but {place} has bytes; is it the right state? Move them away if so"
+                )
         await adopting.open()
     except BaseException:
         await state.close()

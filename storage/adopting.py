@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-from protocol.model import Upload, UploadId
+from protocol.model import Status, Upload, UploadId
 from protocol.progress import Progress
 from storage.base import Copies, Lease, Missing, SharedState, Stale, Unreachable
 
@@ -34,7 +34,7 @@ class AdoptingState:
 
     async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
         """Record a new upload."""
-        await self._copies.begin(upload)
+        await self._copies.begin(upload, durable=durable)
         try:
             await self._state.insert(upload, durable=durable, most=most)
         except BaseException:
@@ -48,7 +48,7 @@ class AdoptingState:
         except Missing:
             await self._adopt(id)
             record = await self._state.load(id)
-        if record.status.final:
+        if record.status.final and record.status is not Status.COMPLETED:
             return record
         copy = await self._copies.kept(id)
         return copy if copy and copy.version > record.version else record
@@ -61,10 +61,10 @@ class AdoptingState:
             raise Stale(upload.id)
         copy = replace(upload, version=upload.version + 1)
         try:
-            await self._copies.keep(copy)
+            await self._copies.keep(copy, durable=durable)
         except Missing:
             await self._state.load(upload.id)
-            await self._copies.begin(copy)
+            await self._copies.begin(copy, durable=durable)
         try:
             return await self._state.save(upload, durable=durable)
         except Missing:
@@ -141,6 +141,14 @@ class AdoptingState:
         log.warning("the record of %s… was missing or old, and is adopted from its copy at %d", id[:8], copy.offset)
         return True
 
+    async def _adopt_if_it_can_be(self, id: UploadId) -> None:
+        """Adopt a record; a copy that can't be read keeps no other from it, and is told when it is asked for."""
+        try:
+            await self._adopt(id)
+        except Unreachable as fault:
+            await self._state.probe()  # unless it is the state that can't be reached
+            log.warning("the copy of %s… can't be read: %s", id[:8], fault)
+
     async def _fill_if_empty(self) -> None:
         if await self._state.owner() is not None:
             return
@@ -148,5 +156,5 @@ class AdoptingState:
             try:
                 await self._state.load(id_)
             except Missing:
-                await self._adopt(id_)
+                await self._adopt_if_it_can_be(id_)
         await self._state.claim(self._copies.store)

@@ -76,11 +76,11 @@ class Copies(Protocol):
     def store(self) -> str:
         """Give the name of the data folder."""
 
-    async def begin(self, upload: Upload) -> None:
+    async def begin(self, upload: Upload, *, durable: bool) -> None:
         """Keep a first copy of a record."""
 
-    async def keep(self, upload: Upload) -> None:
-        """Keep a newer copy, as durable as bytes are; raises Missing without a first, Stale after a later lease's."""
+    async def keep(self, upload: Upload, *, durable: bool) -> None:
+        """Keep a newer copy; raises Missing without a first, Stale where another one is as new or newer."""
 
     async def kept(self, id: UploadId) -> Upload | None:
         """Give the newest copy, if there is one."""

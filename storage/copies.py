@@ -4,6 +4,7 @@ A file has two slots, written in turn, so that a torn write leaves the copy befo
 """
 
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
-from protocol.model import Upload, UploadId
-from storage.base import Stale, Unreachable
+from protocol.model import ID_PATTERN, Upload, UploadId
+from storage.base import Missing, Stale, Unreachable
 from storage.codec import decode, encode
-from storage.files import mapped, move, run, sync_folder, write_all
+from storage.files import mapped, move, open_regular, run, sync_folder, write_all
 
 SLOT = 2**16
 _HEAD = 8  # bytes: length and CRC-32
@@ -30,15 +31,15 @@ class DiskCopies:
             folder.mkdir(mode=0o700, exist_ok=True)
             self.store = self._named(folder.parent / "store")
 
-    async def begin(self, upload: Upload) -> None:
+    async def begin(self, upload: Upload, *, durable: bool) -> None:
         """Keep a first copy of a record."""
         with mapped():
-            await run(self._pool, self._begin, upload)
+            await run(self._pool, self._begin, upload, durable and self._synced)
 
-    async def keep(self, upload: Upload) -> None:
+    async def keep(self, upload: Upload, *, durable: bool) -> None:
         """Keep a newer copy."""
         with mapped():
-            await run(self._pool, self._keep, upload, os.O_RDWR)
+            await run(self._pool, self._keep, upload, os.O_RDWR, durable and self._synced)
 
     async def kept(self, id: UploadId) -> Upload | None:
         """Give the newest copy, if there is one."""
@@ -59,31 +60,32 @@ class DiskCopies:
         """Give the ids of all uploads with copies."""
         with mapped():
             for name in await run(self._pool, os.listdir, self._folder):
-                if not name.startswith("."):
+                if re.fullmatch(ID_PATTERN, name):
                     yield UploadId(name)
 
-    def _begin(self, upload: Upload) -> None:
-        self._keep(upload, os.O_RDWR | os.O_CREAT)
-        if self._synced:
+    def _begin(self, upload: Upload, synced: bool) -> None:
+        self._keep(upload, os.O_RDWR | os.O_CREAT, synced)
+        if synced:
             sync_folder(self._folder)
 
-    def _keep(self, upload: Upload, flags: int) -> None:
+    def _keep(self, upload: Upload, flags: int, synced: bool) -> None:
         fd = os.open(self._folder / upload.id, flags | _SAFE, 0o600)
         try:
             copies = _read(fd)
             newest = max(range(2), key=lambda slot: _rank(copies[slot]))
-            if _rank(copies[newest])[0] > upload.epoch:
-                raise Stale(upload.id)
-            write_all(fd, _packed(upload), SLOT * (1 - newest))
-            if self._synced:
+            if copies[newest] != upload:
+                if _rank(copies[newest]) >= _rank(upload):
+                    raise Stale(upload.id)
+                write_all(fd, _packed(upload), SLOT * (1 - newest))
+            if synced:
                 os.fdatasync(fd)
         finally:
             os.close(fd)
 
     def _kept(self, id: UploadId) -> Upload | None:
         try:
-            fd = os.open(self._folder / id, os.O_RDONLY | _SAFE)
-        except FileNotFoundError:
+            fd = open_regular(self._folder / id, os.O_RDONLY, 0)
+        except (FileNotFoundError, Missing):
             return None
         try:
             return max(_read(fd), key=_rank)
@@ -107,10 +109,22 @@ class DiskCopies:
             fresh = path.with_suffix(f".{secrets.token_hex(4)}")
             fresh.write_text(secrets.token_hex(16))
             fresh.chmod(0o600)
+            _sync(fresh)
             with suppress(FileExistsError):
                 path.hardlink_to(fresh)
             fresh.unlink()
-        return path.read_text()
+            sync_folder(path.parent)
+        if not (name := path.read_text()):
+            raise Unreachable(f"{path} is damaged: it should have the name of the data folder")
+        return name
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | _SAFE)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _packed(upload: Upload) -> bytes:

@@ -68,7 +68,7 @@ class DiskBlobs:
             with suppress(OSError):
                 self._sync_folder(folder)
         self.node = self._nodes.name
-        self.copies = DiskCopies(self._root / "records", self._pool, synced=not durability.relaxed)
+        self.copies = DiskCopies(self._root / "records", self._pool, synced=durability is not Durability.NONE)
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -122,6 +122,13 @@ class DiskBlobs:
 
     def _open_to_write(self, path: Path, flags: int, at_least: int) -> int:
         try:
+            return open_regular(path, os.O_RDWR | flags, at_least)
+        except PermissionError:  # it was being sealed when the server died, and is to be read only already
+            fd = open_regular(path, os.O_RDONLY, at_least)
+            try:
+                os.fchmod(fd, 0o600)
+            finally:
+                os.close(fd)
             return open_regular(path, os.O_RDWR | flags, at_least)
         except Unreachable:
             final = self._root / "files" / path.name
@@ -225,8 +232,9 @@ class DiskBlobs:
             return
         if not path.exists():
             path = self._root / "files" / path.name
-        if not length and not path.exists():
-            return
+            if not length and not path.exists():
+                return
+            length = max(length, path.stat().st_size)  # what is published is whole
         fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         source = open_regular(path, os.O_RDONLY, length)
         try:
@@ -235,7 +243,7 @@ class DiskBlobs:
                 at = 0
                 while at < length:
                     at += copy_some(source, target, length - at, at, at)
-                os.fchmod(target, os.fstat(source).st_mode)
+                os.fchmod(target, 0o440 if path.parent.name == "files" else 0o600)
                 os.fsync(target)
             finally:
                 os.close(target)
@@ -274,7 +282,7 @@ class DiskBlobs:
     def _sync_place(self, path: Path) -> None:
         if not path.exists() and (self._root / "files" / path.name).exists():
             return  # what is published was synced before
-        fd = open_regular(path, os.O_RDWR, 0)
+        fd = self._open_to_write(path, 0, 0)
         try:
             if self._durability is not Durability.NONE:
                 os.fsync(fd)

@@ -6,22 +6,33 @@ import os
 from collections.abc import Awaitable, Callable
 
 GATHER = 0.005  # seconds that a sync may wait for others
+Sync = Callable[[list[int]], list[OSError | None]]
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def sync_all(descriptors: list[int]) -> None:
-    """Make the files durable (syncfs reports the errors of writing back since Linux 5.8); raises OSError."""
-    if len(descriptors) == 1:
-        os.fdatasync(descriptors[0])
-    elif _libc.syncfs(descriptors[0]):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+def sync_all(descriptors: list[int]) -> list[OSError | None]:
+    """Make files durable, and give what went wrong with each.
+
+    One syncfs writes everything; each file is asked all the same, which costs little then: an error of writing back is
+    told to descriptors that were open when it happened, and to no other.
+    """
+    if len(descriptors) > 1:
+        _libc.syncfs(descriptors[0])
+    return [_synced(descriptor) for descriptor in descriptors]
+
+
+def _synced(descriptor: int) -> OSError | None:
+    try:
+        os.fdatasync(descriptor)
+    except OSError as error:
+        return error
+    return None
 
 
 class GroupSync:
     """Gathers those who want a file to be durable; all their files lie on one file system."""
 
-    def __init__(self, run: Callable[[Callable[[list[int]], None], list[int]], Awaitable[None]]) -> None:
+    def __init__(self, run: Callable[[Sync, list[int]], Awaitable[list[OSError | None]]]) -> None:
         self._run = run
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -38,12 +49,8 @@ class GroupSync:
         while self._waiting:
             await asyncio.sleep(GATHER)
             batch, self._waiting = self._waiting, []
-            fault: OSError | None = None
-            try:
-                await self._run(sync_all, [descriptor for descriptor, _ in batch])
-            except OSError as error:
-                fault = error
-            for _, done in batch:
+            faults = await self._run(sync_all, [descriptor for descriptor, _ in batch])
+            for fault, (_, done) in zip(faults, batch, strict=True):
                 if not done.done():
                     done.set_exception(fault) if fault else done.set_result(None)
         self._task = None

@@ -47,9 +47,9 @@ class LocalLeases:
         else:
             await self._turn(id, seat, wait)
             seat.epoch, seat.on_rival = next(self._epochs), on_rival
+        try:
             if seat.waiting:
                 on_rival()
-        try:
             yield Lease(id=id, epoch=seat.epoch)
         finally:
             self._pass_on(id, seat)
@@ -59,11 +59,11 @@ class LocalLeases:
             raise Held
         turn = asyncio.get_running_loop().create_future()
         seat.waiting.append(turn)
-        seat.on_rival()
         try:
+            seat.on_rival()
             async with asyncio.timeout(wait):
                 await asyncio.shield(turn)
-        except (TimeoutError, asyncio.CancelledError) as error:
+        except BaseException as error:
             if turn.done():
                 if isinstance(error, TimeoutError):
                     return

@@ -84,15 +84,15 @@ class MemoryCopies:
         self.store = secrets.token_hex(16)
         self._kept: dict[UploadId, Upload] = {}
 
-    async def begin(self, upload: Upload) -> None:
+    async def begin(self, upload: Upload, *, durable: bool) -> None:  # noqa: ARG002
         """Keep a first copy of a record."""
         self._kept[upload.id] = upload
 
-    async def keep(self, upload: Upload) -> None:
+    async def keep(self, upload: Upload, *, durable: bool) -> None:  # noqa: ARG002
         """Keep a newer copy."""
         if (known := self._kept.get(upload.id)) is None:
             raise Missing(upload.id)
-        if known.epoch > upload.epoch:
+        if known != upload and (known.epoch, known.version) >= (upload.epoch, upload.version):
             raise Stale(upload.id)
         self._kept[upload.id] = upload
 
@@ -100,8 +100,9 @@ class MemoryCopies:
         """Give the copy, if there is one."""
         return self._kept.get(id)
 
-    async def renew(self, id: UploadId) -> None:
+    async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:  # noqa: ARG002
         """No other process has these copies."""
+        self._kept[upload.id] = upload
 
     async def drop(self, id: UploadId) -> None:
         """Keep nothing of an upload any more."""

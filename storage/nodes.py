@@ -23,11 +23,20 @@ class Nodes:
             os.close(self._root_lock)
             raise Unreachable(f"another process uses {root}") from None
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        self._own_lock = os.open(self._folder / self.name, _MODE, 0o600)
-        fcntl.flock(self._own_lock, fcntl.LOCK_EX)
+        self._own_lock = self._lock()
         for path in self._folder.iterdir():
             if path.name != self.name:
                 self.is_dead(path.name)
+
+    def _lock(self) -> int:
+        """Lock the file of this server; another that starts may take it for a dead one's until then, and away."""
+        path = self._folder / self.name
+        while True:
+            fd = os.open(path, _MODE, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(fd)):
+                return fd
+            os.close(fd)
 
     def is_dead(self, name: str) -> bool:
         """Tell whether a server can't do anything any more; whoever is dead leaves no file behind."""

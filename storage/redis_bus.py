@@ -142,10 +142,12 @@ class RedisBus:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK)
-            for id_ in self._hub.ids():
-                if loop.time() - self._heard.get(id_, 0.0) >= LOOK:
-                    with suppress(StorageError):
-                        await self._catch_up(id_)
+            now = loop.time()
+            silent = [id_ for id_ in self._hub.ids() if now - self._heard.get(id_, 0.0) >= LOOK]
+            ends = await asyncio.gather(*(self._catch_up(id_) for id_ in silent), return_exceptions=True)
+            for fault in ends:
+                if fault is not None and not isinstance(fault, StorageError):
+                    log.error("the state of a watched upload could not be read", exc_info=fault)
             self._heard = {id_: heard for id_, heard in self._heard.items() if self._hub.count(id_)}
 
     async def _catch_up(self, id: UploadId) -> None:

@@ -27,6 +27,8 @@ from watcher import Watcher
 
 UPLOADERS = 6
 EVERY = 5.0  # seconds between two faults
+PEACE = 1.5  # seconds without one at least
+PATIENCE = 60.0  # seconds until a watcher is told the end, of which several faults may take most
 OPTIONS = ("--quiet-after=1", "--forget-after=20", "--release-after=5", "--reserve=0")
 ALLOWED = MAY_TRY_AGAIN | {507}
 
@@ -87,7 +89,7 @@ class Soak:
         except (AssertionError, OSError, TimeoutError, aiohttp.ClientError) as error:
             raise Refused from error
         watchers.append(Watcher(sender.url(self.dice.choice(self.group.nodes))))
-        async with watchers[0].watching():
+        async with watchers[0].watching(PATIENCE):
             await sender.finish()
         file, last = self.group.nodes[0].data / "files" / sender.id, watchers[0].last
         assert (last["status"], last["sha256"]) == ("completed", sender.sha256)
@@ -105,7 +107,7 @@ class Soak:
             began = time.monotonic()
             await fault(self.group)
             self.counts[f"fault {fault.__name__}"] += 1
-            await asyncio.sleep(max(0.0, EVERY - (time.monotonic() - began)))
+            await asyncio.sleep(max(PEACE, EVERY - (time.monotonic() - began)))
         self.over = True
 
 

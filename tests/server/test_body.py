@@ -51,3 +51,12 @@ async def test_a_block_is_given_at_its_time() -> None:
     assert await body.block(1000, asyncio.get_running_loop().time() + 10) == b"rest"
     assert body.over
     assert body.cut_by is None
+
+
+async def test_a_rival_at_the_very_moment_that_a_wait_ends_harms_nothing() -> None:
+    body = body_of(stream())
+    timer = mock.Mock()
+    timer.reschedule.side_effect = RuntimeError("its time has come")
+    body._timer = timer
+    body.cut(Locked())
+    assert isinstance(body.cut_by, Locked)

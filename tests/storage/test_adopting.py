@@ -100,23 +100,23 @@ async def test_a_state_of_another_data_folder_is_refused(redis_url: str, tmp_pat
 @pytest.mark.parametrize("damage", [b"\0" * 60, b"~"], ids=["torn", "flipped"])
 async def test_a_damaged_copy_leaves_the_one_before(storage: Storage, damage: bytes, tmp_path: Path) -> None:
     copies = storage.blobs.copies
-    await copies.begin(UPLOAD)
-    await copies.keep(replace(UPLOAD, version=2, offset=5))
+    await copies.begin(UPLOAD, durable=True)
+    await copies.keep(replace(UPLOAD, version=2, offset=5), durable=True)
     path = tmp_path / "data" / "records" / ID
     newest = path.read_bytes().index(b'"offset":5')
     with path.open("r+b") as file:
         file.seek(newest)
         file.write(damage)
     assert await copies.kept(ID) == UPLOAD
-    await copies.keep(replace(UPLOAD, version=2, offset=6))
+    await copies.keep(replace(UPLOAD, version=2, offset=6), durable=True)
     assert await copies.kept(ID) == replace(UPLOAD, version=2, offset=6)
 
 
 async def test_an_earlier_lease_keeps_no_copy_over_a_later_one(storage: Storage) -> None:
     copies = storage.blobs.copies
-    await copies.begin(replace(UPLOAD, epoch=7))
+    await copies.begin(replace(UPLOAD, epoch=7), durable=True)
     with pytest.raises(Stale):
-        await copies.keep(replace(UPLOAD, epoch=6, version=9))
+        await copies.keep(replace(UPLOAD, epoch=6, version=9), durable=True)
     await copies.renew(replace(UPLOAD, epoch=7), lambda: True)
     assert await copies.kept(ID) == replace(UPLOAD, epoch=7)
     assert [id_ async for id_ in copies.ids()] == [ID]
@@ -230,3 +230,68 @@ async def test_a_watcher_learns_of_what_was_lost_from_its_copy(storage: Storage,
         async with asyncio.timeout(redis_bus.LOOK + 5):
             while (await anext(messages)).seq != saved.version:
                 pass
+
+
+async def test_two_copies_of_one_version_are_never_kept(storage: Storage) -> None:
+    copies = storage.blobs.copies
+    await copies.begin(UPLOAD, durable=True)
+    newer = replace(UPLOAD, version=2, offset=5)
+    await copies.keep(newer, durable=True)
+    await copies.keep(newer, durable=True)
+    with pytest.raises(Stale):
+        await copies.keep(replace(UPLOAD, version=2, offset=4), durable=True)
+    assert await copies.kept(ID) == newer
+
+
+async def test_what_was_terminated_does_not_come_back_completed(storage: Storage, redis_process: RedisProcess) -> None:
+    await storage.state.insert(replace(UPLOAD, status=Status.COMPLETED))
+    before = redis_process.command("DUMP", f"{{onward}}:{ID}:record")
+    async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
+        await storage.state.save(replace(UPLOAD, epoch=lease.epoch, status=Status.TERMINATED))
+    redis_process.command("RESTORE", f"{{onward}}:{ID}:record", 0, before, "REPLACE")
+    assert (await storage.state.load(ID)).status is Status.TERMINATED
+
+
+async def test_odd_files_beside_the_copies_keep_nobody_from_starting(
+    storage: Storage, redis_url: str, redis_process: RedisProcess, tmp_path: Path
+) -> None:
+    await storage.state.insert(UPLOAD)
+    records = tmp_path / "data" / "records"
+    (records / "README").write_text("not ours")
+    (records / ("e" * 32)).mkdir()
+    os.mkfifo(records / ("f" * 32))
+    (records / ("d" * 32)).symlink_to("/etc/passwd")
+    (records / ("c" * 32)).write_bytes(b"garbage")
+    redis_process.flush()
+    async with opened(redis_url, tmp_path / "data") as again:
+        assert (await again.state.load(ID)).id == ID
+
+
+async def test_a_new_state_beside_bytes_of_another_is_refused(redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "partial").mkdir()
+    (tmp_path / "partial" / ID).write_bytes(b"of an upload that another state knows")
+    with pytest.raises(Unreachable, match="the state is new"):
+        async with opened(redis_url, tmp_path):
+            pass
+
+
+async def test_a_data_folder_without_its_name_is_refused(redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("")
+    with pytest.raises(Unreachable, match="is damaged"):
+        async with opened(redis_url, tmp_path):
+            pass
+
+
+async def test_a_joined_file_is_shut_off_empty_or_whole(redis_url: str, tmp_path: Path) -> None:
+    async with opened(redis_url, tmp_path) as storage:
+        place = await storage.blobs.create(ID)
+        await storage.blobs.fence(place, 0, ANYONE, lambda: True)
+        async with storage.blobs.open(place, 0) as sink:
+            await sink.write(b"half of it", 0)
+        await storage.blobs.fence(place, 0, ANYONE, lambda: True)
+        assert (tmp_path / place).read_bytes() == b""
+        async with storage.blobs.open(place, 0) as sink:
+            await sink.write(b"all of it", 0)
+        sealed = await storage.blobs.seal(place, 9)
+        await storage.blobs.fence(place, 0, ANYONE, lambda: True)
+        assert (tmp_path / sealed).read_bytes() == b"all of it"

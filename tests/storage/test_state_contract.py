@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,3 +204,17 @@ async def test_a_waiter_cancelled_at_its_turn_leaves_the_lease_free(state: State
         await asyncio.gather(waiter, return_exceptions=True)
         async with state.hold(ID, wait=0, on_rival=ignore):
             pass
+
+
+async def test_a_holder_that_fails_to_give_way_keeps_the_lease_from_nobody(state: State) -> None:
+    await state.insert(UPLOAD)
+
+    def fail() -> None:
+        raise RuntimeError
+
+    async with state.hold(ID, wait=0, on_rival=fail):
+        with suppress(RuntimeError, Held):
+            async with state.hold(ID, wait=0.2, on_rival=ignore):
+                pass
+    async with state.hold(ID, wait=0, on_rival=ignore):
+        pass

@@ -1,5 +1,6 @@
 """A folder whose system calls are kept in a journal, and may fail by order of a test."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ class SimulatedDisk:
         self._nodes, contents = present(journal)
         self._next = journal.new_node()
         self._open: dict[int, tuple[str, int]] = {}
+        self._untold: set[int] = set()  # descriptors whose files were not written, which their next sync tells
         folder.mkdir()
         first: dict[int, Path] = {}
         for path, node in sorted(self._nodes.items()):
@@ -98,6 +100,7 @@ class SimulatedDisk:
 
     def _close(self, fd: int) -> None:
         ours = self._open.pop(fd, None)
+        self._untold.discard(fd)
         REAL["close"](fd)
         if ours:
             self.fault("close")
@@ -144,6 +147,9 @@ class SimulatedDisk:
         if fd not in self._open:
             return  # above the folder
         name, node = self._open[fd]
+        if fd in self._untold:
+            self._untold.discard(fd)
+            raise OSError(errno.EIO, "what syncfs could not write")
         try:
             self.fault(call if node != FOLDER else "fsync_folder")
         except OSError:
@@ -160,7 +166,8 @@ class SimulatedDisk:
             for each, (_, node) in list(self._open.items()):
                 if node != FOLDER:
                     self._drop(each, node)
-            raise
+                    self._untold.add(each)
+            return -1
         self.journal.steps.append(Synced(None))
         return 0
 

@@ -76,12 +76,12 @@ class Watcher:
             await asyncio.gather(following, return_exceptions=True)
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator["Watcher"]:
-        """Watch until a final status; leaving waits for it for 20 s."""
+    async def watching(self, within: float = 20) -> AsyncIterator["Watcher"]:
+        """Watch until a final status; leaving waits for it for some seconds."""
         task = asyncio.create_task(self._follow())
         try:
             yield self
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, within)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
