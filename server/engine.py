@@ -265,6 +265,7 @@ class Engine:
                 rules.received(upload, offset, now=now, since=since, limits=self.limits, hashing=hashing)
             )
             since = now
+            await self._check_room(0)
 
         try:
             async with self._storage.blobs.open(upload.place, licence.start) as sink:

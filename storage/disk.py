@@ -264,6 +264,7 @@ class DiskBlobs:
             await run(self._pool, self._probe)
 
     def _probe(self) -> None:
+        self._nodes.check()
         probe = self._root / "partial" / f".probe-{os.getpid()}"
         fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:

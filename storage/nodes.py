@@ -15,7 +15,7 @@ class Nodes:
 
     def __init__(self, root: Path, *, shared: bool) -> None:
         self.name = secrets.token_hex(8)
-        self._folder = root / "nodes"
+        self._root, self._folder = root, root / "nodes"
         self._root_lock = os.open(root / "lock", _MODE, 0o600)
         try:
             fcntl.flock(self._root_lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -54,6 +54,15 @@ class Nodes:
             return True
         finally:
             os.close(fd)
+
+    def check(self) -> None:
+        """Look whether the folder is still the one that was locked; raises Unreachable."""
+        try:
+            same = os.path.samestat((self._root / "lock").stat(), os.fstat(self._root_lock))
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise Unreachable(f"{self._root} is another folder than it was")
 
     def close(self) -> None:
         """Be no server of this folder any more."""

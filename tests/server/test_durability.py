@@ -11,7 +11,7 @@ import tus
 from aiohttp import ClientSession
 from onward_process import onward
 
-from protocol.errors import Gone, Refusal
+from protocol.errors import Gone, Refusal, StorageFull
 from protocol.model import Append, Create, Failure, Limits, Status
 from server.engine import Engine
 from storage import open_storage
@@ -152,3 +152,38 @@ async def test_each_policy_serves(http: ClientSession, tmp_path: Path, durabilit
         assert (await tus.patch(http, url, 5, DATA[5:])).status == 204
         assert f"durability {durability}" in server.log()
         assert await server.stop() == 0
+
+
+class Endless:
+    """A body of unknown size."""
+
+    over = False
+    cut_by: Refusal | None = None
+
+    async def block(self, size: int, until: float) -> bytes:
+        return bytes(1000)
+
+    def cut(self, why: Refusal) -> None:
+        raise AssertionError(why)
+
+
+async def test_a_body_of_unknown_size_leaves_the_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = 10_000
+
+    async def shrinking() -> int:
+        nonlocal room
+        room -= 1000
+        return room
+
+    monkeypatch.setattr("server.receive.STRIDE_BYTES", 1000)
+    monkeypatch.setattr("server.engine.ROOM_STAYS", -1.0)
+    storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
+    monkeypatch.setattr(storage.blobs, "room", shrinking)
+    running = Engine(storage, Limits(reserve=5000), lease_wait=1)
+    creation = Create(length=None, metadata=None, promised=None, body_size=0, has_body=False)
+    upload = await running.create(creation, may_wait=True)
+    wish = Append(offset=0, length=None, promised=None, body_size=None)
+    with pytest.raises(StorageFull):
+        await running.append(upload.id, wish, Endless())
+    assert 0 < (await running.inspect(upload.id)).offset <= 5000
+    await running.close()

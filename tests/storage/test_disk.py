@@ -140,3 +140,18 @@ async def test_who_is_not_root_seals_what_a_crash_left_read_only() -> None:
         finally:
             os.seteuid(0)
             os.setegid(0)
+
+
+async def test_another_folder_in_its_place_is_noticed(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    blobs = DiskBlobs(data)
+    await blobs.probe()
+    data.rename(tmp_path / "away")
+    for name in (".", "partial", "files"):
+        (data / name).mkdir(exist_ok=True)
+    with pytest.raises(Unreachable, match="another folder"):
+        await blobs.probe()
+    (data / "lock").touch()
+    with pytest.raises(Unreachable, match="another folder"):
+        await blobs.probe()
+    await blobs.close()
