@@ -26,11 +26,12 @@ class AdoptingState:
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def open(self) -> None:
-        """Look whether the state is ours, and fill it where it is empty; raises Unreachable."""
+        """Look whether the state is ours; raises Unreachable. An emptied one is filled by the sweep, and when asked."""
         owner = await self._state.owner()
         if owner not in (None, self._copies.store):
             raise Unreachable("the state belongs to another data folder; is the right one mounted?")
-        await self._fill_if_empty()
+        if owner is None and not [id_ async for id_ in self._copies.ids()]:
+            await self._state.claim(self._copies.store)
 
     async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
         """Record a new upload."""
