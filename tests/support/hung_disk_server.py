@@ -13,10 +13,18 @@ hung = Path(sys.argv.pop(1))
 real = os.fdatasync
 
 
+def hung_names() -> str:
+    """Give the names; none once the file is gone, also between a look whether it is there and the reading."""
+    try:
+        return hung.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 def hanging(fd: int) -> None:
     """Sync once the file lets it; each that waits is noted beside the file."""
     name, noted = Path(f"/proc/self/fd/{fd}").readlink().name, False
-    while hung.exists() and name in hung.read_text():
+    while name in hung_names():
         if not noted:
             with hung.with_suffix(".waiting").open("ab") as waiting:
                 waiting.write(b".")
