@@ -1,14 +1,23 @@
-"""aiohttp's stream as large blocks; a rival, a stall and a dead peer all end it in the same way.
+"""The body of a request; a rival, a stall and a dead peer all end it in the same way.
 
-Whatever the kernel handed over counts: bytes that came together with the end of the connection too.
+A large plain one is read from the socket itself, every other from aiohttp's stream. Whatever the kernel handed over
+counts: bytes that came together with the end of the connection too.
 """
 
 import asyncio
 from contextlib import suppress
+from functools import partial
+from typing import cast
 
 from aiohttp import HttpVersion11, StreamReader, web
 
 from protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
+from server.connection import Connection
+from server.direct import Direct
+from server.inlet import Inlet
+from server.receive import pour_blocks
+
+LARGE = 2**17  # bytes of a body from which on the socket itself is worth it
 
 
 class RequestBody:
@@ -24,6 +33,8 @@ class RequestBody:
         self._expected = request.version >= HttpVersion11 and "Expect" in request.headers
         self._ended = not request.body_exists
         self._cut_by: Refusal | None = None
+        self._begun = False
+        self._direct: Direct | None = None
 
     @property
     def over(self) -> bool:
@@ -43,11 +54,74 @@ class RequestBody:
                 with suppress(RuntimeError):  # its time has come at this very moment, which ends the wait as well
                     self._timer.reschedule(asyncio.get_running_loop().time())
 
+    async def pour(self, inlet: Inlet, most: int, until: float) -> None:
+        """Let about `most` bytes in, fewer at the loop's time `until` or when the body is over."""
+        if not self._begun and not self.over:
+            self._begun = True
+            if self._expected:
+                await self._continue()
+            await self._take(inlet)
+        if self._direct is not None:
+            await self._draw(self._direct, inlet, most, until)
+        else:
+            await pour_blocks(self, inlet, most, until)
+
+    def close(self) -> None:
+        """Give the connection back to aiohttp, which drops what is left of the body."""
+        if self._direct is not None:
+            self._direct.close()
+
+    async def _take(self, inlet: Inlet) -> None:
+        """Take the socket where the body is large and plain."""
+        request, content = self._request, self._content
+        connection, transport, size = request.protocol, request.transport, request.content_length or 0
+        if (
+            size < LARGE
+            or not isinstance(connection, Connection)
+            or transport is None
+            or transport.get_extra_info("sslcontext")
+            or content.exception() is not None
+        ):
+            return
+        before = b""
+        while data := content.read_nowait():
+            before += data
+        if rest := size - content.total_bytes:
+            connection.set_aside()
+            self._direct = Direct(transport, before, rest)
+        else:
+            self._ended = True
+            await inlet.put(before)
+
+    async def _draw(self, direct: Direct, inlet: Inlet, most: int, until: float) -> None:
+        loop, end = asyncio.get_running_loop(), inlet.position + most
+        while not self.over and inlet.position < end and loop.time() < until:
+            if direct.silent:
+                await self._wait(direct, until)
+                continue
+            start = inlet.position
+            await inlet.run(partial(direct.draw, inlet, end - start, until - loop.time(), lambda: self.over))
+            self._hear(inlet.position - start, 0)
+            if not direct.rest:
+                self._ended = True
+                cast("Connection", self._request.protocol).take_up(self._request)
+            elif direct.lost and not self.over:
+                self._cut_by = Unavailable("The connection was lost.")
+
+    async def _wait(self, direct: Direct, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout_at(until) as self._timer:
+                await direct.readable()
+        except TimeoutError:
+            pass
+        finally:
+            self._timer = None
+        self._hear(0, loop.time() - began)
+
     async def block(self, size: int, until: float) -> bytes:
         """Collect about `size` bytes, fewer at the loop's time `until` or when the body is over."""
-        if self._expected and not self.over:
-            self._expected = False
-            await self._continue()
         parts: list[bytes] = []
         count = 0
         while count < size and not self.over:

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http import HttpRequestParser
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 
@@ -27,7 +28,31 @@ _CROWDED = (
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address",)
+    __slots__ = ("_address", "_aside")
+
+    def __init__(self, manager: web.Server, **words: Any) -> None:
+        super().__init__(manager, **words)
+        self._aside = False
+
+    def set_aside(self) -> None:
+        """Keep what comes from the parser: a body is read past it, and what is left of that is dropped."""
+        self._aside = True
+
+    def take_up(self, request: web.BaseRequest) -> None:
+        """Go on with the next request: the body was read to its end."""
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
+        self._aside = False
+        request.content.feed_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or refuse one too many; its first request is to come soon."""
@@ -52,6 +77,8 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; where they end a body by not being its framing, its reader is told."""
+        if self._aside:
+            return
         super().data_received(data)
         if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
             request = self._current_request

@@ -8,24 +8,24 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
 from protocol import rules
 from protocol.checksums import ALGORITHMS
-from protocol.errors import Forbidden, Gone, Locked, NotCompleted, Refusal, StorageFull, TooLarge, Unavailable
+from protocol.errors import Forbidden, Gone, Locked, NotCompleted, Refusal, StorageFull, Unavailable
 from protocol.model import Append, Create, Failure, Licence, Limits, Role, Status, Upload, UploadId
 from server.finals import Finals
 from server.finish import Finish
+from server.inlet import Inlet, Threads
 from server.join import Cuttable, Interruption
 from server.ledger import Ledger, verified
-from server.receive import Body, RunningHash, RunningSha256, check_body, receive
+from server.receive import Body, check_body, receive
+from server.running_hash import RunningHash, RunningSha256
 from storage.base import Full, Held, Missing, Stale, Storage, StorageError
 from storage.failpoints import reach
 
-HASH_THREADS = 4
 STRAY = 3600.0  # seconds that bytes without a record stay
 REST = 60.0  # seconds until the sweep looks again at an upload that it could not tend
 ROOM_STAYS = 1.0  # seconds
@@ -55,8 +55,8 @@ class Engine:
         self._storage = storage
         self._lease_wait = lease_wait
         self._clock = clock
-        self._pool = ThreadPoolExecutor(HASH_THREADS, "sha256")
-        self._finish = Finish(self.ledger, self._pool)
+        self._threads = Threads()
+        self._finish = Finish(self.ledger)
         self._finals = Finals(self.ledger, self._finish)
         self._running: set[Cuttable] = set()
         self._stopping = False
@@ -178,7 +178,7 @@ class Engine:
         """Make durable what was told, and let go of the threads and of the storage."""
         with suppress(StorageError):
             await self.ledger.settle_all()
-        self._pool.shutdown()
+        self._threads.close()
         await self._storage.close()
 
     @contextmanager
@@ -240,8 +240,8 @@ class Engine:
         async with self._held(id, lambda: body.cut(Locked("Another request took the upload over."))) as recorded:
             upload, licence = rules.append(recorded, wish, now=self._clock(), limits=self.limits)
             if upload.status is Status.COMPLETED:
-                if await body.block(1, asyncio.get_running_loop().time() + self._lease_wait):
-                    raise TooLarge("The upload is completed.")
+                nowhere = Inlet(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005
+                await body.pour(nowhere, 1, asyncio.get_running_loop().time() + self._lease_wait)
                 return upload
             await self._check_room(wish.body_size or 0)
             upload = await self._receive(recorded, upload, licence, body)
@@ -252,9 +252,9 @@ class Engine:
         return upload
 
     async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body) -> Upload:
-        running = RunningSha256.of(recorded, self._pool)
+        running = RunningSha256.of(recorded)
         announced = licence.checksum
-        summed = RunningHash(self._pool, ALGORITHMS[announced.algorithm].begin()) if announced else None
+        summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
         since = self._clock()
 
@@ -270,8 +270,8 @@ class Engine:
         try:
             async with self._storage.blobs.open(upload.place, licence.start) as sink:
                 self.ledger.check(upload)
-                synced = not self._storage.durability.relaxed
-                offset = await receive(body, sink, licence, hashes, note, synced=synced)
+                sync = None if self._storage.durability.relaxed else sink.sync
+                offset = await receive(body, Inlet(self._threads, sink.write, licence, hashes), licence, sync, note)
             if summed is not None:
                 check_body(body, licence, summed)
         except Missing:

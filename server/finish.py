@@ -1,13 +1,11 @@
 """From the last byte to the published file: hashed, judged, sealed, recorded; each step may be done again."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 from protocol import concatenation, rules
 from protocol.errors import ChecksumMismatch
 from protocol.model import Failure, Role, Status, Upload
 from server.join import Interruption, hash_stored, join
 from server.ledger import Ledger
-from server.receive import RunningSha256
+from server.running_hash import RunningSha256
 from storage.base import Missing, StorageError
 from storage.failpoints import reach
 
@@ -15,8 +13,8 @@ from storage.failpoints import reach
 class Finish:
     """Brings full uploads to their end; the caller holds the lease."""
 
-    def __init__(self, ledger: Ledger, pool: ThreadPoolExecutor) -> None:
-        self._ledger, self._pool = ledger, pool
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._blobs = ledger.storage.blobs
 
     async def verify(self, upload: Upload, running: RunningSha256 | None, interruption: Interruption) -> Upload:
@@ -43,13 +41,13 @@ class Finish:
 
     async def _hashed(self, upload: Upload, running: RunningSha256 | None, interruption: Interruption) -> RunningSha256:
         if upload.role is Role.FINAL:
-            running = RunningSha256(self._pool)
+            running = RunningSha256()
             parts = await self._ledger.parts(upload)
             if parts is None:
                 raise Missing(upload.id)
             await join(self._blobs, upload.place, parts, running, interruption.check)
         elif running is None or running.offset != upload.offset:
-            running = RunningSha256(self._pool)
+            running = RunningSha256()
             await hash_stored(self._blobs, upload.place, upload.offset, running, interruption.check, fresh=True)
         return running
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from protocol.errors import Locked, Refusal
 from protocol.model import Place, Upload
-from server.receive import RunningHash
+from server.running_hash import RunningHash
 from storage.base import Blobs
 
 

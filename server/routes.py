@@ -1,6 +1,7 @@
 """web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
 
 from aiohttp import web
 
@@ -69,7 +70,8 @@ async def create(request: web.Request) -> web.Response:
     upload = await engine.create(wish, may_wait=tus1.offers(engine.limits, "concatenation-unfinished"))
     location = {"Location": _location(request, upload.id)}
     try:
-        upload = await engine.fill(upload, wish, _body(request))
+        with closing(_body(request)) as body:
+            upload = await engine.fill(upload, wish, body)
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers |= location
@@ -80,7 +82,8 @@ async def create(request: web.Request) -> web.Response:
 async def append(request: web.Request) -> web.Response:
     """PATCH /files/{id}."""
     wish = tus1.read_append(_question(request), request.app[ENGINE].limits)
-    upload = await request.app[ENGINE].append(upload_id(request), wish, _body(request))
+    with closing(_body(request)) as body:
+        upload = await request.app[ENGINE].append(upload_id(request), wish, body)
     return web.Response(status=204, headers=tus1.tell_stored(upload))
 
 

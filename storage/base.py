@@ -62,8 +62,11 @@ class Unreachable(StorageError):
 class Sink(Protocol):
     """Bytes on their way into one place, written by position."""
 
-    async def write(self, block: Block, at: int) -> None:
-        """Store the whole block at a position in bytes; raises Full or Unreachable, and then no count is given."""
+    def write(self, block: Block, at: int) -> None:
+        """Store the whole block at a position in bytes, in a thread of the caller's; the block is its own afterwards.
+
+        Raises Full or Unreachable, and then no count is given.
+        """
 
     async def sync(self) -> None:
         """Make durable what was written; after a failure nothing written since the last success may be trusted."""

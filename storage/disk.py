@@ -32,14 +32,13 @@ PROBE = 4096
 class DiskSink:
     """An open file on its way."""
 
-    def __init__(self, fd: int, pool: ThreadPoolExecutor, sync: Callable[[int], Awaitable[None]]) -> None:
-        self.fd = fd
-        self._pool, self._sync = pool, sync
+    def __init__(self, fd: int, sync: Callable[[int], Awaitable[None]]) -> None:
+        self.fd, self._sync = fd, sync
 
-    async def write(self, block: Block, at: int) -> None:
+    def write(self, block: Block, at: int) -> None:
         """Write the whole block at a position; a short write is finished."""
         with mapped():
-            await run(self._pool, write_all, self.fd, block, at)
+            write_all(self.fd, block, at)
         reach("written")
 
     async def sync(self) -> None:
@@ -102,7 +101,7 @@ class DiskBlobs:
         with self._mapped():
             fd = await run_open(self._pool, self._open, self._root / place, at)
         try:
-            yield DiskSink(fd, self._pool, self._sync_file)
+            yield DiskSink(fd, self._sync_file)
         finally:
             with self._mapped():
                 os.close(fd)

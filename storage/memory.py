@@ -65,7 +65,7 @@ class MemorySink:
     def __init__(self, held: bytearray) -> None:
         self._held = held
 
-    async def write(self, block: Block, at: int) -> None:
+    def write(self, block: Block, at: int) -> None:
         """Write the block at a position."""
         self._held[at : at + len(block)] = block
 

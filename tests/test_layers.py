@@ -12,7 +12,9 @@ HTTP_FREE = {
     "server.finish",
     "server.join",
     "server.ledger",
+    "server.inlet",
     "server.receive",
+    "server.running_hash",
     "server.config",
 }
 ORDER = (
@@ -21,9 +23,9 @@ ORDER = (
     "storage.base", "storage.failpoints", "storage.unbroken", "storage.group_sync", "storage.codec", "storage.files", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
     "storage.memory", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
-    "server.proxies", "server.cors", "server.config", "server.sha256", "server.receive", "server.join",
-    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.body",
-    "server.middleware", "server.connection", "server.download", "server.routes", "server.events",
+    "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.inlet", "server.receive", "server.join",
+    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.middleware",
+    "server.connection", "server.direct", "server.body", "server.download", "server.routes", "server.events",
     "server.watch", "server.upkeep", "server.health", "server.app", "server.cli", "server.__main__",
 )  # fmt: skip
 

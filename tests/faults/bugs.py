@@ -27,7 +27,7 @@ class Bug:
 BUGS = (
     Bug(
         "a", "no fdatasync", "server/receive.py",
-        "    if synced and position > noted:\n        await sink.sync()\n",
+        "    if sync and inlet.position > noted:\n        await sync()\n",
         "",
         ORDER,
     ),
@@ -44,13 +44,9 @@ BUGS = (
         ORDER,
     ),
     Bug(
-        "d", "record before data", "server/receive.py",
-        "                await flight.land()\n"
-        "                if synced:\n                    await sink.sync()\n"
-        "                await note(position)\n",
-        "                await note(position)\n"
-        "                await flight.land()\n"
-        "                if synced:\n                    await sink.sync()\n",
+        "d", "record before data", "server/inlet.py",
+        "        self._write(block, self.position)\n",
+        '        __import__("threading").Timer(0.2, self._write, (bytes(block), self.position)).start()\n',
         ORDER,
     ),
     Bug(
@@ -84,7 +80,7 @@ BUGS = (
     ),
     Bug(
         "i", "written through a buffer of the process", "storage/disk.py",
-        "            await run(self._pool, write_all, self.fd, block, at)\n",
+        "            write_all(self.fd, block, at)\n",
         '            self._file = getattr(self, "_file", None) or os.fdopen(os.dup(self.fd), "r+b")\n'
         "            self._file.seek(at)\n"
         "            self._file.write(block)\n",
@@ -139,20 +135,20 @@ BUGS = (
     ),
     Bug(
         "1", "no sync at the end of a body", "server/receive.py",
-        "if synced and position > noted:",
+        "if sync and inlet.position > noted:",
         "if False:",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "2", "no sync in the middle of a body", "server/receive.py",
-        "                if synced:\n",
-        "                if False:\n",
+        "            if sync:\n",
+        "            if False:\n",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "3", "record before bytes", "server/receive.py",
-        "                    await sink.sync()\n                await note(position)",
-        "                    await note(position)\n                await sink.sync()",
+        "            if sync:\n                await sync()\n            await note(position)\n",
+        "            await note(position)\n            if sync:\n                await sync()\n",
         "tests/faults/test_crashes.py",
     ),
     Bug(

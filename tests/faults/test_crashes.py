@@ -25,7 +25,7 @@ async def test_publishing_what_is_published_leaves_it_there(memory: Path) -> Non
     blobs = DiskBlobs(memory)
     place = await blobs.create(UploadId("0" * 32))
     async with blobs.open(place, 0) as sink:
-        await sink.write(b"0123456789", 0)
+        sink.write(b"0123456789", 0)
     sealed = await blobs.seal(place, 10)
     assert await blobs.seal(sealed, 10) == await blobs.seal(place, 10) == sealed
     assert (memory / sealed).read_bytes() == b"0123456789"

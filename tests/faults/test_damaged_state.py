@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from bodies import Poured
 from test_state_contract import UPLOAD
 
 from protocol.errors import Refusal
@@ -25,7 +26,7 @@ LIMITS = Limits(quiet_after=1e6)  # so that the sweep has nothing to do of its o
 LATER = STRAY * 24  # seconds after which unfinished bytes are strays, and nothing has expired yet
 
 
-class Arriving:
+class Arriving(Poured):
     """A body that arrives at once."""
 
     def __init__(self, data: bytes) -> None:

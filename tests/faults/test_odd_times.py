@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bodies import Poured
 
 from protocol.errors import Refusal
 from protocol.model import Append, Create, Limits, Status, UploadId
@@ -23,7 +24,7 @@ HOUR = 3600.0
 LIMITS = Limits(expire_after=HOUR / 2, forget_after=HOUR / 2)
 
 
-class Fed:
+class Fed(Poured):
     """A body that a test feeds."""
 
     def __init__(self) -> None:

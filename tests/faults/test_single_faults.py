@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from bodies import Poured
 from redis_process import RedisProcess
 from test_state_contract import ID, UPLOAD, ignore
 
@@ -19,7 +20,7 @@ from storage.redis import open_state
 DATA = b"0123456789"
 
 
-class Arriving:
+class Arriving(Poured):
     """A body that arrives at once."""
 
     over = False

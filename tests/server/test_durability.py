@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tus
 from aiohttp import ClientSession
+from bodies import Poured
 from onward_process import onward
 
 from protocol.errors import Gone, Refusal, StorageFull
@@ -21,7 +22,7 @@ DATA = b"0123456789"
 RELAXED = (Durability.PROCESS, Durability.NONE)
 
 
-class Arriving:
+class Arriving(Poured):
     """A body that arrives at once."""
 
     over = False
@@ -154,7 +155,7 @@ async def test_each_policy_serves(http: ClientSession, tmp_path: Path, durabilit
         assert await server.stop() == 0
 
 
-class Endless:
+class Endless(Poured):
     """A body of unknown size."""
 
     over = False

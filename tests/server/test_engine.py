@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from bodies import Poured
 
 from protocol.errors import Refusal
 from protocol.model import Append, Create, Limits, Status, Upload
@@ -13,7 +14,7 @@ from storage.base import Unreachable
 DATA = b"the whole file"
 
 
-class WholeBody:
+class WholeBody(Poured):
     """A body that is there at once."""
 
     def __init__(self, data: bytes) -> None:

@@ -130,9 +130,9 @@ async def test_a_node_that_may_be_asleep_is_shut_out_and_a_dead_one_costs_nothin
         path = tmp_path / "data" / place
         async with opened(redis_url, tmp_path / "data") as other:
             async with other.blobs.open(place, 0) as asleep:
-                await asleep.write(b"0123456789", 0)
+                asleep.write(b"0123456789", 0)
                 await one.blobs.fence(place, 5, other.blobs.node, lambda: True)
-                await asleep.write(b"~~~~~~~~~~", 0)
+                asleep.write(b"~~~~~~~~~~", 0)
             assert path.read_bytes() == b"01234"
             sealed = await one.blobs.seal(place, 5)
             before = os.stat(tmp_path / "data" / sealed).st_ino
@@ -287,11 +287,11 @@ async def test_a_joined_file_is_shut_off_empty_or_whole(redis_url: str, tmp_path
         place = await storage.blobs.create(ID)
         await storage.blobs.fence(place, 0, ANYONE, lambda: True)
         async with storage.blobs.open(place, 0) as sink:
-            await sink.write(b"half of it", 0)
+            sink.write(b"half of it", 0)
         await storage.blobs.fence(place, 0, ANYONE, lambda: True)
         assert (tmp_path / place).read_bytes() == b""
         async with storage.blobs.open(place, 0) as sink:
-            await sink.write(b"all of it", 0)
+            sink.write(b"all of it", 0)
         sealed = await storage.blobs.seal(place, 9)
         await storage.blobs.fence(place, 0, ANYONE, lambda: True)
         assert (tmp_path / sealed).read_bytes() == b"all of it"

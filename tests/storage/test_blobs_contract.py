@@ -27,7 +27,7 @@ async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def write(blobs: Blobs, place: Place, at: int, data: bytes) -> None:
     async with blobs.open(place, at) as sink:
-        await sink.write(data, at)
+        sink.write(data, at)
         await sink.sync()
 
 

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import os
 import tempfile
-import threading
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ async def test_a_short_write_is_finished(tmp_path: Path, monkeypatch: pytest.Mon
     blobs = DiskBlobs(tmp_path)
     place = await blobs.create(ID)
     async with blobs.open(place, 0) as sink:
-        await sink.write(b"0123456789", 0)
+        sink.write(b"0123456789", 0)
     assert (tmp_path / place).read_bytes() == b"0123456789"
     await blobs.close()
 
@@ -39,7 +38,7 @@ async def test_the_errors_of_the_disk_are_told(
         for call in ("pwrite", "fdatasync"):
             monkeypatch.setattr(os, call, fail)
         with pytest.raises(fault):
-            await sink.write(b"x", 0)
+            sink.write(b"x", 0)
         with pytest.raises(fault):
             await sink.sync()
     await blobs.close()
@@ -62,42 +61,10 @@ async def test_files_are_private_and_published_ones_read_only(tmp_path: Path) ->
     blobs = DiskBlobs(tmp_path)
     place = await blobs.create(ID)
     async with blobs.open(place, 0) as sink:
-        await sink.write(b"four", 0)
+        sink.write(b"four", 0)
     assert (tmp_path / place).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / await blobs.seal(place, 4)).stat().st_mode & 0o777 == 0o440
     assert (tmp_path / "files").stat().st_mode & 0o777 == 0o700
-    await blobs.close()
-
-
-async def test_a_cancelled_write_keeps_its_descriptor_to_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    began, go_on, write = threading.Event(), threading.Event(), os.pwrite
-
-    def slow(fd: int, block: bytes, at: int) -> int:
-        began.set()
-        assert go_on.wait(5)
-        return write(fd, block, at)
-
-    blobs = DiskBlobs(tmp_path)
-    place = await blobs.create(ID)
-
-    async def put() -> None:
-        async with blobs.open(place, 0) as sink:
-            await sink.write(b"bytes of this upload", 0)
-
-    monkeypatch.setattr(os, "pwrite", slow)
-    task = asyncio.create_task(put())
-    await asyncio.to_thread(began.wait, 5)
-    task.cancel()
-    await asyncio.sleep(0.05)
-    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)  # would get the number of a descriptor closed too early
-    go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    os.close(other)
-    assert (tmp_path / "other").read_bytes() == b""
-    assert (tmp_path / place).read_bytes() == b"bytes of this upload"
     await blobs.close()
 
 
@@ -114,7 +81,7 @@ async def test_a_failed_sync_is_told_to_whose_bytes_they_are(tmp_path: Path, mon
 
     async def put(digit: str) -> None:
         async with blobs.open(await blobs.create(UploadId(digit * 32)), 0) as sink:
-            await sink.write(b"four", 0)
+            sink.write(b"four", 0)
             await sink.sync()
 
     ends = await asyncio.gather(put("1"), put("2"), put("3"), return_exceptions=True)
@@ -132,7 +99,7 @@ async def test_who_is_not_root_seals_what_a_crash_left_read_only() -> None:
             blobs = DiskBlobs(Path(folder))
             place = await blobs.create(ID)
             async with blobs.open(place, 0) as sink:
-                await sink.write(b"all of it", 0)
+                sink.write(b"all of it", 0)
             (Path(folder) / place).chmod(0o440)
             sealed = await blobs.seal(place, 9)
             assert (Path(folder) / sealed).read_bytes() == b"all of it"

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from bodies import Poured
 from simulated_journal import Created
 from simulated_world import World
 
@@ -37,7 +38,7 @@ class Plan:
         return random.Random(self.name).randbytes(self.size)
 
 
-class Blocks:
+class Blocks(Poured):
     """A body that arrives in blocks, the last of which may be cut off."""
 
     def __init__(self, data: bytes, cut: Refusal | None = None, block: int = BLOCK) -> None:

@@ -146,7 +146,7 @@ def machine(world: World) -> Iterator[World]:
         patch("storage.disk.ThreadPoolExecutor", Inline),
         patch("storage.disk.Nodes", Alone),
         patch("storage.disk.DiskCopies", _no_copies),
-        patch("server.engine.ThreadPoolExecutor", Inline),
+        patch("server.inlet.ThreadPoolExecutor", Inline),
         patch("server.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),
         patch("server.receive.STRIDE_BYTES", STRIDE),
         patch("server.receive.STRIDE_SECONDS", 1e6),

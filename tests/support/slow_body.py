@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
+from bodies import Poured
+
 from protocol.errors import Refusal
 
 
-class SlowBody:
+class SlowBody(Poured):
     """The body of a request without HTTP."""
 
     def __init__(self, blocks: Sequence[bytes], cut: Refusal | None = None) -> None:

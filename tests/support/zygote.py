@@ -23,6 +23,7 @@ from onward_process import ROOT
 PATIENCE = 20.0  # seconds that a child may take to start or to end
 LOG_END = 3000  # characters
 BLOCK, STRIDE = 2**15, 2**17  # smaller than in service, so that small uploads have several of them
+LARGE = 2**16  # bytes from which on a body is read from the socket itself
 Order = dict[str, Any]
 
 
@@ -148,12 +149,15 @@ def main() -> None:
     """Fork a server for each order."""
     sys.path.insert(0, str(ROOT))
     import server.app
+    import server.body
+    import server.direct
     import server.receive
 
     for module in ("storage.disk", "storage.sqlite"):
         import_module(module)
     assert Path(server.app.__file__).is_relative_to(ROOT), "another tree is imported"
     server.receive.BLOCK, server.receive.STRIDE_BYTES = BLOCK, STRIDE
+    server.direct.BUFFER, server.body.LARGE = BLOCK, LARGE
     gc.freeze()
     for line in sys.stdin:
         if pid := os.fork():

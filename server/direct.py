@@ -1,0 +1,101 @@
+"""A large plain body read from the socket itself, by a thread, into buffers that it uses again and again.
+
+aiohttp copies a body into new bytes for each read, takes every one of them through the event loop, and its parser looks
+at all; nothing needs that here.
+"""
+
+import asyncio
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from server.inlet import Inlet
+
+BUFFER = 2**20  # bytes; each thread has two: one is hashed while the other is filled
+QUICK = 2**16  # bytes after which a sender is quick enough for a thread to wait for it
+PATIENCE = 5  # milliseconds that it waits
+
+
+class _Buffers(threading.local):
+    """Two for each thread."""
+
+    def __init__(self) -> None:
+        self.pair = memoryview(bytearray(BUFFER)), memoryview(bytearray(BUFFER))
+
+
+_buffers = _Buffers()
+
+
+class Direct:
+    """The next `rest` bytes that a connection brings, after those that were read `before`."""
+
+    def __init__(self, transport: asyncio.Transport, before: bytes, rest: int) -> None:
+        self._transport, self._before, self.rest = transport, before, rest
+        self.lost = False
+        transport.pause_reading()
+        self._fd = os.dup(transport.get_extra_info("socket").fileno())  # the event loop waits for no other's
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+
+    @property
+    def silent(self) -> bool:
+        """Tell whether nothing is there to read."""
+        return not self._before and not self._poll.poll(0)
+
+    def draw(self, inlet: Inlet, most: int, seconds: float, over: Callable[[], bool]) -> None:
+        """Let about `most` bytes in, in a thread: until a time has gone by, it is over, lost, or nothing comes."""
+        end, until = inlet.position + most, time.monotonic() + seconds
+        buffers = _buffers.pair
+        try:
+            while not over():
+                block = self._fill(buffers[0])
+                if block:
+                    inlet.take(block)
+                if len(block) < BUFFER or inlet.position >= end or time.monotonic() >= until:
+                    return
+                buffers = buffers[::-1]
+        finally:
+            inlet.finish()
+
+    def _fill(self, buffer: memoryview) -> memoryview:
+        """Read until a buffer is full, and give what came."""
+        count = min(len(self._before), BUFFER)
+        buffer[:count], self._before = self._before[:count], self._before[count:]
+        while count < BUFFER and self.rest:
+            try:
+                arrived = os.readv(self._fd, [buffer[count : count + self.rest]])
+            except BlockingIOError:
+                if count < QUICK or not self._poll.poll(PATIENCE):
+                    break
+                continue
+            except ConnectionError:
+                arrived = 0
+            if not arrived:
+                self.lost = True
+                break
+            count, self.rest = count + arrived, self.rest - arrived
+        return buffer[:count]
+
+    async def readable(self) -> None:
+        """Wait until something has arrived."""
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        loop.add_reader(self._fd, self._arrived, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(self._fd)
+
+    @staticmethod
+    def _arrived(ready: asyncio.Future[None]) -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        os.close(self._fd)
+        with suppress(RuntimeError):  # the connection is closed already
+            self._transport.resume_reading()

@@ -1,0 +1,109 @@
+"""A large plain body goes past aiohttp, and the connection is as good as before; whatever cuts it short, all counts."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import raw
+from raw import Connection
+from server_process import Server, Start
+
+SIZE = 2**22
+SOME = 2**20
+
+
+def head_of(server: Server, path: str, offset: int, size: int) -> bytes:
+    """Write the head of a PATCH whose body is sent apart."""
+    return server.tus.request("PATCH", path, server.tus.patching(offset, {"Content-Length": str(size)}))
+
+
+def stored(server: Server, path: str) -> bytes:
+    return (server.data / "files" / path.rpartition("/")[2]).read_bytes()
+
+
+def test_requests_follow_on_the_same_connection_also_those_sent_along(start: Start) -> None:
+    server, data = start(), os.urandom(SIZE)
+    path, half = server.tus.create(SIZE), SIZE // 2
+    with Connection(server.tus.port) as connection:
+        connection.send(head_of(server, path, 0, half) + data[:half] + server.tus.request("HEAD", path))
+        assert connection.answer().status == 204
+        assert connection.answer("HEAD")["Upload-Offset"] == str(half)
+        connection.send(head_of(server, path, half, half) + data[half:])
+        assert connection.answer().status == 204
+        connection.send(server.tus.request("HEAD", path))
+        assert connection.answer("HEAD")["Upload-Offset"] == str(SIZE)
+    assert stored(server, path) == data
+
+
+@pytest.mark.parametrize("how", ["finish", "reset"])
+def test_what_arrived_before_the_connection_was_lost_counts(start: Start, how: str) -> None:
+    server, data = start(), os.urandom(SIZE)
+    path = server.tus.create(SIZE)
+    with Connection(server.tus.port) as connection:
+        connection.send(head_of(server, path, 0, SIZE) + data[:SOME])
+        raw.poll(lambda: sum(file.stat().st_size for file in server.bytes_of(path)) == SOME)
+        getattr(connection, how)()
+    offset = server.tus.offset(path)
+    assert offset == SOME
+    assert server.tus.patch(path, offset, data[offset:]).status == 204
+    assert stored(server, path) == data
+
+
+def test_a_rival_ends_it_and_its_client_is_told(start: Start) -> None:
+    server, data = start(), os.urandom(SIZE)
+    path = server.tus.create(SIZE)
+    with Connection(server.tus.port) as connection:
+        connection.send(head_of(server, path, 0, SIZE) + data[:SOME])
+        raw.poll(lambda: bool(server.bytes_of(path)))
+        assert server.tus.offset(path) <= SOME
+        connection.send(data[SOME : 2 * SOME])  # as a client would that doesn't know yet
+        assert connection.answer().status == 423
+        connection.read_rest()
+    offset = server.tus.offset(path)
+    assert server.tus.patch(path, offset, data[offset:]).status == 204
+    assert stored(server, path) == data
+
+
+def test_a_body_in_drips_is_stored_as_it_comes(start: Start) -> None:
+    server, data = start(), os.urandom(SIZE)
+    path = server.tus.create(SIZE)
+    with Connection(server.tus.port) as connection:
+        connection.send(head_of(server, path, 0, SIZE))
+        for at in range(0, SOME, SOME // 8):
+            connection.send(data[at : at + SOME // 8])
+            time.sleep(0.1)
+        connection.send(data[SOME:])
+        assert connection.answer().status == 204
+    assert stored(server, path) == data
+
+
+def test_silence_ends_it(start: Start) -> None:
+    server, data = start("--body-idle=0.5"), os.urandom(SIZE)
+    path = server.tus.create(SIZE)
+    with Connection(server.tus.port) as connection:
+        connection.send(head_of(server, path, 0, SIZE) + data[:SOME])
+        assert connection.answer().status == 408
+    assert server.tus.offset(path) == SOME
+
+
+def test_a_stop_cuts_it_and_nothing_is_lost(start: Start) -> None:
+    server, data = start(), os.urandom(SIZE)
+    path = server.tus.create(SIZE)
+    with Connection(server.tus.port) as connection:
+        connection.send(head_of(server, path, 0, SIZE) + data[:SOME])
+        raw.poll(lambda: bool(server.bytes_of(path)))
+        server.process.send_signal(signal.SIGTERM)
+        assert connection.answer().status == 503
+        assert server.process.wait(10) == 0
+
+
+def test_descriptors_are_given_back(start: Start) -> None:
+    server, data = start(), os.urandom(SIZE)
+    descriptors = Path(f"/proc/{server.process.pid}/fd")
+    server.tus.stored(data)
+    before = len(list(descriptors.iterdir()))
+    for _ in range(10):
+        server.tus.stored(data)
+    raw.poll(lambda: len(list(descriptors.iterdir())) <= before)

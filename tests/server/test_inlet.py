@@ -1,0 +1,88 @@
+"""What threads do for a body: to its end, in order, and never beyond the licence."""
+
+import asyncio
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import TooLarge
+from protocol.model import Licence, UploadId
+from server.inlet import Inlet, Threads
+from server.running_hash import RunningSha256
+from storage.base import Block, Full
+from storage.disk import DiskBlobs
+
+ID = UploadId("1" * 32)
+DATA = b"bytes of this upload"
+
+
+def licence(start: int, end: int) -> Licence:
+    return Licence(start=start, end=end, checksum=None)
+
+
+async def test_what_is_let_in_is_hashed_and_stored_where_it_belongs() -> None:
+    threads, running, stored = Threads(), RunningSha256(), bytearray(len(DATA))
+
+    def write(block: Block, at: int) -> None:
+        stored[at : at + len(block)] = block
+
+    inlet = Inlet(threads, write, licence(0, len(DATA)), [running])
+    for at in range(0, len(DATA), 7):
+        await inlet.put(DATA[at : at + 7])
+    assert (inlet.position, bytes(stored)) == (len(DATA), DATA)
+    assert running.digest() == hashlib.sha256(DATA).digest()
+    with pytest.raises(TooLarge):
+        await inlet.put(b"!")
+    assert running.digest() == hashlib.sha256(DATA).digest()
+    threads.close()
+
+
+async def test_what_could_not_be_stored_does_not_count() -> None:
+    threads = Threads()
+
+    def write(block: Block, at: int) -> None:
+        if at:
+            raise Full
+
+    inlet = Inlet(threads, write, licence(0, len(DATA)), [RunningSha256()])
+    await inlet.put(DATA[:5])
+    with pytest.raises(Full):
+        await inlet.put(DATA[5:])
+    assert inlet.position == 5
+    threads.close()
+
+
+async def test_a_cancelled_write_keeps_its_descriptor_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on, write = threading.Event(), threading.Event(), os.pwrite
+
+    def slow(fd: int, block: bytes, at: int) -> int:
+        began.set()
+        assert go_on.wait(5)
+        return write(fd, block, at)
+
+    blobs, threads, licence = DiskBlobs(tmp_path), Threads(), Licence(start=0, end=len(DATA), checksum=None)
+    place = await blobs.create(ID)
+
+    async def put() -> None:
+        async with blobs.open(place, 0) as sink:
+            await Inlet(threads, sink.write, licence, ()).put(DATA)
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    task = asyncio.create_task(put())
+    await asyncio.to_thread(began.wait, 5)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)  # would get the number of a descriptor closed too early
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    os.close(other)
+    assert (tmp_path / "other").read_bytes() == b""
+    assert (tmp_path / place).read_bytes() == DATA
+    await blobs.close()
+    threads.close()
