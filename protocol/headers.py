@@ -7,6 +7,7 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from protocol.checksums import ALGORITHMS
@@ -151,7 +152,12 @@ def build_repr_digest(sha256: bytes) -> str:
 
 def build_http_date(seconds: float) -> str:
     """Write an IMF-fixdate (RFC 9110, 5.6.7) from seconds since the epoch."""
-    at = datetime.fromtimestamp(int(seconds), UTC)
+    return _http_date(int(seconds))
+
+
+@lru_cache(1024)
+def _http_date(seconds: int) -> str:
+    at = datetime.fromtimestamp(seconds, UTC)
     return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at:%Y %H:%M:%S} GMT"
 
 

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from server.cors import add_cors, parse_origins
 from server.engine import Engine
 from server.health import add_health
 from server.keys import CONFIG, ENGINE
+from server.listening import BACKLOG, listen, where
 from server.middleware import answering, mark
 from server.routes import add_routes
 from server.upkeep import add_upkeep
@@ -87,8 +89,18 @@ def create_runner(app: web.Application, config: Config) -> web.AppRunner:
     )
 
 
-async def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second one, or the end of the time for it, ends at once."""
+def print_url(url: str) -> None:
+    """Tell that connections are accepted."""
+    print(f"listening on {url}", flush=True)
+
+
+async def serve(
+    config: Config, listener: socket.socket | None = None, announce: Callable[[str], object] = print_url
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second one, or the end of the time for it, ends at once.
+
+    With a `listener` at that one; `announce` is told the URL once connections are accepted.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -107,18 +119,10 @@ async def serve(config: Config) -> None:
     runner = create_runner(await create_app(config), config)
     await runner.setup()
     try:
-        site: web.BaseSite
-        if config.unix_socket:
-            site = web.UnixSite(runner, config.unix_socket)
-            await site.start()
-            where = f"unix:{config.unix_socket}"
-        else:
-            site = web.TCPSite(runner, config.host, config.port, reuse_address=True)
-            await site.start()
-            host = f"[{config.host}]" if ":" in config.host else config.host
-            where = f"http://{host}:{runner.addresses[0][1]}"
+        listener = listener or listen(config)[0]
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
         log.info("durability %s", config.durability)
-        print(f"listening on {where}{config.prefix or '/'}", flush=True)
+        announce(where(config, listener))
         await stopping.wait()
     finally:
         await runner.cleanup()

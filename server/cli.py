@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import logging
 import sys
+from collections.abc import Callable, Coroutine
 
 from server import config
 from server.app import open_engine, serve
+from server.workers import Workers
 from storage.base import StorageError
 
 
@@ -18,7 +20,7 @@ async def _sweep(settings: config.Config) -> None:
         await engine.close()
 
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[[config.Config], Coroutine[None, None, None]], str]] = {
     "serve": (serve, "run the server"),
     "sweep": (_sweep, "run the clean-up once that the server does periodically"),
 }
@@ -31,9 +33,13 @@ def main() -> None:
     for name, (_, text) in COMMANDS.items():
         config.add_options(commands.add_parser(name, help=text, description=text))
     words = parser.parse_args()
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not looked up for each line
+    logging._srcfile = None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = config.read(vars(words))
+        if words.command == "serve" and settings.workers > 1:
+            sys.exit(Workers(settings).run())
         asyncio.run(COMMANDS[words.command][0](settings))
     except (ValueError, OSError, StorageError) as error:
         sys.exit(f"onward: {error}")

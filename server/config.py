@@ -19,6 +19,7 @@ from protocol.model import Limits
 from protocol.tus1 import EXTENSIONS
 from server.cors import EVERY, parse_origins
 from server.proxies import parse_trusted
+from storage import SHARED
 from storage.base import Durability
 
 PREFIX = "ONWARD_"
@@ -57,13 +58,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_idle: Annotated[float, Meta(gt=0, description="seconds without a byte until a body is cut off")] = 30.0
     body_rate: Annotated[int, Meta(ge=0, description="bytes a second that a body must have over that time")] = 1024
     header_wait: Annotated[float, Meta(gt=0, description="seconds until a new connection has sent a request")] = 15.0
+    workers: Annotated[int, Meta(ge=1, description="processes that serve; several need a state that they share")] = 1
     connections: Annotated[int, Meta(ge=0, description="connections from one address; 0 for no limit")] = 0
     drain: Annotated[float, Meta(gt=0, description="seconds that a graceful stop may take")] = 10.0
 
     def __post_init__(self) -> None:
         if unknown := self.switched_off - {row.name for row in EXTENSIONS}:
             raise ValueError(f"--without knows no extension {', '.join(sorted(unknown))}")
-
+        if self.workers > 1 and self.state.partition(":")[0] not in SHARED:
+            raise ValueError(f"--workers={self.workers} needs a state that processes share, as --state=redis://… is")
         if not BASE_PATH.fullmatch(self.base_path):
             raise ValueError("--base-path must be / or a path like /api/files")
         parse_trusted(self.trusted_proxies)

@@ -1,8 +1,9 @@
 """GET of a published file: whole, or one range of it; who doesn't read is let go."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from aiohttp import web
 
@@ -11,10 +12,12 @@ from protocol.headers import build_attachment, build_repr_digest, parse_range
 from protocol.model import Upload
 from protocol.progress import file_name
 from server.keys import CONFIG, ENGINE, upload_id
+from server.sendfile import STALL, send_file
 from storage.base import Missing, StorageError
 
 TASKS: web.AppKey[set[asyncio.Task[object]]] = web.AppKey("downloads", set)
-STALL = 60.0  # seconds that a client may take to accept one block
+THREADS: web.AppKey[ThreadPoolExecutor] = web.AppKey("sending", ThreadPoolExecutor)
+SEND_THREADS = 4
 SHARE_OF_DRAIN = 0.8  # of the time for a stop, after which what still runs is cut
 
 
@@ -36,13 +39,23 @@ async def download(request: web.Request) -> web.StreamResponse:
     if request.method == "HEAD":  # with an override: an answer to HEAD has no body, whatever is asked for
         await response.prepare(request)
         return response
-    async with aclosing(engine.read(upload, start, stop)) as blocks:
+    async with AsyncExitStack() as stack:
         try:
-            block = await anext(blocks, b"")
+            file = await stack.enter_async_context(engine.file(upload, stop))
         except Missing as fault:
             raise Gone("The bytes are lost.") from fault
-        await response.prepare(request)
-        await _send(request, response, block, blocks)
+        await stack.enter_async_context(_cuttable(request))
+        transport = request.transport
+        if file is None or transport is None or transport.get_extra_info("sslcontext"):
+            await response.prepare(request)
+            await _write(response, engine.read(upload, start, stop))
+        else:
+            transport.set_write_buffer_limits(0)  # so that the headers have left once they are drained
+            await response.prepare(request)
+            await request.writer.drain()
+            transport.set_write_buffer_limits()
+            await send_file(transport, file, start, stop, request.app[THREADS])
+        await response.write_eof()
     return response
 
 
@@ -61,17 +74,14 @@ def _headers(upload: Upload) -> dict[str, str]:
     }
 
 
-async def _send(request: web.Request, response: web.StreamResponse, block: bytes, blocks: AsyncIterator[bytes]) -> None:
-    """Send blocks to their end; the headers are out, so only a broken connection can tell of a fault."""
+@asynccontextmanager
+async def _cuttable(request: web.Request) -> AsyncIterator[None]:
+    """Let the end of the server cut a download; once headers are out, only a broken connection can tell of a fault."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101
     request.app[TASKS].add(task)
     try:
-        while block:
-            async with asyncio.timeout(STALL):
-                await response.write(block)
-            block = await anext(blocks, b"")
-        await response.write_eof()
+        yield
     except (StorageError, TimeoutError) as fault:
         if request.transport is not None:
             request.transport.abort()
@@ -80,13 +90,24 @@ async def _send(request: web.Request, response: web.StreamResponse, block: bytes
         request.app[TASKS].discard(task)
 
 
+async def _write(response: web.StreamResponse, blocks: AsyncGenerator[bytes, None]) -> None:
+    async with aclosing(blocks):
+        async for block in blocks:
+            async with asyncio.timeout(STALL):
+                await response.write(block)
+
+
 def add_downloads(app: web.Application) -> None:
     """Have downloads cut in time when the server stops."""
-    app[TASKS] = set()
+    app[TASKS], app[THREADS] = set(), ThreadPoolExecutor(SEND_THREADS, "send")
 
     async def stop(_: web.Application) -> None:
         wait = app[CONFIG].drain * SHARE_OF_DRAIN
         for task in app[TASKS]:
             asyncio.get_running_loop().call_later(wait, task.cancel)
 
+    async def close(app: web.Application) -> None:
+        app[THREADS].shutdown()
+
     app.on_shutdown.append(stop)
+    app.on_cleanup.append(close)

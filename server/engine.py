@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -90,11 +90,12 @@ class Engine:
 
     async def inspect(self, id: UploadId) -> Upload:
         """Give the state of an upload, with nobody writing to it; raises Gone."""
-        upload = await self.ledger.load(id)
+        resting = await self.ledger.at_rest(id)
+        upload = resting or await self.ledger.load(id)
         if upload.role is Role.FINAL and not upload.status.final:
             with suppress(Held):
                 upload = await self._joined(id, wait=0)
-        elif not upload.status.final:
+        elif not upload.status.final and (resting is None or upload.status is Status.VERIFYING):
             async with self._held(id, lambda: None) as upload:
                 pass
         rules.check_open(upload, self._clock())
@@ -120,6 +121,10 @@ class Engine:
         if upload.status is not Status.COMPLETED:
             raise NotCompleted
         return upload
+
+    def file(self, upload: Upload, length: int) -> AbstractAsyncContextManager[int | None]:
+        """Give a descriptor that the kernel can send the first published bytes from, if there is one."""
+        return self._storage.blobs.file(upload.place, length)
 
     def read(self, upload: Upload, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the published bytes [start, stop)."""

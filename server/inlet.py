@@ -13,6 +13,7 @@ from storage.unbroken import unbroken
 
 RECEIVE_THREADS = 8
 HASH_THREADS = 4
+SMALL = 2**16  # bytes that are hashed sooner than another thread wakes up
 Result = TypeVar("Result")
 
 
@@ -51,8 +52,12 @@ class Inlet:
         if len(block) > self._end - self.position:
             raise TooLarge("The body is longer than what is left to send.")
         self.finish()
-        self._hashing = [self._threads.hashing.submit(each.take, block) for each in self._hashes]
+        if len(block) > SMALL:
+            self._hashing = [self._threads.hashing.submit(each.take, block) for each in self._hashes]
         self._write(block, self.position)
+        if len(block) <= SMALL:
+            for each in self._hashes:
+                each.take(block)
         self.position += len(block)
 
     def finish(self) -> None:

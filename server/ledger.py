@@ -48,6 +48,11 @@ class Ledger:
         """Give a record as it is; raises Missing."""
         return await self._state.load(id)
 
+    async def at_rest(self, id: UploadId) -> Upload | None:
+        """Give a record that nobody is changing; None where the lease has to be held for that."""
+        upload = await self._state.at_rest(id)
+        return None if upload is None or rules.is_lost(upload, self._boot) else upload
+
     async def parts(self, final: Upload) -> list[Upload] | None:
         """Give the parts of a final upload, None where one is forgotten."""
         try:

@@ -98,6 +98,13 @@ class AdoptingState:
             finally:
                 del self._leases[id, lease.epoch]
 
+    async def at_rest(self, id: UploadId) -> Upload | None:
+        """Give the record if nobody holds the lease, nor has left it; one that is missing or old has to be adopted."""
+        if (record := await self._state.at_rest(id)) is None:
+            return None
+        copy = await self._copies.kept(id)
+        return None if copy and copy.version > record.version else record
+
     async def fenced(self, lease: Lease, upload: Upload) -> None:
         """Note that whoever left the lease can't change the bytes any more; nor can it change the copy from now on."""
         await self._copies.renew(replace(upload, epoch=lease.epoch), lease.holds)

@@ -118,6 +118,12 @@ class Blobs(Protocol):
     def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the bytes [start, stop) in blocks, of a sealed place too; raises Missing where they aren't there."""
 
+    def file(self, place: Place, length: int) -> AbstractAsyncContextManager[int | None]:
+        """Give a descriptor that the kernel can send the first bytes of a place from, None where there is none.
+
+        Raises Missing where there are fewer bytes.
+        """
+
     def scan(
         self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
     ) -> AsyncGenerator[int, None]:
@@ -223,6 +229,12 @@ class Leases(Protocol):
 
         `wait` is in seconds; 0 asks nobody and waits for nobody. `on_rival` is called from the event loop, also when
         the lease is lost. Raises Held, or Missing where the store knows that there is no such upload.
+        """
+
+    async def at_rest(self, id: UploadId) -> Upload | None:
+        """Give the record if nobody holds the lease, nor has left it and may still write.
+
+        That costs less than to hold it, and tells the same; None means nothing but that it has to be held.
         """
 
     async def fenced(self, lease: Lease, upload: Upload) -> None:

@@ -149,12 +149,22 @@ class DiskBlobs:
                     start += len(block)
                     yield block
 
-    def _open_to_read(self, place: Place) -> int:
+    @asynccontextmanager
+    async def file(self, place: Place, length: int) -> AsyncIterator[int]:
+        """Give a descriptor of a place."""
+        with self._mapped():
+            fd = await run_open(self._pool, self._open_to_read, place, length)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _open_to_read(self, place: Place, length: int = 0) -> int:
         path = self._root / place
         try:
-            return open_regular(path, os.O_RDONLY, 0)
+            return open_regular(path, os.O_RDONLY, length)
         except FileNotFoundError:
-            return open_regular(self._root / "files" / path.name, os.O_RDONLY, 0)
+            return open_regular(self._root / "files" / path.name, os.O_RDONLY, length)
 
     async def scan(
         self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False

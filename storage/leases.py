@@ -32,6 +32,10 @@ class LocalLeases:
         seat = self._seats.get(id)
         return seat is not None and seat.epoch == epoch
 
+    def held(self, id: UploadId) -> bool:
+        """Tell whether anybody has the lease, or waits for it."""
+        return id in self._seats
+
     @asynccontextmanager
     async def hold(
         self,

@@ -1,16 +1,17 @@
 """Leases and events of a state that one process has to itself."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from protocol.model import Upload, UploadId
 from protocol.progress import Progress
-from storage.base import Lease
+from storage.base import Lease, Missing
 from storage.hub import Hub
 from storage.leases import LocalLeases
 
 
-class Local:
+class Local(ABC):
     """Leases and events of a state that one process has to itself."""
 
     def __init__(self) -> None:
@@ -27,7 +28,21 @@ class Local:
         """Hold the lease as the seam says."""
         return self._leases.hold(id, wait=wait, on_rival=on_rival)
 
-    async def fenced(self, lease: Lease, upload: Upload) -> None:
+    @abstractmethod
+    async def load(self, id: UploadId) -> Upload:
+        """Give the record."""
+
+    async def at_rest(self, id: UploadId) -> Upload | None:
+        """Give the record if nobody holds the lease before or after it is read."""
+        if self._leases.held(id):
+            return None
+        try:
+            upload = await self.load(id)
+        except Missing:
+            return None
+        return None if self._leases.held(id) else upload
+
+    async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: B027
         """Nobody leaves a lease of a process and lives on."""
 
     async def publish(self, progress: Progress) -> None:

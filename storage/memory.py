@@ -133,15 +133,25 @@ class MemoryBlobs:
             raise Missing(place)
         yield MemorySink(self._held.setdefault(place, bytearray()))
 
-    async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Give the bytes [start, stop)."""
+    def _bytes(self, place: Place, length: int) -> bytearray:
         held = self._held.get(place)
         if held is None:
             held = self._held.get(_published(place))
-        if held is None or len(held) < stop:
+        if held is None or len(held) < length:
             raise Missing(place)
+        return held
+
+    async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Give the bytes [start, stop)."""
+        held = self._bytes(place, stop)
         for at in range(start, stop, READ_BLOCK):
             yield bytes(held[at : min(at + READ_BLOCK, stop)])
+
+    @asynccontextmanager
+    async def file(self, place: Place, length: int) -> AsyncIterator[None]:
+        """Give none."""
+        self._bytes(place, length)
+        yield None
 
     async def scan(
         self,

@@ -77,7 +77,7 @@ class RedisState:
             text: self._client.register_script(text)
             for text in (
                 scripts.INSERT, scripts.SAVE, scripts.ADOPT, scripts.FORGET, scripts.ACQUIRE, scripts.FENCED,
-                scripts.RENEW, scripts.RELEASE,
+                scripts.RENEW, scripts.RELEASE, scripts.AT_REST,
             )
         }  # fmt: skip
         self._holders: dict[UploadId, Callable[[], None]] = {}
@@ -155,6 +155,11 @@ class RedisState:
             if self._holders.get(id) is on_rival:
                 del self._holders[id]
             await asyncio.shield(self._release(id, token))
+
+    async def at_rest(self, id: UploadId) -> Upload | None:
+        """Give the record if nobody holds the lease, nor has left it without a word."""
+        document = await self._run(scripts.AT_REST, id)
+        return decode(document) if document else None
 
     async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: ARG002
         """Note that whoever left the lease before this one can't change the bytes any more."""

@@ -106,7 +106,7 @@ class RedisBus:
         while True:
             try:
                 await self._listen()
-            except FAULTS as error:
+            except (*FAULTS, RuntimeError) as error:  # the last where a subscription reconnects under a reader
                 log.warning("the bus is down, and is tried again: %s", error)
             except StorageError as error:
                 log.warning("the state could not be read again: %s", error)

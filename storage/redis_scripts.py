@@ -74,6 +74,13 @@ end
 return {epoch, redis.call('HGET', KEYS[1], 'left_by') or ''}
 """
 
+# Gives the document, or nil where somebody holds the lease or has left it.
+AT_REST = """
+local known = redis.call('HMGET', KEYS[1], 'document', 'node', 'left_by')
+if known[2] or known[3] or redis.call('EXISTS', KEYS[2]) == 1 then return false end
+return known[1]
+"""
+
 # ARGV: epoch.
 FENCED = """
 if redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] then redis.call('HDEL', KEYS[1], 'left_by') end

@@ -5,6 +5,7 @@ One connection on one thread; what waits is committed together, durably, before 
 
 import asyncio
 import sqlite3
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,7 @@ from storage.local import Local
 
 DUE_BATCH = 1000
 BATCH = 256
+RECENT = 1024  # records that are remembered, so that the same one is not fetched again and again
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB
@@ -97,6 +99,7 @@ class SqliteState(Local):
         self._durability, self._synchronous = durability, ""
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._recent: OrderedDict[UploadId, Upload] = OrderedDict()
         self._thread = Thread(target=self._run, name="sqlite", daemon=True)
         self._thread.start()
 
@@ -110,14 +113,17 @@ class SqliteState(Local):
             db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", row)
 
         await self._do(work, durable=durable)
+        self._remember(upload)
 
     async def load(self, id: UploadId) -> Upload:
         """Give the record."""
+        if recent := self._recent.get(id):
+            return recent
         query = "SELECT document FROM uploads WHERE id = ?"
         row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
         if row is None:
             raise Missing(id)
-        return decode(row[0])
+        return self._remember(decode(row[0]))
 
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
         """Replace the record, if it is the one that the caller knows."""
@@ -134,12 +140,17 @@ class SqliteState(Local):
         if not self._leases.proves(upload.id, upload.epoch):
             await self.load(upload.id)
             raise Stale(upload.id)
-        await self._do(work, durable=durable)
-        return saved
+        try:
+            await self._do(work, durable=durable)
+        except BaseException:  # who knows what is in the file
+            self._recent.pop(upload.id, None)
+            raise
+        return self._remember(saved)
 
     async def forget(self, id: UploadId) -> None:
         """Remove the record."""
         await self._do(lambda db: db.execute("DELETE FROM uploads WHERE id = ?", (id,)), durable=True)
+        self._recent.pop(id, None)
 
     async def probe(self) -> None:
         """Begin and end a transaction that would write."""
@@ -159,6 +170,15 @@ class SqliteState(Local):
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
         self._connection.close()
+
+    def _remember(self, upload: Upload) -> Upload:
+        known = self._recent.get(upload.id)
+        if known is None or known.version < upload.version:
+            self._recent[upload.id] = upload
+            self._recent.move_to_end(upload.id)
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
+        return upload
 
     async def _do(self, work: Work, *, durable: bool = False) -> Any:
         if not self._thread.is_alive():

@@ -25,8 +25,8 @@ ORDER = (
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.inlet", "server.receive", "server.join",
     "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.middleware",
-    "server.connection", "server.direct", "server.body", "server.download", "server.routes", "server.events",
-    "server.watch", "server.upkeep", "server.health", "server.app", "server.cli", "server.__main__",
+    "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes", "server.events",
+    "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers", "server.cli", "server.__main__",
 )  # fmt: skip
 
 

@@ -36,6 +36,8 @@ async def test_many_are_committed_together(tmp_path: Path) -> None:
 async def test_a_cancelled_call_harms_nobody_else(tmp_path: Path) -> None:
     state = SqliteState(tmp_path / "state.sqlite")
     await state.insert(UPLOAD)
+    await state.close()
+    state = SqliteState(tmp_path / "state.sqlite")  # which remembers nothing yet
     calls = [asyncio.create_task(state.load(ID)) for _ in range(20)]
     await asyncio.sleep(0)
     calls[3].cancel()

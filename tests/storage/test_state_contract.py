@@ -218,3 +218,15 @@ async def test_a_holder_that_fails_to_give_way_keeps_the_lease_from_nobody(state
                 pass
     async with state.hold(ID, wait=0, on_rival=ignore):
         pass
+
+
+async def test_a_record_at_rest_is_given_without_the_lease_and_one_that_is_held_is_not(state: State) -> None:
+    assert await state.at_rest(ID) is None
+    await state.insert(UPLOAD)
+    assert await state.at_rest(ID) == UPLOAD
+    async with state.hold(ID, wait=1, on_rival=ignore) as lease:
+        assert await state.at_rest(ID) is None
+        saved = await state.save(replace(UPLOAD, offset=5, epoch=lease.epoch))
+    assert await state.at_rest(ID) == saved
+    await state.forget(ID)
+    assert await state.at_rest(ID) is None

@@ -1,0 +1,63 @@
+"""A file sent by the kernel, past aiohttp: its bytes are copied into no buffer of ours.
+
+In a thread, since the disk may be slow; the event loop waits for a client that takes its time.
+"""
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from storage.base import Missing
+from storage.unbroken import unbroken
+
+STALL = 60.0  # seconds that a client may take to accept anything at all
+STEP = 2**24  # bytes that one call may send, before others have their turn
+
+
+async def send_file(
+    transport: asyncio.Transport, file: int, start: int, stop: int, threads: ThreadPoolExecutor
+) -> None:
+    """Send the bytes [start, stop) of a file, once all that was written to a plain connection has left.
+
+    Raises TimeoutError for a client that accepts none, ConnectionError for one that is gone, and Missing for a file
+    that has fewer.
+    """
+    loop = asyncio.get_running_loop()
+    out = os.dup(transport.get_extra_info("socket").fileno())  # the event loop waits for no other's
+    try:
+        while start < stop:
+            end = min(start + STEP, stop)
+            start = await unbroken(loop.run_in_executor(threads, _send_some, out, file, start, end))
+            if start < end:
+                async with asyncio.timeout(STALL):
+                    await _writable(out)
+    finally:
+        os.close(out)
+
+
+def _send_some(out: int, file: int, start: int, stop: int) -> int:
+    """Send as much as the client takes now, and give the position that was reached."""
+    while start < stop:
+        try:
+            count = os.sendfile(out, file, start, stop - start)
+        except BlockingIOError:
+            break
+        if not count:
+            raise Missing(f"the bytes end at {start}, before {stop}")
+        start += count
+    return start
+
+
+async def _writable(out: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_writer(out, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(out)

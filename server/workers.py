@@ -1,0 +1,121 @@
+"""Several processes behind one address: each has a listening socket of its own, whose connections outlive its death.
+
+The parent does nothing but start them, start them again when they die, pass signals on, and wait for their end.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+
+from server.app import print_url, serve
+from server.config import Config
+from server.listening import listen, where
+from storage.base import StorageError
+
+SHORT = 5.0  # seconds; where two in a row lived no longer, the third one is started only after so many
+PR_SET_PDEATHSIG = 1
+_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+_libc = ctypes.CDLL(None)
+log = logging.getLogger("onward")
+
+
+class Workers:
+    """The workers of one server."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._sockets = listen(config, config.workers)
+        self._born: dict[int, tuple[int, float]] = {}  # which worker has a process id, and since when
+        self._due: dict[int, float] = {}  # when which is started again
+        self._short: set[int] = set()  # whose last worker lived shortly
+        self._stopping = self._failed = False
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; gives the exit code."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        started = [self._start(number) for number in range(self._config.workers)]
+        if all(os.read(ready, 1) for ready in started):  # nothing comes from one that has died
+            print_url(where(self._config, self._sockets[0]))
+        else:
+            self._failed = True
+            self._stop()
+        for ready in started:
+            os.close(ready)
+        while self._born or self._due:
+            self._wait()
+        return int(self._failed)
+
+    def _wait(self) -> None:
+        """Wait for a signal, or until a worker is due."""
+        if self._due:
+            number, at = min(self._due.items(), key=lambda pair: pair[1])
+            heard = signal.sigtimedwait(_SIGNALS, max(at - time.monotonic(), 0))
+            if heard is None:
+                del self._due[number]
+                os.close(self._start(number))
+                return
+        else:
+            heard = signal.sigwaitinfo(_SIGNALS)
+        if heard.si_signo != signal.SIGCHLD:
+            self._stop()
+        while self._born and (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            self._bury(*ended)
+
+    def _stop(self) -> None:
+        """Have all workers stop; a second time has them end at once."""
+        self._stopping = True
+        self._due.clear()
+        for pid in self._born:
+            os.kill(pid, signal.SIGTERM)
+
+    def _bury(self, pid: int, status: int) -> None:
+        number, since = self._born.pop(pid)
+        code = os.waitstatus_to_exitcode(status)
+        if self._stopping:
+            self._failed = self._failed or code != 0
+            return
+        log.error("worker %d ended with %d, and is started again", number, code)
+        now = time.monotonic()
+        lived_shortly = now - since < SHORT
+        self._due[number] = now + SHORT if lived_shortly and number in self._short else now
+        (self._short.add if lived_shortly else self._short.discard)(number)
+
+    def _start(self, number: int) -> int:
+        """Start a worker; gives a descriptor that a byte can be read from once it accepts connections."""
+        ready, tell = os.pipe()
+        parent = os.getpid()
+        pid = os.fork()
+        if not pid:
+            os.close(ready)
+            self._work(number, tell, parent)
+        os.close(tell)
+        self._born[pid] = number, time.monotonic()
+        return ready
+
+    def _work(self, number: int, tell: int, parent: int) -> None:
+        """Be a worker, to its end."""
+
+        def announce(_: str) -> None:
+            with suppress(BrokenPipeError):  # nobody waits for one that is started again
+                os.write(tell, b".")
+
+        code = 1
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:
+                return
+            asyncio.run(serve(self._config, self._sockets[number], announce))
+            code = 0
+        except (OSError, StorageError) as error:
+            print(f"onward: {error}", file=sys.stderr)
+        except Exception:
+            log.exception("worker %d failed", number)
+        finally:
+            logging.shutdown()
+            os._exit(code)

@@ -1,0 +1,126 @@
+"""Several processes behind one address: one may die, none is left over, and uploads go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import raw
+from onward_process import ROOT
+from raw import Connection
+from server_process import Server, serving
+
+SIZE = 2**20
+PATIENCE = 20.0
+ESTABLISHED = "01"  # in /proc/net/tcp
+
+
+@pytest.fixture
+def server(redis_url: str, tmp_path: Path) -> Iterator[Server]:
+    """Two workers; they end with their parent."""
+    with serving(tmp_path / "data", [f"--state={redis_url}", "--workers=2"]) as running:
+        yield running
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(PATIENCE)
+
+
+def workers(server: Server) -> list[int]:
+    """Give the process ids of the workers."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def worker_of(server: Server, connection: Connection) -> int:
+    """Give the worker that has a connection."""
+    port = connection._socket.getsockname()[1]
+    for pid in workers(server):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                target = os.readlink(link)
+                if target.startswith("socket:") and _inode(port) == target[8:-1]:
+                    return pid
+    raise AssertionError("no worker has it")
+
+
+def _inode(port: int) -> str:
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == ESTABLISHED and int(fields[2].partition(":")[2], 16) == port:
+            return fields[9]
+    return ""
+
+
+def test_connections_are_spread_and_share_their_uploads(server: Server) -> None:
+    data = os.urandom(SIZE)
+    seen: set[int] = set()
+    for _ in range(40):
+        with Connection(server.tus.port) as connection:
+            connection.send(server.tus.request("HEAD", "/healthz"))
+            connection.answer("HEAD")
+            seen.add(worker_of(server, connection))
+    assert seen == set(workers(server))
+    path = server.tus.create(SIZE)
+    for at in range(0, SIZE, SIZE // 16):
+        assert server.tus.patch(path, at, data[at : at + SIZE // 16]).status == 204
+    assert (server.data / "files" / path.rpartition("/")[2]).read_bytes() == data
+
+
+def test_a_worker_that_dies_is_replaced_and_its_upload_goes_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "PATIENCE", PATIENCE)
+    data, path = os.urandom(SIZE), server.tus.create(SIZE)
+    before = workers(server)
+    with Connection(server.tus.port) as connection:
+        head = server.tus.patching(0, {"Content-Length": str(SIZE)})
+        connection.send(server.tus.request("PATCH", path, head) + data[: SIZE // 2])
+        raw.poll(lambda: bool(server.bytes_of(path)))
+        os.kill(worker_of(server, connection), signal.SIGKILL)
+    raw.poll(lambda: len(workers(server)) == 2 and workers(server) != before, PATIENCE)
+    end = time.monotonic() + PATIENCE
+    while (answer := server.tus.head(path)).status != 200:
+        assert time.monotonic() < end
+    offset = int(answer["Upload-Offset"])
+    assert server.tus.patch(path, offset, data[offset:]).status == 204
+    assert (server.data / "files" / path.rpartition("/")[2]).read_bytes() == data
+
+
+def test_a_stop_ends_them_all(server: Server) -> None:
+    pids = workers(server)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(PATIENCE) == 0
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_they_end_with_a_parent_that_is_killed(server: Server) -> None:
+    pids = workers(server)
+    server.process.kill()
+    raw.poll(lambda: not any(alive(pid) for pid in pids), PATIENCE)
+
+
+@pytest.mark.parametrize("state", ["sqlite:", "redis://127.0.0.1:1"])
+def test_what_can_not_be_is_refused(state: str, tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "server",
+        "serve",
+        "--port=0",
+        f"--data={tmp_path}",
+        f"--state={state}",
+        "--workers=2",
+    ]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert (b"needs a state that processes share" if state == "sqlite:" else b"Redis") in ended.stderr
+    assert b"listening" not in ended.stdout
