@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, StreamReader, web
 
 from protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
 from server.connection import Connection
-from server.direct import Direct
+from server.direct import BUFFER, Direct
 from server.inlet import Inlet
 from server.receive import pour_blocks
 
@@ -35,11 +35,12 @@ class RequestBody:
         self._cut_by: Refusal | None = None
         self._begun = False
         self._direct: Direct | None = None
+        self._left = False  # whether bytes that arrived before a cut may still be in the socket
 
     @property
     def over(self) -> bool:
         """Tell whether nothing more will come."""
-        return self._ended or self._cut_by is not None
+        return self._ended or (self._cut_by is not None and not self._left)
 
     @property
     def cut_by(self) -> Refusal | None:
@@ -48,8 +49,8 @@ class RequestBody:
 
     def cut(self, why: Refusal) -> None:
         """End the body now; what has arrived still counts."""
-        if not self.over:
-            self._cut_by = why
+        if not self.over and self._cut_by is None:
+            self._cut_by, self._left = why, self._direct is not None
             if self._timer is not None:
                 with suppress(RuntimeError):  # its time has come at this very moment, which ends the wait as well
                     self._timer.reschedule(asyncio.get_running_loop().time())
@@ -96,17 +97,23 @@ class RequestBody:
     async def _draw(self, direct: Direct, inlet: Inlet, most: int, until: float) -> None:
         loop, end = asyncio.get_running_loop(), inlet.position + most
         while not self.over and inlet.position < end and loop.time() < until:
-            if direct.silent:
+            if self._left:
+                await self._let_in(direct, inlet, BUFFER, 0.0)
+                self._left = False
+            elif direct.silent:
                 await self._wait(direct, until)
-                continue
-            start = inlet.position
-            await inlet.run(partial(direct.draw, inlet, end - start, until - loop.time(), lambda: self.over))
-            self._hear(inlet.position - start, 0)
-            if not direct.rest:
-                self._ended = True
-                cast("Connection", self._request.protocol).take_up(self._request)
-            elif direct.lost and not self.over:
-                self._cut_by = Unavailable("The connection was lost.")
+            else:
+                await self._let_in(direct, inlet, end - inlet.position, until - loop.time())
+
+    async def _let_in(self, direct: Direct, inlet: Inlet, most: int, seconds: float) -> None:
+        start = inlet.position
+        await inlet.run(partial(direct.draw, inlet, most, seconds, lambda: self._left))
+        self._hear(inlet.position - start, 0)
+        if not direct.rest:
+            self._ended = True
+            cast("Connection", self._request.protocol).take_up(self._request)
+        elif direct.lost and self._cut_by is None:
+            self._cut_by = Unavailable("The connection was lost.")
 
     async def _wait(self, direct: Direct, until: float) -> None:
         loop = asyncio.get_running_loop()

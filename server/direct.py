@@ -45,16 +45,14 @@ class Direct:
         """Tell whether nothing is there to read."""
         return not self._before and not self._poll.poll(0)
 
-    def draw(self, inlet: Inlet, most: int, seconds: float, over: Callable[[], bool]) -> None:
-        """Let about `most` bytes in, in a thread: until a time has gone by, it is over, lost, or nothing comes."""
+    def draw(self, inlet: Inlet, most: int, seconds: float, enough: Callable[[], bool]) -> None:
+        """Let about `most` bytes in, in a thread, and a block at least: until a time has gone by, or nothing comes."""
         end, until = inlet.position + most, time.monotonic() + seconds
         buffers = _buffers.pair
         try:
-            while not over():
-                block = self._fill(buffers[0])
-                if block:
-                    inlet.take(block)
-                if len(block) < BUFFER or inlet.position >= end or time.monotonic() >= until:
+            while block := self._fill(buffers[0]):
+                inlet.take(block)
+                if len(block) < BUFFER or inlet.position >= end or time.monotonic() >= until or enough():
                     return
                 buffers = buffers[::-1]
         finally:
