@@ -20,6 +20,7 @@ const BUTTONS = {
   cancelled: ['again', 'remove'],
 }
 const SAID = new Set(['paused', 'retrying', 'verified', 'failed', 'cancelled'])
+const UNMEASURED = new Set(['waiting', 'verified', 'failed', 'cancelled']) // how far it is says nothing
 const COPIED_STAYS = 2000 // ms
 
 function statusOf(transfer) {
@@ -51,7 +52,7 @@ function statusOf(transfer) {
 }
 
 function figuresOf({ state, size, stored, sent, rate }) {
-  if (state === 'verified' || state === 'waiting' || state === 'cancelled') return sayBytes(size)
+  if (UNMEASURED.has(state)) return sayBytes(size)
   const speed = state === 'uploading' ? rate.perSecond : 0
   return [sayProgress(stored, size), ...saySpeed(speed, (size - sent) / speed)].join(' · ')
 }

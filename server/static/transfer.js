@@ -4,7 +4,6 @@ import { Digest, Unreadable } from './digest.js'
 import { aborted, delay, pause } from './patience.js'
 import { Rate } from './rate.js'
 import { alone, forget, idOf, remember } from './remembered.js'
-import { Refused } from './request.js'
 import { append, create, inspect, terminate } from './tus.js'
 
 const SMALLEST = 2 ** 20 // bytes of a slice: what a request sends at most
@@ -22,6 +21,12 @@ class StillVerifying extends Error {
 
   constructor() {
     super('The server is still verifying')
+  }
+}
+
+class Differs extends Error {
+  constructor() {
+    super('The SHA-256 is wrong: what the server has is not this file')
   }
 }
 
@@ -104,7 +109,7 @@ export class Transfer {
   #fail(fault) {
     const stored = this.stored
     this.#stop.abort()
-    if (fault.status) this.#begin()
+    if (fault.status || fault instanceof Differs) this.#begin()
     this.#digest?.stop()
     this.#digest = null
     this.stored = this.sent = stored
@@ -139,7 +144,7 @@ export class Transfer {
     while (this.stored < this.size) told = await this.#append(signal)
     const ours = await this.#hashed(signal)
     if (!told) throw new StillVerifying()
-    if (told !== ours) throw new Refused(460)
+    if (told !== ours) throw new Differs()
     forget(this.about)
     this.sha256 = ours
     this.become('verified')

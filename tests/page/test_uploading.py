@@ -1,5 +1,8 @@
 """The page uploads: whole files, in spite of pauses, reloads, crashes and cuts; what is wrong is shown as failed."""
 
+import asyncio
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,11 @@ from upload_page import UploadPage, upload_page
 SIZE = 50 * 10**6
 LESS = 16 * 10**6
 NAME = "large.bin"
+DROP = """((name, text) => {
+  const dataTransfer = new DataTransfer()
+  dataTransfer.items.add(new File([text], name))
+  document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
+})"""
 Write = Callable[[str, int], Path]
 
 
@@ -170,6 +178,7 @@ async def test_a_wrong_sha256_is_shown_as_failed(
         assert (row["state"], row["sha256"], row["buttons"]) == ("failed", "", ["again", "remove"])
         assert "SHA-256" in row["status"]
         assert "is not this file" in row["status"]
+        assert ("does not publish it" in row["status"]) is promised
         assert bool(published(server)) is not promised
         assert all("460" in fault for fault in page.tab.faults), page.tab.faults
         await page.flip(False)
@@ -230,4 +239,32 @@ async def test_a_file_is_sent_by_one_tab_at_a_time(
         await other.choose(file)
         assert "Another tab" in (await other.until(NAME, "failed", "verified"))["status"]
         await check(page, server, file)
+        assert page.tab.faults == []
+
+
+async def test_dropped_files_are_uploaded_whatever_their_names(
+    browser: str, server: OnwardProcess, address: str, http: aiohttp.ClientSession
+) -> None:
+    name = "Überraschung — 桜 <b>&amp;.txt"
+    async with upload_page(browser, address) as page:
+        await page.tab.run(f"{DROP}({json.dumps(name)}, 'dropped')")
+        row = await page.until(name, "verified", "failed")
+        assert row["sha256"] == hashlib.sha256(b"dropped").hexdigest()
+        async with http.get(f"{await url_of(page, server, name)}/progress") as answer:
+            assert (await answer.json())["fileName"] == name
+        assert page.tab.faults == []
+
+
+async def test_what_is_paused_at_once_stays_paused(
+    browser: str, server: OnwardProcess, line: CutProxy, address: str
+) -> None:
+    async with upload_page(browser, address) as page:
+        before = line.sent
+        await page.tab.run(f"{DROP}('some.bin', 'x'.repeat(1e6)); document.querySelector('[data-act=pause]').click()")
+        await page.tab.run("navigator.locks.request('any', () => {})")  # by then the page has been given its own
+        await asyncio.sleep(1)
+        assert (await page.row("some.bin"))["state"] == "paused"
+        assert line.sent == before
+        await page.press("resume", "some.bin")
+        assert (await page.until("some.bin", "verified", "failed"))["state"] == "verified"
         assert page.tab.faults == []
