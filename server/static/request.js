@@ -37,7 +37,6 @@ function problemOf(xhr) {
 // Keeps a promise of the request; `onSent` is told how many bytes of the body went out.
 export function request(method, url, { headers = {}, body = null, signal, onSent = () => {} }) {
   return new Promise((resolve, reject) => {
-    signal?.throwIfAborted()
     const xhr = new XMLHttpRequest()
     let patience
     const drop = () => xhr.abort()
