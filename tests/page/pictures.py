@@ -18,7 +18,7 @@ from upload_page import upload_page
 PICTURES = ROOT / "docs" / "pictures"
 RATE = 5 * 2**20
 LARGEST = 150_000
-PAGE = {"width": 1000, "height": 1110}
+PAGE = {"width": 1000, "height": 1140}
 WATCHING = {"width": 1000, "height": 350}
 SHOWN = ("garden.jpg", UNDER_WAY, "lecture.mp4", "field-recordings.zip", "minutes.pdf")
 

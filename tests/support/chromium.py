@@ -113,12 +113,12 @@ class Tab:
         """Show the page at a size, in the colours that somebody prefers: `light` or `dark`."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self._call("Emulation.setDeviceMetricsOverride", **size)
+        await self._call("Emulation.setScrollbarsHidden", hidden=True)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         await self._call("Emulation.setEmulatedMedia", features=features)
 
     async def picture(self) -> bytes:
         """Give what is to be seen, as a PNG."""
-        await self._call("Emulation.setScrollbarsHidden", hidden=True)
         answer = await self._call("Page.captureScreenshot", format="png")
         return base64.b64decode(answer["data"])
 
