@@ -19,6 +19,7 @@ from server.health import add_health
 from server.keys import CONFIG, ENGINE
 from server.listening import BACKLOG, listen, where
 from server.middleware import answering, mark
+from server.page import add_page
 from server.routes import add_routes
 from server.upkeep import add_upkeep
 from server.watch import add_watching
@@ -51,6 +52,7 @@ async def create_app(config: Config) -> web.Application:
     engine = await open_engine(config)
     app = web.Application(middlewares=[answering])
     app[CONFIG], app[ENGINE] = config, engine
+    add_page(app)
     add_routes(app)
     add_health(app, engine)
     add_watching(app, engine.ledger.storage.state)

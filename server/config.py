@@ -33,6 +33,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 picks a free one")] = 8080
     unix_socket: Annotated[str, Meta(description="path of a Unix socket to listen on instead")] = ""
     base_path: Annotated[str, Meta(description="path of the uploads; / for the root")] = "/files"
+    page: Annotated[bool, Meta(description="serve the page to upload and to watch at /")] = True
     trusted_proxies: Annotated[str, Meta(description="addresses and networks of proxies to believe, or unix")] = ""
     proxy_headers: Annotated[
         Literal["x-forwarded", "forwarded"], Meta(description="the headers that proxies tell it in")

@@ -24,7 +24,7 @@ ORDER = (
     "storage.memory", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.inlet", "server.receive", "server.join",
-    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.middleware",
+    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.page", "server.middleware",
     "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes", "server.events",
     "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers", "server.cli", "server.__main__",
 )  # fmt: skip

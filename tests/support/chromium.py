@@ -1,6 +1,7 @@
 """A headless Chromium: tabs that open pages, choose files, run JavaScript, and tell what went wrong in them."""
 
 import asyncio
+import base64
 import itertools
 import json
 import os
@@ -25,6 +26,8 @@ OPTIONS = (
 START_WITHIN = 30
 END_WITHIN = 10
 PATIENCE = 30
+LONG_PATIENCE = 120
+KEYS = {"Tab": (9, ""), "Enter": (13, "\r")}
 
 
 @contextmanager
@@ -72,6 +75,7 @@ class Tab:
         self._ids = itertools.count()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._loaded = asyncio.Event()
+        self._crashed = asyncio.Event()
 
     async def open(self, url: str) -> None:
         """Open a page, and wait until it is loaded."""
@@ -79,11 +83,57 @@ class Tab:
         await self._call("Page.navigate", url=url)
         await asyncio.wait_for(self._loaded.wait(), PATIENCE)
 
-    async def choose(self, selector: str, file: Path) -> None:
-        """Choose a file in an input of the page, as its user would."""
+    async def reload(self) -> None:
+        """Load the page again, and wait until it is loaded."""
+        self._loaded.clear()
+        await self._call("Page.reload")
+        await asyncio.wait_for(self._loaded.wait(), PATIENCE)
+
+    async def choose(self, selector: str, *files: Path) -> None:
+        """Choose files in an input of the page, as its user would."""
         document = await self._call("DOM.getDocument")
         node = await self._call("DOM.querySelector", nodeId=document["root"]["nodeId"], selector=selector)
-        await self._call("DOM.setFileInputFiles", files=[str(file)], nodeId=node["nodeId"])
+        await self._call("DOM.setFileInputFiles", files=[str(file) for file in files], nodeId=node["nodeId"])
+
+    async def until(self, words: str) -> None:
+        """Wait until an expression of JavaScript is true."""
+        end = time.monotonic() + LONG_PATIENCE
+        while not await self.run(words):
+            assert time.monotonic() < end, f"{words} never came true: {await self.run('document.body.innerText')}"
+            await asyncio.sleep(0.05)
+
+    async def press(self, key: str) -> None:
+        """Press and release a key, `Tab` or `Enter`."""
+        code, text = KEYS[key]
+        what = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        await self._call("Input.dispatchKeyEvent", type="keyDown", **what, **({"text": text} if text else {}))
+        await self._call("Input.dispatchKeyEvent", type="keyUp", **what)
+
+    async def look(self, *, width: int, height: int, scheme: str) -> None:
+        """Show the page at a size, in the colours that somebody prefers: `light` or `dark`."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        await self._call("Emulation.setDeviceMetricsOverride", **size)
+        await self._call("Emulation.setScrollbarsHidden", hidden=True)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        await self._call("Emulation.setEmulatedMedia", features=features)
+
+    async def picture(self) -> bytes:
+        """Give what is to be seen, as a PNG."""
+        answer = await self._call("Page.captureScreenshot", format="png")
+        return base64.b64decode(answer["data"])
+
+    async def offline(self, is_offline: bool) -> None:
+        """Cut the tab off from the network, or give it back."""
+        await self._call("Network.enable")
+        await self._call(
+            "Network.emulateNetworkConditions",
+            offline=is_offline, latency=0, downloadThroughput=-1, uploadThroughput=-1,
+        )  # fmt: skip
+
+    async def crash(self) -> None:
+        """Have the tab crash, as it does when there is no memory for it."""
+        await self._line.send_json({"id": next(self._ids), "method": "Page.crash"})
+        await asyncio.wait_for(self._crashed.wait(), PATIENCE)
 
     async def run(self, words: str) -> Any:
         """Run JavaScript and give its value, that of a promise once it is kept."""
@@ -108,6 +158,8 @@ class Tab:
                     self._answers.pop(told["id"]).set_result(told)
                 case "Page.loadEventFired":
                     self._loaded.set()
+                case "Inspector.targetCrashed":
+                    self._crashed.set()
                 case "Runtime.exceptionThrown":
                     details = told["params"]["exceptionDetails"]
                     self.faults.append(details.get("exception", {}).get("description") or details["text"])
@@ -121,7 +173,7 @@ class Tab:
     async def _listening(self) -> AsyncIterator["Tab"]:
         listener = asyncio.create_task(self._listen())
         try:
-            for domain in ("Page", "Runtime", "Log", "DOM"):
+            for domain in ("Page", "Runtime", "Log", "DOM", "Inspector"):
                 await self._call(f"{domain}.enable")
             yield self
         finally:

@@ -1,0 +1,39 @@
+// The SHA-256 of a file, computed in a worker, and the header that tells one (RFC 9530).
+
+export class Unreadable extends Error {
+  constructor() {
+    super('The file can’t be read: it was changed, moved or removed since it was chosen')
+  }
+}
+
+export class Digest {
+  hashed = 0
+  #worker = new Worker(new URL('./hash_worker.js', import.meta.url), { type: 'module' })
+
+  constructor(file) {
+    this.hex = new Promise((resolve, reject) => {
+      this.#worker.onmessage = ({ data: { hashed, hex, unreadable } }) => {
+        if (hashed !== undefined) this.hashed = hashed
+        if (hex) resolve(hex)
+        if (unreadable) reject(new Unreadable())
+        if (hex || unreadable) this.stop()
+      }
+      this.#worker.onerror = () => reject(new Error('This browser can’t compute the SHA-256'))
+      this.#worker.postMessage(file)
+    })
+    this.hex.catch(() => {}) // it is told to who waits for it
+  }
+
+  stop() {
+    this.#worker.terminate()
+  }
+}
+
+export function buildReprDigest(hex) {
+  return `sha-256=:${btoa(hex.replace(/../g, (pair) => String.fromCharCode(parseInt(pair, 16))))}:`
+}
+
+export function parseReprDigest(value) {
+  const found = /sha-256=:([^:]*):/.exec(value ?? '')
+  return found && Array.from(atob(found[1]), (c) => c.charCodeAt(0).toString(16).padStart(2, '0')).join('')
+}

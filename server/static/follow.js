@@ -1,0 +1,51 @@
+// The progress of an upload as the server tells it, until its final status; comes back whenever the line was cut.
+
+import { delay } from './patience.js'
+import { uploadUrl } from './tus.js'
+
+const FINAL = new Set(['completed', 'failed', 'terminated', 'expired'])
+export const isFinal = ({ status }) => FINAL.has(status)
+
+// `told` is given each message, `line` is told `live`, `lost` or `unknown`; gives the function that ends it.
+export function follow(id, told, line) {
+  const url = `${uploadUrl(id)}/progress`
+  let source
+  let timer
+  let tries = 0
+  let ended = false
+
+  function open() {
+    source = new EventSource(url)
+    source.onopen = () => line('live')
+    source.onmessage = ({ data }) => {
+      const message = JSON.parse(data)
+      tries = 0
+      if (isFinal(message)) stop()
+      told(message)
+    }
+    source.onerror = again
+  }
+
+  async function again() {
+    source.close()
+    line((await isUnknown()) ? 'unknown' : 'lost')
+    if (!ended) timer = setTimeout(open, delay((tries += 1)))
+  }
+
+  async function isUnknown() {
+    try {
+      return (await fetch(url)).status === 404
+    } catch {
+      return false
+    }
+  }
+
+  function stop() {
+    ended = true
+    clearTimeout(timer)
+    source.close()
+  }
+
+  open()
+  return stop
+}

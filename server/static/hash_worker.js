@@ -1,0 +1,18 @@
+// A worker that hashes one file and tells how far it is, then the digest as hex, or that the file can't be read.
+
+import { Sha256 } from './sha256.js'
+
+const BLOCK = 4 * 2 ** 20
+
+onmessage = async ({ data: file }) => {
+  const sha256 = new Sha256()
+  try {
+    for (let at = 0; at < file.size; at += BLOCK) {
+      sha256.update(new Uint8Array(await file.slice(at, at + BLOCK).arrayBuffer()))
+      postMessage({ hashed: Math.min(at + BLOCK, file.size) })
+    }
+    postMessage({ hex: Array.from(sha256.digest(), (byte) => byte.toString(16).padStart(2, '0')).join('') })
+  } catch {
+    postMessage({ unreadable: true })
+  }
+}

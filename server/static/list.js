@@ -1,0 +1,84 @@
+// The list of files: adds what is chosen, shows what was left unfinished, and acts on its buttons.
+
+import { add, drop } from './queue.js'
+import { elsewhere, forget, same, unfinished } from './remembered.js'
+import { Row } from './row.js'
+import { say } from './say.js'
+import { BUSY, IDLE, Transfer } from './transfer.js'
+import { isFinal } from './follow.js'
+import { look } from './tus.js'
+
+const TICK = 500 // ms between two looks at rates and times
+
+const list = document.querySelector('#files')
+const rows = []
+
+const acts = {
+  pause({ transfer }) {
+    drop(transfer)
+    transfer.pause()
+  },
+  resume: ({ transfer }) => add(transfer),
+  again: ({ transfer }) => add(transfer),
+  cancel({ transfer }) {
+    drop(transfer)
+    transfer.cancel()
+  },
+  discard(row) {
+    row.transfer.cancel()
+    remove(row)
+  },
+  remove,
+  chosen: go,
+}
+
+function show(transfer) {
+  const row = new Row(transfer, acts)
+  transfer.changed = () => row.paint()
+  rows.push(row)
+  list.append(row.element)
+  return row
+}
+
+function remove(row) {
+  const at = rows.indexOf(row)
+  rows.splice(at, 1)
+  row.element.remove()
+  const neighbour = rows[at] ?? rows[at - 1]
+  if (neighbour) neighbour.focus()
+  else document.querySelector('#choose').focus()
+}
+
+function go(row, file) {
+  row.transfer.file = file
+  add(row.transfer)
+}
+
+export function take(files) {
+  for (const file of files) {
+    const row = rows.find(({ transfer }) => same(transfer.about, file))
+    if (!row) add(show(new Transfer(file)).transfer)
+    else if (IDLE.has(row.transfer.state)) go(row, file)
+    else say(`${file.name} is in the list already`)
+  }
+}
+
+// Lists what an earlier visit left unfinished, unless it has ended meanwhile or another tab is at it.
+export async function listUnfinished() {
+  const isElsewhere = await elsewhere()
+  for (const about of unfinished().filter((one) => !isElsewhere(one))) {
+    const transfer = new Transfer(about)
+    const told = await look(transfer.id).catch(() => undefined)
+    if (told === null || (told && isFinal(told))) {
+      forget(about)
+    } else if (!rows.some((row) => same(row.transfer.about, about))) {
+      transfer.state = 'left'
+      transfer.stored = told?.uploadedBytes ?? 0
+      show(transfer)
+    }
+  }
+}
+
+setInterval(() => {
+  for (const row of rows) if (BUSY.has(row.transfer.state)) row.paint()
+}, TICK)

@@ -1,0 +1,218 @@
+// One file on its way to the server: what is stored of it, and how it goes on after whatever happens.
+
+import { Digest, Unreadable } from './digest.js'
+import { aborted, delay, pause } from './patience.js'
+import { Rate } from './rate.js'
+import { alone, forget, idOf, remember } from './remembered.js'
+import { append, create, inspect, terminate } from './tus.js'
+
+const SMALLEST = 2 ** 20 // bytes of a slice: what a request sends at most
+const LARGEST = 2 ** 25
+const QUICK = 1000 // ms: a slice that took less is followed by a larger one
+const LONG = 4000
+const LAST_TRY = 8
+const GONE = new Set([403, 404, 410])
+
+export const BUSY = new Set(['starting', 'uploading', 'hashing', 'verifying', 'retrying'])
+export const IDLE = new Set(['left', 'paused', 'verified', 'failed', 'cancelled'])
+
+class StillVerifying extends Error {
+  passing = true
+
+  constructor() {
+    super('The server is still verifying')
+  }
+}
+
+class Differs extends Error {
+  constructor() {
+    super('The SHA-256 is wrong: what the server has is not this file')
+  }
+}
+
+export class Transfer {
+  state = 'waiting'
+  why = ''
+  stored = 0
+  sent = 0
+  sha256 = ''
+  retryAt = 0
+  rate = new Rate()
+  changed = () => {}
+  #slice = SMALLEST
+  #digest = null
+  #stop = new AbortController()
+  #known = false // whether the server has told of the upload since the page was opened
+
+  // `about` is what tells the file from others; after a reload that is known before the file is.
+  constructor(about) {
+    this.about = about
+    this.file = about instanceof File ? about : null
+    this.id = idOf(about)
+  }
+
+  get size() {
+    return this.about.size
+  }
+
+  become(state, why = '') {
+    this.state = state
+    this.why = why
+    this.changed(this)
+  }
+
+  // Sends until the end, a pause or a failure; asks the server first how far it is.
+  async run() {
+    const { signal } = (this.#stop = new AbortController())
+    this.become('starting')
+    try {
+      await alone(this.about, () => this.#persist(signal))
+    } catch (fault) {
+      if (!signal.aborted) this.#fail(fault)
+    }
+  }
+
+  pause() {
+    this.#halt()
+    this.become('paused')
+  }
+
+  async cancel() {
+    const { id } = this
+    this.#halt()
+    this.#begin()
+    this.become('cancelled')
+    for (let tries = 1; id && tries <= LAST_TRY; tries++) {
+      try {
+        return await terminate(id)
+      } catch (fault) {
+        if (!fault.passing) return // it has ended already
+        await pause(delay(tries, fault.retryAfter))
+      }
+    }
+  }
+
+  #halt() {
+    this.#stop.abort()
+    this.sent = this.stored
+  }
+
+  // Forgets what was sent: the next run begins a new upload.
+  #begin() {
+    forget(this.about)
+    this.#digest?.stop()
+    this.#digest = this.id = null
+    this.#known = false
+    this.stored = this.sent = 0
+  }
+
+  #fail(fault) {
+    const stored = this.stored
+    this.#stop.abort()
+    if (fault.status || fault instanceof Differs) this.#begin()
+    this.#digest?.stop()
+    this.#digest = null
+    this.stored = this.sent = stored
+    this.become('failed', fault.message)
+  }
+
+  async #persist(signal) {
+    for (let tries = 0; ; ) {
+      const before = this.stored
+      try {
+        return await this.#attempt(signal)
+      } catch (fault) {
+        if (signal.aborted) return
+        if (!fault.passing) throw fault
+        await this.#checkReadable()
+        signal.throwIfAborted()
+        tries = this.stored > before ? 1 : tries + 1
+        const time = delay(tries, fault.retryAfter)
+        this.retryAt = performance.now() + time
+        this.sent = this.stored
+        this.become('retrying', fault.message)
+        await pause(time, signal)
+      }
+    }
+  }
+
+  async #attempt(signal) {
+    signal.throwIfAborted()
+    this.#digest ??= new Digest(this.file)
+    this.rate.clear()
+    let told = await this.#locate(signal)
+    while (this.stored < this.size) told = await this.#append(signal)
+    const ours = await this.#hashed(signal)
+    if (!told) throw new StillVerifying()
+    if (told !== ours) throw new Differs()
+    forget(this.about)
+    this.sha256 = ours
+    this.become('verified')
+  }
+
+  async #locate(signal) {
+    if (this.id) {
+      try {
+        const { offset, length, sha256 } = await inspect(this.id, signal)
+        if (length === this.size) {
+          this.#store(offset)
+          this.#known = true
+          return sha256
+        }
+      } catch (fault) {
+        if (this.#known || !GONE.has(fault.status)) throw fault // what was remembered may be long gone
+      }
+    }
+    const { id, offset, sha256 } = await create(this.about, signal)
+    remember(this.about, id)
+    this.id = id
+    this.#known = true
+    this.#store(offset)
+    return sha256
+  }
+
+  async #append(signal) {
+    const from = this.stored
+    const body = this.file.slice(from, from + this.#slice)
+    const isLast = from + body.size === this.size
+    const promised = isLast ? await this.#hashed(signal) : null
+    this.become('uploading')
+    const began = performance.now()
+    const onSent = (count) => {
+      this.sent = from + count
+      this.rate.note(this.sent)
+      this.become(this.sent === this.size ? 'verifying' : 'uploading')
+    }
+    const { offset, sha256 } = await append(this.id, { offset: from, body, promised, signal, onSent })
+    const took = performance.now() - began
+    if (took < QUICK) this.#slice = Math.min(LARGEST, this.#slice * 2)
+    if (took > LONG) this.#slice = Math.max(SMALLEST, this.#slice / 2)
+    this.#store(offset)
+    return sha256
+  }
+
+  #store(offset) {
+    this.stored = this.sent = offset
+    this.rate.note(offset)
+    this.changed(this)
+  }
+
+  // Gives the SHA-256 of the file, and says so when it is waited for.
+  #hashed(signal) {
+    if (this.#digest.hashed < this.size) this.become('hashing')
+    return Promise.race([this.#digest.hex, aborted(signal)])
+  }
+
+  get hashed() {
+    return this.#digest?.hashed ?? 0
+  }
+
+  // To the network, a file that can't be read looks like a server that can't be reached.
+  async #checkReadable() {
+    try {
+      await this.file.slice(this.stored, this.stored + 1).arrayBuffer()
+    } catch {
+      throw new Unreadable()
+    }
+  }
+}

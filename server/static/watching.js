@@ -1,0 +1,64 @@
+// The view of one upload that somebody watches: `#watch=ID`, which no server is ever sent.
+
+import { paintBar } from './bar.js'
+import { follow, isFinal } from './follow.js'
+import { say } from './say.js'
+import { uploadUrl } from './tus.js'
+import { sayProgress, saySpeed } from './words.js'
+
+const STATUSES = {
+  pending: 'Nothing has arrived yet',
+  uploading: 'Uploading',
+  paused: 'Paused: nobody is sending',
+  verifying: 'Verifying',
+  completed: 'Completed and verified',
+  failed: 'Failed',
+  terminated: 'Cancelled',
+  expired: 'Expired',
+}
+const LINES = {
+  live: 'Live',
+  lost: 'The line is cut. Trying again',
+  unknown: 'The server does not know this upload, or has forgotten it',
+}
+
+const view = document.querySelector('#watching')
+const find = (selector) => view.querySelector(selector)
+
+function paint(id, message) {
+  const { status, fileName, fileSize, uploadedBytes, progress, bytesPerSecond, etaSeconds, sha256, error } = message
+  const text = error ? `${STATUSES[status]}. ${error.title}` : STATUSES[status]
+  find('.name').textContent = fileName ?? 'A file without a name'
+  document.title = `${fileName ?? 'Upload'} · Onward`
+  const percent = progress === null ? [] : [`${Math.floor(progress)} %`]
+  const figures = [...percent, sayProgress(uploadedBytes, fileSize), ...saySpeed(bytesPerSecond, etaSeconds)]
+  find('.figures').textContent = figures.join(' · ')
+  paintBar(find('.bar'), uploadedBytes, uploadedBytes, fileSize)
+  find('.hash').hidden = !sha256
+  find('.hash code').textContent = sha256 ?? ''
+  find('.download').hidden = status !== 'completed'
+  find('.download').href = uploadUrl(id)
+  if (find('.status').textContent === text) return
+  view.dataset.state = status
+  find('.status').textContent = text
+  say(text)
+}
+
+// Shows an upload, and gives the function that ends it.
+export function watch(id) {
+  view.dataset.state = 'pending'
+  find('.name').textContent = 'An upload'
+  for (const place of ['.figures', '.status', '.line']) find(place).textContent = ''
+  find('.hash').hidden = find('.download').hidden = true
+  return follow(
+    id,
+    (message) => {
+      paint(id, message)
+      if (isFinal(message)) find('.line').textContent = ''
+    },
+    (line) => {
+      find('.line').textContent = LINES[line]
+      find('.line').dataset.line = line
+    },
+  )
+}

@@ -1,0 +1,119 @@
+"""Everybody can use the page: axe-core finds nothing, keys do all, and 320 pixels are enough."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from chromium import Tab
+from cut_proxy import CutProxy
+from node import MODULES, require
+from onward_process import OnwardProcess
+from page_scene import ROWS, UNDER_WAY, scene
+from upload_page import UploadPage, upload_page
+
+LOOKS = [(width, scheme) for width in (1200, 360) for scheme in ("light", "dark")]
+SLOW = 3 * 2**20
+NAME = "large.bin"
+STATES = {"left", "failed", "verified", "cancelled", "paused", "uploading", "waiting"}
+WIDEST = "document.documentElement.scrollWidth"
+FOCUSED = "document.activeElement.dataset.act ?? document.activeElement.id"
+Write = Callable[[str, int], Path]
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core."""
+    require("axe-core")
+    return (MODULES / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture
+async def slow(server: OnwardProcess) -> AsyncIterator[str]:
+    """Where the page is, at the end of a line on which nothing comes to its end."""
+    async with CutProxy(server.port, rate=SLOW).running() as proxy:
+        yield f"http://127.0.0.1:{proxy.port}/"
+
+
+async def violations(tab: Tab) -> list[str]:
+    """Give what axe-core finds, in each size and colour."""
+    found: list[str] = []
+    for width, scheme in LOOKS:
+        await tab.look(width=width, height=800, scheme=scheme)
+        await tab.run("Promise.all(document.getAnimations().map((animation) => animation.finished)).then(() => null)")
+        told = json.loads(await tab.run("axe.run().then(({ violations }) => JSON.stringify(violations))"))
+        found += [f"{width} {scheme}: {each['id']}: {[node['html'] for node in each['nodes']]}" for each in told]
+    return found
+
+
+async def check(page: UploadPage, axe: str) -> None:
+    await page.tab.run(f"{axe};null")
+    assert await violations(page.tab) == []
+    await page.tab.look(width=320, height=800, scheme="light")
+    assert await page.tab.run(WIDEST) <= 320
+
+
+async def test_axe_finds_nothing_in_any_state(browser: str, slow: str, write: Write, axe: str) -> None:
+    async with scene(browser, slow, write) as page:
+        assert {row["state"] for row in await page.rows()} >= STATES
+        await check(page, axe)
+        await page.tab.offline(True)
+        await page.until(UNDER_WAY, "retrying")
+        await check(page, axe)
+        assert len(await page.rows()) == len(ROWS)
+
+
+async def test_axe_finds_what_is_wrong(browser: str, address: str, axe: str) -> None:
+    async with upload_page(browser, address) as page:
+        await page.tab.run(f"{axe};null")
+        assert await violations(page.tab) == []
+        await page.tab.run("document.querySelector('label[for=choose]').remove()")
+        assert len(await violations(page.tab)) >= len(LOOKS)
+
+
+async def test_axe_finds_nothing_where_somebody_watches(browser: str, slow: str, write: Write, axe: str) -> None:
+    async with upload_page(browser, slow) as page:
+        await page.choose(write(NAME, 6 * 10**6))
+        await page.until_stored(NAME, 0.1)
+        async with upload_page(browser, await page.copied_link(NAME)) as watching:
+            await check(watching, axe)
+            await watching.tab.until("document.querySelector('#watching').dataset.state === 'completed'")
+            await check(watching, axe)
+
+
+async def test_keys_are_enough(browser: str, slow: str, write: Write) -> None:
+    async with upload_page(browser, slow) as page:
+        await page.tab.press("Tab")
+        assert await page.tab.run(FOCUSED) == "choose"
+        await page.choose(write(NAME, 40 * 10**6))
+        await page.until_stored(NAME, 0.02)
+        await page.tab.press("Tab")
+        assert await page.tab.run(FOCUSED) == "pause"
+        await page.tab.press("Enter")
+        await page.until(NAME, "paused")
+        assert await page.tab.run(FOCUSED) == "resume"
+        assert await page.tab.run("document.querySelector('#said').textContent") == f"{NAME}: Paused"
+        await page.tab.press("Enter")
+        await page.until(NAME, "uploading")
+        assert await page.tab.run(FOCUSED) == "pause"
+        await page.tab.press("Tab")
+        await page.tab.press("Enter")
+        await page.until(NAME, "cancelled")
+        assert await page.tab.run(FOCUSED) == "again"
+        await page.tab.press("Tab")
+        await page.tab.press("Enter")
+        assert await page.tab.run(FOCUSED) == "choose"
+        assert await page.rows() == []
+
+
+async def test_a_screen_reader_is_told_changes_and_no_progress(browser: str, slow: str, write: Write) -> None:
+    async with upload_page(browser, slow) as page:
+        await page.tab.run(
+            "globalThis.said = []; new MutationObserver(() => said.push(document.querySelector('#said').textContent))"
+            ".observe(document.querySelector('#said'), { childList: true }); null"
+        )
+        await page.choose(write(NAME, 6 * 10**6))
+        await page.until(NAME, "verified")
+        await asyncio.sleep(0)
+        assert await page.tab.run("said") == [f"{NAME}: Verified: the server has exactly this file"]

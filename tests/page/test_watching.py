@@ -1,0 +1,79 @@
+"""The page watches: live in another browser, to the final status, whatever happens to the line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from chromium import chromium
+from onward_process import OnwardProcess
+from scenario import sha256_of
+from upload_page import UploadPage, upload_page
+
+SIZE = 24 * 10**6
+NAME = "large.bin"
+STATE = "document.querySelector('#watching').dataset.state"
+STORED = "document.querySelector('#watching progress').value"
+Write = Callable[[str, int], Path]
+
+
+async def text_of(page: UploadPage) -> str:
+    """Give what is to be read in the view of one upload."""
+    text: str = await page.tab.run("document.querySelector('#watching').innerText")
+    return text
+
+
+async def test_another_browser_watches_live(
+    browser: str, server: OnwardProcess, address: str, write: Write, tmp_path: Path
+) -> None:
+    file = write(NAME, SIZE)
+    with chromium(tmp_path / "elsewhere") as other:
+        async with upload_page(browser, address) as page:
+            await page.choose(file)
+            await page.until_stored(NAME, 0.1)
+            async with upload_page(other, await page.copied_link(NAME)) as watching:
+                for share in (0.2, 0.5, 0.7):
+                    await watching.tab.until(f"{STORED} >= {share}")
+                    assert await watching.tab.run(STORED) <= 1
+                    assert "Live" in await text_of(watching)
+                await watching.tab.until(f"{STATE} === 'completed'")
+                text = await text_of(watching)
+                assert NAME in text
+                assert sha256_of(file) in text
+                assert "100 %" in text
+                copy = "document.querySelector('#watching .download').href"
+                assert (await watching.tab.run(copy)).startswith(f"{address}files/")
+                assert watching.tab.faults == []
+            await page.until(NAME, "verified")
+            assert page.tab.faults == []
+
+
+async def test_a_watcher_comes_back_when_the_server_was_killed(
+    browser: str, server: OnwardProcess, address: str, write: Write
+) -> None:
+    file = write(NAME, SIZE)
+    async with upload_page(browser, address) as page:
+        await page.choose(file)
+        await page.until_stored(NAME, 0.1)
+        async with upload_page(browser, await page.copied_link(NAME)) as watching:
+            await watching.tab.until(f"{STORED} > 0")
+            await server.kill9()
+            await watching.tab.until("document.querySelector('.line').dataset.line === 'lost'")
+            await server.start()
+            await watching.tab.until(f"{STATE} === 'completed'")
+
+
+async def test_a_cancelled_and_an_unknown_upload_are_told(
+    browser: str, server: OnwardProcess, address: str, write: Write
+) -> None:
+    async with upload_page(browser, address) as page:
+        await page.choose(write(NAME, SIZE))
+        await page.until_stored(NAME, 0.1)
+        async with upload_page(browser, await page.copied_link(NAME)) as watching:
+            await page.press("pause", NAME)
+            await watching.tab.until(f"{STATE} === 'paused'")
+            await page.press("cancel", NAME)
+            await watching.tab.until(f"{STATE} === 'terminated'")
+            await watching.tab.run("location.hash = '#watch=' + '0'.repeat(32)")
+            await watching.tab.until("document.querySelector('.line').dataset.line === 'unknown'")
+            await watching.tab.run("document.querySelector('#watching a[href=\"#\"]').click()")
+            await watching.tab.until("!document.querySelector('#uploading').hidden")
+            assert all("404" in fault for fault in watching.tab.faults), watching.tab.faults
