@@ -3,7 +3,7 @@
 import os
 import time
 
-from raw import Connection, Tus
+from raw import Connection, Headers, Tus
 from server_process import Server
 
 SIZE = 2**24 + 12345
@@ -14,7 +14,7 @@ def test_requests_follow_a_download_on_the_same_connection(tus: Tus) -> None:
     path = tus.stored(DATA)
     with Connection(tus.port) as connection:
         for start, stop in ((0, SIZE), (5, 2**23 + 5), (SIZE - 1, SIZE)):
-            part = {"Range": f"bytes={start}-{stop - 1}"}
+            part: Headers = {"Range": f"bytes={start}-{stop - 1}"}
             connection.send(tus.request("GET", path, part) + tus.request("HEAD", path))
             answer = connection.answer()
             assert (answer.status, answer["Content-Range"]) == (206, f"bytes {start}-{stop - 1}/{SIZE}")
