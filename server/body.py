@@ -17,7 +17,16 @@ from server.direct import BUFFER, Direct
 from server.inlet import Inlet
 from server.receive import pour_blocks
 
+PAUSE = 0.1  # seconds that aiohttp is kept from reading it before; who waits longer has to hear of a client that leaves
 LARGE = 2**17  # bytes of a body from which on the socket itself is worth it
+
+
+def _plain(request: web.Request) -> asyncio.Transport | None:
+    """Give the transport of a large body that can be read from its socket: of known length, and without TLS."""
+    transport = request.transport
+    if (request.content_length or 0) < LARGE or not isinstance(request.protocol, Connection) or transport is None:
+        return None
+    return None if transport.get_extra_info("sslcontext") else transport
 
 
 class RequestBody:
@@ -35,7 +44,16 @@ class RequestBody:
         self._cut_by: Refusal | None = None
         self._begun = False
         self._direct: Direct | None = None
+        self._plain = _plain(request)
+        self._paused: asyncio.TimerHandle | None = None
+        if self._plain is not None:
+            self._plain.pause_reading()
+            self._paused = asyncio.get_running_loop().call_later(PAUSE, self._plain.resume_reading)
         self._left = False  # whether bytes that arrived before a cut may still be in the socket
+
+    @property
+    def _connection(self) -> Connection:
+        return cast("Connection", self._request.protocol)
 
     @property
     def over(self) -> bool:
@@ -61,7 +79,9 @@ class RequestBody:
             self._begun = True
             if self._expected:
                 await self._continue()
-            await self._take(inlet)
+            self._unpause()
+            if self._plain is not None and self._content.exception() is None:
+                await self._take(inlet, self._plain)
         if self._direct is not None:
             await self._draw(self._direct, inlet, most, until)
         else:
@@ -69,26 +89,24 @@ class RequestBody:
 
     def close(self) -> None:
         """Give the connection back to aiohttp, which drops what is left of the body."""
+        self._unpause()
         if self._direct is not None:
             self._direct.close()
 
-    async def _take(self, inlet: Inlet) -> None:
-        """Take the socket where the body is large and plain."""
-        request, content = self._request, self._content
-        connection, transport, size = request.protocol, request.transport, request.content_length or 0
-        if (
-            size < LARGE
-            or not isinstance(connection, Connection)
-            or transport is None
-            or transport.get_extra_info("sslcontext")
-            or content.exception() is not None
-        ):
-            return
+    def _unpause(self) -> None:
+        if self._paused is not None:
+            self._paused.cancel()
+            if self._plain is not None:
+                self._plain.resume_reading()
+
+    async def _take(self, inlet: Inlet, transport: asyncio.Transport) -> None:
+        """Take the socket, with what aiohttp has read of the body already."""
+        content, size = self._content, self._request.content_length or 0
         before = b""
         while data := content.read_nowait():
             before += data
         if rest := size - content.total_bytes:
-            connection.set_aside()
+            self._connection.set_aside()
             self._direct = Direct(transport, before, rest)
         else:
             self._ended = True
@@ -111,7 +129,7 @@ class RequestBody:
         self._hear(inlet.position - start, 0)
         if not direct.rest:
             self._ended = True
-            cast("Connection", self._request.protocol).take_up(self._request)
+            self._connection.take_up(self._request)
         elif direct.lost and self._cut_by is None:
             self._cut_by = Unavailable("The connection was lost.")
 
