@@ -18,7 +18,7 @@ PATHS = (
     "/files/..%2f..%2fetc%2fpasswd", "/files/%2e%2e", "/files/..", "/files/a%00b", "/files/a%0d%0aSet-Cookie:x",
     "/files/%252e%252e%252fx", "/files/..\\..\\x", "/files/.hidden", f"{ID}.info", f"{ID}%2F", f"{ID}%00", f"{ID}/../other",
     f"{ID}/x", f"{ID}//", f"/files/{'0' * 5000}", f"/files/{'0' * 31}", f"/files/{'0' * 33}", f"/files/{'A' * 32}",
-    "/files/٠" + "0" * 31, "/files/\xff", "/files/state.sqlite", "/files/../state.sqlite", "//etc/passwd", "/",
+    "/files/٠" + "0" * 31, "/files/\xff", "/files/state.sqlite", "/files/../state.sqlite", "//etc/passwd", "/other",
 )  # fmt: skip
 
 
