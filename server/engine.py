@@ -7,9 +7,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from server.finish import Finish
 from server.join import Cuttable, Interruption
 from server.ledger import Ledger, verified
 from server.receive import Body, RunningHash, RunningSha256, check_body, receive
+from server.turn import Turn
 from storage.base import Full, Held, Missing, Stale, Storage, StorageError
 from storage.failpoints import reach
 
@@ -95,14 +96,15 @@ class Engine:
             with suppress(Held):
                 upload = await self._joined(id, wait=0)
         elif not upload.status.final:
-            async with self._held(id, lambda: None) as upload:
-                pass
+            async with self.ledger.leased(id, lambda: None) as held:
+                upload = await self._ended(held)
         rules.check_open(upload, self._clock())
         return upload
 
     async def append(self, id: UploadId, wish: Append, body: Body) -> Upload:
         """Append a body; raises what rules.append raises, ChecksumMismatch, and what cut the body short."""
-        return await self._to_the_end(self._append(id, wish, body), body)
+        turn = Turn(body)
+        return await self._to_the_end(self._append(id, wish, body, turn), turn)
 
     async def terminate(self, id: UploadId) -> None:
         """End an upload and remove its bytes; raises Gone."""
@@ -202,11 +204,9 @@ class Engine:
                 await asyncio.wait({task})
                 raise
 
-    @asynccontextmanager
-    async def _held(self, id: UploadId, on_rival: Callable[[], None]) -> AsyncIterator[Upload]:
-        """Hold the lease; gives the record, with an interrupted verification brought to its end."""
-        async with self.ledger.leased(id, on_rival) as upload:
-            yield await self._verified(upload, None) if upload.status is Status.VERIFYING else upload
+    async def _ended(self, upload: Upload) -> Upload:
+        """Bring an interrupted verification to its end, if there is one."""
+        return await self._verified(upload, None) if upload.status is Status.VERIFYING else upload
 
     async def _verified(self, upload: Upload, running: RunningSha256 | None) -> Upload:
         """Bring a full upload to its end; only that of the server cuts it short: for rivals it might never come."""
@@ -236,8 +236,10 @@ class Engine:
         interruption = Interruption()
         return await self._to_the_end(self._finals.settle(id, wait=wait, interruption=interruption), interruption)
 
-    async def _append(self, id: UploadId, wish: Append, body: Body) -> Upload:
-        async with self._held(id, lambda: body.cut(Locked("Another request took the upload over."))) as recorded:
+    async def _append(self, id: UploadId, wish: Append, body: Body, turn: Turn) -> Upload:
+        async with AsyncExitStack() as leases:
+            leased = self.ledger.leased(id, turn.give_way)
+            recorded = await self._ended(await turn.come(leases.enter_async_context(leased)))
             upload, licence = rules.append(recorded, wish, now=self._clock(), limits=self.limits)
             if upload.status is Status.COMPLETED:
                 if await body.block(1, asyncio.get_running_loop().time() + self._lease_wait):

@@ -13,6 +13,7 @@ HTTP_FREE = {
     "server.join",
     "server.ledger",
     "server.receive",
+    "server.turn",
     "server.config",
 }
 ORDER = (
@@ -21,8 +22,8 @@ ORDER = (
     "storage.base", "storage.failpoints", "storage.unbroken", "storage.group_sync", "storage.codec", "storage.files", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
     "storage.memory", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
-    "server.proxies", "server.cors", "server.config", "server.sha256", "server.receive", "server.join",
-    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.body",
+    "server.proxies", "server.cors", "server.config", "server.sha256", "server.receive", "server.turn", "server.join",
+    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.body", "server.leaving",
     "server.middleware", "server.connection", "server.download", "server.routes", "server.events",
     "server.watch", "server.upkeep", "server.health", "server.app", "server.cli", "server.__main__",
 )  # fmt: skip
