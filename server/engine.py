@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
+from math import inf
 from typing import TypeVar
 
 from protocol import rules
@@ -25,11 +26,13 @@ from server.receive import Body, RunningHash, RunningSha256, check_body, receive
 from server.turn import Turn
 from storage.base import Full, Held, Missing, Stale, Storage, StorageError
 from storage.failpoints import reach
+from storage.unbroken import disregard
 
 HASH_THREADS = 4
 STRAY = 3600.0  # seconds that bytes without a record stay
 REST = 60.0  # seconds until the sweep looks again at an upload that it could not tend
 ROOM_STAYS = 1.0  # seconds
+CLOSING = 0.25  # seconds that work which was told to end may take; closing the storage ends what does not
 log = logging.getLogger("onward")
 C = TypeVar("C", bound=Cuttable)
 
@@ -176,12 +179,17 @@ class Engine:
         for work in list(self._running):
             work.cut(Unavailable("The server is stopping."))
 
-    async def close(self) -> None:
-        """Make durable what was told, and let go of the threads and of the storage."""
-        with suppress(StorageError):
-            await self.ledger.settle_all()
+    async def close(self, *, within: float = inf) -> None:
+        """Make durable what was told, as far as it can be done in so many seconds; let go of threads and storage."""
+        settling = asyncio.ensure_future(self.ledger.settle_all())
+        await asyncio.wait({settling}, timeout=within)
+        settling.cancel()
+        await asyncio.wait({settling}, timeout=CLOSING)
+        if left := self.ledger.unsettled:
+            log.warning("%d uploads could not be settled; their records tell whose memory has their last bytes", left)
         self._pool.shutdown()
         await self._storage.close()
+        await asyncio.gather(settling, return_exceptions=True)
 
     @contextmanager
     def _cuttable(self, work: C) -> Iterator[C]:
@@ -201,6 +209,7 @@ class Engine:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
                 cuttable.cut(Unavailable("The request was cancelled."))
+                task.add_done_callback(disregard)
                 await asyncio.wait({task})
                 raise
 

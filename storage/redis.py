@@ -251,6 +251,8 @@ class RedisState:
         try:
             await self._run(scripts.RELEASE, id, held.token, self._node, held.epoch)
         except StorageError as error:
+            if self._calls.over:
+                return
             log.warning("the lease on %s… is given up later: %s", id[:8], error)
             release = asyncio.create_task(self._release_later(id, held))
             self._releases.add(release)

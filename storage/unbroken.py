@@ -20,10 +20,15 @@ async def unbroken(call: Awaitable[T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        task.add_done_callback(disregard)
         await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()  # nobody waits for it any more
         raise
+
+
+def disregard(task: asyncio.Future[Any]) -> None:
+    """Take note of how a task ended that nobody waits for any more, so that nobody complains."""
+    if not task.cancelled():
+        task.exception()
 
 
 class Calls:
@@ -31,13 +36,13 @@ class Calls:
 
     def __init__(self) -> None:
         self._running: set[asyncio.Future[Any]] = set()
-        self._over = False
+        self.over = False
 
     async def end(self, call: Awaitable[T]) -> T:
         """Let a call end; raises Unreachable where it is given up."""
         task = asyncio.ensure_future(call)
         self._running.add(task)
-        if self._over:
+        if self.over:
             task.cancel()
         try:
             return await unbroken(task)
@@ -51,6 +56,6 @@ class Calls:
 
     def give_up(self) -> None:
         """Give up what has not ended, and whatever is called from now on."""
-        self._over = True
+        self.over = True
         for task in self._running:
             task.cancel()
