@@ -7,9 +7,10 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
+from math import inf
 from typing import TypeVar
 
 from protocol import rules
@@ -23,12 +24,15 @@ from server.join import Cuttable, Interruption
 from server.ledger import Ledger, verified
 from server.receive import Body, check_body, receive
 from server.running_hash import RunningHash, RunningSha256
+from server.turn import Turn
 from storage.base import Full, Held, Missing, Stale, Storage, StorageError
 from storage.failpoints import reach
+from storage.unbroken import disregard
 
 STRAY = 3600.0  # seconds that bytes without a record stay
 REST = 60.0  # seconds until the sweep looks again at an upload that it could not tend
 ROOM_STAYS = 1.0  # seconds
+CLOSING = 0.25  # seconds that work which was told to end may take; closing the storage ends what does not
 log = logging.getLogger("onward")
 C = TypeVar("C", bound=Cuttable)
 
@@ -96,14 +100,15 @@ class Engine:
             with suppress(Held):
                 upload = await self._joined(id, wait=0)
         elif not upload.status.final and (resting is None or upload.status is Status.VERIFYING):
-            async with self._held(id, lambda: None) as upload:
-                pass
+            async with self.ledger.leased(id, lambda: None) as held:
+                upload = await self._ended(held)
         rules.check_open(upload, self._clock())
         return upload
 
     async def append(self, id: UploadId, wish: Append, body: Body) -> Upload:
         """Append a body; raises what rules.append raises, ChecksumMismatch, and what cut the body short."""
-        return await self._to_the_end(self._append(id, wish, body), body)
+        turn = Turn(body)
+        return await self._to_the_end(self._append(id, wish, body, turn), turn)
 
     async def terminate(self, id: UploadId) -> None:
         """End an upload and remove its bytes; raises Gone."""
@@ -179,12 +184,17 @@ class Engine:
         for work in list(self._running):
             work.cut(Unavailable("The server is stopping."))
 
-    async def close(self) -> None:
-        """Make durable what was told, and let go of the threads and of the storage."""
-        with suppress(StorageError):
-            await self.ledger.settle_all()
+    async def close(self, *, within: float = inf) -> None:
+        """Make durable what was told, as far as it can be done in so many seconds; let go of threads and storage."""
+        settling = asyncio.ensure_future(self.ledger.settle_all())
+        await asyncio.wait({settling}, timeout=within)
+        settling.cancel()
+        await asyncio.wait({settling}, timeout=CLOSING)
+        if left := self.ledger.unsettled:
+            log.warning("%d uploads could not be settled; their records tell whose memory has their last bytes", left)
         self._threads.close()
         await self._storage.close()
+        await asyncio.gather(settling, return_exceptions=True)
 
     @contextmanager
     def _cuttable(self, work: C) -> Iterator[C]:
@@ -204,14 +214,13 @@ class Engine:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
                 cuttable.cut(Unavailable("The request was cancelled."))
+                task.add_done_callback(disregard)
                 await asyncio.wait({task})
                 raise
 
-    @asynccontextmanager
-    async def _held(self, id: UploadId, on_rival: Callable[[], None]) -> AsyncIterator[Upload]:
-        """Hold the lease; gives the record, with an interrupted verification brought to its end."""
-        async with self.ledger.leased(id, on_rival) as upload:
-            yield await self._verified(upload, None) if upload.status is Status.VERIFYING else upload
+    async def _ended(self, upload: Upload) -> Upload:
+        """Bring an interrupted verification to its end, if there is one."""
+        return await self._verified(upload, None) if upload.status is Status.VERIFYING else upload
 
     async def _verified(self, upload: Upload, running: RunningSha256 | None) -> Upload:
         """Bring a full upload to its end; only that of the server cuts it short: for rivals it might never come."""
@@ -241,8 +250,10 @@ class Engine:
         interruption = Interruption()
         return await self._to_the_end(self._finals.settle(id, wait=wait, interruption=interruption), interruption)
 
-    async def _append(self, id: UploadId, wish: Append, body: Body) -> Upload:
-        async with self._held(id, lambda: body.cut(Locked("Another request took the upload over."))) as recorded:
+    async def _append(self, id: UploadId, wish: Append, body: Body, turn: Turn) -> Upload:
+        async with AsyncExitStack() as leases:
+            leased = self.ledger.leased(id, turn.give_way)
+            recorded = await self._ended(await turn.come(leases.enter_async_context(leased)))
             upload, licence = rules.append(recorded, wish, now=self._clock(), limits=self.limits)
             if upload.status is Status.COMPLETED:
                 nowhere = Inlet(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005

@@ -8,14 +8,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from protocol import rules
 from protocol.errors import ChecksumMismatch, Gone
 from protocol.model import Failure, Limits, Role, Status, Upload, UploadId
 from protocol.progress import progress
-from storage.base import Durability, Lease, Missing, Stale, Storage, StorageError
+from storage.base import Durability, Held, Lease, Missing, Stale, Storage, StorageError, Unreachable
 from storage.failpoints import reach
 
 log = logging.getLogger("onward")
@@ -123,11 +123,22 @@ class Ledger:
         return await self._save(rules.durable(upload, now=self.clock(), limits=self.limits), True)
 
     async def settle_all(self) -> None:
-        """Make durable what was told of all uploads, at the end of the server."""
+        """Make durable what was told of all uploads; raises Unreachable where the state does not answer."""
         for id_ in list(self._volatile):
-            with suppress(StorageError):
+            try:
                 async with self.leased(id_, lambda: None, wait=0) as upload:
                     await self.settle(upload)
+            except (Held, Missing):  # whoever has it settles it
+                self._volatile.discard(id_)
+            except Unreachable:
+                await self._state.probe()  # perhaps it is this one's bytes that can't be reached
+            except StorageError:
+                continue
+
+    @property
+    def unsettled(self) -> int:
+        """Give how many uploads have bytes that only the memory of the machine has, and should not."""
+        return 0 if self.storage.durability is Durability.NONE else len(self._volatile)
 
     def failed(self, upload: Upload, failure: Failure, sha256: bytes | None = None) -> Upload:
         """Give the record of an upload that can't be completed any more."""

@@ -11,6 +11,7 @@ from protocol.model import UploadId
 from server.body import RequestBody
 from server.download import add_downloads, download
 from server.keys import CONFIG, ENGINE, UPLOAD, upload_id
+from server.leaving import unless_left
 from server.middleware import refusal_of
 from server.proxies import public_origin
 from storage.base import StorageError
@@ -83,7 +84,7 @@ async def append(request: web.Request) -> web.Response:
     """PATCH /files/{id}."""
     wish = tus1.read_append(_question(request), request.app[ENGINE].limits)
     with closing(_body(request)) as body:
-        upload = await request.app[ENGINE].append(upload_id(request), wish, body)
+        upload = await unless_left(request, request.app[ENGINE].append(upload_id(request), wish, body))
     return web.Response(status=204, headers=tus1.tell_stored(upload))
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
-from server.engine import Engine
+from server.engine import CLOSING, Engine
 from storage.base import StorageError
 
 TIDY_EVERY = 3600.0  # seconds
@@ -35,6 +35,6 @@ def add_upkeep(app: web.Application, engine: Engine, every: float) -> None:
         yield
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait(tasks, timeout=CLOSING)
 
     app.cleanup_ctx.append(upkeep)

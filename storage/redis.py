@@ -22,12 +22,13 @@ from protocol.model import Upload, UploadId
 from protocol.progress import Progress, progress
 from storage.base import Crowded, Durability, Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
+from storage.leases import LocalLeases
 from storage.redis_bus import RedisBus
 from storage.redis_client import FAULTS, connect
-from storage.unbroken import unbroken
+from storage.unbroken import Calls
 
 LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
-POLL = 0.02  # seconds between two tries for a lease
+POLL, POLL_MOST, GROWTH = 0.02, 0.2, 1.2  # seconds between two tries for a lease, longer each time
 ASK = 0.5  # seconds between two requests to give a lease up
 DUE_KEY, OPEN_KEY, PROBE_KEY, STORE_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "probe", "store"))
 log = logging.getLogger("onward")
@@ -58,6 +59,7 @@ class _Held:
     """A lease of ours: its token, and until when nobody else can have it."""
 
     token: str
+    epoch: int = 0
     until: float = 0.0
 
     def holds(self) -> bool:
@@ -80,8 +82,10 @@ class RedisState:
                 scripts.RENEW, scripts.RELEASE, scripts.AT_REST,
             )
         }  # fmt: skip
+        self._queue = LocalLeases()
         self._holders: dict[UploadId, Callable[[], None]] = {}
-        self._bus = RedisBus(connect(url, 4), on_yield=self._yield, on_back=self._snapshot)
+        self._calls = Calls()
+        self._bus = RedisBus(connect(url, 4), self._calls, on_yield=self._yield, on_back=self._snapshot)
 
     async def open(self) -> None:
         """Look whether the server answers, and listen to the bus."""
@@ -98,7 +102,9 @@ class RedisState:
     async def load(self, id: UploadId) -> Upload:
         """Give the record."""
         with mapped():
-            document = await unbroken(cast("Awaitable[bytes | None]", self._client.hget(_keys(id)[0], "document")))
+            document = await self._calls.end(
+                cast("Awaitable[bytes | None]", self._client.hget(_keys(id)[0], "document"))
+            )
         if document is None:
             raise Missing(id)
         return decode(document)
@@ -123,38 +129,36 @@ class RedisState:
     async def probe(self) -> None:
         """Look whether the server takes writes."""
         with mapped():
-            await unbroken(self._client.set(PROBE_KEY, "", px=1))
+            await self._calls.end(self._client.set(PROBE_KEY, "", px=1))
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records that are due."""
         with mapped():
-            ids = await unbroken(self._client.zrangebyscore(DUE_KEY, "-inf", now))
+            ids = await self._calls.end(self._client.zrangebyscore(DUE_KEY, "-inf", now))
         for raw in ids:
             yield UploadId(cast("bytes", raw).decode("ascii", "replace"))
 
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
-        """Hold the lease as the seam says; it is renewed until it is given up."""
-        token = secrets.token_hex(8)
-        held = _Held(token)
-        try:
-            epoch, left_by = await self._acquire(id, held, wait)
-        except BaseException:
-            await asyncio.shield(self._release(id, token))
-            raise
-        if left_by == self._node and not any(known == id for known, _ in self._held):
-            left_by = None  # whatever we did under that lease has ended
-        self._holders[id] = on_rival
-        self._held[id, epoch] = held
-        renewal = asyncio.create_task(self._renew(id, held, on_rival))
-        try:
-            yield Lease(id=id, epoch=epoch, left_by=left_by, holds=held.holds)
-        finally:
-            renewal.cancel()
-            del self._held[id, epoch]
-            if self._holders.get(id) is on_rival:
-                del self._holders[id]
-            await asyncio.shield(self._release(id, token))
+        """Hold the lease as the seam says; it is renewed until it is given up.
+
+        Of those who want it in this process one at a time asks Redis; the others wait here, and ask that one.
+        """
+        until = asyncio.get_running_loop().time() + wait
+        async with self._queue.hold(id, wait=wait, on_rival=on_rival):
+            held = _Held(secrets.token_hex(8))
+            left_by = await self._acquire(id, held, until)
+            if left_by == self._node:
+                left_by = None  # whatever we did under that lease has ended
+            self._holders[id] = on_rival
+            self._held[id, held.epoch] = held
+            renewal = asyncio.create_task(self._renew(id, held, on_rival))
+            try:
+                yield Lease(id=id, epoch=held.epoch, left_by=left_by, holds=held.holds)
+            finally:
+                renewal.cancel()
+                del self._held[id, held.epoch], self._holders[id]
+                await asyncio.shield(self._release(id, held))
 
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Give the record if nobody holds the lease, nor has left it without a word."""
@@ -168,7 +172,7 @@ class RedisState:
     async def owner(self) -> str | None:
         """Give the name of the data folder that it belongs to, None where it is empty."""
         with mapped():
-            store = await unbroken(cast("Awaitable[bytes | None]", self._client.get(STORE_KEY)))
+            store = await self._calls.end(cast("Awaitable[bytes | None]", self._client.get(STORE_KEY)))
         return store.decode() if store else None
 
     async def adopt(self, upload: Upload) -> None:
@@ -180,7 +184,7 @@ class RedisState:
     async def claim(self, store: str) -> None:
         """Note that it belongs to a data folder, unless it belongs to one already."""
         with mapped():
-            await unbroken(self._client.set(STORE_KEY, store, nx=True))
+            await self._calls.end(self._client.set(STORE_KEY, store, nx=True))
 
     async def publish(self, progress: Progress) -> None:
         """Tell the watchers of every node."""
@@ -193,36 +197,45 @@ class RedisState:
             yield messages
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; whatever still waits for an answer is given up."""
         for release in self._releases:
             release.cancel()
-        await asyncio.gather(*self._releases, return_exceptions=True)
         await self._bus.close()
+        await asyncio.gather(*self._releases, return_exceptions=True)
         await self._client.aclose()
 
     async def _run(self, text: str, id: UploadId, *words: str | bytes | float) -> Any:
         script: AsyncScript = self._scripts[text]
         with mapped():
-            return await unbroken(script(keys=_keys(id), args=list(words)))
+            return await self._calls.end(script(keys=_keys(id), args=list(words)))
 
-    async def _acquire(self, id: UploadId, held: "_Held", wait: float) -> tuple[int, str | None]:
+    async def _acquire(self, id: UploadId, held: "_Held", until: float) -> str | None:
+        """Get the lease, and give who left it; raises Held at the loop's time `until`."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + wait
-        ask = loop.time()
-        while True:
-            began = _clock()
-            epoch, left_by = await self._run(scripts.ACQUIRE, id, held.token, int(LEASE * 1000), self._node)
-            if epoch < 0:
-                raise Missing(id)
-            if epoch > 0:
-                held.until = began + LEASE
-                return epoch, left_by.decode() or None
+        ask, pause = loop.time(), POLL
+        while (left_by := await self._try(id, held)) is None:
             if loop.time() >= until:
                 raise Held(id)
             if loop.time() >= ask:
                 await self._bus.ask_to_yield(id)
                 ask = loop.time() + ASK
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(pause)
+            pause = min(pause * GROWTH, POLL_MOST)
+        return left_by or None
+
+    async def _try(self, id: UploadId, held: "_Held") -> str | None:
+        began = _clock()
+        try:
+            epoch, left_by = await self._run(scripts.ACQUIRE, id, held.token, int(LEASE * 1000), self._node)
+        except BaseException:  # the answer that did not come may be a yes
+            await asyncio.shield(self._release(id, held))
+            raise
+        if epoch < 0:
+            raise Missing(id)
+        if epoch == 0:
+            return None
+        held.epoch, held.until = epoch, began + LEASE
+        return cast("bytes", left_by).decode()
 
     async def _renew(self, id: UploadId, held: "_Held", on_lost: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -239,21 +252,23 @@ class RedisState:
         held.until = 0.0
         on_lost()
 
-    async def _release(self, id: UploadId, token: str) -> None:
+    async def _release(self, id: UploadId, held: "_Held") -> None:
         try:
-            await self._run(scripts.RELEASE, id, token, self._node)
+            await self._run(scripts.RELEASE, id, held.token, self._node, held.epoch)
         except StorageError as error:
+            if self._calls.over:
+                return
             log.warning("the lease on %s… is given up later: %s", id[:8], error)
-            release = asyncio.create_task(self._release_later(id, token))
+            release = asyncio.create_task(self._release_later(id, held))
             self._releases.add(release)
             release.add_done_callback(self._releases.discard)
 
-    async def _release_later(self, id: UploadId, token: str) -> None:
+    async def _release_later(self, id: UploadId, held: "_Held") -> None:
         """Tell as soon as it can be told that we write no more, so that nobody has to shut us out."""
         while True:
             await asyncio.sleep(LEASE / 5)
             with suppress(StorageError):
-                await self._run(scripts.RELEASE, id, token, self._node)
+                await self._run(scripts.RELEASE, id, held.token, self._node, held.epoch)
                 return
 
     def _yield(self, id: UploadId) -> None:

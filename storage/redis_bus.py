@@ -15,10 +15,10 @@ from redis import asyncio as aioredis
 
 from protocol.model import UploadId
 from protocol.progress import Progress
-from storage.base import StorageError
+from storage.base import StorageError, Unreachable
 from storage.hub import Hub
 from storage.redis_client import FAULTS
-from storage.unbroken import unbroken
+from storage.unbroken import Calls
 
 YIELD_CHANNEL = "onward:yield"
 PREFIX = "onward:progress:"
@@ -36,11 +36,12 @@ class RedisBus:
     def __init__(
         self,
         client: "aioredis.Redis",
+        calls: Calls,
         *,
         on_yield: Callable[[UploadId], None],
         on_back: Callable[[UploadId], Awaitable[Progress | None]],
     ) -> None:
-        self._client = client
+        self._client, self._calls = client, calls
         self._on_yield, self._on_back = on_yield, on_back
         self._hub = Hub()
         self._pubsub: Any = None
@@ -79,16 +80,17 @@ class RedisBus:
                     await self._command("unsubscribe", channel)
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and give up every call."""
         for task in self._tasks:
             task.cancel()
+        self._calls.give_up()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.aclose()
 
     async def _send(self, channel: str, message: str | bytes) -> None:
         try:
-            await unbroken(self._client.publish(channel, message))
-        except FAULTS as error:
+            await self._calls.end(self._client.publish(channel, message))
+        except (*FAULTS, Unreachable) as error:
             log.warning("the bus is down: %s", error)
 
     async def _wait_for(self, channel: str) -> None:
@@ -99,8 +101,8 @@ class RedisBus:
     async def _command(self, name: str, channel: str) -> None:
         """Change the subscriptions; where that fails, the next coming back makes up for it."""
         if self._pubsub is not None:
-            with suppress(*FAULTS):
-                await unbroken(getattr(self._pubsub, name)(channel))
+            with suppress(*FAULTS, Unreachable):
+                await self._calls.end(getattr(self._pubsub, name)(channel))
 
     async def _listen_for_ever(self) -> None:
         while True:
@@ -117,12 +119,12 @@ class RedisBus:
     async def _listen(self) -> None:
         for event in self._confirmed.values():
             event.clear()
-        await unbroken(self._client.initialize())  # a cluster's client subscribes only once it knows the nodes
+        await self._calls.end(self._client.initialize())  # a cluster's client subscribes only once it knows the nodes
         self._pubsub = self._client.pubsub()
         try:
-            await unbroken(self._pubsub.subscribe(*self._confirmed))
+            await self._calls.end(self._pubsub.subscribe(*self._confirmed))
             while True:
-                message = await unbroken(self._pubsub.get_message(timeout=LISTEN))
+                message = await self._calls.end(self._pubsub.get_message(timeout=LISTEN))
                 if message is None:
                     continue
                 channel = message["channel"].decode()

@@ -1,7 +1,7 @@
 """What Redis has to do in one step, in Lua. Each may be repeated: an answer can be lost on its way.
 
-KEYS: the record (a hash of document, version, epoch, the node that has the lease, and the one that left it), the lease
-(a token), the due times (a sorted set), the ids of unfinished uploads (a set).
+KEYS: the record (a hash of document, version, epoch, the node that has the lease, the one that left it, and the last
+epoch that it left), the lease (a token), the due times (a sorted set), the ids of unfinished uploads (a set).
 """
 
 # ARGV: document, version, epoch, due or '', id, 1 where it is unfinished, how many may be or ''.
@@ -67,7 +67,7 @@ if not holder then
   epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
   local left = redis.call('HMGET', KEYS[1], 'node', 'left_by')
   if left[1] and left[1] ~= '' then
-    redis.call('HSET', KEYS[1], 'left_by', left[2] and left[2] ~= left[1] and '*' or left[1])
+    redis.call('HSET', KEYS[1], 'left_by', left[2] and left[2] ~= left[1] and '*' or left[1], 'left', epoch - 1)
   end
   redis.call('HSET', KEYS[1], 'node', ARGV[3])
 end
@@ -93,11 +93,14 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[2], ARGV[2])
 """
 
-# ARGV: token, node. A lease that has run out is given up too: its holder writes no more.
+# ARGV: token, node, epoch, 0 where it isn't known. A lease that has run out is given up too: its holder writes no more.
+# Nor does its node under any lease before; under a later one it may, and may be asleep.
 RELEASE = """
-if redis.call('HGET', KEYS[1], 'left_by') == ARGV[2] then redis.call('HDEL', KEYS[1], 'left_by') end
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'node', 'left_by', 'left')
+local ended = tonumber(ARGV[3])
+if known[3] == ARGV[2] and tonumber(known[4] or 1) <= ended then redis.call('HDEL', KEYS[1], 'left_by') end
 local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[1] then return 0 end
-if redis.call('HGET', KEYS[1], 'node') == ARGV[2] then redis.call('HDEL', KEYS[1], 'node') end
+if known[2] == ARGV[2] and (holder or tonumber(known[1]) == ended) then redis.call('HDEL', KEYS[1], 'node') end
 return redis.call('DEL', KEYS[2])
 """

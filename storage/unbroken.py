@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from storage.base import Unreachable
 
 T = TypeVar("T")
 
@@ -18,7 +20,42 @@ async def unbroken(call: Awaitable[T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        task.add_done_callback(disregard)
         await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()  # nobody waits for it any more
         raise
+
+
+def disregard(task: asyncio.Future[Any]) -> None:
+    """Take note of how a task ended that nobody waits for any more, so that nobody complains."""
+    if not task.cancelled():
+        task.exception()
+
+
+class Calls:
+    """Unbroken calls to something that may never answer: at the end all of them are given up."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Future[Any]] = set()
+        self.over = False
+
+    async def end(self, call: Awaitable[T]) -> T:
+        """Let a call end; raises Unreachable where it is given up."""
+        task = asyncio.ensure_future(call)
+        self._running.add(task)
+        if self.over:
+            task.cancel()
+        try:
+            return await unbroken(task)
+        except asyncio.CancelledError:
+            waiting = asyncio.current_task()
+            if task.cancelled() and waiting is not None and not waiting.cancelling():
+                raise Unreachable("it is closed") from None
+            raise
+        finally:
+            self._running.discard(task)
+
+    def give_up(self) -> None:
+        """Give up what has not ended, and whatever is called from now on."""
+        self.over = True
+        for task in self._running:
+            task.cancel()

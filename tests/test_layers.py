@@ -15,6 +15,7 @@ HTTP_FREE = {
     "server.inlet",
     "server.receive",
     "server.running_hash",
+    "server.turn",
     "server.config",
 }
 ORDER = (
@@ -23,8 +24,8 @@ ORDER = (
     "storage.base", "storage.failpoints", "storage.unbroken", "storage.group_sync", "storage.codec", "storage.files", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
     "storage.memory", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
-    "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.inlet", "server.receive", "server.join",
-    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.page", "server.middleware",
+    "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.inlet", "server.receive", "server.turn", "server.join",
+    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.leaving", "server.page", "server.middleware",
     "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes", "server.events",
     "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers", "server.cli", "server.__main__",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A graceful stop with everything in flight, and a rolling restart of two servers under load."""
+"""A graceful stop with everything in flight, beside a Redis that doesn't answer, and a rolling restart under load."""
 
 import asyncio
 import os
@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import aiohttp
+import pytest
 import tus
 from halfway import stored
 from onward_process import OnwardProcess, onward
 from raw import Connection, Tus
+from redis_process import redis_server
 from sender import Sender
 from watcher import Watcher
 
@@ -59,6 +61,45 @@ async def test_a_stop_ends_everything_in_time_and_in_order(
             assert (server.data / "files" / sender.id).read_bytes() == sender.data
             assert sender.told == LARGE
         assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("durability", ["full", "process"])
+@pytest.mark.parametrize("fault", ["hangs", "is killed"])
+async def test_a_stop_ends_in_time_though_redis_does_not_answer(
+    durability: str, fault: str, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    options = [f"--drain={DRAIN}", f"--durability={durability}", "--quiet-after=60"]
+    with redis_server(tmp_path) as redis:
+        async with onward(tmp_path / "data", redis.url, options) as server:
+            idle = [await tus.create(http, server.url, LARGE) for _ in range(UPLOADS)]
+            for url in idle:
+                assert (await tus.patch(http, url, 0, bytes(1000))).status == 204
+            senders = [Sender(http, [server], os.urandom(LARGE), pause=PAUSE) for _ in range(UPLOADS)]
+            for sender in senders:
+                await sender.create()
+            sending = [asyncio.create_task(sender.finish()) for sender in senders]
+            watcher = Watcher(senders[0].url(server))
+            async with watcher.watching():
+                await watcher.until(2**17)
+                if fault == "hangs":
+                    redis.pause()
+                else:
+                    redis.stop()
+                began = time.monotonic()
+                assert await server.stop() == 0, server.log()
+                print(f"ended {time.monotonic() - began:.1f} s after SIGTERM, with --drain={DRAIN}")
+                assert ("could not be settled" in server.log()) == (durability == "process")
+                assert "Traceback" not in server.log()
+                if fault == "hangs":
+                    redis.go_on()
+                else:
+                    await asyncio.to_thread(redis.start)
+                await server.start()
+                for url in idle:
+                    assert await stored(http, url) == 1000
+                await asyncio.wait_for(asyncio.gather(*sending), 20)
+        for sender in senders:
+            assert (server.data / "files" / sender.id).read_bytes() == sender.data
 
 
 async def restart(server: OnwardProcess) -> None:

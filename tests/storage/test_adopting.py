@@ -37,6 +37,12 @@ async def storage(redis_url: str, tmp_path: Path) -> AsyncIterator[Storage]:
         yield storage
 
 
+@pytest.fixture
+async def other(storage: Storage, redis_url: str, tmp_path: Path) -> AsyncIterator[Storage]:
+    async with opened(redis_url, tmp_path / "data") as other:
+        yield other
+
+
 async def test_an_emptied_state_gives_what_was_recorded(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(UPLOAD)
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
@@ -51,13 +57,15 @@ async def test_an_emptied_state_gives_what_was_recorded(storage: Storage, redis_
         assert (await storage.state.save(replace(found, epoch=later.epoch, offset=7))).offset == 7
 
 
-async def test_a_holder_from_before_saves_nothing(storage: Storage, redis_process: RedisProcess) -> None:
+async def test_a_holder_from_before_saves_nothing(
+    storage: Storage, other: Storage, redis_process: RedisProcess
+) -> None:
     await storage.state.insert(UPLOAD)
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as before:
         redis_process.flush()
-        async with storage.state.hold(ID, wait=1, on_rival=ignore) as after:
-            found = await storage.state.load(ID)
-            saved = await storage.state.save(replace(found, epoch=after.epoch, offset=6))
+        async with other.state.hold(ID, wait=1, on_rival=ignore) as after:
+            found = await other.state.load(ID)
+            saved = await other.state.save(replace(found, epoch=after.epoch, offset=6))
             with pytest.raises(Stale):
                 await storage.state.save(replace(UPLOAD, epoch=before.epoch, offset=9))
         redis_process.flush()
@@ -195,30 +203,34 @@ async def test_a_record_that_is_older_than_its_copy_is_replaced(storage: Storage
         assert found.version > saved.version - 1
 
 
-async def test_whoever_had_a_forgotten_lease_is_shut_out(storage: Storage, redis_process: RedisProcess) -> None:
+async def test_whoever_had_a_forgotten_lease_is_shut_out(
+    storage: Storage, other: Storage, redis_process: RedisProcess
+) -> None:
     await storage.state.insert(UPLOAD)
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as before:
         await storage.state.save(replace(UPLOAD, epoch=before.epoch, offset=5))
         redis_process.flush()
-        async with storage.state.hold(ID, wait=0, on_rival=ignore) as after:
+        async with other.state.hold(ID, wait=0, on_rival=ignore) as after:
             assert after.left_by == ANYONE
-            await storage.state.fenced(after, await storage.state.load(ID))
+            await other.state.fenced(after, await other.state.load(ID))
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as later:
         assert later.left_by is None
 
 
 async def test_of_several_who_left_a_lease_all_are_shut_out(
-    redis_url: str, tmp_path: Path, redis_process: RedisProcess
+    storage: Storage, other: Storage, redis_url: str, tmp_path: Path, redis_process: RedisProcess
 ) -> None:
-    async with opened(redis_url, tmp_path / "data") as one, opened(redis_url, tmp_path / "data") as other:
-        await one.state.insert(UPLOAD)
-        async with one.state.hold(ID, wait=0, on_rival=ignore):
-            redis_process.delete(f"{{onward}}:{ID}:lease")  # as if its time were over
-            async with other.state.hold(ID, wait=0, on_rival=ignore) as second:
-                assert second.left_by == one.blobs.node
-                redis_process.delete(f"{{onward}}:{ID}:lease")
-                async with one.state.hold(ID, wait=0, on_rival=ignore) as third:
-                    assert third.left_by == ANYONE
+    await storage.state.insert(UPLOAD)
+    async with storage.state.hold(ID, wait=0, on_rival=ignore):
+        redis_process.delete(f"{{onward}}:{ID}:lease")  # as if its time were over
+        async with other.state.hold(ID, wait=0, on_rival=ignore) as second:
+            assert second.left_by == storage.blobs.node
+            redis_process.delete(f"{{onward}}:{ID}:lease")
+            async with (
+                opened(redis_url, tmp_path / "data") as one,
+                one.state.hold(ID, wait=0, on_rival=ignore) as third,
+            ):
+                assert third.left_by == ANYONE
 
 
 async def test_a_watcher_learns_of_what_was_lost_from_its_copy(storage: Storage, redis_process: RedisProcess) -> None:

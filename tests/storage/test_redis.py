@@ -77,6 +77,72 @@ async def test_a_rival_on_another_node_gets_the_lease(nodes: tuple[RedisState, R
     assert time.monotonic() - began < 1
 
 
+def calls(server: RedisProcess, name: str) -> int:
+    """Give how often a Redis has done a command."""
+    return int(server.command("INFO", "commandstats").get(f"cmdstat_{name}", {}).get("calls", 0))
+
+
+async def test_of_those_who_wait_in_one_process_one_asks(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    one, other = nodes
+    await one.insert(UPLOAD)
+    given: list[int] = []
+
+    async def wait() -> None:
+        async with other.hold(ID, wait=30, on_rival=ignore) as lease:
+            given.append(lease.epoch)
+
+    async with one.hold(ID, wait=0, on_rival=ignore):
+        before = calls(redis_process, "evalsha")
+        waiting = [asyncio.create_task(wait()) for _ in range(50)]
+        await asyncio.sleep(2)
+        assert calls(redis_process, "evalsha") - before < 50
+    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    assert given == sorted(set(given))
+
+
+async def test_a_rival_in_the_same_process_is_told_without_the_bus(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    one, _ = nodes
+    await one.insert(UPLOAD)
+    asked = asyncio.Event()
+
+    async def rival() -> None:
+        async with one.hold(ID, wait=20, on_rival=ignore):
+            pass
+
+    async with one.hold(ID, wait=0, on_rival=asked.set):
+        before = calls(redis_process, "publish")
+        task = asyncio.create_task(rival())
+        await asyncio.wait_for(asked.wait(), 10)
+        assert calls(redis_process, "publish") == before
+    await asyncio.wait_for(task, 10)
+
+
+async def test_who_was_refused_or_ends_late_hides_nothing_of_its_node_that_still_writes(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    one, other = nodes
+    await one.insert(UPLOAD)
+    lease = f"{{onward}}:{ID}:lease"
+    async with one.hold(ID, wait=0, on_rival=ignore) as first:
+        ended = one._held[ID, first.epoch]
+    async with one.hold(ID, wait=0, on_rival=ignore):
+        redis_process.delete(lease)  # it fell asleep, and its time is over
+        for late in (ended, storage.redis._Held("a token that was refused")):
+            await one._release(ID, late)
+        async with other.hold(ID, wait=0, on_rival=ignore) as after:
+            assert after.left_by == "a"
+            for late in (ended, storage.redis._Held("a token that was refused")):
+                await one._release(ID, late)
+        async with other.hold(ID, wait=0, on_rival=ignore) as after:
+            assert after.left_by == "a"
+    async with other.hold(ID, wait=0, on_rival=ignore) as after:
+        assert after.left_by is None
+
+
 async def test_watchers_and_records_come_back_with_redis(tmp_path: Path) -> None:
     with redis_server(tmp_path) as server:
         state = await open_state(server.url, Path())
