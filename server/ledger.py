@@ -1,4 +1,4 @@
-"""Records under their leases: loaded, saved, told to the watchers, in this order and nowhere else.
+"""Records under their leases: loaded and saved, here and nowhere else.
 
 With a relaxed durability a record says in whose memory its last bytes are; where that machine has stopped since, they
 are lost, and the upload with them.
@@ -14,7 +14,6 @@ from dataclasses import replace
 from protocol import rules
 from protocol.errors import ChecksumMismatch, Gone
 from protocol.model import Failure, Limits, Role, Status, Upload, UploadId
-from protocol.progress import progress
 from storage.base import Durability, Held, Lease, Missing, Stale, Storage, StorageError, Unreachable
 from storage.failpoints import reach
 
@@ -41,7 +40,6 @@ class Ledger:
             self._volatile.add(upload.id)
         await self._state.insert(upload, durable=not self._relaxed, most=self.limits.max_open)
         reach("created")
-        await self._tell(upload)
         return upload
 
     async def load(self, id: UploadId) -> Upload:
@@ -151,12 +149,7 @@ class Ledger:
             self._volatile.discard(saved.id)
         else:
             self._volatile.add(saved.id)
-        await self._tell(saved)
         return saved
-
-    async def _tell(self, upload: Upload) -> None:
-        await self._state.publish(progress(upload))
-        reach("told")
 
 
 def verified(upload: Upload) -> Upload:

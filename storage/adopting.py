@@ -110,10 +110,6 @@ class AdoptingState:
         await self._copies.renew(replace(upload, epoch=lease.epoch), lease.holds)
         await self._state.fenced(lease, upload)
 
-    async def publish(self, progress: Progress) -> None:
-        """Tell the watchers of every node."""
-        await self._state.publish(progress)
-
     def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
         """Follow an upload from now on."""
         return self._state.subscribe(id)

@@ -184,7 +184,7 @@ class Records(Protocol):
         """Replace the record if `version` is the recorded one and `epoch` that of the lease held now.
 
         Gives it with the version that it has then, one higher. Durable unless said otherwise, together with all that
-        was saved before. Raises Stale or Missing.
+        was saved before. After that whoever watches the upload is told, and never waited for. Raises Stale or Missing.
         """
 
     async def forget(self, id: UploadId) -> None:
@@ -243,9 +243,6 @@ class Leases(Protocol):
 
 class Events(Protocol):
     """Progress, at most once; the newest wins."""
-
-    async def publish(self, progress: Progress) -> None:
-        """Tell the watchers; never waits for them, and never raises for a bus that is down."""
 
     def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
         """Follow an upload from now on, once entered; a slow reader misses steps, never the last one."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from protocol.model import Upload, UploadId
-from protocol.progress import Progress
+from protocol.progress import Progress, progress
 from storage.base import Lease, Missing
 from storage.hub import Hub
 from storage.leases import LocalLeases
@@ -45,9 +45,10 @@ class Local(ABC):
     async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: B027
         """Nobody leaves a lease of a process and lives on."""
 
-    async def publish(self, progress: Progress) -> None:
-        """Tell the watchers of this process."""
-        self._hub.deliver(progress)
+    def _tell(self, saved: Upload) -> None:
+        """Tell the watchers of this process, if there are any."""
+        if self._hub.count(saved.id):
+            self._hub.deliver(progress(saved))
 
     @asynccontextmanager
     async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:

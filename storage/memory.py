@@ -38,6 +38,7 @@ class MemoryState(Local):
         if (await self.load(upload.id)).version != upload.version or not self._leases.proves(upload.id, upload.epoch):
             raise Stale(upload.id)
         saved = self._uploads[upload.id] = replace(upload, version=upload.version + 1)
+        self._tell(saved)
         return saved
 
     async def forget(self, id: UploadId) -> None:

@@ -23,7 +23,7 @@ from protocol.progress import Progress, progress
 from storage.base import Crowded, Durability, Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.leases import LocalLeases
-from storage.redis_bus import RedisBus
+from storage.redis_bus import RedisBus, message
 from storage.redis_client import FAULTS, connect
 from storage.unbroken import Calls
 
@@ -116,7 +116,7 @@ class RedisState:
         if held is None or not held.holds():
             await self.load(upload.id)
             raise Stale(upload.id)
-        words = (encode(saved), upload.version, upload.epoch, *_queued(saved), held.token)
+        words = (encode(saved), upload.version, upload.epoch, *_queued(saved), held.token, *message(progress(saved)))
         answer = await self._run(scripts.SAVE, upload.id, *words)
         if answer != b"OK":
             raise (Missing if answer == b"MISSING" else Stale)(upload.id)
@@ -185,10 +185,6 @@ class RedisState:
         """Note that it belongs to a data folder, unless it belongs to one already."""
         with mapped():
             await self._calls.end(self._client.set(STORE_KEY, store, nx=True))
-
-    async def publish(self, progress: Progress) -> None:
-        """Tell the watchers of every node."""
-        await self._bus.publish(progress)
 
     @asynccontextmanager
     async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:

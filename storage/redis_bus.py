@@ -30,6 +30,11 @@ log = logging.getLogger("onward")
 _decoder = msgspec.json.Decoder(Progress)
 
 
+def message(progress: Progress) -> tuple[str, bytes]:
+    """Give the channel and the text that the watchers of every process are told by."""
+    return PREFIX + progress.id, msgspec.json.encode(progress)
+
+
 class RedisBus:
     """Progress and requests to give way, between processes."""
 
@@ -55,13 +60,12 @@ class RedisBus:
         self._tasks = [asyncio.create_task(self._listen_for_ever()), asyncio.create_task(self._look_for_ever())]
         await self._wait_for(YIELD_CHANNEL)
 
-    async def publish(self, progress: Progress) -> None:
-        """Tell the watchers of every process; a bus that is down is logged, never waited for long."""
-        await self._send(PREFIX + progress.id, msgspec.json.encode(progress))
-
     async def ask_to_yield(self, id: UploadId) -> None:
-        """Ask whoever holds the lease on an upload to give it up."""
-        await self._send(YIELD_CHANNEL, id)
+        """Ask whoever holds the lease on an upload to give it up; a bus that is down is logged."""
+        try:
+            await self._calls.end(self._client.publish(YIELD_CHANNEL, id))
+        except (*FAULTS, Unreachable) as error:
+            log.warning("the bus is down: %s", error)
 
     @asynccontextmanager
     async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
@@ -86,12 +90,6 @@ class RedisBus:
         self._calls.give_up()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.aclose()
-
-    async def _send(self, channel: str, message: str | bytes) -> None:
-        try:
-            await self._calls.end(self._client.publish(channel, message))
-        except (*FAULTS, Unreachable) as error:
-            log.warning("the bus is down: %s", error)
 
     async def _wait_for(self, channel: str) -> None:
         with suppress(TimeoutError):

@@ -15,7 +15,7 @@ if ARGV[6] == '1' then redis.call('SADD', KEYS[4], ARGV[5]) end
 return 'OK'
 """
 
-# ARGV: document, version known before, epoch, due or '', id, 1 where it is unfinished, token.
+# ARGV: document, version known before, epoch, due or '', id, 1 where it is unfinished, token, channel, event.
 # The same save again finds its own version and epoch.
 SAVE = """
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
@@ -27,6 +27,7 @@ if known[1] ~= ARGV[2] or redis.call('GET', KEYS[2]) ~= ARGV[7] then return 'STA
 redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', tostring(tonumber(ARGV[2]) + 1))
 if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
 redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
+redis.call('PUBLISH', ARGV[8], ARGV[9])
 return 'OK'
 """
 

@@ -145,6 +145,7 @@ class SqliteState(Local):
         except BaseException:  # who knows what is in the file
             self._recent.pop(upload.id, None)
             raise
+        self._tell(saved)
         return self._remember(saved)
 
     async def forget(self, id: UploadId) -> None:

@@ -39,8 +39,8 @@ BUGS = (
     ),
     Bug(
         "c", "204 before the commit", "storage/sqlite.py",
-        "        await self._do(work, durable=durable)\n        return saved\n",
-        "        asyncio.ensure_future(self._do(work, durable=durable))\n        return saved\n",
+        "            await self._do(work, durable=durable)\n        except",
+        "            asyncio.ensure_future(self._do(work, durable=durable))\n        except",
         ORDER,
     ),
     Bug(
@@ -103,10 +103,9 @@ BUGS = (
         "tests/storage/test_blobs_contract.py::test_a_seal_publishes_exactly_the_length_and_may_be_repeated",
     ),
     Bug(
-        "l", "event before the commit", "server/ledger.py",
-        "        saved = await self._state.save(upload, durable=durable)\n",
-        "        await self._tell(replace(upload, version=upload.version + 1))\n"
-        "        saved = await self._state.save(upload, durable=durable)\n",
+        "l", "event before the commit", "storage/sqlite.py",
+        "        try:\n            await self._do(work, durable=durable)\n",
+        "        self._tell(saved)\n        try:\n            await self._do(work, durable=durable)\n",
         "tests/faults/test_order.py::test_a_watcher_is_told_only_what_a_synced_record_holds",
     ),
     Bug(

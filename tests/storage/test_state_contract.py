@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from protocol.model import Place, Status, Upload, UploadId
-from protocol.progress import Progress, progress
+from protocol.progress import progress
 from storage import open_storage
 from storage.base import Held, Missing, Stale, State
 
@@ -162,30 +162,50 @@ async def test_only_one_holds_at_a_time(state: State) -> None:
     assert epochs == sorted(set(epochs))
 
 
-def message(seq: int, id: UploadId = ID) -> Progress:
-    return replace(progress(UPLOAD), id=id, seq=seq)
+async def save(state: State, count: int, id: UploadId = ID) -> Upload:
+    """Save a record so many times; gives it as it is then."""
+    async with state.hold(id, wait=1, on_rival=ignore) as lease:
+        upload = replace(await state.load(id), epoch=lease.epoch)
+        for _ in range(count):
+            upload = await state.save(upload)
+    return upload
 
 
 async def test_watchers_get_the_newest(state: State) -> None:
+    other_id = UploadId("1" * 32)
+    await state.insert(UPLOAD)
+    await state.insert(replace(UPLOAD, id=other_id))
     async with state.subscribe(ID) as one, state.subscribe(ID) as other:
-        await state.publish(message(3))
-        assert await asyncio.wait_for(anext(one), 2) == message(3)
-        for seq in (4, 6, 5):
-            await state.publish(message(seq))
-        await state.publish(message(9, UploadId("1" * 32)))
+        saved = await save(state, 1)
+        assert await asyncio.wait_for(anext(one), 2) == progress(saved)
+        saved = await save(state, 3)
+        await save(state, 9, other_id)
         await asyncio.sleep(0.2)
-        assert await asyncio.wait_for(anext(one), 2) == message(6)
-        assert await asyncio.wait_for(anext(other), 2) == message(6)
+        assert await asyncio.wait_for(anext(one), 2) == progress(saved)
+        assert await asyncio.wait_for(anext(other), 2) == progress(saved)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(one), 0.1)
 
 
 async def test_a_later_watcher_of_the_same_upload_is_served_too(state: State) -> None:
+    await state.insert(UPLOAD)
     async with state.subscribe(ID):
         pass
     async with state.subscribe(ID) as again:
-        await state.publish(message(2))
-        assert (await asyncio.wait_for(anext(again), 2)).seq == 2
+        saved = await save(state, 1)
+        assert (await asyncio.wait_for(anext(again), 2)).seq == saved.version
+
+
+async def test_a_save_that_is_refused_is_told_nobody(state: State) -> None:
+    await state.insert(UPLOAD)
+    async with state.subscribe(ID) as events:
+        async with state.hold(ID, wait=1, on_rival=ignore) as lease:
+            with pytest.raises(Stale):
+                await state.save(replace(UPLOAD, version=7, epoch=lease.epoch))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                async for event in events:  # at most the state on joining
+                    assert event == progress(UPLOAD)
 
 
 async def test_a_waiter_cancelled_at_its_turn_leaves_the_lease_free(state: State) -> None:

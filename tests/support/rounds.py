@@ -16,7 +16,7 @@ from zygote import Child, Zygote
 
 RARE = {"copied": "join", "removed": "remove", "forgotten": "remove"}
 COMMON = (
-    "created", "opened", "written", "synced", "recorded", "told", "judged", "sealing", "renamed", "sealed", "answering",
+    "created", "opened", "written", "synced", "recorded", "judged", "sealing", "renamed", "sealed", "answering",
 )  # fmt: skip
 PLAN = [(point, hit) for point in COMMON for hit in (1, 2, 5)] + [(point, hit) for point in RARE for hit in (1, 2, 3)]
 LIFE = 15  # strikes on one data folder

@@ -24,7 +24,7 @@ from storage.base import Missing, Storage, StorageError
 SIZES = st.sampled_from([0, 1, 511, 512, 4096, 4097, 9000])
 PICK = st.integers(0, 10**6)
 CHECKS = st.sampled_from(["none", "none", "right", "wrong"])
-POINTS = ("written", "synced", "recorded", "told", "sealing", "renamed", "sealed", "answering")
+POINTS = ("written", "synced", "recorded", "sealing", "renamed", "sealed", "answering")
 
 
 class Died(BaseException):
