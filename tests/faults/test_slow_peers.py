@@ -1,6 +1,6 @@
 """Slow peers, many at once: all are closed in time and cost little, and who is honest comes through.
 
-How much they slow an honest upload down: tests/benchmarks/slow_peers.py.
+How much they slow an honest upload down: tests/benchmarks/beside_slow_peers.py.
 """
 
 import asyncio

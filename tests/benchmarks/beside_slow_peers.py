@@ -1,4 +1,4 @@
-"""What an honest upload keeps of its rate among slow peers: python tests/benchmarks/slow_peers.py.
+"""What an honest upload keeps of its rate among slow peers: python tests/benchmarks/beside_slow_peers.py.
 
 500 heads and 200 bodies that never end come from a process of their own and come back whenever they are closed; rounds
 without and with them take turns, and the medians are printed. Words that follow are options of the server.

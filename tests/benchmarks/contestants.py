@@ -1,0 +1,121 @@
+"""Who takes part: this server, the floor, and peers, each started on a folder of its own and stopped by process id."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+START_WITHIN = 30.0
+TICKS = os.sysconf("SC_CLK_TCK")
+OPTIONS = ("--durability=process", "--reserve=0")
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A server: its command, with {port} and {data} in it, and the path that uploads are created at."""
+
+    name: str
+    command: tuple[str, ...]
+    path: str = "/files"
+    folder: bool = True  # whether the folder has to be there
+
+
+@dataclass(slots=True)
+class Running:
+    """A contestant at work."""
+
+    contestant: Contestant
+    port: int
+    process: "subprocess.Popen[bytes]"
+    data: Path
+    peaks: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def _pids(self) -> list[int]:
+        """Give its processes: it leads a session of its own."""
+        own = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == self.process.pid:
+                own.append(int(path.parent.name))
+        return own
+
+    def cpu(self) -> float:
+        """Give the seconds of processor time that it has used."""
+        total = 0
+        for pid in self._pids:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / TICKS
+
+    def peak(self) -> int:
+        """Give the largest resident size that its processes had, together, in bytes."""
+        found = (re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()) for pid in self._pids)
+        return sum(int(each[1]) * 1024 for each in found if each)
+
+
+def onward(*options: str, name: str = "onward", program: tuple[str, ...] = ("-m", "server")) -> Contestant:
+    """Give this server."""
+    words = (sys.executable, *program, "serve", "--port={port}", "--data={data}", *OPTIONS, *options)
+    return Contestant(name, words, folder=False)
+
+
+def floor(stride: int = 0) -> Contestant:
+    """Give the floor, with a sync after each stride if there is one."""
+    program = str(Path(__file__).with_name("floor.py"))
+    return Contestant("floor", (sys.executable, program, "{port}", "{data}", *([str(stride)] if stride else [])))
+
+
+def peer(text: str) -> Contestant:
+    """Read NAME=COMMAND, or NAME:PATH=COMMAND where uploads are not created at /files."""
+    name, _, command = text.partition("=")
+    name, _, path = name.partition(":")
+    return Contestant(name, tuple(command.split()), path or "/files")
+
+
+@contextmanager
+def running(contestant: Contestant, folder: Path, *, fresh: bool = True, stays: bool = False) -> Iterator[Running]:
+    """Run a contestant on data that are fresh, and that go with it, unless said otherwise."""
+    data, port = folder / "data", free_port()
+    if fresh:
+        shutil.rmtree(data, ignore_errors=True)
+    if contestant.folder:
+        data.mkdir()
+    words = [word.format(port=port, data=data) for word in contestant.command]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_for(port, process)
+        yield Running(contestant, port, process, data)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if not stays:
+            shutil.rmtree(data, ignore_errors=True)
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    end = time.monotonic() + START_WITHIN
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise SystemExit(f"{' '.join(map(str, process.args))} does not start")  # type: ignore[arg-type]
