@@ -22,9 +22,9 @@ ORDER = (
     "storage.memory", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.sha256", "server.receive", "server.join",
-    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.body",
-    "server.middleware", "server.connection", "server.download", "server.routes", "server.events",
-    "server.watch", "server.upkeep", "server.health", "server.app", "server.cli", "server.__main__",
+    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.access",
+    "server.origin", "server.body", "server.middleware", "server.connection", "server.download", "server.routes",
+    "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.app", "server.cli", "server.__main__",
 )  # fmt: skip
 
 
