@@ -1,14 +1,15 @@
 """Every way to say no: one class each, with its status, code and title (RFC 9457).
 
 Refusal
-├─ BadRequest 400          ├─ VersionUnsupported 412 ├─ ChecksumMismatch 460
-├─ Forbidden 403           ├─ TooLarge 413           ├─ BodyMismatch 460
-├─ NotFound 404            ├─ MediaType 415          ├─ ServerFault 500
-├─ MethodNotAllowed 405    ├─ RangeUnsatisfiable 416 ├─ Unavailable 503
-├─ BodyStalled 408         ├─ ExpectationFailed 417  ├─ Crowded 503
-├─ OffsetMismatch 409      ├─ Locked 423             └─ StorageFull 507
-├─ NotCompleted 409        └─ HeadTooLarge 431
-└─ Gone 410
+├─ BadRequest 400          ├─ Gone 410               ├─ HeadTooLarge 431
+├─ Forbidden 403           ├─ VersionUnsupported 412 ├─ ChecksumMismatch 460
+├─ AccessDenied 403        ├─ TooLarge 413           ├─ BodyMismatch 460
+├─ ForeignOrigin 403       ├─ MediaType 415          ├─ ServerFault 500
+├─ NotFound 404            ├─ RangeUnsatisfiable 416 ├─ Unavailable 503
+├─ MethodNotAllowed 405    ├─ ExpectationFailed 417  ├─ Crowded 503
+├─ BodyStalled 408         └─ Locked 423             └─ StorageFull 507
+├─ OffsetMismatch 409
+└─ NotCompleted 409
 """
 
 from collections.abc import Mapping
@@ -38,6 +39,18 @@ class Forbidden(Refusal):
     """An upload of this kind never allows it (tus 1.0.0, concatenation: PATCH on a final upload)."""
 
     status, code, title = 403, "forbidden", "An upload of this kind does not allow it"
+
+
+class AccessDenied(Refusal):
+    """The access check of an application that embeds the server says no."""
+
+    status, code, title = 403, "access-denied", "This is not allowed to you"
+
+
+class ForeignOrigin(Refusal):
+    """A page of another origin asks for a WebSocket, which browsers open to any page (RFC 6455, 10.2)."""
+
+    status, code, title = 403, "foreign-origin", "Pages of this origin may not watch"
 
 
 class NotFound(Refusal):
@@ -149,7 +162,7 @@ class Unavailable(Refusal):
 
 
 class Crowded(Refusal):
-    """More uploads or connections than the server takes at once; a retry is welcome."""
+    """More uploads, connections or watchers than the server takes at once; a retry is welcome."""
 
     status, code, title = 503, "crowded", "The server takes no more at the moment"
 

@@ -6,6 +6,7 @@ Past this module there are no header strings, except the metadata, which is told
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
@@ -25,6 +26,7 @@ _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _DIGEST_MEMBER = re.compile(r"([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/=]*):", re.ASCII)
 _FINAL = re.compile(r"final; *([!-~]+(?: +[!-~]+)*)", re.ASCII)
 _PART_PATH = re.compile(rf"((?:/[A-Za-z0-9._~-]+)*)/({ID_PATTERN})", re.ASCII)
+_UPLOAD_ID = re.compile(ID_PATTERN, re.ASCII)
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -185,3 +187,17 @@ def build_attachment(file_name: str | None) -> str:
         return "attachment"
     plain = re.sub(r'[^ -~]|["\\%/]', "_", file_name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='', errors='replace')}"
+
+
+def parse_upload_ids(words: Sequence[str], most: int) -> list[UploadId]:
+    """Read the ids of the uploads that a request is about, each once."""
+    ids = list(dict.fromkeys(words))
+    if not 0 < len(ids) <= most or not all(_UPLOAD_ID.fullmatch(id_) for id_ in ids):
+        raise BadRequest(f"1 to {most} ids of uploads are needed.")
+    return [UploadId(id_) for id_ in ids]
+
+
+def matches_etag(value: str, etag: str) -> bool:
+    """Tell whether If-None-Match names an entity tag (RFC 9110, 13.1.2: by weak comparison)."""
+    tags = [word.strip().removeprefix("W/") for word in value.split(",")]
+    return etag in tags or tags == ["*"]

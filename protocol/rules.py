@@ -5,14 +5,14 @@ Each function takes the record, what happened and the time, and gives the next r
 
 from dataclasses import replace
 from enum import StrEnum
-from math import inf
+from math import exp, inf
 
 from protocol.errors import BadRequest, ChecksumMismatch, Forbidden, Gone, OffsetMismatch, TooLarge
 from protocol.headers import MAX_INTEGER
 from protocol.model import Append, Create, Failure, Licence, Limits, Place, Role, Status, Upload, UploadId
 
 LONGEST_WAIT = 60.0  # seconds between two looks of the sweep at a final upload that waits for its parts
-RATE_SMOOTHING = 2.0  # seconds that the told rate looks back
+RATE_SMOOTHING = 3.0  # seconds after which an old rate weighs 1/e in the told one
 
 
 class Act(StrEnum):
@@ -150,14 +150,21 @@ def _declared(upload: Upload, wish: Append, limits: Limits) -> Upload:
     return replace(upload, length=length, promised=promised)
 
 
+def _rate(upload: Upload, count: int, now: float, since: float) -> float:
+    """Give the smoothed rate in bytes a second; gaps between the bodies of a chunked upload count, pauses don't."""
+    began = upload.updated if upload.status is Status.UPLOADING else since
+    if now <= began:  # the clock was set back
+        return upload.rate
+    age = max(now - upload.updated, now - began)
+    weight = 1.0 - exp(-age / RATE_SMOOTHING) if upload.rate else 1.0
+    return upload.rate + weight * (count / (now - began) - upload.rate)
+
+
 def received(
     upload: Upload, offset: int, *, now: float, since: float, limits: Limits, hashing: bytes | None = None
 ) -> Upload:
     """Note that the bytes up to `offset` are durable; `since` is when the last were noted. It never completes."""
-    rate, seconds = upload.rate, now - since
-    if seconds > 0:  # not where the clock was set back
-        weight = min(seconds / RATE_SMOOTHING, 1.0) if upload.status is Status.UPLOADING and rate else 1.0
-        rate += weight * ((offset - upload.offset) / seconds - rate)
+    rate = _rate(upload, offset - upload.offset, now, since)
     upload = replace(upload, offset=offset, rate=rate, expires=expiry(now, limits), hashing=hashing)
     return moved(upload, Act.RECEIVE, now, limits)
 

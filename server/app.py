@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from server.access import ACCESS, Access, everybody
 from server.config import Config
 from server.connection import Runner
 from server.cors import add_cors, parse_origins
@@ -49,15 +50,18 @@ async def open_engine(config: Config) -> Engine:
     return Engine(storage, config.limits, lease_wait=config.lease_wait, boot=_boot())
 
 
-async def create_app(config: Config) -> web.Application:
-    """Build the application, with its storage open; it is closed when the application is cleaned up."""
+async def create_app(config: Config, access: Access = everybody) -> web.Application:
+    """Build the application, with its storage open; it is closed when the application is cleaned up.
+
+    `access` is asked before every act on an upload, watching too; it raises a Refusal.
+    """
     engine = await open_engine(config)
     app = web.Application(middlewares=[answering])
-    app[CONFIG], app[ENGINE] = config, engine
+    app[CONFIG], app[ENGINE], app[ACCESS] = config, engine, access
     add_page(app)
     add_routes(app)
-    add_health(app, engine)
-    add_watching(app, engine.ledger.storage.state)
+    audiences = add_watching(app, engine.ledger.storage.state)
+    add_health(app, engine, lambda: len(audiences.watchers))
 
     _add_end(app, engine, config.drain)
     add_upkeep(app, engine, config.sweep_every)

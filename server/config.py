@@ -61,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     header_wait: Annotated[float, Meta(gt=0, description="seconds until a new connection has sent a request")] = 15.0
     workers: Annotated[int, Meta(ge=1, description="processes that serve; several need a state that they share")] = 1
     connections: Annotated[int, Meta(ge=0, description="connections from one address; 0 for no limit")] = 0
+    watchers_per_upload: Annotated[int, Meta(ge=0, description="watchers of one upload here; 0 for no limit")] = 0
+    watchers_per_address: Annotated[int, Meta(ge=0, description="watchers from one address; 0 for no limit")] = 0
     drain: Annotated[float, Meta(gt=0, description="seconds that a graceful stop may take")] = 10.0
 
     def __post_init__(self) -> None:

@@ -8,9 +8,9 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+
 EVERY = "*"
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
 SENT = (
-    "Authorization, Content-Type, If-Range, Range, Repr-Digest, Tus-Resumable, Upload-Checksum, Upload-Concat, "
-    "Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, "
-    "X-Requested-With"
+    "Authorization, Content-Type, If-None-Match, If-Range, Range, Repr-Digest, Tus-Resumable, Upload-Checksum, "
+    "Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, "
+    "X-Request-ID, X-Requested-With"
 )
 READ = (
     "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, "

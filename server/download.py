@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from aiohttp import web
 
 from protocol.errors import Gone
-from protocol.headers import build_attachment, build_repr_digest, parse_range
+from protocol.headers import build_attachment, build_repr_digest, matches_etag, parse_range
 from protocol.model import Upload
 from protocol.progress import file_name
 from server.keys import CONFIG, ENGINE, upload_id
@@ -26,7 +26,7 @@ async def download(request: web.Request) -> web.StreamResponse:
     engine = request.app[ENGINE]
     upload = await engine.published(upload_id(request))
     headers = _headers(upload)
-    if request.headers.get("If-None-Match") in (headers["ETag"], "*"):
+    if matches_etag(request.headers.get("If-None-Match", ""), headers["ETag"]):
         return web.Response(status=304, headers={name: headers[name] for name in ("Cache-Control", "ETag")})
     wanted = request.headers.get("Range")
     unchanged = request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]

@@ -1,7 +1,7 @@
 """What operators ask: alive, ready, and how much of everything (Prometheus)."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -20,8 +20,8 @@ PROBE_STAYS = 1.0  # seconds that an answer is told again, so that many who ask 
 class _Counts(Collector):
     """What an engine has counted, read when somebody asks."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, watchers: Callable[[], int]) -> None:
+        self._engine, self._watchers = engine, watchers
 
     def collect(self) -> Iterator[Metric]:
         ended = CounterMetricFamily("onward_uploads_ended", "Uploads by how they ended.", labels=["how"])
@@ -30,6 +30,7 @@ class _Counts(Collector):
         yield ended
         yield CounterMetricFamily("onward_received_bytes", "Bytes stored.", value=self._engine.received)
         yield GaugeMetricFamily("onward_running", "Bodies and joins under way.", value=self._engine.running)
+        yield GaugeMetricFamily("onward_watchers", "Who watches over WebSockets and events.", value=self._watchers())
 
 
 @dataclass(slots=True)
@@ -77,11 +78,11 @@ async def _fault_of(probe: Awaitable[None]) -> StorageError | None:
     return None
 
 
-def add_health(app: web.Application, engine: Engine) -> None:
-    """Add /healthz, /readyz and /metrics."""
+def add_health(app: web.Application, engine: Engine, watchers: Callable[[], int]) -> None:
+    """Add /healthz, /readyz and /metrics; `watchers` counts those of the progress routes."""
     probe = _Probe(engine)
     registry = CollectorRegistry()
-    registry.register(_Counts(engine))
+    registry.register(_Counts(engine, watchers))
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")

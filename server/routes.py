@@ -8,6 +8,7 @@ from aiohttp import web
 from protocol import tus1
 from protocol.errors import BadRequest, MethodNotAllowed, Refusal
 from protocol.model import UploadId
+from server.access import Act, check_access
 from server.body import RequestBody
 from server.download import add_downloads, download
 from server.keys import CONFIG, ENGINE, UPLOAD, upload_id
@@ -68,6 +69,8 @@ async def create(request: web.Request) -> web.Response:
     """POST /files."""
     engine = request.app[ENGINE]
     wish = tus1.read_create(_question(request), engine.limits)
+    for part in wish.concat.parts if wish.concat else ():
+        await check_access(request, Act.JOIN, part)
     upload = await engine.create(wish, may_wait=tus1.offers(engine.limits, "concatenation-unfinished"))
     location = {"Location": _location(request, upload.id)}
     try:
@@ -113,6 +116,9 @@ async def _expect(_: web.Request) -> None:
 
 ONE = {"GET": download, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
 ALL = {"OPTIONS": discover, "POST": create}
+ACTS = {
+    "DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT, "PATCH": Act.APPEND, "POST": Act.CREATE,
+}  # fmt: skip
 NEEDS = {"DELETE": "termination", "POST": "creation"}
 
 
@@ -123,6 +129,8 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
         allowed = {name for name in table if name not in NEEDS or tus1.offers(limits, NEEDS[name])}
         if method not in allowed:
             raise MethodNotAllowed(headers={"Allow": ",".join(sorted(allowed))})
+        if method in ACTS:
+            await check_access(request, ACTS[method], None if method == "POST" else upload_id(request))
         return await table[method](request)
 
     return dispatch

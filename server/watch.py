@@ -1,103 +1,119 @@
-"""Progress: one JSON object, or a WebSocket or Server-Sent Events that follow an upload to its final status.
-
-Subscribed first, then the snapshot, then only what is newer; one task writes to a watcher, one listens for its end.
-"""
+"""Progress of one upload or of many: one JSON document, or a WebSocket or Server-Sent Events up to the final status."""
 
 import asyncio
-import socket
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
-from protocol.errors import BadRequest
+from protocol.errors import BadRequest, NotFound
+from protocol.headers import matches_etag, parse_upload_ids
 from protocol.model import UploadId
 from protocol.progress import Progress, progress
-from server.events import send_events, wants_events
+from server.access import Act, check_access
+from server.audience import Audiences
+from server.events import NOTHING, last_told, send_events, wants_events
 from server.keys import CONFIG, UPLOAD, upload_id
+from server.origin import check_origin
 from server.routes import discover
-from storage.base import State
+from server.sockets import send_frames
+from server.watcher import Watcher
+from storage.base import Missing, State
 
 STATE: web.AppKey[State] = web.AppKey("state", State)
-STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)
-HEARTBEAT = 20.0  # seconds
-SEND_WAIT = 10.0  # seconds that a watcher may take to accept one message
-BUFFER = 16384  # bytes that wait for a slow watcher
-LARGEST_FRAME = 1024
-
-
-async def _follow(state: State, id: UploadId) -> AsyncGenerator[Progress, None]:
-    """Give the state on joining, then only newer ones, up to the final one; raises Missing."""
-    async with state.subscribe(id) as events:
-        last = progress(await state.load(id))
-        yield last
-        while not last.final:
-            event = await anext(events)
-            if event.seq > last.seq:
-                last = event
-                yield last
-
-
-async def _tell(ws: web.WebSocketResponse, state: State, id: UploadId) -> None:
-    async for message in _follow(state, id):
-        await asyncio.wait_for(ws.send_str(message.json), SEND_WAIT)
-
-
-async def _listen(ws: web.WebSocketResponse) -> None:
-    async for _ in ws:
-        pass
-
-
-async def _watch(request: web.Request) -> web.StreamResponse:
-    state, id_ = request.app[STATE], upload_id(request)
-    await state.load(id_)
-    ws = web.WebSocketResponse(
-        heartbeat=HEARTBEAT, compress=False, max_msg_size=LARGEST_FRAME, writer_limit=BUFFER, timeout=2.0
-    )
-    await ws.prepare(request)
-    transport = request.transport
-    if transport is not None and (sock := transport.get_extra_info("socket")) is not None:
-        with suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-    tell = asyncio.create_task(_tell(ws, state, id_))
-    listen = asyncio.create_task(_listen(ws))
-    stop = asyncio.create_task(request.app[STOPPING].wait())
-    try:
-        await asyncio.wait({tell, listen, stop}, return_when=asyncio.FIRST_COMPLETED)
-        told = tell.done() and tell.exception() is None
-        slow = tell.done() and isinstance(tell.exception(), TimeoutError)
-    finally:
-        for task in (tell, listen, stop):
-            task.cancel()
-        await asyncio.gather(tell, listen, stop, return_exceptions=True)
-    if slow and transport is not None:
-        transport.abort()
-    elif not ws.closed:
-        await ws.close(code=WSCloseCode.OK if told else WSCloseCode.GOING_AWAY)
-    return ws
+AUDIENCES: web.AppKey[Audiences] = web.AppKey("audiences", Audiences)
+MANY = "/progress"
+MOST = 100  # uploads that one request may watch
 
 
 async def watch(request: web.Request) -> web.StreamResponse:
     """GET /files/{id}/progress: a WebSocket or Server-Sent Events where asked for, one JSON object otherwise."""
-    if request.headers.get("Upgrade", "").lower() == "websocket":
+    return await _watched(request, [upload_id(request)], _one)
+
+
+async def watch_many(request: web.Request) -> web.StreamResponse:
+    """GET /progress?id=…&id=…: the same for several uploads; the JSON is an array."""
+    return await _watched(request, parse_upload_ids(request.query.getall("id", []), MOST), _array)
+
+
+def _one(messages: list[Progress]) -> str:
+    return messages[0].json
+
+
+def _array(messages: list[Progress]) -> str:
+    return f"[{', '.join(message.json for message in messages)}]"
+
+
+async def _watched(
+    request: web.Request, ids: list[UploadId], written: Callable[[list[Progress]], str]
+) -> web.StreamResponse:
+    socket = request.headers.get("Upgrade", "").lower() == "websocket"
+    if socket:
+        check_origin(request)
         if not request.headers.get("Sec-WebSocket-Key", "").isascii():
             raise BadRequest("Sec-WebSocket-Key must be ASCII.")
-        return await _watch(request)
-    if wants_events(request):
-        return await send_events(request, _follow(request.app[STATE], upload_id(request)), request.app[STOPPING])
-    snapshot = progress(await request.app[STATE].load(upload_id(request)))
-    return web.Response(text=snapshot.json, content_type="application/json", headers={"Cache-Control": "no-store"})
+    for id_ in ids:
+        await check_access(request, Act.WATCH, id_)
+    if not socket and not wants_events(request):
+        return _document(request, await _snapshots(request, ids), written)
+    await _snapshots(request, ids)
+    transport, told = request.transport, dict.fromkeys(ids, NOTHING) if socket else last_told(request, ids)
+    if transport is None:
+        raise ConnectionResetError
+    with request.app[AUDIENCES].joined(transport, request.remote or "", told) as watcher:
+        await _greet(request, watcher)
+        return await (send_frames if socket else send_events)(request, watcher)
 
 
-async def _stop(app: web.Application) -> None:
-    app[STOPPING].set()
+async def _greet(request: web.Request, watcher: Watcher) -> None:
+    """Give a watcher the state on joining, read once nothing newer can be missed."""
+    await request.app[AUDIENCES].ready(watcher)
+    for message in await _snapshots(request, list(watcher.told)):
+        watcher.put(message)
 
 
-def add_watching(app: web.Application, state: State) -> None:
-    """Add the progress route."""
+async def _snapshots(request: web.Request, ids: list[UploadId]) -> list[Progress]:
+    """Give the recorded state of each upload; raises NotFound, which names the unknown ones."""
+    state = request.app[STATE]
+    found = await asyncio.gather(*(state.load(id_) for id_ in ids), return_exceptions=True)
+    if unknown := [id_ for id_, upload in zip(ids, found, strict=True) if isinstance(upload, Missing)]:
+        raise NotFound(f"There is no upload {', '.join(unknown)}.")
+    messages = []
+    for upload in found:
+        if isinstance(upload, BaseException):
+            raise upload
+        messages.append(progress(upload))
+    return messages
+
+
+def _document(request: web.Request, messages: list[Progress], written: Callable[[list[Progress]], str]) -> web.Response:
+    """Answer with messages as JSON; their `seq` tell whether the client has them already."""
+    etag = f'"{"-".join(str(message.seq) for message in messages)}"'
+    headers = {"Cache-Control": "private, no-cache", "ETag": etag}
+    if matches_etag(request.headers.get("If-None-Match", ""), etag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(text=written(messages), content_type="application/json", headers=headers)
+
+
+def add_watching(app: web.Application, state: State) -> Audiences:
+    """Add the progress routes; gives who watches."""
+    config = app[CONFIG]
     app[STATE] = state
-    app[STOPPING] = asyncio.Event()
-    path = app[CONFIG].prefix + UPLOAD + "/progress"
-    app.router.add_get(path, watch, allow_head=False)
-    app.router.add_options(path, discover)
-    app.on_shutdown.append(_stop)
+    app[AUDIENCES] = audiences = Audiences(
+        state, per_upload=config.watchers_per_upload, per_address=config.watchers_per_address
+    )
+    for path, handler in ((config.prefix + UPLOAD + "/progress", watch), (MANY, watch_many)):
+        app.router.add_get(path, handler, allow_head=False)
+        app.router.add_options(path, discover)
+
+    async def look(_: web.Application) -> AsyncIterator[None]:
+        looking = asyncio.create_task(audiences.look_for_ever())
+        yield
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+    async def stop(_: web.Application) -> None:
+        audiences.stop()
+
+    app.cleanup_ctx.append(look)
+    app.on_shutdown.append(stop)
+    return audiences

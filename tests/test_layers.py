@@ -25,9 +25,9 @@ ORDER = (
     "storage.memory", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.inlet", "server.receive", "server.turn", "server.join",
-    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.leaving", "server.page", "server.middleware",
-    "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes", "server.events",
-    "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers", "server.cli", "server.__main__",
+    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.access", "server.leaving", "server.origin", "server.page", "server.middleware",
+    "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
+    "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers", "server.cli", "server.__main__",
 )  # fmt: skip
 
 

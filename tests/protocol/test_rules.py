@@ -1,6 +1,7 @@
 """The state machine and the decisions, without a clock and without I/O."""
 
 from dataclasses import replace
+from math import exp
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ def test_received_bytes_move_the_offset_and_the_rate() -> None:
     first = rules.received(created(), 4, now=2.0, since=0.0, limits=LIMITS)
     assert (first.status, first.offset, first.rate, first.expires, first.due) == (Status.UPLOADING, 4, 2.0, 62.0, 7.0)
     second = rules.received(first, 8, now=3.0, since=2.0, limits=LIMITS)
-    assert second.rate == pytest.approx(3.0)
+    assert second.rate == pytest.approx(2.0 + 2.0 * (1 - exp(-1 / 3)))
     full = rules.received(second, 10, now=3.0, since=3.0, limits=Limits(expire_after=None))
     assert (full.status, full.expires, full.due) == (Status.UPLOADING, None, 8.0)
 
@@ -187,3 +188,30 @@ def test_a_clock_that_is_set_back_leaves_the_rate() -> None:
     upload = rules.received(created(), 5, now=1.0, since=0.0, limits=LIMITS)
     assert upload.rate == 5.0
     assert rules.received(upload, 6, now=0.0, since=1.0, limits=LIMITS).rate == 5.0
+    later = replace(upload, status=Status.PAUSED, updated=9.0)
+    assert rules.received(later, 6, now=3.0, since=2.0, limits=LIMITS).rate == pytest.approx(5 - 4 * (1 - exp(-1 / 3)))
+
+
+def test_the_rate_of_a_chunked_upload_counts_its_gaps() -> None:
+    upload, now = created(length=100), 0.0
+    for number in range(1, 40):  # a second of silence, then 1,000 bytes in a hundredth of one
+        now += 1.0
+        upload = rules.received(upload, number * 1000, now=now, since=now - 0.01, limits=LIMITS)
+    assert upload.rate == pytest.approx(1000, rel=0.01)
+
+
+def test_the_rate_is_steady_where_bytes_come_in_bursts() -> None:
+    upload, rates = created(length=100), []
+    for number in range(1, 100):
+        upload = rules.received(upload, 1000 * (number // 2), now=number / 4, since=(number - 1) / 4, limits=LIMITS)
+        rates.append(upload.rate)
+    assert all(0.9 * 2000 < rate < 1.1 * 2000 for rate in rates[60:])
+
+
+def test_the_rate_goes_on_after_a_short_pause_and_begins_anew_after_a_long_one() -> None:
+    upload = rules.paused(rules.received(created(), 4, now=2.0, since=0.0, limits=LIMITS), now=2.0, limits=LIMITS)
+    assert rules.received(upload, 5, now=3.0, since=2.5, limits=LIMITS).rate == pytest.approx(2.0)
+    assert rules.received(upload, 10, now=4.0, since=3.0, limits=LIMITS).rate == pytest.approx(
+        2.0 + 4.0 * (1 - exp(-2 / 3))
+    )
+    assert rules.received(upload, 10, now=100.0, since=99.0, limits=LIMITS).rate == pytest.approx(6.0)

@@ -1,0 +1,108 @@
+"""The access check of an application that embeds the server: asked before every act, and what it refuses isn't done."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import pytest
+import tus
+from aiohttp import web
+
+from protocol.errors import AccessDenied
+from protocol.model import UploadId
+from server.access import Act
+from server.app import create_app, create_runner
+from server.config import Config
+
+DATA = b"mine"
+EVENTS = {"Accept": "text/event-stream"}
+
+
+@dataclass
+class Doorkeeper:
+    """Lets in who has the key, and notes what it was asked."""
+
+    asked: list[tuple[Act, str | None]] = field(default_factory=list)
+    url: str = ""
+
+    async def allow(self, request: web.Request, act: Act, id: UploadId | None) -> None:
+        self.asked.append((act, id))
+        if request.headers.get("Authorization") != "Bearer key":
+            raise AccessDenied("A key is needed.")
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Doorkeeper]:
+    doorkeeper = Doorkeeper()
+    config = Config(data=str(tmp_path / "data"), state="memory:")
+    outer = web.Application()
+    outer.add_subapp("/uploads", await create_app(config, access=doorkeeper.allow))
+    runner = create_runner(outer, config)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        doorkeeper.url = f"http://127.0.0.1:{runner.addresses[0][1]}/uploads/files"
+        yield doorkeeper
+    finally:
+        await runner.cleanup()
+
+
+async def test_every_act_is_asked_for(door: Doorkeeper) -> None:
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer key"}) as http:
+        url = await tus.create(http, door.url, len(DATA))
+        one = url.rpartition("/")[2]
+        await tus.patch(http, url, 0, DATA)
+        assert await tus.offset(http, url) == len(DATA)
+        async with http.get(url) as answer:
+            assert await answer.read() == DATA
+        for address in (f"{url}/progress", f"{door.url.removesuffix('/files')}/progress?id={one}"):
+            async with http.ws_connect(address) as ws:
+                assert (await ws.receive_json())["status"] == "completed"
+            for headers in ({}, EVENTS):
+                async with http.get(address, headers=headers) as answer:
+                    assert answer.status == 200
+        part = await tus.part(http, door.url, DATA)
+        door.asked.clear()
+        assert (await tus.final(http, door.url, [part, part])).status == 201
+        assert door.asked == [(Act.CREATE, None), *[(Act.JOIN, part.rpartition("/")[2])] * 2]
+        door.asked.clear()
+        async with http.post(url, headers=tus.TUS | {"X-HTTP-Method-Override": "DELETE"}) as answer:
+            assert answer.status == 204
+        assert door.asked == [(Act.TERMINATE, one)]
+
+
+async def test_what_is_refused_is_not_done(door: Doorkeeper) -> None:
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": "Bearer key"}) as owner,
+        aiohttp.ClientSession() as stranger,
+    ):
+        url = await tus.create(owner, door.url, len(DATA))
+        part = await tus.part(owner, door.url, DATA)
+        many = f"{door.url.removesuffix('/files')}/progress?id={url.rpartition('/')[2]}"
+        patching = tus.TUS | tus.OCTETS | {"Upload-Offset": "0"}
+        joining = tus.TUS | {"Upload-Concat": f"final;{part}"}
+        acts: tuple[tuple[str, str, dict[str, str], bytes], ...] = (
+            ("POST", door.url, tus.TUS | {"Upload-Length": "4"}, b""),
+            ("POST", door.url, joining, b""),
+            ("PATCH", url, patching, DATA),
+            ("DELETE", url, tus.TUS, b""),
+            ("POST", url, tus.TUS | {"X-HTTP-Method-Override": "DELETE"}, b""),
+            ("GET", url, {}, b""),
+            ("GET", f"{url}/progress", {}, b""),
+            ("GET", f"{url}/progress", EVENTS, b""),
+            ("GET", many, EVENTS, b""),
+            ("GET", f"{door.url}/{'0' * 32}/progress", {}, b""),
+        )
+        for method, address, headers, body in acts:
+            async with stranger.request(method, address, headers=headers, data=body) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (403, "access-denied"), (method, address)
+        async with stranger.head(url, headers=tus.TUS) as answer:
+            assert answer.status == 403
+        for address in (f"{url}/progress", many):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await stranger.ws_connect(address)
+            assert refused.value.status == 403
+        async with stranger.options(url) as answer:
+            assert answer.status == 204
+        assert await tus.offset(owner, url) == 0

@@ -1,0 +1,156 @@
+"""Who watches in one process: one subscription for all, the newest message for who is late, the final one at once."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+
+import pytest
+
+from protocol.errors import Unavailable
+from protocol.model import UploadId
+from protocol.progress import Progress
+from server import audience
+from server.audience import Audiences
+from server.watcher import Watcher
+from storage.base import StorageError
+from storage.memory import MemoryState
+
+ONE, OTHER = UploadId("1" * 32), UploadId("2" * 32)
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[asyncio.Transport]:
+    ours, theirs = socket.socketpair()
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+    yield transport
+    transport.abort()
+    theirs.close()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def audiences() -> Audiences:
+    return Audiences(MemoryState(), per_upload=0, per_address=0)
+
+
+def told(seq: int, id: UploadId = ONE, *, final: bool = False) -> Progress:
+    return Progress(id=id, seq=seq, final=final, json=json.dumps({"seq": seq}))
+
+
+async def rest(watcher: Watcher) -> list[tuple[UploadId, int]]:
+    """Read to the end."""
+    messages = []
+    while (message := await watcher.next()) is not None:
+        messages.append((message.id, message.seq))
+    return messages
+
+
+async def test_who_is_late_gets_the_newest_and_the_final_one(transport: asyncio.Transport) -> None:
+    watcher = Watcher(transport, "", {ONE: -1, OTHER: 4})
+    for seq in (1, 3, 2):
+        watcher.put(told(seq))
+    watcher.put(told(4, OTHER))
+    assert await watcher.next() == told(3)
+    watcher.put(told(3))
+    watcher.put(told(4))
+    watcher.put(told(5, final=True))
+    watcher.put(told(6, OTHER, final=True))
+    assert await rest(watcher) == [(ONE, 5), (OTHER, 6)]
+    assert watcher.over
+
+
+async def test_who_knows_the_end_is_told_nothing(transport: asyncio.Transport) -> None:
+    watcher = Watcher(transport, "", {ONE: 5})
+    watcher.put(told(5, final=True))
+    assert watcher.over
+    assert await rest(watcher) == []
+
+
+async def test_one_subscription_serves_all_and_ends_with_the_last(transport: asyncio.Transport) -> None:
+    state = MemoryState()
+    audiences = Audiences(state, per_upload=0, per_address=0)
+    tasks = asyncio.all_tasks()
+    with ExitStack() as stack:
+        watchers = [stack.enter_context(audiences.joined(transport, "", {ONE: -1})) for _ in range(120)]
+        watchers += [stack.enter_context(audiences.joined(transport, "", {OTHER: -1, ONE: -1}))]
+        await asyncio.gather(*(audiences.ready(watcher) for watcher in watchers))
+        assert len(asyncio.all_tasks()) - len(tasks) == 2
+        reading = [asyncio.create_task(rest(watcher)) for watcher in watchers]
+        for seq in range(1, 20):
+            state._hub.deliver(told(seq))
+            await asyncio.sleep(0)
+        state._hub.deliver(told(20, final=True))
+        state._hub.deliver(told(1, OTHER, final=True))
+        messages = await asyncio.gather(*reading)
+        assert all((ONE, 20) in each for each in messages)
+        assert (OTHER, 1) in messages[-1]
+        assert all(each == sorted(each) for each in messages[:-1])
+    async with asyncio.timeout(10):
+        while asyncio.all_tasks() != tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert not audiences.watchers
+
+
+async def test_a_final_message_waits_for_no_rest(transport: asyncio.Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audience, "REST", 1e9)
+    monkeypatch.setattr(audience, "PACE", 3600.0)
+    state = MemoryState()
+    audiences = Audiences(state, per_upload=0, per_address=0)
+    with audiences.joined(transport, "", {ONE: -1}) as watcher:
+        await audiences.ready(watcher)
+        state._hub.deliver(told(1))
+        assert await watcher.next() == told(1)
+        state._hub.deliver(told(2))
+        waiting = asyncio.create_task(watcher.next())
+        await asyncio.sleep(0.1)
+        assert not waiting.done(), "the rounds rest"
+        state._hub.deliver(told(3, final=True))
+        async with asyncio.timeout(10):
+            assert await waiting == told(3, final=True)
+
+
+async def test_a_message_in_a_rest_is_told_after_it(
+    transport: asyncio.Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audience, "REST", 1e9)
+    monkeypatch.setattr(audience, "PACE", 0.2)
+    state = MemoryState()
+    audiences = Audiences(state, per_upload=0, per_address=0)
+    with audiences.joined(transport, "", {ONE: -1}) as watcher:
+        await audiences.ready(watcher)
+        for seq in (1, 2, 3):
+            state._hub.deliver(told(seq))
+            await asyncio.sleep(0.02)
+        async with asyncio.timeout(10):
+            assert [await watcher.next(), await watcher.next()] == [told(1), told(3)]
+
+
+class Broken(MemoryState):
+    """A state whose events can't be had."""
+
+    @asynccontextmanager
+    async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
+        raise StorageError("no events")
+        yield
+
+
+async def test_where_events_fail_watchers_are_let_go(transport: asyncio.Transport) -> None:
+    audiences = Audiences(Broken(), per_upload=0, per_address=0)
+    for _ in range(2):
+        with audiences.joined(transport, "", {ONE: -1}) as watcher:
+            async with asyncio.timeout(10):
+                await audiences.ready(watcher)
+                assert await rest(watcher) == []
+            assert not watcher.over
+            with audiences.joined(transport, "", {ONE: -1}) as late:
+                assert late.done
+
+
+async def test_nobody_joins_a_server_that_stops(transport: asyncio.Transport, audiences: Audiences) -> None:
+    with audiences.joined(transport, "", {ONE: -1}) as watcher:
+        audiences.stop()
+        assert await rest(watcher) == []
+        with pytest.raises(Unavailable), audiences.joined(transport, "", {ONE: -1}):
+            pass
