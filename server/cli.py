@@ -4,12 +4,25 @@ import argparse
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable, Coroutine
 
 from server import config
 from server.app import open_engine, serve
 from server.workers import Workers
 from storage.base import StorageError
+
+
+class _Lines(logging.Formatter):
+    """Lines of the log; what the time of many has in common is written once a second."""
+
+    _second, _text = 0, ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        return f"{self._text},{int(record.msecs):03}"
 
 
 async def _sweep(settings: config.Config) -> None:
@@ -35,7 +48,9 @@ def main() -> None:
     words = parser.parse_args()
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not looked up for each line
     logging._srcfile = None
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    lines = logging.StreamHandler()
+    lines.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     try:
         settings = config.read(vars(words))
         if words.command == "serve" and settings.workers > 1:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from protocol import tus1
 from protocol.errors import BadRequest, MethodNotAllowed, Refusal
-from protocol.model import UploadId
+from protocol.model import Limits, UploadId
 from server.access import Act, check_access
 from server.body import RequestBody
 from server.download import add_downloads, download
@@ -123,12 +123,15 @@ NEEDS = {"DELETE": "termination", "POST": "creation"}
 
 
 def _dispatch(table: Mapping[str, Handler]) -> Handler:
+    def offered(method: str, limits: Limits) -> bool:
+        return method in table and (method not in NEEDS or tus1.offers(limits, NEEDS[method]))
+
     async def dispatch(request: web.Request) -> web.StreamResponse:
         method = request.headers.get("X-HTTP-Method-Override", request.method)
         limits = request.app[ENGINE].limits
-        allowed = {name for name in table if name not in NEEDS or tus1.offers(limits, NEEDS[name])}
-        if method not in allowed:
-            raise MethodNotAllowed(headers={"Allow": ",".join(sorted(allowed))})
+        if not offered(method, limits):
+            allowed = sorted(name for name in table if offered(name, limits))
+            raise MethodNotAllowed(headers={"Allow": ",".join(allowed)})
         if method in ACTS:
             await check_access(request, ACTS[method], None if method == "POST" else upload_id(request))
         return await table[method](request)
