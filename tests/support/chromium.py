@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -38,10 +39,11 @@ def chromium(folder: Path) -> Iterator[str]:
         pytest.skip("SKIPPED LOUDLY: Chromium is not installed")
     folder.mkdir()
     with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,  # its path is short enough for a socket
         folder.with_suffix(".log").open("wb") as log,
         subprocess.Popen(
             [program, *OPTIONS, f"--user-data-dir={folder}"],
-            env=os.environ | {"HOME": str(folder)},
+            env=os.environ | {"HOME": str(folder), "TMPDIR": scratch},
             stdout=log,
             stderr=log,
             start_new_session=True,
