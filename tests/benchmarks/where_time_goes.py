@@ -31,7 +31,7 @@ def samples(contestant: Contestant, folder: Path) -> list[str]:
         with subprocess.Popen(words, stderr=subprocess.DEVNULL) as perf:
             upload(server.port, contestant.path, SIZE)
             perf.send_signal(signal.SIGINT)
-    told = subprocess.run(["perf", "script", "-i", data, "-F", "sym,dso"], capture_output=True, text=True, check=True)
+    told = subprocess.run(["perf", "script", "-i", data, "-F", "ip,sym,dso"], capture_output=True, text=True, check=True)
     return [sample for sample in told.stdout.split("\n\n") if sample.strip()]
 
 
