@@ -26,6 +26,7 @@ CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
 BACK_OFF = 0.2
 LOOK = 3.0  # seconds of silence until the record of a watched upload is read
 LISTEN = 0.25  # seconds that closing may have to wait for
+LOST = (*FAULTS, AttributeError, RuntimeError)  # the latter where the library is used in the middle of a reconnection
 log = logging.getLogger("onward")
 _decoder = msgspec.json.Decoder(Progress)
 
@@ -50,6 +51,7 @@ class RedisBus:
         self._on_yield, self._on_back = on_yield, on_back
         self._hub = Hub()
         self._pubsub: Any = None
+        self._lost = False
         self._confirmed: dict[str, asyncio.Event] = {}
         self._heard: dict[UploadId, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,16 +99,18 @@ class RedisBus:
                 await self._confirmed[channel].wait()
 
     async def _command(self, name: str, channel: str) -> None:
-        """Change the subscriptions; where that fails, the next coming back makes up for it."""
+        """Change the subscriptions; where that fails, the listener comes back with what they are to be."""
         if self._pubsub is not None:
-            with suppress(*FAULTS, Unreachable):
+            try:
                 await self._calls.end(getattr(self._pubsub, name)(channel))
+            except (*LOST, Unreachable):
+                self._lost = True
 
     async def _listen_for_ever(self) -> None:
         while True:
             try:
                 await self._listen()
-            except (*FAULTS, RuntimeError) as error:  # the last where a subscription reconnects under a reader
+            except LOST as error:
                 log.warning("the bus is down, and is tried again: %s", error)
             except StorageError as error:
                 log.warning("the state could not be read again: %s", error)
@@ -118,10 +122,10 @@ class RedisBus:
         for event in self._confirmed.values():
             event.clear()
         await self._calls.end(self._client.initialize())  # a cluster's client subscribes only once it knows the nodes
-        self._pubsub = self._client.pubsub()
+        self._pubsub, self._lost = self._client.pubsub(), False
         try:
             await self._calls.end(self._pubsub.subscribe(*self._confirmed))
-            while True:
+            while not self._lost:
                 message = await self._calls.end(self._pubsub.get_message(timeout=LISTEN))
                 if message is None:
                     continue
@@ -134,7 +138,7 @@ class RedisBus:
                     self._deliver(channel, message["data"])
         finally:
             pubsub, self._pubsub = self._pubsub, None
-            with suppress(*FAULTS):
+            with suppress(*LOST):
                 await pubsub.aclose()
 
     async def _look_for_ever(self) -> None:
