@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -27,8 +28,10 @@ def samples(contestant: Contestant, folder: Path) -> list[str]:
     """Give the stacks of a contestant at work, as text."""
     data = str(folder / "perf.data")
     with running(contestant, folder) as server:
+        upload(server.port, contestant.path, 2**22)  # so that all threads are there: perf may miss younger ones
         words = ["perf", "record", "-q", "-F", "999", "-g", "-p", str(server.process.pid), "-o", data]
         with subprocess.Popen(words, stderr=subprocess.DEVNULL) as perf:
+            time.sleep(1)  # until it has begun
             upload(server.port, contestant.path, SIZE)
             perf.send_signal(signal.SIGINT)
     told = subprocess.run(["perf", "script", "-i", data, "-F", "ip,sym,dso"], capture_output=True, text=True, check=True)
