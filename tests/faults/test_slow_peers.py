@@ -15,7 +15,7 @@ from slow_peers import deaf, dribble, loris
 
 LORISES, DRIBBLERS, DEAF = 500, 200, 20
 WAIT, IDLE, SEND_WAIT = 3, 2, 10.0
-LATE = 2.5  # seconds that hundreds of connections may take on a busy machine
+LATE = 8.0  # seconds that hundreds of connections may take on a busy machine
 MEMORY = 40 * 2**20
 SIZE, STEPS = 2**23, 400
 
@@ -40,8 +40,9 @@ async def test_slow_peers_are_closed_and_cost_little(start: Start) -> None:
     async with asyncio.TaskGroup() as peers:
         lorises = [peers.create_task(loris(tus.port)) for _ in range(LORISES)]
         dribblers = [peers.create_task(dribble(tus, path, 4096)) for path in paths]
-        await asyncio.sleep(1)
-        assert descriptors(pid) - open_before > LORISES + DRIBBLERS
+        async with asyncio.timeout(WAIT):
+            while descriptors(pid) - open_before <= LORISES + DRIBBLERS:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         await asyncio.to_thread(honest, tus)
 
     assert max(each.result() for each in lorises) < WAIT + LATE

@@ -5,13 +5,13 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-START_WITHIN = 15.0
+START_WITHIN = 40.0
 PROGRAM = ("-m", "server")
 
 
@@ -52,11 +52,14 @@ class OnwardProcess:
             )
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), START_WITHIN)
-        assert line.decode().strip() == f"listening on {self.url}", self.log()
+        if line.decode().strip() != f"listening on {self.url}":
+            await self.kill9()
+            raise AssertionError(self.log())
 
     async def kill9(self) -> None:
         """Kill it as a crash would."""
-        self.process.kill()
+        with suppress(ProcessLookupError):
+            self.process.kill()
         await self.process.wait()
 
     async def stop(self) -> int:

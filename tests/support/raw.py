@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import urlsplit
 
-PATIENCE = 5.0  # seconds that anything may take
+PATIENCE = 15.0  # seconds that anything may take
 VERSION = "1.0.0"
 OCTETS = "application/offset+octet-stream"
 UNKNOWN = "0" * 32
