@@ -37,14 +37,26 @@ COMMANDS: dict[str, tuple[Callable[[config.Config], Coroutine[None, None, None]]
     "serve": (serve, "run the server"),
     "sweep": (_sweep, "run the clean-up once that the server does periodically"),
 }
+CLIENT = {
+    "upload": "upload files to a server, with what an earlier run has left to do",
+    "watch": "follow uploads until they end",
+}
 
 
 def main() -> None:
     """Run a command; exits with 2 when its words are off, 1 when it can't be done."""
-    parser = argparse.ArgumentParser(prog="onward", description="A resumable chunked-upload server (tus 1.0.0).")
+    if sys.argv[1:2] and sys.argv[1] in CLIENT:
+        from client import cli  # noqa: PLC0415 - a server doesn't pay for it
+
+        sys.exit(cli.main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(
+        prog="onward", description="Resumable chunked uploads (tus 1.0.0), server and client."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, text) in COMMANDS.items():
         config.add_options(commands.add_parser(name, help=text, description=text))
+    for name, text in CLIENT.items():
+        commands.add_parser(name, help=text)
     words = parser.parse_args()
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not looked up for each line
     logging._srcfile = None

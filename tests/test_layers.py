@@ -1,6 +1,7 @@
 """Imports run one way: protocol <- storage <- server, and inside them as docs/architecture.md draws it."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -27,7 +28,12 @@ ORDER = (
     "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.inlet", "server.receive", "server.turn", "server.join",
     "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.access", "server.leaving", "server.origin", "server.page", "server.middleware",
     "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
-    "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers", "server.cli", "server.__main__",
+    "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers",
+    "client.errors", "client.model", "client.environment", "client.patience", "client.meter", "client.file",
+    "client.resume", "client.answers", "client.body", "client.tus", "client.sender", "client.job", "client.beginning", "client.result",
+    "client.parallel", "client.sending", "client.stream", "client.watching", "client.bars", "client.uploading", "client.watched",
+    "client.cli", "client",
+    "server.cli", "server.__main__",
 )  # fmt: skip
 
 
@@ -51,14 +57,16 @@ def wrong_imports(module: str, source: str) -> set[str]:
         wrong |= {top for top in tops if top in IMPURE or top not in sys.stdlib_module_names | {"protocol"}}
     if module.startswith("storage") or module in HTTP_FREE:
         wrong |= tops & {"aiohttp"}
-    if module != "server.config" and "environ" in source:
+    if module.startswith("client"):
+        wrong |= tops & {"server", "storage"}
+    if module not in {"server.config", "client.environment"} and re.search(r"\benviron\b", source):
         wrong.add("os.environ")
     return wrong
 
 
 def modules() -> dict[str, str]:
     """Give the source of each module that has arrows."""
-    files = (file for package in ("protocol", "storage", "server") for file in (ROOT / package).glob("*.py"))
+    files = (file for package in ("protocol", "storage", "server", "client") for file in (ROOT / package).glob("*.py"))
     named = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
     return {name: file.read_text() for name, file in named.items() if name not in {"protocol", "server"}}
 
@@ -78,3 +86,5 @@ def test_a_wrong_import_is_found() -> None:
     assert wrong_imports("storage.base", "import server.engine") == {"server.engine"}
     assert wrong_imports("server.engine", "import aiohttp") == {"aiohttp"}
     assert wrong_imports("server.app", "import os\nos.environ") == {"os.environ"}
+    assert wrong_imports("client.tus", "from storage.base import State") == {"storage"}
+    assert wrong_imports("server.app", "from client import upload") == {"client"}

@@ -34,7 +34,9 @@ def samples(contestant: Contestant, folder: Path) -> list[str]:
             time.sleep(1)  # until it has begun
             upload(server.port, contestant.path, SIZE)
             perf.send_signal(signal.SIGINT)
-    told = subprocess.run(["perf", "script", "-i", data, "-F", "ip,sym,dso"], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        ["perf", "script", "-i", data, "-F", "ip,sym,dso"], capture_output=True, text=True, check=True
+    )
     return [sample for sample in told.stdout.split("\n\n") if sample.strip()]
 
 

@@ -8,8 +8,7 @@ import pytest
 import tus
 from aiohttp import web
 
-from server.app import create_app, create_runner
-from server.config import Config
+from server import Config, create_app, create_runner
 
 DATA = b"under another roof" * 1000
 

@@ -25,6 +25,11 @@ class ChaosProxy:
         """Give the URL of the Redis behind it."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def lines(self) -> int:
+        """Give how many connections lead to the other side."""
+        return len(self._writers) // 2
+
     def cut(self) -> None:
         """Reset every connection, and take none until it is mended."""
         self._open = False

@@ -1,0 +1,121 @@
+"""The commands `onward upload` and `onward watch`.
+
+They exit with 0 when all went well, 1 when something failed, 2 when their words are off, 130 when interrupted.
+"""
+
+import argparse
+import asyncio
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+from client.environment import told_option
+from client.model import RETRY_FOR, STALL_AFTER
+from client.uploading import run as upload
+from client.watched import run as watch
+
+INTERRUPTED = 130
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+COMMANDS = {
+    "upload": "upload files to a tus server, with what an earlier run has left to do",
+    "watch": "follow uploads until they end",
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command and give its exit code."""
+    options = _parser().parse_args(words)
+    run = upload if options.command == "upload" else watch
+    try:
+        return asyncio.run(run(options))
+    except KeyboardInterrupt:
+        if options.command == "upload" and "-" not in options.files:
+            print(f"\ninterrupted; the same command goes on: onward {shlex.join(words)}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="onward")
+    commands = parser.add_subparsers(dest="command", required=True)
+    sending = commands.add_parser("upload", help=COMMANDS["upload"], description=COMMANDS["upload"])
+    sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for what comes in on stdin")
+    _option(sending, "to", str, "URL", "where the server takes uploads", required=True)
+    _option(sending, "parallel", _count, "N", "send each file as so many uploads, which the server joins", default=1)
+    _option(sending, "chunk-size", _size, "SIZE", "most bytes of a request, such as 8M; without it, all there are")
+    _option(sending, "header", _header, "NAME:VALUE", "a header of each request; may be given again", action="append")
+    _option(sending, "stall-after", _time, "SECONDS", "drop a connection that takes no byte", default=STALL_AFTER)
+    watching = commands.add_parser("watch", help=COMMANDS["watch"], description=COMMANDS["watch"])
+    watching.add_argument("urls", nargs="+", metavar="URL", help="the URL of an upload, or of its progress")
+    for command in (sending, watching):
+        _option(
+            command, "retry-for", _seconds, "SECONDS", "give up after that long without progress", default=RETRY_FOR
+        )
+        command.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    sending.add_argument("--quiet", action="store_true", help="tell only errors, and the URLs")
+    return parser
+
+
+def _option(
+    parser: argparse.ArgumentParser,
+    name: str,
+    type: Callable[[str], object],
+    metavar: str,
+    text: str,
+    *,
+    default: float | None = None,
+    action: str = "store",
+    required: bool = False,
+) -> None:
+    """Add an option that the environment may give as well."""
+    told = told_option(name)
+    shown = f"{text} [ONWARD_{name.upper().replace('-', '_')}" + (f"; default: {default:g}]" if default else "]")
+    parser.add_argument(
+        f"--{name}",
+        type=type,
+        metavar=metavar,
+        help=shown,
+        action=action,
+        default=default if told is None else [type(told)] if action == "append" else told,
+        required=required and told is None,
+    )
+
+
+def _count(text: str) -> int:
+    """Read a number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
+
+
+def _time(text: str) -> float:
+    """Read seconds, more than none."""
+    if not (seconds := _seconds(text)):
+        raise argparse.ArgumentTypeError("it must be more than 0 seconds")
+    return seconds
+
+
+def _size(text: str) -> int:
+    """Read a size such as 8M or 500K, in powers of 1024."""
+    unit = UNITS.get(text[-1:].upper(), 1)
+    return _count(text[:-1] if unit > 1 else text) * unit
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not HEADER_NAME.fullmatch(name) or not value.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME:VALUE")
+    return name, value.strip()

@@ -1,0 +1,25 @@
+"""All that the sending of one file needs, in one value."""
+
+from dataclasses import dataclass
+
+from client.file import File
+from client.meter import Meter
+from client.model import Options
+from client.resume import Memory
+from client.sender import Sender
+from client.tus import Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One file on its way to one target."""
+
+    line: Line
+    file: File
+    memory: Memory
+    meter: Meter
+    options: Options
+
+    def sender(self, start: int = 0) -> Sender:
+        """Give what sends to the upload whose first byte is `start` of the file."""
+        return Sender(self.line, self.meter.track(start), self.options)

@@ -1,0 +1,82 @@
+"""The nouns of the client: what it is told, what it tells, and what comes out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+RETRY_FOR = 3600.0
+STALL_AFTER = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to send; times in seconds, sizes in bytes. `state` is the folder of resume files, None for the user's own."""
+
+    chunk_size: int | None = None
+    parallel: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict)
+    retry_for: float = RETRY_FOR
+    stall_after: float = STALL_AFTER
+    state: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an upload is: `sent` went into the connection, `confirmed` was told by the server; both may go back."""
+
+    file_name: str
+    size: int | None
+    sent: int
+    confirmed: int
+    trouble: str | None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """A file that the server has whole; `verified` where it told the same SHA-256 (in hex here)."""
+
+    file_name: str
+    url: str
+    size: int
+    sha256: str
+    verified: bool
+    sent_bytes: int
+    resumed_from: int
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an upload failed, as a progress message tells it."""
+
+    code: str
+    title: str
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A progress message of the server: the whole state of an upload."""
+
+    upload_id: str
+    seq: int
+    status: str
+    file_name: str | None
+    file_size: int | None
+    uploaded_bytes: int
+    progress: float | None
+    completed: bool
+    bytes_per_second: float
+    eta_seconds: float | None
+    sha256: str | None
+    error: Failure | None
+    last_updated: str
+
+    @property
+    def final(self) -> bool:
+        """Tell whether nothing comes after it."""
+        return self.status in FINAL
+
+
+FINAL = frozenset({"completed", "failed", "terminated", "expired"})

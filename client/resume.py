@@ -1,0 +1,105 @@
+"""The resume file: where the server has an upload of a file, kept from one process to the next.
+
+The URL is what lets its holder write the upload, so only the user may read it. A lock beside it, held as long as the
+process lives, keeps a second one away.
+"""
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import astuple
+from pathlib import Path
+
+import msgspec
+
+from client.errors import Busy
+from client.file import Identity
+
+KEPT = 30 * 86400.0  # seconds after which a resume file that nobody has used is removed
+
+
+class Part(msgspec.Struct, frozen=True):
+    """The bytes [start, stop) of a file, and the upload that takes them."""
+
+    start: int
+    stop: int
+    url: str
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What a resume file holds; one part is the upload itself, several are to be joined."""
+
+    file: str
+    parts: tuple[Part, ...]
+
+
+class Memory:
+    """One resume file, locked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> Record | None:
+        """Give what was saved, if anything that can be read."""
+        try:
+            record = msgspec.json.decode(self._path.read_bytes(), type=Record)
+            os.utime(self._path)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return record if record.parts else None
+
+    def save(self, record: Record) -> None:
+        """Save, whole or not at all."""
+        new = self._path.with_suffix(".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as file:
+            file.write(msgspec.json.encode(record))
+            file.flush()
+            os.fsync(fd)
+        new.replace(self._path)
+
+    def forget(self) -> None:
+        """Remove it."""
+        self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def remembered(folder: Path, file: Identity, target: str) -> Iterator[Memory]:
+    """Lock the resume file of a file and a target; raises Busy."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _tidy(folder)
+    name = hashlib.sha256(msgspec.json.encode([*astuple(file), target])).hexdigest()[:32]
+    lock = folder / f"{name}.lock"
+    fd = _locked(lock)
+    if fd is None:
+        raise Busy(f"another process is uploading {file.path} to the same place")
+    try:
+        yield Memory(folder / f"{name}.json")
+    finally:
+        lock.unlink()
+        os.close(fd)
+
+
+def _locked(path: Path) -> int | None:
+    """Lock a file that its holder removes: what was opened may have no name any more once it is locked."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(fd).st_ino:
+                    return fd
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        os.close(fd)
+
+
+def _tidy(folder: Path) -> None:
+    for path in folder.glob("*.json"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - KEPT:
+                path.unlink()

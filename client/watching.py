@@ -1,0 +1,84 @@
+"""Follows an upload over its WebSocket until it ends, through whatever interrupts."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from client.errors import Interrupted, Refused
+from client.model import RETRY_FOR, Message
+from client.patience import Patience
+
+HEARTBEAT = 20.0  # seconds; a server that says nothing for longer is gone
+CONNECT_WAIT = 15.0
+LARGEST_MESSAGE = 2**20
+ABOVE_REFUSALS = 500
+CROWDED = 429
+
+
+async def watch(
+    url: str, *, retry_for: float = RETRY_FOR, on_trouble: Callable[[str], None] | None = None
+) -> AsyncGenerator[Message, None]:
+    """Follow an upload, named by its URL or that of its progress, to its end; raises UploadError."""
+    async with aclosing(follow(url, retry_for=retry_for, on_trouble=on_trouble)) as texts:
+        async for text in texts:
+            yield parse_message(text)
+
+
+async def follow(
+    url: str, *, retry_for: float = RETRY_FOR, on_trouble: Callable[[str], None] | None = None
+) -> AsyncGenerator[str, None]:
+    """Give the messages of an upload as they come, each newer than the one before; raises UploadError."""
+    place, patience, seq = _progress_of(url), Patience(retry_for), -1
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT)
+    async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
+        while True:
+            try:
+                async with aclosing(_messages(session, place)) as messages:
+                    async for text in messages:
+                        patience.progressed()
+                        message = parse_message(text)
+                        if message.seq > seq:
+                            seq = message.seq
+                            yield text
+                        if message.final:
+                            return
+                raise Interrupted("the server ended the connection")
+            except Interrupted as fault:
+                seconds = patience.wait(fault)
+                if on_trouble is not None:
+                    on_trouble(f"{fault}; comes back in {seconds:.1f} s")
+                await asyncio.sleep(seconds)
+
+
+def _progress_of(url: str) -> URL:
+    place = URL(url)
+    if place.scheme not in ("http", "https", "ws", "wss") or not place.host:
+        raise Refused(f"{url} is no URL of HTTP")
+    return place if place.path.rstrip("/").endswith("/progress") else place / "progress"
+
+
+def parse_message(text: str) -> Message:
+    """Read a progress message; raises Refused."""
+    try:
+        return msgspec.json.decode(text, type=Message)
+    except msgspec.DecodeError:
+        raise Refused("this is no progress message of an upload") from None
+
+
+async def _messages(session: aiohttp.ClientSession, place: URL) -> AsyncGenerator[str, None]:
+    """Give the messages of one connection; raises Interrupted or Refused."""
+    try:
+        async with session.ws_connect(place, heartbeat=HEARTBEAT, max_msg_size=LARGEST_MESSAGE) as ws:
+            async for message in ws:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    yield message.data
+    except aiohttp.WSServerHandshakeError as error:
+        if error.status >= ABOVE_REFUSALS or error.status == CROWDED:
+            raise Interrupted(f"the server answers {error.status}") from error
+        raise Refused(f"it can't be watched: the server answers {error.status}", error.status) from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Interrupted(f"the connection failed ({error or type(error).__name__})") from error

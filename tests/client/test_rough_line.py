@@ -1,0 +1,179 @@
+"""`onward upload` over a line that cuts, stalls and delays; killed, interrupted, and started again."""
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+
+import aiohttp
+import pytest
+import tus
+from client_process import Ended, end_of, resume_files, run, started
+from cut_proxy import CutProxy
+from halfway import offsets, until_stored
+from rough_line import Fault, RoughLine
+from server_process import Server
+
+OPTIONS = ("--body-idle=600",)  # a stall is the client's to end
+MIB = 2**20
+SIZE = 48 * MIB + 12345
+RATE = 8 * MIB  # a second, so that there is time to stop in the middle
+LOOKS = 500
+FAULTS = [(3 * MIB, Fault.CUT), (9 * MIB, Fault.STALL), (100, Fault.CUT), (7 * MIB + 1, Fault.CUT), (MIB, Fault.STALL)]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("source") / "file.bin"
+    path.write_bytes(random.Random(2026).randbytes(SIZE))
+    return path
+
+
+def published(server: Server, url: str) -> bytes:
+    return (server.data / "files" / url.rpartition("/")[2]).read_bytes()
+
+
+def check(server: Server, file: Path, ended: Ended) -> None:
+    assert ended.code == 0, ended.err
+    assert ended.told["verified"] is True
+    assert published(server, ended.told["url"]) == file.read_bytes()
+
+
+@pytest.mark.parametrize("options", [(), ("--chunk-size=4M",), ("--parallel=3",)], ids=["whole", "chunks", "parallel"])
+async def test_a_rough_line_costs_less_than_a_hundredth(
+    server: Server, file: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    async with RoughLine(server.tus.port, FAULTS, delay=0.0005).running() as line:
+        ended = await run(tmp_path, "upload", str(file), "--to", line.url, "--json", "--stall-after=3", *options)
+        assert line.done == [fault for _, fault in FAULTS]
+        assert SIZE <= line.taken < SIZE * 1.01
+    check(server, file, ended)
+    assert "goes on in" in ended.err
+    assert resume_files(tmp_path) == []
+
+
+async def test_a_stream_survives_a_rough_line(server: Server, file: Path, tmp_path: Path) -> None:
+    faults = [(3 * MIB, Fault.CUT), (MIB, Fault.STALL), (100, Fault.CUT)]
+    async with RoughLine(server.tus.port, faults).running() as line:
+        words = ("upload", "-", "--to", line.url, "--json", "--stall-after=3")
+        ended = await run(tmp_path, *words, stdin=file.read_bytes())
+        assert len(line.done) == len(faults)
+    check(server, file, ended)
+
+
+async def urls_in(state: Path) -> list[str]:
+    """Give the URLs of the resume file, once there is one."""
+    for _ in range(LOOKS):
+        for path in (state / "onward").glob("*.json"):
+            return [word for word in path.read_text().split('"') if word.startswith("http")]
+        await asyncio.sleep(0.02)
+    raise AssertionError("there is no resume file")
+
+
+@pytest.mark.parametrize("options", [(), ("--parallel=3",)], ids=["whole", "parallel"])
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+async def test_a_new_process_goes_on(
+    server: Server,
+    http: aiohttp.ClientSession,
+    file: Path,
+    tmp_path: Path,
+    by: signal.Signals,
+    options: tuple[str, ...],
+) -> None:
+    async with CutProxy(server.tus.port, rate=RATE / (3 if options else 1)).running() as proxy:
+        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files", *options)
+        async with started(tmp_path, *words) as process:
+            urls = await urls_in(tmp_path)
+            await until_stored(http, urls, SIZE // 4)
+            process.send_signal(by)
+            first = await end_of(process)
+        if by is signal.SIGINT:
+            assert first.code == 130
+            assert f"the same command goes on: onward {' '.join(words)}" in first.err
+        assert first.out == ""
+        assert [path.stat().st_mode & 0o777 for path in resume_files(tmp_path) if path.suffix == ".json"] == [0o600]
+        assert (tmp_path / "onward").stat().st_mode & 0o777 == 0o700
+        stored = await offsets(http, urls, proxy)
+        before = proxy.sent
+        ended = await run(tmp_path, *words, "--json")
+    check(server, file, ended)
+    assert ended.told["resumedFrom"] == stored >= SIZE // 4
+    assert ended.told["sentBytes"] == SIZE - stored
+    assert proxy.sent - before < SIZE - stored + SIZE // 100
+    assert resume_files(tmp_path) == []
+
+
+async def test_two_processes_do_not_meet(server: Server, file: Path, tmp_path: Path) -> None:
+    async with CutProxy(server.tus.port, rate=RATE).running() as proxy:
+        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files", "--json")
+        async with started(tmp_path, *words) as first:
+            await urls_in(tmp_path)
+            second = await run(tmp_path, *words)
+            assert second.code == 1
+            assert "another process is uploading" in second.told["error"]
+            check(server, file, await end_of(first))
+
+
+@pytest.mark.parametrize("how", ["longer", "touched"])
+async def test_a_file_that_changes_is_not_completed(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path, how: str
+) -> None:
+    file = tmp_path / "changing.bin"
+    file.write_bytes(bytes(16 * MIB))
+    async with CutProxy(server.tus.port, rate=RATE).running() as proxy:
+        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files")
+        async with started(tmp_path, *words) as process:
+            [url] = await urls_in(tmp_path)
+            await until_stored(http, [url], MIB)
+            if how == "longer":
+                with file.open("ab") as more:
+                    more.write(b"more")
+            else:
+                os.utime(file)
+            ended = await end_of(process)
+        assert await tus.offset(http, url) == 15 * MIB, "the last request was not made"
+    assert (ended.code, ended.out) == (1, "")
+    assert "was changed while it was sent" in ended.err
+    assert resume_files(tmp_path) == []
+
+
+async def test_bytes_that_differ_from_the_file_are_refused(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """The change is one that its size and its times don't tell; the promised SHA-256 does."""
+    file = tmp_path / "changed.bin"
+    file.write_bytes(bytes(16 * MIB))
+    times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    async with CutProxy(server.tus.port, rate=RATE).running() as proxy:
+        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files")
+        async with started(tmp_path, *words) as process:
+            [url] = await urls_in(tmp_path)
+            await until_stored(http, [url], MIB)
+            process.kill()
+        with file.open("r+b") as begin:
+            begin.write(b"another beginning")
+        os.utime(file, ns=times)
+        ended = await run(tmp_path, *words)
+        assert (await tus.head(http, url)).status == 410
+    assert (ended.code, ended.out) == (1, "")
+    assert "460" in ended.err
+    assert "its bytes are not those of" in ended.err
+    assert resume_files(tmp_path) == []
+
+
+async def test_an_upload_that_is_gone_starts_anew(
+    server: Server, http: aiohttp.ClientSession, file: Path, tmp_path: Path
+) -> None:
+    async with CutProxy(server.tus.port, rate=4 * RATE).running() as proxy:
+        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files", "--json")
+        async with started(tmp_path, *words) as process:
+            [url] = await urls_in(tmp_path)
+            await until_stored(http, [url], MIB)
+            process.kill()
+        async with http.delete(url, headers=tus.TUS) as answer:
+            assert answer.status == 204
+        ended = await run(tmp_path, *words)
+    check(server, file, ended)
+    assert ended.told["resumedFrom"] == 0
+    assert "starts anew" in ended.err

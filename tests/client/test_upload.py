@@ -1,0 +1,149 @@
+"""`onward upload` on a good line: what it sends, prints and leaves behind."""
+
+import hashlib
+import json
+import random
+from pathlib import Path
+
+import aiohttp
+import pytest
+import tus
+from client_process import resume_files, run
+from server_process import Server, Start
+
+from protocol.headers import parse_metadata
+
+SIZE = 3 * 2**20 + 12345
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(random.Random(2026).randbytes(SIZE))
+    return path
+
+
+def files_url(server: Server) -> str:
+    return f"http://127.0.0.1:{server.tus.port}/files"
+
+
+def published(server: Server, url: str) -> bytes:
+    return (server.data / "files" / url.rpartition("/")[2]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--chunk-size=1M",), ("--chunk-size=700001",), ("--parallel=4",), ("--parallel=2", "--chunk-size=500K")],
+    ids=" ".join,
+)
+async def test_a_file_arrives_verified(server: Server, file: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    ended = await run(tmp_path, "upload", str(file), "--to", files_url(server), "--json", *options)
+    assert (ended.code, ended.err) == (0, "")
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert ended.told == {
+        "file": str(file), "url": ended.told["url"], "size": SIZE, "sha256": sha256, "verified": True, "sentBytes": SIZE, "resumedFrom": 0,
+    }  # fmt: skip
+    assert published(server, ended.told["url"]) == file.read_bytes()
+    assert resume_files(tmp_path) == []
+
+
+async def test_the_name_and_the_type_are_told(
+    server: Server, http: aiohttp.ClientSession, file: Path, tmp_path: Path
+) -> None:
+    ended = await run(tmp_path, "upload", str(file), "--to", files_url(server))
+    answer = await tus.head(http, ended.out.strip())
+    assert parse_metadata(answer.headers["Upload-Metadata"]) == {
+        "filename": b"report.pdf",
+        "filetype": b"application/pdf",
+    }
+
+
+async def test_several_files_each_with_its_url(server: Server, file: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    words = ("upload", str(file), str(tmp_path / "missing"), str(empty), "--to", files_url(server))
+    ended = await run(tmp_path, *words)
+    assert ended.code == 1, "one failed"
+    assert [published(server, url) for url in ended.out.split()] == [file.read_bytes(), b""]
+    assert (
+        ended.err
+        == f"onward: {tmp_path / 'missing'}: {tmp_path / 'missing'} can't be read: No such file or directory\n"
+    )
+    told = [json.loads(line) for line in (await run(tmp_path, *words, "--json", "--quiet")).out.splitlines()]
+    assert [each.get("verified", each.get("error")) for each in told] == [True, told[1]["error"], True]
+
+
+async def test_the_environment_gives_options(server: Server, file: Path, tmp_path: Path) -> None:
+    ended = await run(
+        tmp_path, "upload", str(file), environ={"ONWARD_TO": files_url(server), "ONWARD_CHUNK_SIZE": "1M"}
+    )
+    assert published(server, ended.out.strip()) == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("FILE",),
+        ("--to=http://127.0.0.1:1/",),
+        ("FILE", "--to=http://127.0.0.1:1/", "--parallel=0"),
+        ("FILE", "--to=http://127.0.0.1:1/", "--chunk-size=8X"),
+        ("FILE", "--to=http://127.0.0.1:1/", "--retry-for=never"),
+        ("FILE", "--to=http://127.0.0.1:1/", "--header=nothing"),
+        ("FILE", "--to=http://127.0.0.1:1/", "--header=Name: two\nlines"),
+    ],
+    ids=" ".join,
+)
+async def test_words_that_are_off_end_with_2(tmp_path: Path, words: tuple[str, ...]) -> None:
+    ended = await run(tmp_path, "upload", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert "usage:" in ended.err
+
+
+async def test_refusals_end_at_once_with_a_sentence(start: Start, file: Path, tmp_path: Path) -> None:
+    small = start("--max-size=1000", "--without=concatenation,creation-defer-length")
+    url = files_url(small)
+    for words, sentence in (
+        ((str(file), "--to", url), "the server answers 413: An upload may have 1000 bytes at most"),
+        ((str(file), "--to", url + "/x/y"), "takes no uploads"),
+        (
+            (str(file), "--to", url, "--parallel", "2"),
+            "the server does not offer concatenation, which --parallel needs",
+        ),
+        ((str(tmp_path), "--to", url), "is no regular file"),
+        ((str(file), "--to", "nowhere"), "nowhere is no URL of HTTP"),
+    ):
+        ended = await run(tmp_path, "upload", *words)
+        assert (ended.code, ended.out) == (1, "")
+        assert sentence in ended.err, ended.err
+        assert ended.err.count("\n") == 1
+    ended = await run(tmp_path, "upload", "-", "--to", url, stdin=bytes(2**24))
+    assert "does not offer creation-defer-length" in ended.err
+
+
+async def test_nobody_there_is_given_up_after_the_time_for_it(file: Path, tmp_path: Path) -> None:
+    ended = await run(tmp_path, "upload", str(file), "--to=http://127.0.0.1:1/files", "--retry-for=1")
+    assert ended.code == 1
+    assert "no progress in 1 s of trying" in ended.err
+    assert "goes on in" in ended.err
+
+
+async def test_a_crowded_server_is_waited_for(
+    start: Start, http: aiohttp.ClientSession, file: Path, tmp_path: Path
+) -> None:
+    full = start("--max-open=1")
+    url = files_url(full)
+    first = await tus.create(http, url, 10)
+    ended = await run(tmp_path, "upload", str(file), "--to", url, "--retry-for=5")
+    assert "503" in ended.err, "it asks to wait for longer than there is time"
+    assert "no progress in 5 s" in ended.err
+    async with http.delete(first, headers=tus.TUS) as answer:
+        assert answer.status == 204
+    assert (await run(tmp_path, "upload", str(file), "--to", url)).code == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 8 * 2**20, 17 * 2**20 + 1])
+async def test_a_stream_arrives_verified(server: Server, tmp_path: Path, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    ended = await run(tmp_path, "upload", "-", "--to", files_url(server), "--json", stdin=data)
+    assert (ended.code, ended.told["size"], ended.told["verified"]) == (0, size, True), ended.err
+    assert published(server, ended.told["url"]) == data
