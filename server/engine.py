@@ -138,16 +138,16 @@ class Engine:
     async def sweep(self) -> int:
         """Tend what is due: expire, pause, settle, finish verifying, forget; gives how many were tended."""
         now, tended = self._clock(), 0
+        self._resting = {id_: until for id_, until in self._resting.items() if until > now}
         async for id_ in self._storage.state.due(now):
             if self._stopping:
                 break
-            if self._resting.get(id_, now) > now:
+            if id_ in self._resting:
                 continue
             try:
                 with self._cuttable(Interruption()) as interruption:
                     async with self.ledger.leased(id_, interruption.give_way, wait=0) as upload:
                         await self._tend(upload, interruption)
-                self._resting.pop(id_, None)
                 tended += 1
             except (Held, Stale, Locked):
                 continue
@@ -258,6 +258,8 @@ class Engine:
             if upload.status is Status.COMPLETED:
                 nowhere = Inlet(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005
                 await body.pour(nowhere, 1, asyncio.get_running_loop().time() + self._lease_wait)
+                if (told := licence.checksum) is not None:
+                    check_body(body, licence, RunningHash(ALGORITHMS[told.algorithm].begin()))
                 return upload
             await self._check_room(wish.body_size or 0)
             upload = await self._receive(recorded, upload, licence, body)

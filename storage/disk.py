@@ -23,6 +23,7 @@ from storage.nodes import Nodes
 from storage.unbroken import unbroken
 
 FOLDERS = ("partial", "files")
+RECORDS = "records"
 STEP = 2**26  # bytes between two looks for an interruption
 THREADS = 8
 SLOW_THREADS = 2  # for what takes long, so that no body waits for it
@@ -67,7 +68,7 @@ class DiskBlobs:
             with suppress(OSError):
                 self._sync_folder(folder)
         self.node = self._nodes.name
-        self.copies = DiskCopies(self._root / "records", self._pool, synced=durability is not Durability.NONE)
+        self.copies = DiskCopies(self._root / RECORDS, self._pool, synced=durability is not Durability.NONE)
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -309,6 +310,9 @@ class DiskBlobs:
             await run(self._pool, self._remove, self._root / place)
 
     def _remove(self, path: Path) -> None:
+        if "." in path.name:  # what a crash has left of a file that was to take the place of another
+            path.unlink(missing_ok=True)
+            return
         for folder in FOLDERS:
             (self._root / folder / path.name).unlink(missing_ok=True)
             reach("removed")
@@ -317,13 +321,17 @@ class DiskBlobs:
     async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
         """Give the unfinished places that nothing was written to since a time."""
         with self._mapped():
-            names = await run(self._slow, self._untouched, before)
-        for name in names:
-            yield Place(f"partial/{name}"), None if name.startswith(".") else UploadId(name)
+            paths = await run(self._slow, self._untouched, before)
+        for path in paths:
+            yield Place(f"{path.parent.name}/{path.name}"), None if "." in path.name else UploadId(path.name)
 
-    def _untouched(self, before: float) -> list[str]:
-        with os.scandir(self._root / "partial") as entries:
-            return [entry.name for entry in entries if entry.stat(follow_symlinks=False).st_mtime < before]
+    def _untouched(self, before: float) -> list[Path]:
+        found: list[Path] = []
+        for folder in filter(Path.exists, (self._root / name for name in (*FOLDERS, RECORDS))):
+            with os.scandir(folder) as entries:
+                strange = (entry for entry in entries if folder.name == "partial" or "." in entry.name)
+                found += [Path(entry) for entry in strange if entry.stat(follow_symlinks=False).st_mtime < before]
+        return found
 
     async def close(self) -> None:
         """Let the threads end, and the folder go."""

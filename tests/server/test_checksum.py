@@ -36,6 +36,16 @@ async def test_right_wrong_and_right_again(server: OnwardProcess, http: aiohttp.
     assert (server.data / "files" / url.rpartition("/")[2]).read_bytes() == b"four567890"
 
 
+async def test_an_empty_body_for_a_completed_upload_is_held_against_its_checksum(
+    server: OnwardProcess, http: aiohttp.ClientSession
+) -> None:
+    url = await tus.create(http, server.url, 4)
+    assert (await tus.patch(http, url, 0, b"four")).status == 204
+    assert (await tus.patch(http, url, 4, b"", **checksum("sha1", hashlib.sha1(b"").digest()))).status == 204
+    assert (await tus.patch(http, url, 4, b"", **checksum("sha1", hashlib.sha1(b"four").digest()))).status == 460
+    assert await tus.offset(http, url) == 4
+
+
 async def test_a_cut_body_keeps_nothing(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
     async def cut() -> AsyncIterator[bytes]:
         yield b"x" * 70000

@@ -52,13 +52,22 @@ async def test_bytes_without_a_record_go_once_they_are_old(http: aiohttp.ClientS
         (data / "partial" / name).write_bytes(b"stray")
     for name in (*old, kept):
         os.utime(data / "partial" / name, (0, 0))
+    (data / "records").mkdir(exist_ok=True)
+    halves = [data / "files" / old[1], data / "records" / old[1], data / "records" / f"{'b' * 32}.12345678"]
+    for path in halves:
+        path.write_bytes(b"half made")
+        os.utime(path, (0, 0))
+    young = data / "records" / f".{'a' * 32}-12345678"
+    young.write_bytes(b"half made")
     (data / "files" / ("c" * 32)).write_bytes(b"published, its record is gone")
     os.utime(data / "files" / ("c" * 32), (0, 0))
     words = [sys.executable, "-m", "server", "sweep", f"--data={data}"]
     sweep = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
-    assert (await sweep.communicate())[0] == b"0 uploads tended, 2 strays removed\n"
+    assert (await sweep.communicate())[0] == b"0 uploads tended, 5 strays removed\n"
     assert {path.name for path in (data / "partial").iterdir()} == {kept, "d" * 32}
     assert (data / "files" / ("c" * 32)).exists()
+    assert young.exists()
+    assert not any(path.exists() for path in halves)
 
 
 async def test_the_bytes_of_a_failed_upload_go_before_its_record(
