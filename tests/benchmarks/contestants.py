@@ -62,6 +62,17 @@ class Running:
             total += int(fields[11]) + int(fields[12])
         return total / TICKS
 
+    def lag(self) -> str:
+        """Give how late its event loop was since the last time; it runs by lag.py."""
+        told = self.data.with_suffix(".lag")
+        told.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGUSR1)
+        end = time.monotonic() + START_WITHIN
+        while not (told.exists() and told.read_text()):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return told.read_text()
+
     def peak(self) -> int:
         """Give the largest resident size that its processes had, together, in bytes."""
         found = (re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()) for pid in self._pids)

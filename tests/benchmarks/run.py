@@ -14,6 +14,7 @@ import argparse
 import re
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,18 @@ def measure(scenario: Scenario, contestant: Contestant, folder: Path, scale: flo
         amount = scenario.amount * scale
         rate = seconds * 1e3 if scenario.worst else amount / seconds
         return Result(scenario.name, contestant.name, rate, (server.cpu() - before) / amount, server.peak())
+
+
+def lags(scenarios: list[Scenario], folder: Path, scale: float) -> str:
+    """Give how late the event loop of this server is in each scenario, by a probe inside of it."""
+    probed, lines = onward(program=(str(Path(__file__).with_name("lag.py")),)), list[str]()
+    for scenario in scenarios:
+        with running(probed, folder) as server:
+            time.sleep(1)
+            server.lag()  # that of the start
+            scenario.work(server, scale)
+            lines.append(f"| {scenario.title} | {server.lag()} |")
+    return "\n".join(("| scenario | the event loop is late by |", "| --- | --- |", *lines)) + "\n"
 
 
 def main() -> None:
@@ -69,7 +82,9 @@ def main() -> None:
                     else:
                         print(f"round {number + 1}", results[-1], file=sys.stderr)
     names, found = [each.name for each in contestants], medians(results)
-    text = f"{machine()}, medians of {words.rounds} rounds on {words.folder}.\n\n{table(chosen, names, found)}"
+    with tempfile.TemporaryDirectory(dir=words.folder) as place:
+        late = "" if words.sync else f"\n{lags(chosen, Path(place), words.scale)}"
+    text = f"{machine()}, medians of {words.rounds} rounds on {words.folder}.\n\n{table(chosen, names, found)}{late}"
     print(text)
     if words.write:
         DOCUMENT.write_text(MARKS.sub(lambda _: text, DOCUMENT.read_text()))
