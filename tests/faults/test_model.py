@@ -8,7 +8,7 @@ from upload_machine import InMemory, OnDisk, UploadMachine
 RUNS, STEPS = 260, 60  # about 55 steps in each run
 KINDS = (
     "as wished", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
-    "ChecksumMismatch", "Unavailable", "rival head", "rival patch", "rival delete", "died, recorded", "died, told",
+    "ChecksumMismatch", "Unavailable", "rival head", "rival patch", "rival delete", "died, recorded",
 )  # fmt: skip
 
 
