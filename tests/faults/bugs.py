@@ -51,13 +51,11 @@ BUGS = (
     ),
     Bug(
         "e", "HEAD tells the size of the file", "server/engine.py",
-        "            async with self.ledger.leased(id, lambda: None) as held:\n"
-        "                upload = await self._ended(held)\n",
-        "            async with self.ledger.leased(id, lambda: None) as held:\n"
-        "                upload = await self._ended(held)\n"
-        "                file = self._storage.blobs._root / upload.place\n"
-        "                if not upload.status.final and file.exists():\n"
-        "                    upload = replace(upload, offset=file.stat().st_size)\n",
+        "        rules.check_open(upload, self._clock())\n        return upload\n\n    async def append",
+        "        file = self._storage.blobs._root / upload.place\n"
+        "        if not upload.status.final and file.exists():\n"
+        "            upload = replace(upload, offset=file.stat().st_size)\n"
+        "        rules.check_open(upload, self._clock())\n        return upload\n\n    async def append",
         KILL,
     ),
     Bug(

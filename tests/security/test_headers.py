@@ -102,5 +102,7 @@ def test_a_refusal_tells_no_more_than_it_must(server: Server, method: str, heade
 def test_no_offset_is_kept_by_a_cache(tus: Tus) -> None:
     path = tus.begun(b"01234" + REST, 5)
     assert tus.head(path)["Cache-Control"] == "no-store"
-    assert tus.ask("GET", f"{path}/progress")["Cache-Control"] == "private, no-cache"  # asked again each time, by its ETag
+    assert (
+        tus.ask("GET", f"{path}/progress")["Cache-Control"] == "private, no-cache"
+    )  # asked again each time, by its ETag
     assert tus.patch(path, 4, REST)["Cache-Control"] == "no-store"

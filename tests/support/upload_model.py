@@ -75,8 +75,6 @@ class Model:
 
     def patched(self, count: int, length: int | None, now: float, *, cut: bool, check: str) -> Answer:
         """Take a body that was let in, and give what answers it."""
-        if self.status == "completed":
-            return None if not count else TooLarge
         declared = length if self.length is None else self.length
         if count > (50_000 if declared is None else declared) - self.offset:
             return TooLarge
@@ -84,6 +82,8 @@ class Model:
             return Unavailable
         if check == "wrong":
             return BodyMismatch
+        if self.status == "completed":
+            return None
         self.offset, self.length, self.expires = self.offset + count, declared, now + EXPIRE
         if self.offset == self.length:
             return self.finished(now)
