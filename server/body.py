@@ -102,13 +102,19 @@ class RequestBody:
     async def _take(self, inlet: Inlet, transport: asyncio.Transport) -> None:
         """Take the socket, with what aiohttp has read of the body already."""
         content, size = self._content, self._request.content_length or 0
+        try:
+            direct = Direct(transport)
+        except OSError:  # no descriptor is left, or the connection is closed: the stream will tell
+            return
         before = b""
         while data := content.read_nowait():
             before += data
         if rest := size - content.total_bytes:
             self._connection.set_aside()
-            self._direct = Direct(transport, before, rest)
+            direct.begin(before, rest)
+            self._direct = direct
         else:
+            direct.close()
             self._ended = True
             await inlet.put(before)
 

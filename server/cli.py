@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import resource
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -65,6 +66,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     try:
         settings = config.read(vars(words))
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an upload under way takes three descriptors
         if words.command == "serve" and settings.workers > 1:
             sys.exit(Workers(settings).run())
         asyncio.run(COMMANDS[words.command][0](settings))

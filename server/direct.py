@@ -30,15 +30,19 @@ _buffers = _Buffers()
 
 
 class Direct:
-    """The next `rest` bytes that a connection brings, after those that were read `before`."""
+    """The `rest` of a body, read from the socket; raises OSError where that can't be had."""
 
-    def __init__(self, transport: asyncio.Transport, before: bytes, rest: int) -> None:
-        self._transport, self._before, self.rest = transport, before, rest
-        self.lost = False
-        transport.pause_reading()
+    def __init__(self, transport: asyncio.Transport) -> None:
         self._fd = os.dup(transport.get_extra_info("socket").fileno())  # the event loop waits for no other's
+        self._transport, self._before, self.rest = transport, b"", 0
+        self.lost = False
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
+
+    def begin(self, before: bytes, rest: int) -> None:
+        """Read the next `rest` bytes here, after those that were read before."""
+        self._transport.pause_reading()
+        self._before, self.rest = before, rest
 
     @property
     def silent(self) -> bool:

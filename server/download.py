@@ -82,7 +82,7 @@ async def _cuttable(request: web.Request) -> AsyncIterator[None]:
     request.app[TASKS].add(task)
     try:
         yield
-    except (StorageError, TimeoutError) as fault:
+    except (StorageError, OSError) as fault:  # a TimeoutError is one
         if request.transport is not None:
             request.transport.abort()
         raise ConnectionAbortedError from fault

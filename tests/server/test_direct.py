@@ -1,6 +1,7 @@
 """A large plain body goes past aiohttp, and the connection is as good as before; whatever cuts it short, all counts."""
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -107,3 +108,17 @@ def test_descriptors_are_given_back(start: Start) -> None:
     for _ in range(10):
         server.tus.stored(data)
     raw.poll(lambda: len(list(descriptors.iterdir())) <= before)
+
+
+def test_without_a_second_descriptor_the_stream_does(start: Start) -> None:
+    server, data = start(), os.urandom(SIZE)
+    path = server.tus.begun(data, 1000)
+    with Connection(server.tus.port) as connection:
+        connection.send(server.tus.request("HEAD", path))
+        connection.answer("HEAD")
+        used = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+        _, most = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used + 1, most))  # the file takes it
+        connection.send(head_of(server, path, 1000, SIZE - 1000) + data[1000:])
+        assert connection.answer().status == 204
+    assert stored(server, path) == data
