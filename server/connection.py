@@ -17,6 +17,7 @@ from protocol.errors import BadRequest, Crowded, HeadTooLarge
 from protocol.tus1 import VERSION
 from server.middleware import log, mark_answer, problem
 
+LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 _REFUSAL = problem(Crowded("There are too many connections from this address."))
 _BODY = _REFUSAL.text or ""
 _CROWDED = (
@@ -57,6 +58,8 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or refuse one too many; its first request is to come soon."""
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # of asyncio's own: what one read takes of a large body is only in the way
+            transport.max_size = LARGEST_READ
         server = cast("_Server", self._manager)
         self._address = (transport.get_extra_info("peername") or ("",))[0]
         server.addresses[self._address] += 1

@@ -15,6 +15,7 @@ from contextlib import suppress
 from server.inlet import Inlet
 
 BUFFER = 2**20  # bytes; each thread has two: one is hashed while the other is filled
+FIRST = 2**17  # bytes of the first block, so that hashing begins soon; each further one has twice as many
 QUICK = 2**16  # bytes after which a sender is quick enough for a thread to wait for it
 PATIENCE = 5  # milliseconds that it waits
 
@@ -52,21 +53,22 @@ class Direct:
     def draw(self, inlet: Inlet, most: int, seconds: float, enough: Callable[[], bool]) -> None:
         """Let about `most` bytes in, in a thread, and a block at least: until a time has gone by, or nothing comes."""
         end, until = inlet.position + most, time.monotonic() + seconds
-        buffers = _buffers.pair
+        buffers, size = _buffers.pair, min(FIRST, BUFFER)
         try:
-            while block := self._fill(buffers[0]):
+            while block := self._fill(buffers[0][:size]):
                 inlet.take(block)
-                if len(block) < BUFFER or inlet.position >= end or time.monotonic() >= until or enough():
+                if len(block) < size or inlet.position >= end or time.monotonic() >= until or enough():
                     return
-                buffers = buffers[::-1]
+                buffers, size = buffers[::-1], min(2 * size, BUFFER)
         finally:
             inlet.finish()
 
     def _fill(self, buffer: memoryview) -> memoryview:
         """Read until a buffer is full, and give what came."""
-        count = min(len(self._before), BUFFER)
+        size = len(buffer)
+        count = min(len(self._before), size)
         buffer[:count], self._before = self._before[:count], self._before[count:]
-        while count < BUFFER and self.rest:
+        while count < size and self.rest:
             try:
                 arrived = os.readv(self._fd, [buffer[count : count + self.rest]])
             except BlockingIOError:

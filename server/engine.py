@@ -286,8 +286,7 @@ class Engine:
             await self._check_room(0)
 
         try:
-            async with self._storage.blobs.open(upload.place, licence.start) as sink:
-                self.ledger.check(upload)
+            async with self._storage.blobs.open(upload.place, licence.start, self.ledger.holds(upload)) as sink:
                 sync = None if self._storage.durability.relaxed else sink.sync
                 offset = await receive(body, Inlet(self._threads, sink.write, licence, hashes), licence, sync, note)
             if summed is not None:

@@ -42,6 +42,8 @@ async def hash_stored(
     blobs: Blobs, place: Place, length: int, running: RunningHash, check: Callable[[], None], *, fresh: bool
 ) -> None:
     """Add the first bytes of a place to a hash; `check` may raise, between steps. Raises Missing for lost bytes."""
+    if not length:  # there may be no file yet
+        return
     async with aclosing(blobs.scan(place, length, running.take, fresh=fresh)) as steps:
         async for _ in steps:
             check()

@@ -14,7 +14,7 @@ from dataclasses import replace
 from protocol import rules
 from protocol.errors import ChecksumMismatch, Gone
 from protocol.model import Failure, Limits, Role, Status, Upload, UploadId
-from storage.base import Durability, Held, Lease, Missing, Stale, Storage, StorageError, Unreachable
+from storage.base import Durability, Held, Lease, Missing, Storage, StorageError, Unreachable
 from storage.failpoints import reach
 
 log = logging.getLogger("onward")
@@ -76,10 +76,9 @@ class Ledger:
             finally:
                 del self._leases[id, lease.epoch]
 
-    def check(self, upload: Upload) -> None:
-        """Make sure that a file that was opened just now is not one that somebody else was given; raises Stale."""
-        if not self._leases[upload.id, upload.epoch].holds():
-            raise Stale(upload.id)
+    def holds(self, upload: Upload) -> Callable[[], bool]:
+        """Give what tells whether the lease that a record was given under is still held for certain."""
+        return self._leases[upload.id, upload.epoch].holds
 
     async def _fenced(self, upload: Upload, lease: Lease) -> Upload:
         """Shut out whoever left the lease: it may be asleep in the middle of a write."""

@@ -112,8 +112,13 @@ class Blobs(Protocol):
     async def create(self, id: UploadId) -> Place:
         """Mint a place for an upload; nothing needs to exist there before the first byte."""
 
-    def open(self, place: Place, at: int) -> AbstractAsyncContextManager[Sink]:
-        """Open a place that holds at least `at` bytes, made at need where `at` is 0; raises Missing."""
+    def open(
+        self, place: Place, at: int, holds: Callable[[], bool] = lambda: True
+    ) -> AbstractAsyncContextManager[Sink]:
+        """Open a place that holds at least `at` bytes, made at need where `at` is 0, before the first write at latest.
+
+        Raises Missing, and Stale where the lease is not held any more once it is open: it may not be one's own then.
+        """
 
     def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the bytes [start, stop) in blocks, of a sealed place too; raises Missing where they aren't there."""

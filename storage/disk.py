@@ -14,7 +14,7 @@ from pathlib import Path
 import aiofiles
 
 from protocol.model import Place, UploadId
-from storage.base import ANYONE, Block, Durability, Missing, Unreachable
+from storage.base import ANYONE, Block, Durability, Missing, Stale, Unreachable
 from storage.copies import DiskCopies
 from storage.failpoints import reach
 from storage.files import READ_BLOCK, copy_some, mapped, move, open_regular, run, run_open, scan, sync_folder, write_all
@@ -31,19 +31,29 @@ PROBE = 4096
 
 
 class DiskSink:
-    """An open file on its way."""
+    """A file on its way; it is opened by the thread that writes to it first."""
 
-    def __init__(self, fd: int, sync: Callable[[int], Awaitable[None]]) -> None:
-        self.fd, self._sync = fd, sync
+    def __init__(self, open_: Callable[[], int], sync: Callable[[int], Awaitable[None]]) -> None:
+        self._open, self._sync = open_, sync
+        self.fd: int | None = None
+
+    def descriptor(self) -> int:
+        """Give its descriptor, opened at need."""
+        if self.fd is None:
+            self.fd = self._open()
+        return self.fd
 
     def write(self, block: Block, at: int) -> None:
         """Write the whole block at a position; a short write is finished."""
+        fd = self.descriptor()
         with mapped():
-            write_all(self.fd, block, at)
+            write_all(fd, block, at)
         reach("written")
 
     async def sync(self) -> None:
         """Make durable what was written."""
+        if self.fd is None:  # nothing was written
+            return
         with mapped():
             await self._sync(self.fd)
         reach("synced")
@@ -96,16 +106,25 @@ class DiskBlobs:
         return Place(f"partial/{id}")
 
     @asynccontextmanager
-    async def open(self, place: Place, at: int) -> AsyncIterator[DiskSink]:
-        """Open a place that holds at least `at` bytes."""
-        reach("opening")
-        with self._mapped():
-            fd = await run_open(self._pool, self._open, self._root / place, at)
-        try:
-            yield DiskSink(fd, self._sync_file)
-        finally:
+    async def open(self, place: Place, at: int, holds: Callable[[], bool] = lambda: True) -> AsyncIterator[DiskSink]:
+        """Open a place that holds at least `at` bytes, once something is written to it."""
+
+        def open_() -> int:
+            reach("opening")
             with self._mapped():
+                fd = self._open(self._root / place, at)
+            if not holds():
                 os.close(fd)
+                raise Stale(place)
+            return fd
+
+        sink = DiskSink(open_, self._sync_file)
+        try:
+            yield sink
+        finally:
+            if sink.fd is not None:
+                with self._mapped():
+                    os.close(sink.fd)
 
     def _open(self, path: Path, at: int) -> int:
         if at:
@@ -139,6 +158,8 @@ class DiskBlobs:
 
     async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Give the bytes [start, stop) in blocks."""
+        if start == stop:  # there may be no file
+            return
         with self._mapped():
             fd = await run_open(self._pool, self._open_to_read, place)
             async with aiofiles.open(fd, "rb", buffering=0, executor=self._pool) as file:
@@ -187,14 +208,17 @@ class DiskBlobs:
         """Fill a place with the first bytes of each part."""
         at = 0
         async with self.open(place, 0) as sink:
+            target = await run(self._pool, sink.descriptor)
             for part, length in parts:
+                if not length:  # there may be no file
+                    continue
                 with self._mapped():
                     source = await run_open(self._pool, open_regular, self._root / part, os.O_RDONLY, length)
                     try:
                         start = 0
                         while start < length:
                             count = min(STEP, length - start)
-                            copied = await run(self._slow, copy_some, source, sink.fd, count, start, at)
+                            copied = await run(self._slow, copy_some, source, target, count, start, at)
                             if not copied:
                                 raise Missing(f"{part} ends at {start}, before {length}")
                             start, at = start + copied, at + copied

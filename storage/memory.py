@@ -128,7 +128,7 @@ class MemoryBlobs:
         return Place(f"partial/{id}")
 
     @asynccontextmanager
-    async def open(self, place: Place, at: int) -> AsyncIterator[MemorySink]:
+    async def open(self, place: Place, at: int, holds: Callable[[], bool] = lambda: True) -> AsyncIterator[MemorySink]:  # noqa: ARG002
         """Open a place that holds at least `at` bytes."""
         if len(self._held.get(place, b"")) < at:
             raise Missing(place)

@@ -80,8 +80,8 @@ BUGS = (
     ),
     Bug(
         "i", "written through a buffer of the process", "storage/disk.py",
-        "            write_all(self.fd, block, at)\n",
-        '            self._file = getattr(self, "_file", None) or os.fdopen(os.dup(self.fd), "r+b")\n'
+        "            write_all(fd, block, at)\n",
+        '            self._file = getattr(self, "_file", None) or os.fdopen(os.dup(fd), "r+b")\n'
         "            self._file.seek(at)\n"
         "            self._file.write(block)\n",
         KILL,

@@ -51,8 +51,8 @@ async def test_a_link_is_never_followed(tmp_path: Path) -> None:
     target.write_bytes(b"precious")
     (tmp_path / "data" / place).symlink_to(target)
     with pytest.raises(Unreachable):
-        async with blobs.open(place, 0):
-            pass
+        async with blobs.open(place, 0) as sink:
+            sink.write(b"x", 0)
     assert target.read_bytes() == b"precious"
     await blobs.close()
 
