@@ -1,6 +1,6 @@
 """The client of the benchmarks: plain sockets and prepared bytes, so that it costs as little as a client can.
 
-Files are promised by their SHA-256: who checks it has to be right, and who doesn't takes it as one more word about the file.
+Files are promised by their SHA-256: who checks it has to be right, for others it is one more word about the file.
 """
 
 import hashlib

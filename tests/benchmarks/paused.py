@@ -16,7 +16,8 @@ from contestants import Running, onward, running
 from load import Client
 from redis_process import redis_server
 
-UPLOADS, SIZE, SENT, IDLE = 2000, 2**20, 2**12, 5.0  # uploads, bytes, bytes, seconds
+UPLOADS, SIZE, SENT = 2000, 2**20, 2**12  # uploads, bytes, bytes
+TOLD, IDLE = 20.0, 5.0  # seconds: until all are told as paused, and that nothing happens in afterwards
 
 
 def pause(server: Running, count: int) -> None:
@@ -35,7 +36,7 @@ def lines(folder: Path) -> Iterator[str]:
                 pause(server, UPLOADS)  # what a server keeps of its first requests is not theirs
                 memory, descriptors = server.resident(), server.descriptors()
                 pause(server, UPLOADS)
-                time.sleep(1)
+                time.sleep(TOLD)
                 grown, opened = (server.resident() - memory) / 2**20, server.descriptors() - descriptors
                 used = server.cpu()
                 time.sleep(IDLE)

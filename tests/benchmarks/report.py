@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from scenarios import Scenario
 
-COLOURS = ("#9aa4b2", "#1d5fd6", "#c77700", "#7a4fc0", "#0f766e", "#b42318")
+COLOURS = ("#9aa4b2", "#ccd3dc", "#1d5fd6", "#c77700", "#7a4fc0", "#0f766e", "#b42318")
 BAR, GAP, LEFT, WIDTH = 16, 14, 330, 860
 
 
@@ -35,7 +35,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A contestant in a scenario: the medians of its figures, and those of their ratios to the first one's, round by round."""
+    """A contestant in a scenario: medians of its figures, and of their ratios to the first one's in each round."""
 
     contestant: str
     rate: float
@@ -117,11 +117,11 @@ def picture(scenarios: list[Scenario], names: list[str], found: Rows) -> str:
             shapes.append(f'<text x="{LEFT + length + 8:.1f}" y="{y + 12}">{text} {escape(scenario.unit)}/s</text>')
             y += BAR + 3
         y += GAP
-    x = LEFT
+    x = GAP
     for name in names:
         square = f'<rect x="{x}" y="12" width="12" height="12" rx="3" fill="{_colour(names, name)}"/>'
         shapes.append(f'{square}<text x="{x + 18}" y="22">{escape(name)}</text>')
-        x += 40 + 8 * len(name)
+        x += 36 + 7 * len(name)
     font = 'font-family="system-ui, sans-serif" font-size="13"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" {font}>'
     return "\n".join((head, f'<rect width="{WIDTH}" height="{y}" fill="#ffffff"/>', *shapes, "</svg>")) + "\n"

@@ -1,8 +1,8 @@
-"""Measure this server beside the floor and its peers: python tests/benchmarks/run.py [SCENARIO …] [--peer NAME=COMMAND …].
+"""Measure this server beside the floor and its peers: python tests/benchmarks/run.py [SCENARIO …] [OPTION …].
 
 Contestants take turns, round by round, each on a fresh folder; medians and their ratios to the floor's are printed, and
 written with `--write` to docs/performance.md and its picture. Peers that are installed take part (see installed.py),
-others are given by their commands, with {port} and {data} in them, and NAME:PATH where uploads are not created at /files:
+others are given by their commands, with {port} and {data} in them, NAME:PATH where uploads are not created at /files:
 
   --peer '@tus/server=node tests/benchmarks/peers/tus_server.js {port} {data}'
   --peer 'tuspyserver=…/bin/python tests/benchmarks/peers/tuspyserver_app.py {port} {data}'
@@ -15,6 +15,7 @@ The further measurements (resume, workers, records, paused) are of this server a
 import argparse
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -34,7 +35,8 @@ from report import Result, as_json, machine, picture, rows, table
 from scenarios import SCENARIOS, Scenario
 
 DOCUMENT, PICTURE = ROOT / "docs" / "performance.md", ROOT / "docs" / "pictures" / "performance.svg"
-STRIDE = 2**24
+STRIDE = 2**24  # bytes
+BUSY = 0.5  # processes that run on an idle machine
 MARKS = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- end -->)", re.DOTALL)
 FURTHER: dict[str, Callable[[Path], Iterator[str]]] = {
     "resume": resuming.lines,
@@ -111,6 +113,9 @@ def command_line() -> argparse.Namespace:
 def main() -> None:
     """Run what the command line asks for."""
     words = command_line()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that no server stays
+    if (load := os.getloadavg()[0]) > BUSY:
+        print(f"The machine is busy (load {load:.1f}): do not trust the figures.", file=sys.stderr)
     chosen = [each for each in SCENARIOS if each.name in words.scenarios]
     ours = onward(*(["--durability=full"] if words.sync else []), *words.option)
     given = {each.name for each in words.peer}
