@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ports import free_port
@@ -29,38 +29,33 @@ class Contestant:
     command: tuple[str, ...]
     path: str = "/files"
     folder: bool = True  # whether the folder has to be there
+    bare: bool = False  # whether it is a floor
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Running:
-    """A contestant at work."""
+    """A contestant at work; it leads a session of its own, which all of its processes belong to."""
 
     contestant: Contestant
     port: int
     process: "subprocess.Popen[bytes]"
     data: Path
-    peaks: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def _pids(self) -> list[int]:
-        """Give its processes: it leads a session of its own."""
-        own = []
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = path.read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == self.process.pid:
-                own.append(int(path.parent.name))
-        return own
 
     def cpu(self) -> float:
-        """Give the seconds of processor time that it has used."""
-        total = 0
-        for pid in self._pids:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICKS
+        """Give the seconds of processor time that it has used, that of processes that have ended included."""
+        return sum(sum(map(int, fields[11:15])) for fields in self._processes().values()) / TICKS
+
+    def peak(self) -> int:
+        """Give the largest resident size that its processes had, together, in bytes."""
+        return self._size("VmHWM")
+
+    def resident(self) -> int:
+        """Give the resident size of its processes, together, in bytes."""
+        return self._size("VmRSS")
+
+    def descriptors(self) -> int:
+        """Give how many descriptors its processes have open."""
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self._processes())
 
     def lag(self) -> str:
         """Give how late its event loop was since the last time; it runs by lag.py."""
@@ -73,10 +68,20 @@ class Running:
             time.sleep(0.02)
         return told.read_text()
 
-    def peak(self) -> int:
-        """Give the largest resident size that its processes had, together, in bytes."""
-        found = (re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()) for pid in self._pids)
+    def _size(self, name: str) -> int:
+        texts = (Path(f"/proc/{pid}/status").read_text() for pid in self._processes())
+        found = (re.search(rf"{name}:\s+(\d+)", text) for text in texts)
         return sum(int(each[1]) * 1024 for each in found if each)
+
+    def _processes(self) -> dict[int, list[str]]:
+        """Give what the system tells of each process, from its state on."""
+        own = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it may have just ended
+                fields = path.read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self.process.pid:
+                    own[int(path.parent.name)] = fields
+        return own
 
 
 def onward(*options: str, name: str = "onward", program: tuple[str, ...] = ("-m", "server")) -> Contestant:
@@ -85,10 +90,14 @@ def onward(*options: str, name: str = "onward", program: tuple[str, ...] = ("-m"
     return Contestant(name, words, folder=False)
 
 
-def floor(stride: int = 0) -> Contestant:
-    """Give the floor, with a sync after each stride if there is one."""
-    program = str(Path(__file__).with_name("floor.py"))
-    return Contestant("floor", (sys.executable, program, "{port}", "{data}", *([str(stride)] if stride else [])))
+def floor(stride: int = 0, *, plain: bool = False) -> Contestant:
+    """Give the floor, with a sync after each stride if there is one; a plain one doesn't hash."""
+    words = (sys.executable, str(Path(__file__).with_name("floor.py")), "{port}", "{data}", str(stride))
+    return (
+        Contestant("floor without SHA-256", (*words, "plain"), bare=True)
+        if plain
+        else Contestant("floor", words, bare=True)
+    )
 
 
 def peer(text: str) -> Contestant:

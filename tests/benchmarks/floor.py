@@ -1,7 +1,7 @@
-"""The practical floor: floor.py PORT FOLDER [STRIDE]. Sockets read into buffers, written by position, hashed beside it.
+"""The practical floor: floor.py PORT FOLDER [STRIDE [plain]]. Sockets read into buffers, written by position, hashed beside it.
 
-No state, no locks, no errors, one thread for each connection; with a STRIDE, in bytes, fdatasync after each of them. It
-knows just enough of tus for the benchmarks.
+No state, no locks, no errors, one thread for each connection; with a STRIDE, in bytes, fdatasync after each of them
+or after 250 ms, whichever comes first; `plain` leaves out the hashes. It knows just enough of tus for the benchmarks.
 """
 
 import hashlib
@@ -10,18 +10,19 @@ import secrets
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-BUFFER = 2**20
+BUFFER, EVERY = 2**20, 0.25  # bytes, seconds
 
 
 class Connection:
     """One connection of a client."""
 
-    def __init__(self, link: socket.socket, folder: Path, stride: int) -> None:
-        self._link, self._folder, self._stride = link, folder, stride
+    def __init__(self, link: socket.socket, folder: Path, stride: int, hashes: bool) -> None:
+        self._link, self._folder, self._stride, self._hashes = link, folder, stride, hashes
         self._held = b""
         self._pool = ThreadPoolExecutor(1)
         self._buffers = [memoryview(bytearray(BUFFER)) for _ in range(2)]
@@ -55,18 +56,20 @@ class Connection:
 
     def _receive(self, path: Path, at: int, end: int) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
-        hashed, hashing, synced = hashlib.sha256(), Future[None](), at
+        hashed, hashing = hashlib.sha256(), Future[None]()
+        synced, due = at, time.monotonic() + EVERY
         hashing.set_result(None)
         while at < end:
             self._buffers.reverse()
             block = self._block(end - at)
             hashing.result()
-            hashing = self._pool.submit(hashed.update, block)
+            if self._hashes:
+                hashing = self._pool.submit(hashed.update, block)
             os.pwrite(fd, block, at)
             at += len(block)
-            if self._stride and (at - synced >= self._stride or at == end):
+            if self._stride and (at - synced >= self._stride or time.monotonic() >= due or at == end):
                 os.fdatasync(fd)
-                synced = at
+                synced, due = at, time.monotonic() + EVERY
         hashing.result()
         os.close(fd)
 
@@ -81,15 +84,15 @@ class Connection:
         return buffer[:count]
 
 
-def main(port: int, folder: Path, stride: int) -> None:
+def main(port: int, folder: Path, stride: int = 0, *, hashes: bool = True) -> None:
     """Serve."""
     folder.mkdir(exist_ok=True)
     with socket.create_server(("127.0.0.1", port), backlog=256) as server:
         while True:
             link, _ = server.accept()
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=Connection(link, folder, stride).serve, daemon=True).start()
+            threading.Thread(target=Connection(link, folder, stride, hashes).serve, daemon=True).start()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+    main(int(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:4]), hashes="plain" not in sys.argv[4:])

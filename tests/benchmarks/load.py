@@ -1,19 +1,53 @@
-"""The client of the benchmarks: plain sockets and prepared bytes, so that it costs as little as a client can."""
+"""The client of the benchmarks: plain sockets and prepared bytes, so that it costs as little as a client can.
 
+Files are promised by their SHA-256: who checks it has to be right, for others it is one more word about the file.
+"""
+
+import hashlib
 import os
 import re
 import socket
+from base64 import b64encode
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 BLOCK = os.urandom(2**22)
 VERSION = "Tus-Resumable: 1.0.0"
+NAMES = {"filename": "document.pdf", "filetype": "application/pdf"}  # without them tuspyserver answers no HEAD
+PATIENCE = 120.0  # seconds
+
+
+def pieces(size: int) -> Iterator[memoryview]:
+    """Give the bytes of a body of some size."""
+    while size:
+        count = min(size, len(BLOCK))
+        yield memoryview(BLOCK)[:count]
+        size -= count
+
+
+@cache
+def metadata(*sizes: int) -> str:
+    """Write what is said of a file that is sent in bodies of these sizes; of none, nothing is promised."""
+    hashed, words = hashlib.sha256(), dict(NAMES)
+    for size in sizes:
+        for piece in pieces(size):
+            hashed.update(piece)
+    if sizes:
+        words["sha256"] = hashed.hexdigest()
+    return ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in words.items())
+
+
+def bodies(size: int, chunk: int | None) -> tuple[int, ...]:
+    """Give the sizes of the bodies of a file, sent in chunks or whole."""
+    return tuple(min(chunk or size, size - at) for at in range(0, size, chunk or size))
 
 
 class Client:
     """One connection to a server that creates uploads at a path."""
 
     def __init__(self, port: int, path: str) -> None:
-        self._link = socket.create_connection(("127.0.0.1", port))
+        self._link = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self._link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._path, self._host = path, f"Host: 127.0.0.1:{port}"
         self._held = b""
@@ -39,8 +73,7 @@ class Client:
         assert head.split(" ", 2)[1] == str(status), head
         found = re.search(r"(?i)^content-length: (\d+)", head, re.MULTILINE)
         if body and re.search(r"(?i)^transfer-encoding: chunked", head, re.MULTILINE):
-            while not self._held.endswith(b"0\r\n\r\n"):  # nothing else can follow yet
-                self._fill()
+            self.until(rb"0\r\n\r\n$")  # nothing else can follow yet
             self._held = b""
         rest = int(found[1]) if found and body else 0
         while rest > len(self._held):
@@ -50,14 +83,21 @@ class Client:
         self._held = self._held[rest:]
         return head
 
+    def until(self, pattern: bytes) -> None:
+        """Read until a pattern has come."""
+        while not re.search(pattern, self._held):
+            self._fill()
+
     def _fill(self) -> None:
         data = self._link.recv(2**20)
         assert data, "the server closed the connection"
         self._held += data
 
-    def creation(self, size: int) -> bytes:
+    def creation(self, size: int, said: str = "") -> bytes:
         """Write a creation."""
-        return self.request("POST", self._path, f"Upload-Length: {size}", "Content-Length: 0")
+        return self.request(
+            "POST", self._path, f"Upload-Length: {size}", f"Upload-Metadata: {said or metadata()}", "Content-Length: 0"
+        )
 
     def created(self) -> str:
         """Read the answer to a creation; gives the path of the upload."""
@@ -65,9 +105,9 @@ class Client:
         assert found
         return found[1]
 
-    def create(self, size: int) -> str:
+    def create(self, size: int, said: str = "") -> str:
         """Create an upload."""
-        self.send(self.creation(size))
+        self.send(self.creation(size, said))
         return self.created()
 
     def patching(self, path: str, at: int, size: int) -> bytes:
@@ -83,10 +123,8 @@ class Client:
 
     def stream(self, size: int) -> None:
         """Send that many bytes."""
-        while size:
-            count = min(size, len(BLOCK))
-            self.send(memoryview(BLOCK)[:count])
-            size -= count
+        for piece in pieces(size):
+            self.send(piece)
 
     def head(self, path: str) -> None:
         """Ask for the offset."""
@@ -96,10 +134,11 @@ class Client:
 
 def upload(port: int, path: str, size: int, chunk: int | None = None) -> None:
     """Upload a file, in chunks or whole."""
-    client = Client(port, path)
-    url = client.create(size)
-    for at in range(0, size, chunk or size):
-        client.patch(url, at, min(chunk or size, size - at))
+    client, sizes, at = Client(port, path), bodies(size, chunk), 0
+    url = client.create(size, metadata(*sizes))
+    for count in sizes:
+        client.patch(url, at, count)
+        at += count
     client.close()
 
 
@@ -108,3 +147,17 @@ def at_once(port: int, path: str, count: int, size: int) -> None:
     with ThreadPoolExecutor(count) as pool:
         for each in [pool.submit(upload, port, path, size) for _ in range(count)]:
             each.result()
+
+
+def cut(port: int, path: str, count: int, size: int, sent: int) -> None:
+    """Begin several uploads of some size at the same time, and leave all of them after some bytes."""
+
+    def begin(client: Client) -> None:
+        client.send(client.patching(client.create(size), 0, size))
+        client.stream(sent)
+
+    clients = [Client(port, path) for _ in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(begin, clients))
+    for client in clients:
+        client.close()

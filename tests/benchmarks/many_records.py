@@ -8,6 +8,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,18 +46,18 @@ async def fill(state: str, data: Path, start: int, stop: int) -> None:
     await storage.close()
 
 
-def wait_of_a_head(port: int, count: int) -> float:
-    """Give the median time of a HEAD of any of the records, in seconds."""
+def waits_of_heads(port: int, count: int) -> list[float]:
+    """Give the times of HEADs of any of the records in seconds, the shortest first."""
     client, waits = Client(port, "/files"), list[float]()
     for _ in range(HEADS):
         began = time.perf_counter()
         client.head(f"/files/{random.randrange(count):032x}")
         waits.append(time.perf_counter() - began)
-    return sorted(waits)[HEADS // 2]
+    return sorted(waits)
 
 
-def main(folder: Path) -> None:
-    """Print the curve of each store."""
+def lines(folder: Path) -> Iterator[str]:
+    """Measure, and tell the curve of each store."""
     with tempfile.TemporaryDirectory(dir=folder) as place, redis_server(Path(place)) as redis:
         for state in ("sqlite:", redis.url):
             contestant, last = onward(f"--state={state}"), 0
@@ -65,12 +66,14 @@ def main(folder: Path) -> None:
                 asyncio.run(fill(state, data, last, count))
                 last = count
                 with running(contestant, Path(place), fresh=False, stays=count != COUNTS[-1]) as server:
-                    wait, memory = wait_of_a_head(server.port, count), server.peak() / 2**20
-                print(
-                    f"{state.partition(':')[0]}: {count:9,} records: a HEAD takes {wait * 1e3:.2f} ms; {memory:.0f} MiB",
-                    flush=True,
+                    waits, memory = waits_of_heads(server.port, count), server.peak() / 2**20
+                median, p99 = waits[HEADS // 2] * 1e3, waits[HEADS * 99 // 100] * 1e3
+                yield (
+                    f"{state.partition(':')[0]}: {count:,} records: a HEAD takes {median:.2f} ms (p99 {p99:.2f} ms), "
+                    f"the server {memory:.0f} MiB"
                 )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "/dev/shm"))
+    for line in lines(Path(sys.argv[1] if len(sys.argv) > 1 else "/dev/shm")):
+        print(line, flush=True)

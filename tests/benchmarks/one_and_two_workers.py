@@ -7,6 +7,7 @@ and Redis, which need about a fifth of a core: so the ratio is what a second cor
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +19,7 @@ from redis_process import redis_server
 from scenarios import SCENARIOS
 
 ROUNDS = 5
+SCENARIO = next(each for each in SCENARIOS if each.name == "eight")
 
 
 def pinned(contestant: Contestant, cores: str) -> Contestant:
@@ -25,9 +27,17 @@ def pinned(contestant: Contestant, cores: str) -> Contestant:
     return Contestant(contestant.name, ("taskset", "-c", cores, *contestant.command), folder=False)
 
 
-def main(folder: Path) -> None:
-    """Print the medians."""
-    scenario = next(each for each in SCENARIOS if each.name == "eight")
+def lines(folder: Path) -> Iterator[str]:
+    """Measure, and tell the medians."""
+    own = os.sched_getaffinity(0)
+    try:
+        one, two = _medians(folder)
+    finally:
+        os.sched_setaffinity(0, own)
+    yield f"{SCENARIO.title}: {one:.2f} GiB/s by one worker on one core, {two:.2f} by two on two: {two / one:.2f}"
+
+
+def _medians(folder: Path) -> tuple[float, float]:
     rates: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory(dir=folder) as place:
         os.sched_setaffinity(0, {1})
@@ -38,10 +48,10 @@ def main(folder: Path) -> None:
                     os.sched_setaffinity(0, cores)
                     contestant = onward(f"--state={redis.url}", f"--workers={count}")
                     with running(pinned(contestant, "0" if count == 1 else "0,1"), Path(place)) as server:
-                        rates[count].append(scenario.amount / scenario.work(server, 1))
-    one, two = (median(each) for each in rates.values())
-    print(f"{scenario.title}: {one:.2f} GiB/s by one worker on one core, {two:.2f} by two on two: {two / one:.2f}")
+                        rates[count].append(SCENARIO.amount / SCENARIO.work(server, 1))
+    return median(rates[1]), median(rates[2])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "/dev/shm"))
+    for line in lines(Path(sys.argv[1] if len(sys.argv) > 1 else "/dev/shm")):
+        print(line, flush=True)

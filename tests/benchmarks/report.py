@@ -1,16 +1,18 @@
-"""The figures of a run as a table and as a picture, each beside the first contestant's."""
+"""The figures of a run as a table, as JSON and as a picture, each beside the first contestant's."""
 
+import json
 import platform
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from xml.sax.saxutils import escape
 
 from scenarios import Scenario
 
-COLOURS = ("#9aa4b2", "#1d5fd6", "#c77700", "#7a4fc0", "#0f766e", "#b42318")
+COLOURS = ("#9aa4b2", "#ccd3dc", "#1d5fd6", "#c77700", "#7a4fc0", "#0f766e", "#b42318")
 BAR, GAP, LEFT, WIDTH = 16, 14, 330, 860
 
 
@@ -20,20 +22,53 @@ class Result:
 
     scenario: str
     contestant: str
+    round: int
     rate: float
     cpu: float
     peak: int
 
+    @property
+    def figures(self) -> tuple[float, float, float]:
+        """Give its figures."""
+        return self.rate, self.cpu, float(self.peak)
 
-Medians = dict[tuple[str, str], tuple[float, float, float]]
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A contestant in a scenario: medians of its figures, and of their ratios to the first one's in each round."""
+
+    contestant: str
+    rate: float
+    cpu: float
+    peak: float
+    ratios: tuple[float, ...]
 
 
-def medians(results: list[Result]) -> Medians:
-    """Give rate, CPU and peak of each contestant in each scenario."""
-    rounds = defaultdict(list)
+Rows = dict[str, list[Row]]
+
+
+def rows(results: list[Result], names: list[str]) -> Rows:
+    """Give what is told of each scenario, in the order of the names."""
+    rounds: dict[str, dict[str, dict[int, Result]]] = defaultdict(lambda: defaultdict(dict))
     for each in results:
-        rounds[each.scenario, each.contestant].append((each.rate, each.cpu, float(each.peak)))
-    return {key: tuple(map(median, zip(*values, strict=True))) for key, values in rounds.items()}
+        rounds[each.scenario][each.contestant][each.round] = each
+    found = defaultdict(list)
+    for scenario, by_name in rounds.items():
+        there = [name for name in names if name in by_name]
+        first = by_name[there[0]]
+        for name in there:
+            own = by_name[name]
+            pairs = [(own[number].figures, first[number].figures) for number in own.keys() & first.keys()]
+            ratios = _medians(
+                [one / other if other else 1.0 for one, other in zip(*pair, strict=True)] for pair in pairs
+            )
+            rate, cpu, peak = _medians(each.figures for each in own.values())
+            found[scenario].append(Row(name, rate, cpu, peak, ratios))
+    return found
+
+
+def _medians(figures: Iterable[Iterable[float]]) -> tuple[float, ...]:
+    return tuple(map(median, zip(*figures, strict=True)))
 
 
 def machine() -> str:
@@ -46,50 +81,51 @@ def machine() -> str:
     return f"{len(models)} × {models[0]}, Linux {platform.release()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
 
 
-def table(scenarios: list[Scenario], names: list[str], found: Medians) -> str:
-    """Write the medians as a table; ratios are those to the first contestant that took part."""
-    lines = [
-        "| scenario | | rate | of the first | CPU | of the first | peak memory |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+def table(scenarios: list[Scenario], found: Rows) -> str:
+    """Write it as a table; what follows a figure in brackets is its ratio to the first contestant's."""
+    lines = ["| scenario | | rate | CPU | peak memory |", "| --- | --- | --- | --- | --- |"]
     for scenario in scenarios:
-        first: tuple[float, float, float] | None = None
-        for name in names:
-            if (scenario.name, name) not in found:
-                continue
-            rate, cpu, peak = found[scenario.name, name]
-            first = first or (rate, cpu, peak)
-            told, cost = f"{rate:,.2f} {scenario.unit}/s", f"{cpu:.2f} s/GiB"
+        for number, row in enumerate(found.get(scenario.name, [])):
+            told, cost = f"{row.rate:,.2f} {scenario.unit}/s", f"{row.cpu:.2f} s/GiB"
             if scenario.worst:
-                told, cost = f"{rate:.1f} ms", ""
+                told, cost = f"{row.rate:.1f} ms", ""
             elif scenario.unit != "GiB":
-                told, cost = f"{rate:,.0f} {scenario.unit}/s", f"{cpu * 1e3:.2f} ms each"
-            ratios = (f"{rate / first[0]:.2f}", "" if scenario.worst else f"{cpu / first[1]:.2f}")
-            title = scenario.title if first == (rate, cpu, peak) else ""
-            lines.append(f"| {title} | {name} | {told} | {ratios[0]} | {cost} | {ratios[1]} | {peak / 2**20:.0f} MiB |")
+                told, cost = f"{row.rate:,.0f} {scenario.unit}/s", f"{row.cpu * 1e3:.2f} ms each"
+            cells = [told, cost, f"{row.peak / 2**20:.0f} MiB"]
+            if number:
+                cells = [f"{cell} ({ratio:.2f})" if cell else "" for cell, ratio in zip(cells, row.ratios, strict=True)]
+            lines.append(f"| {'' if number else scenario.title} | {row.contestant} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def picture(scenarios: list[Scenario], names: list[str], found: Medians) -> str:
+def as_json(rounds: int, folders: dict[str, list[Result]], lines: list[str]) -> str:
+    """Write all results of each folder, not only their medians, and the lines of further measurements."""
+    told = {folder: [asdict(each) for each in results] for folder, results in folders.items()}
+    return json.dumps({"machine": machine(), "rounds": rounds, "folders": told, "further": lines}, indent=1) + "\n"
+
+
+def picture(scenarios: list[Scenario], names: list[str], found: Rows) -> str:
     """Draw the rates, each scenario's fastest as the longest bar."""
     shapes, y = list[str](), 40
-    for scenario in (each for each in scenarios if not each.worst):
-        rates = {name: found[scenario.name, name][0] for name in names if (scenario.name, name) in found}
+    for scenario in (each for each in scenarios if each.name in found and not each.worst):
         shapes.append(f'<text x="{LEFT - 12}" y="{y + 12}" text-anchor="end">{escape(scenario.title)}</text>')
-        for name, rate in rates.items():
-            length = (WIDTH - LEFT - 150) * rate / max(rates.values())
-            colour = COLOURS[names.index(name) % len(COLOURS)]
-            text = f"{rate:,.0f}" if rate >= 100 else f"{rate:.2f}"
+        most = max(row.rate for row in found[scenario.name])
+        for row in found[scenario.name]:
+            length, colour = (WIDTH - LEFT - 150) * row.rate / most, _colour(names, row.contestant)
+            text = f"{row.rate:,.0f}" if row.rate >= 100 else f"{row.rate:.2f}"
             shapes.append(f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR}" rx="3" fill="{colour}"/>')
             shapes.append(f'<text x="{LEFT + length + 8:.1f}" y="{y + 12}">{text} {escape(scenario.unit)}/s</text>')
             y += BAR + 3
         y += GAP
-    x = LEFT
-    for number, name in enumerate(names):
-        colour = COLOURS[number % len(COLOURS)]
-        shapes.append(
-            f'<rect x="{x}" y="12" width="12" height="12" rx="3" fill="{colour}"/><text x="{x + 18}" y="22">{escape(name)}</text>'
-        )
-        x += 40 + 8 * len(name)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" font-family="system-ui, sans-serif" font-size="13">'
+    x = GAP
+    for name in names:
+        square = f'<rect x="{x}" y="12" width="12" height="12" rx="3" fill="{_colour(names, name)}"/>'
+        shapes.append(f'{square}<text x="{x + 18}" y="22">{escape(name)}</text>')
+        x += 36 + 7 * len(name)
+    font = 'font-family="system-ui, sans-serif" font-size="13"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" {font}>'
     return "\n".join((head, f'<rect width="{WIDTH}" height="{y}" fill="#ffffff"/>', *shapes, "</svg>")) + "\n"
+
+
+def _colour(names: list[str], name: str) -> str:
+    return COLOURS[names.index(name) % len(COLOURS)]

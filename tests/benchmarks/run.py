@@ -1,42 +1,79 @@
-"""Measure this server beside the floor and its peers: python tests/benchmarks/run.py [--peer NAME=COMMAND …].
+"""Measure this server beside the floor and its peers: python tests/benchmarks/run.py [SCENARIO …] [OPTION …].
 
-Contestants take turns, round by round, each on a fresh folder; medians and ratios are printed, and written with
-`--write` to docs/performance.md and its picture. Peers are given by their commands, with {port} and {data} in them, and
-NAME:PATH where uploads are not created at /files:
+Contestants take turns, round by round, each on a fresh folder; medians and their ratios to the floor's are printed, and
+written with `--write` to docs/performance.md and its picture. Peers that are installed take part (see installed.py),
+others are given by their commands, with {port} and {data} in them, NAME:PATH where uploads are not created at /files:
 
   --peer '@tus/server=node tests/benchmarks/peers/tus_server.js {port} {data}'
   --peer 'tuspyserver=…/bin/python tests/benchmarks/peers/tuspyserver_app.py {port} {data}'
-  --peer 'tusd:/files/=tusd -host 127.0.0.1 -port {port} -upload-dir {data}'
-  --peer 'rustus=rustus --host 127.0.0.1 --port {port} --data-dir {data} --info-dir {data}'
+  --peer 'tusd:/files/=…/tusd -host 127.0.0.1 -port {port} -upload-dir {data}'
+  --peer 'rustus=…/rustus --host 127.0.0.1 --port {port} -m 2147483648 --data-dir {data} --info-dir {data}'
+
+The further measurements (resume, workers, records, paused) are of this server alone; each is a program of its own too.
 """
 
 import argparse
+import os
 import re
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "support"), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(Path(__file__).parent)]
 
+import many_records
+import one_and_two_workers
+import paused
+import resuming
 from contestants import Contestant, floor, onward, peer, running
-from report import Result, machine, medians, picture, table
+from installed import installed
+from report import Result, as_json, machine, picture, rows, table
 from scenarios import SCENARIOS, Scenario
 
 DOCUMENT, PICTURE = ROOT / "docs" / "performance.md", ROOT / "docs" / "pictures" / "performance.svg"
-STRIDE = 2**24
+STRIDE = 2**24  # bytes
+BUSY = 0.5  # processes that run on an idle machine
 MARKS = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- end -->)", re.DOTALL)
+FURTHER: dict[str, Callable[[Path], Iterator[str]]] = {
+    "resume": resuming.lines,
+    "workers": one_and_two_workers.lines,
+    "records": many_records.lines,
+    "paused": paused.lines,
+}
 
 
-def measure(scenario: Scenario, contestant: Contestant, folder: Path, scale: float) -> Result:
+def measure(scenario: Scenario, contestant: Contestant, number: int, folder: Path, scale: float) -> Result:
     """Let a contestant do a scenario once."""
+    os.sync()  # what others have left to write is not on its account
     with running(contestant, folder) as server:
         before = server.cpu()
         seconds = scenario.work(server, scale)
         amount = scenario.amount * scale
         rate = seconds * 1e3 if scenario.worst else amount / seconds
-        return Result(scenario.name, contestant.name, rate, (server.cpu() - before) / amount, server.peak())
+        cpu = (server.cpu() - before) / amount
+        return Result(scenario.name, contestant.name, number, rate, cpu, server.peak())
+
+
+def turns(
+    scenario: Scenario, contestants: list[Contestant], folder: Path, words: argparse.Namespace
+) -> Iterator[Result]:
+    """Let contestants do a scenario in turn; the floors come first, then this server, then peers, which may fail."""
+    able = [each for each in contestants if scenario.floor or not each.bare]
+    for number in range(words.rounds):
+        for contestant in able:
+            try:
+                result = measure(scenario, contestant, number, folder, words.scale)
+            except (AssertionError, OSError) as fault:
+                if contestant in contestants[:3]:
+                    raise
+                print(f"{contestant.name} can't: {scenario.name}: {fault}", file=sys.stderr)
+            else:
+                print(f"round {number + 1}", result, file=sys.stderr)
+                yield result
 
 
 def lags(scenarios: list[Scenario], folder: Path, scale: float) -> str:
@@ -51,44 +88,58 @@ def lags(scenarios: list[Scenario], folder: Path, scale: float) -> str:
     return "\n".join(("| scenario | the event loop is late by |", "| --- | --- |", *lines)) + "\n"
 
 
-def main() -> None:
-    """Run what the command line asks for."""
+def command_line() -> argparse.Namespace:
+    """Read what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenarios", nargs="*", help=", ".join(each.name for each in SCENARIOS), metavar="SCENARIO")
+    known = [each.name for each in SCENARIOS] + list(FURTHER)
+    parser.add_argument("scenarios", nargs="*", help=f"all unless named: {', '.join(known)}", metavar="SCENARIO")
     parser.add_argument("--peer", action="append", type=peer, default=[])
+    parser.add_argument("--only-given", action="store_true", help="no peers but those given")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="where the data lie")
+    parser.add_argument("--folder", action="append", type=Path, help="where the data lie, repeatable; /dev/shm")
     parser.add_argument("--option", action="append", default=[], help="one more option of this server")
     parser.add_argument("--sync", action="store_true", help="--durability=full, beside a floor that syncs each stride")
     parser.add_argument("--scale", type=float, default=1.0, help="shrinks the work")
+    parser.add_argument("--json", type=Path, help="where all results are written to")
     parser.add_argument("--write", action="store_true")
     words = parser.parse_args()
-    chosen = [each for each in SCENARIOS if not words.scenarios or each.name in words.scenarios]
+    words.scenarios = words.scenarios or known
+    if unknown := set(words.scenarios) - set(known):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    words.folder = words.folder or [Path("/dev/shm")]
+    return words
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    words = command_line()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that no server stays
+    if (load := os.getloadavg()[0]) > BUSY:
+        print(f"The machine is busy (load {load:.1f}): do not trust the figures.", file=sys.stderr)
+    chosen = [each for each in SCENARIOS if each.name in words.scenarios]
     ours = onward(*(["--durability=full"] if words.sync else []), *words.option)
-    contestants = [floor(STRIDE if words.sync else 0), ours, *words.peer]
-    results = list[Result]()
-    with tempfile.TemporaryDirectory(dir=words.folder) as place:
-        for scenario in chosen:
-            for number in range(words.rounds):
-                for contestant in contestants:
-                    if contestant is contestants[0] and not scenario.floor:
-                        continue
-                    try:
-                        results.append(measure(scenario, contestant, Path(place), words.scale))
-                    except AssertionError as fault:
-                        if contestant in contestants[:2]:
-                            raise
-                        print(f"{contestant.name} can't: {scenario.name}: {fault}", file=sys.stderr)
-                    else:
-                        print(f"round {number + 1}", results[-1], file=sys.stderr)
-    names, found = [each.name for each in contestants], medians(results)
-    with tempfile.TemporaryDirectory(dir=words.folder) as place:
-        late = "" if words.sync else f"\n{lags(chosen, Path(place), words.scale)}"
-    text = f"{machine()}, medians of {words.rounds} rounds on {words.folder}.\n\n{table(chosen, names, found)}{late}"
+    given = {each.name for each in words.peer}
+    found = [] if words.only_given else [each for each in installed() if each.name not in given]
+    stride = STRIDE if words.sync else 0
+    contestants = [floor(stride), floor(stride, plain=True), ours, *words.peer, *found]
+    names, results, texts = [each.name for each in contestants], dict[str, list[Result]](), list[str]()
+    for folder in words.folder:
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            place = Path(name)
+            own = [each for scenario in chosen for each in turns(scenario, contestants, place, words)]
+            results[str(folder)] = own
+            texts.append(f"{machine()}, medians of {words.rounds} rounds on {folder}.\n")
+            texts.append(table(chosen, rows(own, names)))
+            if chosen and not words.sync:
+                texts.append(lags(chosen, place, words.scale))
+    lines = [line for name, more in FURTHER.items() if name in words.scenarios for line in more(words.folder[0])]
+    text = "\n".join((*texts, "".join(f"- {line}\n" for line in lines)))
     print(text)
+    if words.json:
+        words.json.write_text(as_json(words.rounds, results, lines))
     if words.write:
         DOCUMENT.write_text(MARKS.sub(lambda _: text, DOCUMENT.read_text()))
-        PICTURE.write_text(picture(chosen, names, found))
+        PICTURE.write_text(picture(chosen, names, rows(results[str(words.folder[0])], names)))
 
 
 if __name__ == "__main__":

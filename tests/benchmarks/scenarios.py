@@ -1,15 +1,23 @@
 """What is measured: each scenario gives the seconds that its work took."""
 
+import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from contestants import Running
-from load import Client, at_once, upload
+from load import Client, at_once, bodies, cut, metadata, upload
 
-MIB, GIB = 2**20, 2**30
+KIB, MIB, GIB = 2**10, 2**20, 2**30
 CONNECTIONS = 8
+SOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+WATCHERS = (  # of each kind half: the status of the answer, and the lines of the request
+    (200, ("Accept: text/event-stream",)),
+    (101, (*SOCKET, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")),
+)
+WATCHING = 8
+FINAL = rb'"status": ?"completed"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +39,42 @@ def _timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def _one(server: Running, scale: float) -> float:
-    return _timed(lambda: upload(server.port, server.contestant.path, int(GIB * scale)))
+def _one(size: int, chunk: int | None = None) -> Callable[[Running, float], float]:
+    def work(server: Running, scale: float) -> float:
+        length = int(size * scale)
+        metadata(*bodies(length, chunk))  # hashed before the clock runs
+        return _timed(lambda: upload(server.port, server.contestant.path, length, chunk))
 
-
-def _chunks(server: Running, scale: float) -> float:
-    return _timed(lambda: upload(server.port, server.contestant.path, int(GIB / 2 * scale), MIB))
+    return work
 
 
 def _several(count: int, size: int) -> Callable[[Running, float], float]:
     def work(server: Running, scale: float) -> float:
+        metadata(int(size * scale))
         return _timed(lambda: at_once(server.port, server.contestant.path, count, int(size * scale)))
 
     return work
+
+
+def _cut(server: Running, scale: float) -> float:
+    return _timed(lambda: cut(server.port, server.contestant.path, 64, int(GIB * scale), int(GIB / 8 * scale)))
+
+
+def _watched(server: Running, scale: float) -> float:
+    size = int(GIB * scale)
+    client = Client(server.port, server.contestant.path)
+    url = client.create(size, metadata(size))
+    watchers = [Client(server.port, url) for _ in range(WATCHING)]
+    for number, watcher in enumerate(watchers):
+        status, lines = WATCHERS[number % len(WATCHERS)]
+        watcher.send(watcher.request("GET", f"{url}/progress", *lines))
+        watcher.answer(status, body=False)
+    with ThreadPoolExecutor(WATCHING) as pool:
+        seen = [pool.submit(watcher.until, FINAL) for watcher in watchers]
+        seconds = _timed(lambda: client.patch(url, 0, size))
+        for each in seen:
+            each.result()
+    return seconds
 
 
 def _creates(server: Running, scale: float) -> float:
@@ -52,9 +83,9 @@ def _creates(server: Running, scale: float) -> float:
     def work() -> None:
         for _ in range(int(250 * scale)):
             for client in clients:
-                client.send(client.creation(4096))
+                client.send(client.creation(4 * KIB))
             for client, url in [(client, client.created()) for client in clients]:
-                client.send(client.patching(url, 0, 4096) + bytes(4096))
+                client.send(client.patching(url, 0, 4 * KIB) + bytes(4 * KIB))
             for client in clients:
                 client.answer(204)
 
@@ -63,7 +94,7 @@ def _creates(server: Running, scale: float) -> float:
 
 def _heads(server: Running, scale: float) -> float:
     clients = [Client(server.port, server.contestant.path) for _ in range(CONNECTIONS)]
-    asked = [(client, client.request("HEAD", client.create(4096))) for client in clients]
+    asked = [(client, client.request("HEAD", client.create(4 * KIB))) for client in clients]
 
     def work() -> None:
         for _ in range(int(1500 * scale)):
@@ -76,10 +107,12 @@ def _heads(server: Running, scale: float) -> float:
 
 
 def _head_meanwhile(server: Running, scale: float) -> float:
+    size = int(GIB / 4 * scale)
     client, waits = Client(server.port, server.contestant.path), list[float]()
-    url = client.create(4096)
-    with ThreadPoolExecutor(1) as pool:
-        load = pool.submit(at_once, server.port, server.contestant.path, 8, int(GIB / 4 * scale))
+    url = client.create(4 * KIB)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(metadata, size).result()  # the process is there, and has hashed, before the clock runs
+        load = pool.submit(at_once, server.port, server.contestant.path, CONNECTIONS, size)
         while not load.done():
             waits.append(_timed(lambda: client.head(url)))
             time.sleep(0.005)
@@ -87,10 +120,15 @@ def _head_meanwhile(server: Running, scale: float) -> float:
     return sorted(waits)[int(len(waits) * 0.99)]
 
 
-def _download(server: Running, scale: float) -> float:
+def _stored(server: Running, size: int) -> tuple[Client, str]:
     client = Client(server.port, server.contestant.path)
-    url, size = client.create(int(GIB * scale)), int(GIB * scale)
+    url = client.create(size, metadata(size))
     client.patch(url, 0, size)
+    return client, url
+
+
+def _download(server: Running, scale: float) -> float:
+    client, url = _stored(server, int(GIB * scale))
 
     def work() -> None:
         client.send(client.request("GET", url))
@@ -99,12 +137,28 @@ def _download(server: Running, scale: float) -> float:
     return _timed(work)
 
 
+def _ranges(server: Running, scale: float) -> float:
+    size = int(GIB * scale)
+    client, url = _stored(server, size)
+
+    def work() -> None:
+        for number in range(0, size, MIB):
+            start = 7 * number % (size - MIB + 1)  # here and there
+            client.send(client.request("GET", url, f"Range: bytes={start}-{start + MIB - 1}"))
+            client.answer(206)
+
+    return _timed(work)
+
+
 SCENARIOS = (
-    Scenario("one", "one PATCH of 1 GiB", "GiB", 1, _one),
-    Scenario("chunks", "512 MiB in PATCHes of 1 MiB, one connection", "GiB", 0.5, _chunks),
+    Scenario("one", "one PATCH of 1 GiB", "GiB", 1, _one(GIB)),
+    Scenario("watched", "the same, with 8 watchers", "GiB", 1, _watched, floor=False),
+    Scenario("chunks", "512 MiB in PATCHes of 1 MiB, one connection", "GiB", 0.5, _one(GIB // 2, MIB)),
     Scenario("eight", "8 uploads of 256 MiB at once", "GiB", 2, _several(8, GIB // 4)),
     Scenario("many", "64 uploads of 64 MiB at once", "GiB", 4, _several(64, GIB // 16)),
+    Scenario("cut", "64 uploads of 1 GiB at once, cut after 128 MiB", "GiB", 8, _cut),
     Scenario("download", "download of 1 GiB", "GiB", 1, _download, floor=False),
+    Scenario("ranges", "download of 1 GiB in ranges of 1 MiB", "GiB", 1, _ranges, floor=False),
     Scenario("creates", "creation and PATCH of 4 KiB, 8 connections", "uploads", 2000, _creates),
     Scenario("heads", "HEAD, 8 connections", "HEADs", 12000, _heads),
     Scenario("meanwhile", "p99 of HEAD while 8 uploads run", "ms", 1, _head_meanwhile, worst=True),
