@@ -1,6 +1,7 @@
 """Where the blocks of a body go: written by position in one thread, hashed beside it in others."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -11,8 +12,7 @@ from server.running_hash import RunningHash
 from storage.base import Block
 from storage.unbroken import unbroken
 
-RECEIVE_THREADS = 8
-HASH_THREADS = 4
+RECEIVE_THREADS = HASH_THREADS = min(2 * (os.cpu_count() or 1), 16)  # more only keep the event loop from its turn
 SMALL = 2**16  # bytes that are hashed sooner than another thread wakes up
 Result = TypeVar("Result")
 
