@@ -78,8 +78,12 @@ class Ledger:
 
     def check(self, upload: Upload) -> None:
         """Make sure that a file that was opened just now is not one that somebody else was given; raises Stale."""
-        if not self._leases[upload.id, upload.epoch].holds():
+        if not self.holds(upload)():
             raise Stale(upload.id)
+
+    def holds(self, upload: Upload) -> Callable[[], bool]:
+        """Give what tells, from any thread, whether its lease is still held."""
+        return self._leases[upload.id, upload.epoch].holds
 
     async def _fenced(self, upload: Upload, lease: Lease) -> Upload:
         """Shut out whoever left the lease: it may be asleep in the middle of a write."""
