@@ -32,6 +32,7 @@ from storage.unbroken import disregard
 STRAY = 3600.0  # seconds that bytes without a record stay
 REST = 60.0  # seconds until the sweep looks again at an upload that it could not tend
 ROOM_STAYS = 1.0  # seconds
+EMPTY_WITHIN = 1.0  # seconds in which a byte too much is waited for; none that comes later is taken either
 CLOSING = 0.25  # seconds that work which was told to end may take; closing the storage ends what does not
 log = logging.getLogger("onward")
 C = TypeVar("C", bound=Cuttable)
@@ -57,7 +58,6 @@ class Engine:
         self.limits = limits
         self.ledger = Ledger(storage, limits, lease_wait=lease_wait, boot=boot, clock=clock)
         self._storage = storage
-        self._lease_wait = lease_wait
         self._clock = clock
         self._threads = Threads()
         self._finish = Finish(self.ledger)
@@ -257,7 +257,7 @@ class Engine:
             upload, licence = rules.append(recorded, wish, now=self._clock(), limits=self.limits)
             if upload.status is Status.COMPLETED:
                 nowhere = Inlet(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005
-                await body.pour(nowhere, 1, asyncio.get_running_loop().time() + self._lease_wait)
+                await body.pour(nowhere, 1, asyncio.get_running_loop().time() + EMPTY_WITHIN)
                 if (told := licence.checksum) is not None:
                     check_body(body, licence, RunningHash(ALGORITHMS[told.algorithm].begin()))
                 return upload

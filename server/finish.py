@@ -28,7 +28,7 @@ class Finish:
             if upload.volatile and upload.offset and upload.role is not Role.FINAL:
                 await self._blobs.sync(place)  # apart from sealing, since what this drops is lost, not to be read anew
             if upload.role is not Role.PARTIAL:
-                place = await self._blobs.seal(place, upload.offset)
+                place = await self._blobs.seal(place, upload.offset, ledger.holds(upload))
         except ChecksumMismatch:
             return await ledger.end(ledger.failed(upload, Failure.CHECKSUM_MISMATCH, sha256))
         except Missing:

@@ -77,7 +77,7 @@ class Ledger:
                 del self._leases[id, lease.epoch]
 
     def holds(self, upload: Upload) -> Callable[[], bool]:
-        """Give what tells whether the lease that a record was given under is still held for certain."""
+        """Give what tells, from any thread, whether its lease is still held."""
         return self._leases[upload.id, upload.epoch].holds
 
     async def _fenced(self, upload: Upload, lease: Lease) -> Upload:

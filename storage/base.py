@@ -144,8 +144,11 @@ class Blobs(Protocol):
         Repeatable from its start; durable once sealed. Raises Missing where a part has fewer bytes.
         """
 
-    async def seal(self, place: Place, length: int) -> Place:
-        """Publish exactly `length` bytes, durable, under their final place; repeatable; raises Missing."""
+    async def seal(self, place: Place, length: int, holds: Callable[[], bool] = lambda: True) -> Place:
+        """Publish exactly `length` bytes, durable, under their final place; repeatable.
+
+        Raises Missing, and Stale where the lease is not held any more: another may have found them wrong.
+        """
 
     async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
         """Make sure that a node can't change the first bytes of a place any more, published or not, however late.

@@ -228,14 +228,14 @@ class DiskBlobs:
                         os.close(source)
             await sink.sync()  # here beside the hashing, so that sealing has nothing to wait for
 
-    async def seal(self, place: Place, length: int) -> Place:
+    async def seal(self, place: Place, length: int, holds: Callable[[], bool] = lambda: True) -> Place:
         """Publish exactly `length` bytes under files/."""
         final = Place(f"files/{Path(place).name}")
         with self._mapped():
-            await run(self._pool, self._seal, self._root / place, self._root / final, length)
+            await run(self._pool, self._seal, self._root / place, self._root / final, length, holds)
         return final
 
-    def _seal(self, unfinished: Path, final: Path, length: int) -> None:
+    def _seal(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool]) -> None:
         if final.exists() and not unfinished.exists():
             os.close(open_regular(final, os.O_RDONLY, length))
             self._sync_folder(final.parent)
@@ -250,6 +250,8 @@ class DiskBlobs:
         finally:
             os.close(fd)
         reach("sealing")
+        if not holds():
+            raise Stale(final.name)
         unfinished.rename(final)
         reach("renamed")
         self._sync_folder(final.parent)

@@ -34,34 +34,31 @@ class Nodes:
         while True:
             fd = os.open(path, _MODE, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(fd)):
+            if _is_at(path, fd):
                 return fd
             os.close(fd)
 
     def is_dead(self, name: str) -> bool:
         """Tell whether a server can't do anything any more; whoever is dead leaves no file behind."""
         path = self._folder / name
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        else:
-            path.unlink(missing_ok=True)
-            return True
-        finally:
-            os.close(fd)
+        while True:
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return True
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(path, fd):  # another may have removed it, and who starts have made and locked a new one
+                    path.unlink()
+                    return True
+            except BlockingIOError:
+                return False
+            finally:
+                os.close(fd)
 
     def check(self) -> None:
         """Look whether the folder is still the one that was locked; raises Unreachable."""
-        try:
-            same = os.path.samestat((self._root / "lock").stat(), os.fstat(self._root_lock))
-        except FileNotFoundError:
-            same = False
-        if not same:
+        if not _is_at(self._root / "lock", self._root_lock):
             raise Unreachable(f"{self._root} is another folder than it was")
 
     def close(self) -> None:
@@ -69,3 +66,11 @@ class Nodes:
         (self._folder / self.name).unlink(missing_ok=True)
         os.close(self._own_lock)
         os.close(self._root_lock)
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    """Tell whether a path is still that of an open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False

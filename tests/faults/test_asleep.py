@@ -1,9 +1,11 @@
 """Who was asleep past its lease changes nothing: neither bytes nor records nor what watchers are told."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -146,7 +148,7 @@ async def test_who_falls_asleep_while_it_shuts_out_another_moves_nothing(
 ) -> None:
     first = OnwardProcess(tmp_path / "data", redis_url, program=(ASLEEP, "synced:1"))
     second = OnwardProcess(tmp_path / "data", redis_url, program=(ASLEEP, "fencing:1"))
-    async with onward(tmp_path / "data", redis_url) as third:
+    async with onward(tmp_path / "data", redis_url, ["--quiet-after=60"]) as third:  # or its sweep shuts them out
         try:
             await asyncio.gather(first.start(), second.start())
             data = os.urandom(SIZE)
@@ -169,6 +171,32 @@ async def test_who_falls_asleep_while_it_shuts_out_another_moves_nothing(
             for each in (first, second):
                 if each.running:
                     await each.kill9()
+
+
+async def test_who_wakes_up_publishes_nothing_that_another_has_found_wrong(
+    http: aiohttp.ClientSession, redis_url: str, tmp_path: Path
+) -> None:
+    a = OnwardProcess(tmp_path / "data", redis_url, program=(ASLEEP, "sealing:1"))
+    async with onward(tmp_path / "data", redis_url) as b:
+        try:
+            await a.start()
+            data = os.urandom(SIZE)
+            digest = b64encode(hashlib.sha256(data).digest()).decode()
+            url = await tus.create(http, a.url, SIZE, **{"Repr-Digest": f"sha-256=:{digest}:"})
+            name = url.rpartition("/")[2]
+            sending = asyncio.create_task(send(http, url, data))
+            await until_asleep(a)
+            (b.data / "partial" / name).chmod(0o600)
+            with (b.data / "partial" / name).open("r+b") as file:
+                file.write(bytes(100))  # as a broken disk would
+            assert (await tus.head(http, f"{b.url}/{name}")).status == 410
+            a.process.send_signal(signal.SIGCONT)
+            assert await asyncio.wait_for(sending, 20) in REFUSED | {0}
+            assert not (b.data / "files" / name).exists()
+            assert (await tus.head(http, url)).status == 410
+        finally:
+            if a.running:
+                await a.kill9()
 
 
 async def test_a_killed_node_gives_way_within_its_lease(

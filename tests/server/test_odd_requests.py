@@ -110,3 +110,20 @@ async def test_extensions_are_switched_off(tmp_path: Path, http: aiohttp.ClientS
         async with http.options(url) as answer:
             offered = answer.headers["Tus-Extension"]
         assert offered == "creation,creation-defer-length,checksum,concatenation,concatenation-unfinished"
+
+
+async def test_a_body_for_a_completed_upload_that_never_comes_is_not_waited_for(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", "memory:", ["--lease-wait=120", "--body-idle=120"]) as server:
+        url = await tus.create(http, server.url, 4)
+        assert (await tus.patch(http, url, 0, b"four")).status == 204
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        path = url.removeprefix(server.url.removesuffix("/files")).encode()
+        head = b"PATCH %b HTTP/1.1\r\nHost: t\r\n" % path + VERSION + OCTETS
+        writer.write(head + b"Upload-Offset: 4\r\nTransfer-Encoding: chunked\r\n\r\n")
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        assert b" 204 " in answer
+        assert b"Upload-Offset: 4\r\n" in answer
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -18,6 +19,7 @@ def stop(reached: str) -> None:
     """Fall asleep the first time that the point is reached often enough."""
     if reached == name and next(hits, 0) == int(hit or 1):
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.2)  # any thread may take the signal, and this one would go on until then
 
 
 failpoints.armed = stop
