@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from server_process import Server, Start
 
 SIZE = 2**22
 SOME = 2**20
+GOOD_START = 100_000  # bytes after which a thread waits for more, and which are no whole block
 
 
 def head_of(server: Server, path: str, offset: int, size: int) -> bytes:
@@ -78,6 +80,23 @@ def test_a_body_in_drips_is_stored_as_it_comes(start: Start) -> None:
         connection.send(data[SOME:])
         assert connection.answer().status == 204
     assert stored(server, path) == data
+
+
+def test_who_drips_after_a_good_start_is_ended_by_a_rival(start: Start) -> None:
+    server = start("--lease-wait=3")
+    path = server.tus.create(SIZE)
+    with Connection(server.tus.port) as connection, ThreadPoolExecutor(1) as rival:
+        connection.send(head_of(server, path, 0, SIZE) + bytes(GOOD_START))
+        offset: Future[int] | None = None
+        for drip in range(SIZE):
+            connection.send(b".")
+            time.sleep(0.001)
+            if drip == 100:
+                offset = rival.submit(server.tus.offset, path)
+            if offset is not None and offset.done():
+                break
+        assert offset is not None
+        assert offset.result() >= GOOD_START
 
 
 def test_silence_ends_it(start: Start) -> None:
