@@ -51,7 +51,7 @@ class Direct:
         return not self._before and not self._poll.poll(0)
 
     def draw(self, inlet: Inlet, most: int, seconds: float, enough: Callable[[], bool]) -> None:
-        """Let about `most` bytes in, in a thread, and what is there at least: until a time is over, or nothing comes."""
+        """Let about `most` bytes in, in a thread, or what is there at least: until a time is over, or nothing comes."""
         end, until = inlet.position + most, time.monotonic() + seconds
         buffers, size = _buffers.pair, min(FIRST, BUFFER)
 
@@ -79,7 +79,7 @@ class Direct:
                 if count < QUICK or over() or not self._poll.poll(PATIENCE):
                     break
                 continue
-            except ConnectionError:
+            except OSError:  # reset, or given up on by the kernel
                 arrived = 0
             if not arrived:
                 self.lost = True
