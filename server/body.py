@@ -170,15 +170,9 @@ class RequestBody:
         try:
             async with asyncio.timeout_at(until) as self._timer:
                 data = await self._content.readany()
-        except TimeoutError:
+        except (OSError, web.RequestPayloadError):  # a TimeoutError is one, of the timer or of the connection
             self._hear(0, loop.time() - began)
-            return self._content.read_nowait() if self._content.exception() is None else self._salvage(), True
-        except ConnectionError:
-            self._cut_by = Unavailable("The connection was lost.")
-            return self._salvage(), True
-        except web.RequestPayloadError:
-            self._cut_by = BadRequest("The body is not framed as it should be.")
-            return self._salvage(), True
+            return self._rest(), True
         finally:
             self._timer = None
         self._ended = not data
@@ -197,6 +191,19 @@ class RequestBody:
             if self._heard < self._least:
                 self._cut_by = BodyStalled(f"Fewer than {self._least:g} bytes came in {self._idle:g} s.")
             self._waited, self._heard = 0.0, 0
+
+    def _rest(self) -> bytes:
+        """Take what has arrived, and note what the stream ended by, if it has."""
+        fault = self._content.exception()
+        if fault is None:
+            return self._content.read_nowait()
+        framing = isinstance(fault, web.RequestPayloadError)
+        self._cut_by = (
+            BadRequest("The body is not framed as it should be.")
+            if framing
+            else Unavailable("The connection was lost.")
+        )
+        return self._salvage()
 
     def _salvage(self) -> bytes:
         """Take what the stream holds but gives to nobody once it has an exception; aiohttp has no public way."""

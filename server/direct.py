@@ -51,20 +51,24 @@ class Direct:
         return not self._before and not self._poll.poll(0)
 
     def draw(self, inlet: Inlet, most: int, seconds: float, enough: Callable[[], bool]) -> None:
-        """Let about `most` bytes in, in a thread, and a block at least: until a time has gone by, or nothing comes."""
+        """Let about `most` bytes in, in a thread, or what is there at least: until a time is over, or nothing comes."""
         end, until = inlet.position + most, time.monotonic() + seconds
         buffers, size = _buffers.pair, min(FIRST, BUFFER)
+
+        def over() -> bool:
+            return time.monotonic() >= until or enough()
+
         try:
-            while block := self._fill(buffers[0][:size]):
+            while block := self._fill(buffers[0][:size], over):
                 inlet.take(block)
-                if len(block) < size or inlet.position >= end or time.monotonic() >= until or enough():
+                if len(block) < size or inlet.position >= end or over():
                     return
                 buffers, size = buffers[::-1], min(2 * size, BUFFER)
         finally:
             inlet.finish()
 
-    def _fill(self, buffer: memoryview) -> memoryview:
-        """Read until a buffer is full, and give what came."""
+    def _fill(self, buffer: memoryview, over: Callable[[], bool]) -> memoryview:
+        """Read until a buffer is full, or it is over with waiting, and give what came."""
         size = len(buffer)
         count = min(len(self._before), size)
         buffer[:count], self._before = self._before[:count], self._before[count:]
@@ -72,10 +76,10 @@ class Direct:
             try:
                 arrived = os.readv(self._fd, [buffer[count : count + self.rest]])
             except BlockingIOError:
-                if count < QUICK or not self._poll.poll(PATIENCE):
+                if count < QUICK or over() or not self._poll.poll(PATIENCE):
                     break
                 continue
-            except ConnectionError:
+            except OSError:  # reset, or given up on by the kernel
                 arrived = 0
             if not arrived:
                 self.lost = True

@@ -70,6 +70,8 @@ class Workers:
         """Have all workers stop; a second time has them end at once."""
         self._stopping = True
         self._due.clear()
+        for listener in self._sockets:  # a worker that stops listening then refuses connections: nobody has its socket
+            listener.close()
         for pid in self._born:
             os.kill(pid, signal.SIGTERM)
 
@@ -108,9 +110,13 @@ class Workers:
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            own = self._sockets[number]
+            for listener in self._sockets:
+                if listener is not own:
+                    listener.close()
             if os.getppid() != parent:
                 return
-            asyncio.run(serve(self._config, self._sockets[number], announce))
+            asyncio.run(serve(self._config, own, announce))
             code = 0
         except (OSError, StorageError) as error:
             print(f"onward: {error}", file=sys.stderr)

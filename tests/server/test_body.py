@@ -3,6 +3,7 @@
 import asyncio
 from unittest import mock
 
+import pytest
 from aiohttp import StreamReader
 from aiohttp.test_utils import make_mocked_request
 
@@ -19,12 +20,13 @@ def stream() -> StreamReader:
     return StreamReader(mock.Mock(), 2**16, loop=asyncio.get_running_loop())
 
 
-async def test_bytes_that_the_stream_kept_at_a_lost_connection_count() -> None:
+@pytest.mark.parametrize("fault", [ConnectionResetError(), TimeoutError(110, "given up on"), OSError(113, "no route")])
+async def test_bytes_that_the_stream_kept_at_a_lost_connection_count(fault: OSError) -> None:
     content = stream()
     body = body_of(content)
     content.feed_data(b"arrived ")
     content.feed_data(b"unread")
-    content.set_exception(ConnectionResetError())
+    content.set_exception(fault)
     assert await body.block(1000, asyncio.get_running_loop().time() + 1) == b"arrived unread"
     assert body.over
     assert body.cut_by is not None

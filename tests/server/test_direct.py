@@ -1,9 +1,13 @@
 """A large plain body goes past aiohttp, and the connection is as good as before; whatever cuts it short, all counts."""
 
+import asyncio
 import os
 import resource
 import signal
+import socket
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,8 +15,13 @@ import raw
 from raw import Connection
 from server_process import Server, Start
 
+from protocol.model import Licence
+from server.direct import Direct
+from server.inlet import Inlet, Threads
+
 SIZE = 2**22
 SOME = 2**20
+GOOD_START = 100_000  # bytes after which a thread waits for more, and which are no whole block
 
 
 def head_of(server: Server, path: str, offset: int, size: int) -> bytes:
@@ -80,6 +89,23 @@ def test_a_body_in_drips_is_stored_as_it_comes(start: Start) -> None:
     assert stored(server, path) == data
 
 
+def test_who_drips_after_a_good_start_is_ended_by_a_rival(start: Start) -> None:
+    server = start("--lease-wait=3")
+    path = server.tus.create(SIZE)
+    with Connection(server.tus.port) as connection, ThreadPoolExecutor(1) as rival:
+        connection.send(head_of(server, path, 0, SIZE) + bytes(GOOD_START))
+        offset: Future[int] | None = None
+        for drip in range(SIZE):
+            connection.send(b".")
+            time.sleep(0.001)
+            if drip == 100:
+                offset = rival.submit(server.tus.offset, path)
+            if offset is not None and offset.done():
+                break
+        assert offset is not None
+        assert offset.result() >= GOOD_START
+
+
 def test_silence_ends_it(start: Start) -> None:
     server, data = start("--body-idle=0.5"), os.urandom(SIZE)
     path = server.tus.create(SIZE)
@@ -108,6 +134,26 @@ def test_descriptors_are_given_back(start: Start) -> None:
     for _ in range(10):
         server.tus.stored(data)
     raw.poll(lambda: len(list(descriptors.iterdir())) <= before)
+
+
+async def test_a_peer_that_the_kernel_gives_up_on_is_a_lost_connection() -> None:
+    loop, threads = asyncio.get_running_loop(), Threads()
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        taken, _ = listener.accept()
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=taken)
+        direct = Direct(transport)
+        direct.begin(b"before", SOME)
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
+        with suppress(BlockingIOError):
+            while True:  # to a peer that reads nothing, so that something waits for it
+                taken.send(bytes(SOME))
+        await direct.readable()
+        inlet = Inlet(threads, lambda block, at: None, Licence(start=0, end=SOME, checksum=None), ())
+        await inlet.run(lambda: direct.draw(inlet, SOME, 1, lambda: False))
+        assert (inlet.position, direct.lost) == (len(b"before"), True)
+        direct.close()
+        transport.abort()
+    threads.close()
 
 
 def test_without_descriptors_it_is_refused_and_goes_on_later(start: Start) -> None:

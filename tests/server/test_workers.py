@@ -1,7 +1,9 @@
 """Several processes behind one address: one may die, none is left over, and uploads go on."""
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from raw import Connection
 from server_process import Server, serving
 
 SIZE = 2**20
+LARGE = 2**25  # bytes that no socket takes at once
 PATIENCE = 20.0
 ESTABLISHED = "01"  # in /proc/net/tcp
 
@@ -52,6 +55,12 @@ def worker_of(server: Server, connection: Connection) -> int:
                 if target.startswith("socket:") and _inode(port) == target[8:-1]:
                     return pid
     raise AssertionError("no worker has it")
+
+
+def refused(port: int) -> bool:
+    """Tell whether a new connection is refused."""
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 def _inode(port: int) -> str:
@@ -100,6 +109,16 @@ def test_a_stop_ends_them_all(server: Server) -> None:
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(PATIENCE) == 0
     assert not any(alive(pid) for pid in pids)
+
+
+def test_who_connects_during_a_stop_is_refused(server: Server) -> None:
+    pids, path = workers(server), server.tus.stored(os.urandom(LARGE))
+    with Connection(server.tus.port) as reading:
+        reading.send(server.tus.request("GET", path))
+        raw.poll(reading.has_answer)
+        server.process.send_signal(signal.SIGTERM)
+        raw.poll(lambda: refused(server.tus.port))
+        assert any(alive(pid) for pid in pids), "only once nobody was left"
 
 
 def test_they_end_with_a_parent_that_is_killed(server: Server) -> None:
