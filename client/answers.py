@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 
 import msgspec
+from yarl import URL
 
 from client.errors import Gone, Interrupted, Refused
 from protocol.errors import Refusal
@@ -47,6 +48,19 @@ def _why(headers: Mapping[str, str], body: bytes) -> str:
             body.decode("utf-8", "replace").strip() if headers.get("Content-Type", "").startswith("text/plain") else ""
         )
     return f": {printable(told)[:LONGEST_DETAIL].rstrip('.')}" if told else ""
+
+
+def parse_url(text: str) -> URL:
+    """Read a URL; raises Refused."""
+    try:
+        return URL(text)
+    except ValueError as error:
+        raise Refused(f"{text} is no URL: {error}") from None
+
+
+def readable(name: str) -> str:
+    """Make text of a file's name, which may be any bytes."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def printable(text: str) -> str:

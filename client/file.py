@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.answers import readable
 from client.errors import FileChanged, UploadError
 
 BLOCK = 2**20
@@ -32,7 +33,7 @@ class Identity:
 
 def identity(path: Path, status: os.stat_result) -> Identity:
     """Give the identity of a file."""
-    return Identity(path=str(path), size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
+    return Identity(path=readable(str(path)), size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
 
 
 class File:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Coroutine, Mapping
 from itertools import pairwise
 
+from client.answers import readable
 from client.beginning import create, require
 from client.file import BLOCK
 from client.job import Job
@@ -21,7 +22,7 @@ async def send_parts(job: Job, metadata: Mapping[str, str]) -> Sent:
     if record is None:
         await require(sender, "concatenation", "--parallel")
         parts = tuple([await _begin(sender, *span) for span in spans(file.size, job.options.parallel)])
-        job.memory.save(Record(file=os.fspath(file.path), parts=parts))
+        job.memory.save(Record(file=readable(os.fspath(file.path)), parts=parts))
     else:
         parts = record.parts
     resumed_from = sum(await _all([_resume(job, part) for part in parts]))

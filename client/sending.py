@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from client.answers import MISMATCH
+from client.answers import MISMATCH, readable
 from client.beginning import create, describe, last_request
 from client.environment import state_folder
 from client.errors import Gone, Mismatch, Refused, UploadError
@@ -67,7 +67,7 @@ async def _send_whole(job: Job, metadata: Mapping[str, str]) -> Sent:
     sender, file, record, known = job.sender(), job.file, job.memory.load(), Stored(0)
     if record is None:
         url = (await create(sender, {"Upload-Length": str(file.size), **metadata})).url
-        job.memory.save(Record(file=os.fspath(file.path), parts=(Part(0, file.size, url),)))
+        job.memory.save(Record(file=readable(os.fspath(file.path)), parts=(Part(0, file.size, url),)))
     else:
         url = record.parts[0].url
     if record is not None or not file.size:  # an empty one is complete, and its SHA-256 only told when asked for

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from client.answers import judge, length_of, offset_of, sha256_of
+from client.answers import judge, length_of, offset_of, parse_url, sha256_of
 from client.body import Body
 from client.errors import Gone, Interrupted, Refused
 from client.model import Options
@@ -59,7 +59,7 @@ class Line:
         """Create an upload."""
         at, told = await self._ask("POST", self.target, headers, wait=wait)
         location = told.get("Location")
-        url = at.join(URL(location)) if location else None
+        url = at.join(parse_url(location)) if location else None
         if url is None or url.scheme not in ("http", "https"):
             raise Refused(f"{self.target} creates no upload: it names no Location")
         return Created(str(url), sha256_of(told))
@@ -133,7 +133,8 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 @asynccontextmanager
 async def connected(target: str, options: Options) -> AsyncIterator[Line]:
     """Open a session with a server; no connection yet. Raises Refused where the target is no URL of HTTP."""
-    if URL(target).scheme not in ("http", "https") or not URL(target).host:
+    place = parse_url(target)
+    if place.scheme not in ("http", "https") or not place.host:
         raise Refused(f"{target} is no URL of HTTP")
     connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT)

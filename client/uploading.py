@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from client.answers import readable
 from client.bars import say, sending
 from client.errors import UploadError
 from client.model import OnProgress, Options, Uploaded
@@ -39,7 +40,7 @@ async def run(words: argparse.Namespace) -> int:
             failed = True
             say(f"onward: {file}: {error}")
             if words.json:
-                _print_json({"file": file, "error": str(error)})
+                _print_json({"file": readable(file), "error": readable(str(error))})
             continue
         _tell(file, result, words)
     return 1 if failed else 0
@@ -67,7 +68,7 @@ def _tell(file: str, result: Uploaded, words: argparse.Namespace) -> None:
     if words.json:
         _print_json(
             {
-                "file": file,
+                "file": readable(file),
                 "url": result.url,
                 "size": result.size,
                 "sha256": result.sha256,

@@ -8,6 +8,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from client.answers import parse_url
 from client.errors import Interrupted, Refused
 from client.model import RETRY_FOR, Message
 from client.patience import Patience
@@ -55,7 +56,7 @@ async def follow(
 
 
 def _progress_of(url: str) -> URL:
-    place = URL(url)
+    place = parse_url(url)
     if place.scheme not in ("http", "https", "ws", "wss") or not place.host:
         raise Refused(f"{url} is no URL of HTTP")
     return place if place.path.rstrip("/").endswith("/progress") else place / "progress"

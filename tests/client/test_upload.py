@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 from pathlib import Path
 
@@ -111,6 +112,8 @@ async def test_refusals_end_at_once_with_a_sentence(start: Start, file: Path, tm
         ),
         ((str(tmp_path), "--to", url), "is no regular file"),
         ((str(file), "--to", "nowhere"), "nowhere is no URL of HTTP"),
+        ((str(file), "--to", "http://[bad"), "http://[bad is no URL"),
+        ((str(file), "--to", "http://127.0.0.1:99999/files"), "is no URL"),
     ):
         ended = await run(tmp_path, "upload", *words)
         assert (ended.code, ended.out) == (1, "")
@@ -118,6 +121,17 @@ async def test_refusals_end_at_once_with_a_sentence(start: Start, file: Path, tm
         assert ended.err.count("\n") == 1
     ended = await run(tmp_path, "upload", "-", "--to", url, stdin=bytes(2**24))
     assert "does not offer creation-defer-length" in ended.err
+
+
+async def test_a_name_of_any_bytes_is_sent_and_so_are_the_files_after_it(start: Start, tmp_path: Path) -> None:
+    odd, next_one = tmp_path / os.fsdecode(b"\xff.bin"), tmp_path / "next.bin"
+    for path in (odd, next_one):
+        path.write_bytes(b"some bytes")
+    ended = await run(tmp_path, "upload", "--json", str(odd), str(next_one), "--to", files_url(start()))
+    assert ended.code == 0, ended.err
+    told = [json.loads(line) for line in ended.out.splitlines()]
+    assert [one["file"] for one in told] == [f"{tmp_path}/\\udcff.bin", str(next_one)]
+    assert all(one["verified"] for one in told)
 
 
 async def test_nobody_there_is_given_up_after_the_time_for_it(file: Path, tmp_path: Path) -> None:
