@@ -26,7 +26,7 @@ CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
 BACK_OFF = 0.2
 LOOK = 3.0  # seconds of silence until the record of a watched upload is read
 LISTEN = 0.25  # seconds that closing may have to wait for
-LOST = (*FAULTS, AttributeError, RuntimeError)  # the latter where the library is used in the middle of a reconnection
+LOST = (*FAULTS, AttributeError, LookupError, RuntimeError, TypeError)  # all but the first from within a reconnection
 log = logging.getLogger("onward")
 _decoder = msgspec.json.Decoder(Progress)
 
