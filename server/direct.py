@@ -17,7 +17,7 @@ from server.inlet import Inlet
 BUFFER = 2**20  # bytes; each thread has two: one is hashed while the other is filled
 FIRST = 2**17  # bytes of the first block, so that hashing begins soon; each further one has twice as many
 QUICK = 2**16  # bytes after which a sender is quick enough for a thread to wait for it
-PATIENCE = 5  # milliseconds that it waits
+PATIENCE = 0.01  # seconds that it waits in all, before others have their turn
 
 
 class _Buffers(threading.local):
@@ -37,6 +37,7 @@ class Direct:
         self._fd = os.dup(transport.get_extra_info("socket").fileno())  # the event loop waits for no other's
         self._transport, self._before, self.rest = transport, b"", 0
         self.lost = False
+        self._patience = 0.0
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
 
@@ -51,24 +52,21 @@ class Direct:
         return not self._before and not self._poll.poll(0)
 
     def draw(self, inlet: Inlet, most: int, seconds: float, enough: Callable[[], bool]) -> None:
-        """Let about `most` bytes in, in a thread, or what is there at least: until a time is over, or nothing comes."""
+        """Let about `most` bytes in, in a thread, and a block at least: until a time has gone by, or nothing comes."""
         end, until = inlet.position + most, time.monotonic() + seconds
         buffers, size = _buffers.pair, min(FIRST, BUFFER)
-
-        def over() -> bool:
-            return time.monotonic() >= until or enough()
-
+        self._patience = PATIENCE
         try:
-            while block := self._fill(buffers[0][:size], over):
+            while block := self._fill(buffers[0][:size]):
                 inlet.take(block)
-                if len(block) < size or inlet.position >= end or over():
+                if len(block) < size or inlet.position >= end or time.monotonic() >= until or enough():
                     return
                 buffers, size = buffers[::-1], min(2 * size, BUFFER)
         finally:
             inlet.finish()
 
-    def _fill(self, buffer: memoryview, over: Callable[[], bool]) -> memoryview:
-        """Read until a buffer is full, or it is over with waiting, and give what came."""
+    def _fill(self, buffer: memoryview) -> memoryview:
+        """Read until a buffer is full or nothing comes, and give what came."""
         size = len(buffer)
         count = min(len(self._before), size)
         buffer[:count], self._before = self._before[:count], self._before[count:]
@@ -76,7 +74,7 @@ class Direct:
             try:
                 arrived = os.readv(self._fd, [buffer[count : count + self.rest]])
             except BlockingIOError:
-                if count < QUICK or over() or not self._poll.poll(PATIENCE):
+                if count < QUICK or not self._more():
                     break
                 continue
             except OSError:  # reset, or given up on by the kernel
@@ -86,6 +84,13 @@ class Direct:
                 break
             count, self.rest = count + arrived, self.rest - arrived
         return buffer[:count]
+
+    def _more(self) -> bool:
+        """Wait for more, as long as there is patience; who drips would use it up, and keep the thread from others."""
+        began = time.monotonic()
+        came = self._patience > 0 and bool(self._poll.poll(self._patience * 1e3))
+        self._patience -= time.monotonic() - began
+        return came
 
     async def readable(self) -> None:
         """Wait until something has arrived."""
