@@ -1,6 +1,6 @@
 """Bytes in a local folder: `partial/` while they arrive, `files/` once they are published.
 
-Written unbuffered and by position, through aiofiles; a place is a relative path made of the upload's own id.
+Written unbuffered and by position; a place is a relative path made of the upload's own id.
 """
 
 import os
