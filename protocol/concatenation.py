@@ -37,12 +37,12 @@ def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limi
     final = replace(final, length=length, expires=latest)  # it waits as long as its parts may
     if length is None or any(part.status is not Status.COMPLETED for part in parts):
         return moved(final, Act.WAIT, now, limits)
-    return moved(replace(final, offset=length), Act.JOIN, now, limits)
+    return moved(final, Act.JOIN, now, limits, offset=length)
 
 
 def wanted(part: Upload, *, now: float, limits: Limits) -> Upload:
     """Note that a final upload was asked for: a complete part stays until it can have been joined."""
-    return moved(replace(part, expires=rules.expiry(now, limits)), Act.KEEP, now, limits)
+    return moved(part, Act.KEEP, now, limits, expires=rules.expiry(now, limits))
 
 
 def is_needed_longer(part: Upload, *, now: float, limits: Limits) -> bool:
@@ -56,7 +56,7 @@ def released(part: Upload, *, now: float, limits: Limits) -> Upload:
     """Note that a final upload with this part is sealed: its part goes, but outlives a repeated request."""
     soon = now + limits.release_after
     expires = soon if part.expires is None else min(part.expires, soon)
-    return moved(replace(part, expires=expires), Act.KEEP, now, limits)
+    return moved(part, Act.KEEP, now, limits, expires=expires)
 
 
 def _length(parts: Sequence[Upload]) -> int | None:

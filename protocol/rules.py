@@ -6,6 +6,7 @@ Each function takes the record, what happened and the time, and gives the next r
 from dataclasses import replace
 from enum import StrEnum
 from math import exp, inf
+from typing import Any
 
 from protocol.errors import BadRequest, ChecksumMismatch, Forbidden, Gone, OffsetMismatch, TooLarge
 from protocol.headers import MAX_INTEGER
@@ -62,9 +63,9 @@ def _due(upload: Upload, now: float, limits: Limits) -> float | None:
     return now + min(stays, limits.forget_after)
 
 
-def moved(upload: Upload, act: Act, now: float, limits: Limits) -> Upload:
-    """Move a record on by the table, and note when the sweep has to look at it."""
-    upload = replace(upload, status=TRANSITIONS[upload.status, act], updated=now)
+def moved(upload: Upload, act: Act, now: float, limits: Limits, **changes: Any) -> Upload:
+    """Move a record on by the table, with what else changes, and note when the sweep has to look at it."""
+    upload = replace(upload, status=TRANSITIONS[upload.status, act], updated=now, **changes)
     return replace(upload, due=_due(upload, now, limits))
 
 
@@ -147,6 +148,8 @@ def _declared(upload: Upload, wish: Append, limits: Limits) -> Upload:
         if known is not None and wish.promised != known:
             raise BadRequest("The promised SHA-256 differs from the one known before.")
         promised = known or wish.promised
+    if (length, promised) == (upload.length, upload.promised):
+        return upload
     return replace(upload, length=length, promised=promised)
 
 
@@ -160,23 +163,25 @@ def _rate(upload: Upload, count: int, now: float, since: float) -> float:
     return upload.rate + weight * (count / (now - began) - upload.rate)
 
 
+def _progress(upload: Upload, offset: int, now: float, since: float, limits: Limits) -> dict[str, Any]:
+    rate = _rate(upload, offset - upload.offset, now, since)
+    return {"offset": offset, "rate": rate, "expires": expiry(now, limits)}
+
+
 def received(
     upload: Upload, offset: int, *, now: float, since: float, limits: Limits, hashing: bytes | None = None
 ) -> Upload:
     """Note that the bytes up to `offset` are durable; `since` is when the last were noted. It never completes."""
-    rate = _rate(upload, offset - upload.offset, now, since)
-    upload = replace(upload, offset=offset, rate=rate, expires=expiry(now, limits), hashing=hashing)
-    return moved(upload, Act.RECEIVE, now, limits)
+    changes = _progress(upload, offset, now, since, limits)
+    return moved(upload, Act.RECEIVE, now, limits, hashing=hashing, **changes)
 
 
 def ended(
     upload: Upload, offset: int, *, now: float, since: float, limits: Limits, cut: bool, hashing: bytes | None = None
 ) -> Upload:
     """Note the end of a body, whole or cut: uploading, paused, or verifying when the last byte is in."""
-    upload = received(upload, offset, now=now, since=since, limits=limits, hashing=hashing)
-    if offset == upload.length:
-        return moved(upload, Act.FILL, now, limits)
-    return paused(upload, now=now, limits=limits) if cut else upload
+    act = Act.FILL if offset == upload.length else Act.PAUSE if cut else Act.RECEIVE
+    return moved(upload, act, now, limits, hashing=hashing, **_progress(upload, offset, now, since, limits))
 
 
 def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:
@@ -186,6 +191,8 @@ def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:
 
 def volatile(upload: Upload, boot: str, *, now: float, limits: Limits) -> Upload:
     """Note that something told is in the memory of the machine only, in its run `boot`; nothing else changes."""
+    if upload.volatile == boot:
+        return upload
     upload = replace(upload, volatile=boot)
     return replace(upload, due=_due(upload, now, limits))
 
@@ -210,13 +217,13 @@ def judge(upload: Upload, sha256: bytes) -> None:
 def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits) -> Upload:
     """Note that the file is verified, and published at `place`; a partial upload goes on to expire."""
     expires = expiry(now, limits) if upload.role is Role.PARTIAL else None
-    upload = replace(upload, sha256=sha256, place=place, expires=expires, volatile=None, hashing=None)
-    return moved(upload, Act.PASS, now, limits)
+    changes = {"sha256": sha256, "place": place, "expires": expires, "volatile": None, "hashing": None}
+    return moved(upload, Act.PASS, now, limits, **changes)
 
 
 def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha256: bytes | None = None) -> Upload:
     """Note that the upload can't be completed any more."""
-    return moved(replace(upload, failure=failure, sha256=sha256), Act.FAIL, now, limits)
+    return moved(upload, Act.FAIL, now, limits, failure=failure, sha256=sha256)
 
 
 def emptied(upload: Upload, *, limits: Limits) -> Upload:

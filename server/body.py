@@ -122,8 +122,8 @@ class RequestBody:
         loop, end = asyncio.get_running_loop(), inlet.position + most
         while not self.over and inlet.position < end and loop.time() < until:
             if self._left:
-                await self._let_in(direct, inlet, BUFFER, 0.0)
                 self._left = False
+                await self._let_in(direct, inlet, BUFFER, until - loop.time())
             elif direct.silent:
                 await self._wait(direct, until)
             else:

@@ -11,20 +11,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import cycle
 
 from server.inlet import Inlet
 
-BUFFER = 2**20  # bytes; each thread has two: one is hashed while the other is filled
-FIRST = 2**17  # bytes of the first block, so that hashing begins soon; each further one has twice as many
+BUFFER, BUFFERS = 2**19, 4  # bytes, and how many each thread has: what is not hashed yet lies in the others
+FIRST = 2**16  # bytes of the first block, so that hashing begins soon; each further one has twice as many
 QUICK = 2**16  # bytes after which a sender is quick enough for a thread to wait for it
 PATIENCE = 0.01  # seconds that it waits in all, before others have their turn
 
 
 class _Buffers(threading.local):
-    """Two for each thread."""
+    """Those of each thread."""
 
     def __init__(self) -> None:
-        self.pair = memoryview(bytearray(BUFFER)), memoryview(bytearray(BUFFER))
+        self.ring = [memoryview(bytearray(BUFFER)) for _ in range(BUFFERS)]
 
 
 _buffers = _Buffers()
@@ -54,16 +55,17 @@ class Direct:
     def draw(self, inlet: Inlet, most: int, seconds: float, enough: Callable[[], bool]) -> None:
         """Let about `most` bytes in, in a thread, and a block at least: until a time has gone by, or nothing comes."""
         end, until = inlet.position + most, time.monotonic() + seconds
-        buffers, size = _buffers.pair, min(FIRST, BUFFER)
+        buffers, size = cycle(_buffers.ring), min(FIRST, BUFFER)
         self._patience = PATIENCE
         try:
-            while block := self._fill(buffers[0][:size]):
+            while block := self._fill(next(buffers)[:size]):
                 inlet.take(block)
                 if len(block) < size or inlet.position >= end or time.monotonic() >= until or enough():
                     return
-                buffers, size = buffers[::-1], min(2 * size, BUFFER)
+                size = min(2 * size, BUFFER)
+                inlet.wait(BUFFERS - 1)
         finally:
-            inlet.finish()
+            inlet.wait()
 
     def _fill(self, buffer: memoryview) -> memoryview:
         """Read until a buffer is full or nothing comes, and give what came."""

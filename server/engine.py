@@ -19,7 +19,7 @@ from protocol.errors import Forbidden, Gone, Locked, NotCompleted, Refusal, Stor
 from protocol.model import Append, Create, Failure, Licence, Limits, Role, Status, Upload, UploadId
 from server.finals import Finals
 from server.finish import Finish
-from server.inlet import Inlet, Threads
+from server.inlet import BodyThreads, Inlet
 from server.join import Cuttable, Interruption
 from server.ledger import Ledger, verified
 from server.receive import Body, check_body, receive
@@ -59,7 +59,7 @@ class Engine:
         self.ledger = Ledger(storage, limits, lease_wait=lease_wait, boot=boot, clock=clock)
         self._storage = storage
         self._clock = clock
-        self._threads = Threads()
+        self._threads = BodyThreads()
         self._finish = Finish(self.ledger)
         self._finals = Finals(self.ledger, self._finish)
         self._running: set[Cuttable] = set()

@@ -16,12 +16,14 @@ async def unless_left(request: web.Request, work: Coroutine[Any, Any, T]) -> T:
     """Do the work of a request; raises ConnectionResetError, with the work cancelled, where the client has left."""
     if request.content.is_eof():
         return await work
-    doing = asyncio.ensure_future(work)
+    doing = asyncio.current_task()
+    assert doing is not None  # noqa: S101
     watching = asyncio.create_task(_cancel_if_left(request.content, doing))
     try:
-        return await doing
+        return await work
     except asyncio.CancelledError:
         if watching.done() and not watching.cancelled() and watching.result():
+            doing.uncancel()
             raise ConnectionResetError("the client has left") from None
         raise
     finally:

@@ -61,7 +61,7 @@ async def pour_blocks(body: Blocks, inlet: Inlet, most: int, until: float) -> No
                 flight, flying = flying, None
                 await flight
             if block:
-                flying, sent = asyncio.ensure_future(inlet.put(block)), sent + len(block)
+                flying, sent = inlet.put(block), sent + len(block)
             if loop.time() >= until:
                 break
     finally:

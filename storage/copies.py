@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
@@ -15,7 +14,8 @@ from zlib import crc32
 from protocol.model import ID_PATTERN, Upload, UploadId
 from storage.base import Missing, Stale, Unreachable
 from storage.codec import decode, encode
-from storage.files import mapped, move, open_regular, run, sync_folder, write_all
+from storage.files import mapped, move, open_regular, sync_folder, write_all
+from storage.threads import Threads
 
 SLOT = 2**16
 _HEAD = 8  # bytes: length and CRC-32
@@ -25,7 +25,7 @@ _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 class DiskCopies:
     """Copies in a folder, one file for each upload."""
 
-    def __init__(self, folder: Path, pool: ThreadPoolExecutor, *, synced: bool) -> None:
+    def __init__(self, folder: Path, pool: Threads, *, synced: bool) -> None:
         self._folder, self._pool, self._synced = folder, pool, synced
         with mapped():
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -34,32 +34,32 @@ class DiskCopies:
     async def begin(self, upload: Upload, *, durable: bool) -> None:
         """Keep a first copy of a record."""
         with mapped():
-            await run(self._pool, self._begin, upload, durable and self._synced)
+            await self._pool.call(self._begin, upload, durable and self._synced)
 
     async def keep(self, upload: Upload, *, durable: bool) -> None:
         """Keep a newer copy."""
         with mapped():
-            await run(self._pool, self._keep, upload, os.O_RDWR, durable and self._synced)
+            await self._pool.call(self._keep, upload, os.O_RDWR, durable and self._synced)
 
     async def kept(self, id: UploadId) -> Upload | None:
         """Give the newest copy, if there is one."""
         with mapped():
-            return await run(self._pool, self._kept, id)
+            return await self._pool.call(self._kept, id)
 
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         """Keep just this copy, where no former holder of the lease can write any more."""
         with mapped():
-            await run(self._pool, self._renew, upload, holds)
+            await self._pool.call(self._renew, upload, holds)
 
     async def drop(self, id: UploadId) -> None:
         """Keep nothing of an upload any more."""
         with mapped():
-            await run(self._pool, (self._folder / id).unlink, True)
+            await self._pool.call((self._folder / id).unlink, True)
 
     async def ids(self) -> AsyncIterator[UploadId]:
         """Give the ids of all uploads with copies."""
         with mapped():
-            for name in await run(self._pool, os.listdir, self._folder):
+            for name in await self._pool.call(os.listdir, self._folder):
                 if re.fullmatch(ID_PATTERN, name):
                     yield UploadId(name)
 

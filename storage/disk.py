@@ -6,9 +6,7 @@ Written unbuffered and by position; a place is a relative path made of the uploa
 import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import aiofiles
@@ -17,10 +15,10 @@ from protocol.model import Place, UploadId
 from storage.base import ANYONE, Block, Durability, Missing, Stale, Unreachable
 from storage.copies import DiskCopies
 from storage.failpoints import reach
-from storage.files import READ_BLOCK, copy_some, mapped, move, open_regular, run, run_open, scan, sync_folder, write_all
+from storage.files import READ_BLOCK, copy_some, mapped, move, open_regular, opened, scan, sync_folder, write_all
 from storage.group_sync import GroupSync
 from storage.nodes import Nodes
-from storage.unbroken import unbroken
+from storage.threads import Threads
 
 FOLDERS = ("partial", "files")
 RECORDS = "records"
@@ -65,9 +63,9 @@ class DiskBlobs:
     def __init__(self, root: Path, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
         self._root = root.resolve()
         self._durability = durability
-        self._pool = ThreadPoolExecutor(THREADS, "disk")
-        self._slow = ThreadPoolExecutor(SLOW_THREADS, "disk-slow")
-        self._group = GroupSync(partial(run, self._pool))
+        self._pool = Threads(THREADS, "disk")
+        self._slow = Threads(SLOW_THREADS, "disk-slow")
+        self._group = GroupSync(self._pool.call)
         with mapped():
             self._root.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self._root, *(self._root / name for name in FOLDERS)):
@@ -97,9 +95,9 @@ class DiskBlobs:
 
     async def _sync_file(self, fd: int) -> None:
         if self._durability is Durability.GROUP:
-            await unbroken(self._group.sync(fd))
+            await self._group.sync(fd)
         elif self._durability is not Durability.NONE:
-            await run(self._pool, os.fdatasync, fd)
+            await self._pool.call(os.fdatasync, fd)
 
     async def create(self, id: UploadId) -> Place:
         """Mint a place; the file is made with its first byte."""
@@ -161,8 +159,8 @@ class DiskBlobs:
         if start == stop:  # there may be no file
             return
         with self._mapped():
-            fd = await run_open(self._pool, self._open_to_read, place)
-            async with aiofiles.open(fd, "rb", buffering=0, executor=self._pool) as file:
+            fd = await opened(self._pool, self._open_to_read, place)
+            async with aiofiles.open(fd, "rb", buffering=0) as file:
                 await file.seek(start)
                 while start < stop:
                     block = await file.read(min(READ_BLOCK, stop - start))
@@ -175,7 +173,7 @@ class DiskBlobs:
     async def file(self, place: Place, length: int) -> AsyncIterator[int]:
         """Give a descriptor of a place."""
         with self._mapped():
-            fd = await run_open(self._pool, self._open_to_read, place, length)
+            fd = await opened(self._pool, self._open_to_read, place, length)
         try:
             yield fd
         finally:
@@ -193,13 +191,13 @@ class DiskBlobs:
     ) -> AsyncGenerator[int, None]:
         """Call `take` with the first bytes in order."""
         with self._mapped():
-            fd = await run_open(self._pool, self._open_to_read, place)
+            fd = await opened(self._pool, self._open_to_read, place)
             try:
                 if fresh:  # pages whose writing back has failed count as clean, and would tell what the disk hasn't got
-                    await run(self._pool, os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                    await self._pool.call(os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
                 at = 0
                 while at < length:
-                    at = await run(self._slow, scan, fd, at, min(at + STEP, length), take)
+                    at = await self._slow.call(scan, fd, at, min(at + STEP, length), take)
                     yield at
             finally:
                 os.close(fd)
@@ -208,17 +206,17 @@ class DiskBlobs:
         """Fill a place with the first bytes of each part."""
         at = 0
         async with self.open(place, 0) as sink:
-            target = await run(self._pool, sink.descriptor)
+            target = await self._pool.call(sink.descriptor)
             for part, length in parts:
                 if not length:  # there may be no file
                     continue
                 with self._mapped():
-                    source = await run_open(self._pool, open_regular, self._root / part, os.O_RDONLY, length)
+                    source = await opened(self._pool, open_regular, self._root / part, os.O_RDONLY, length)
                     try:
                         start = 0
                         while start < length:
                             count = min(STEP, length - start)
-                            copied = await run(self._slow, copy_some, source, target, count, start, at)
+                            copied = await self._slow.call(copy_some, source, target, count, start, at)
                             if not copied:
                                 raise Missing(f"{part} ends at {start}, before {length}")
                             start, at = start + copied, at + copied
@@ -232,7 +230,7 @@ class DiskBlobs:
         """Publish exactly `length` bytes under files/."""
         final = Place(f"files/{Path(place).name}")
         with self._mapped():
-            await run(self._pool, self._seal, self._root / place, self._root / final, length, holds)
+            await self._pool.call(self._seal, self._root / place, self._root / final, length, holds)
         return final
 
     def _seal(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool]) -> None:
@@ -261,7 +259,7 @@ class DiskBlobs:
     async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
         """Move the bytes to another file, unless the node is dead."""
         with self._mapped():
-            await run(self._slow, self._fence, self._root / place, length, node, holds)
+            await self._slow.call(self._fence, self._root / place, length, node, holds)
 
     def _fence(self, path: Path, length: int, node: str, holds: Callable[[], bool]) -> None:
         if node != ANYONE and self._nodes.is_dead(node):
@@ -291,13 +289,13 @@ class DiskBlobs:
     async def room(self) -> int | None:
         """Give the bytes that are free to this user."""
         with self._mapped():
-            free = await run(self._pool, os.statvfs, self._root)
+            free = await self._pool.call(os.statvfs, self._root)
         return free.f_bavail * free.f_frsize
 
     async def probe(self) -> None:
         """Write, sync and remove a small file."""
         with self._mapped():
-            await run(self._pool, self._probe)
+            await self._pool.call(self._probe)
 
     def _probe(self) -> None:
         self._nodes.check()
@@ -314,7 +312,7 @@ class DiskBlobs:
     async def sync(self, place: Place) -> None:
         """Make durable all bytes of a place, and its name."""
         with self._mapped():
-            await run(self._pool, self._sync_place, self._root / place)
+            await self._pool.call(self._sync_place, self._root / place)
 
     def _sync_place(self, path: Path) -> None:
         if not path.exists() and (self._root / "files" / path.name).exists():
@@ -333,7 +331,7 @@ class DiskBlobs:
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not."""
         with self._mapped():
-            await run(self._pool, self._remove, self._root / place)
+            await self._pool.call(self._remove, self._root / place)
 
     def _remove(self, path: Path) -> None:
         if "." in path.name:  # what a crash has left of a file that was to take the place of another
@@ -347,7 +345,7 @@ class DiskBlobs:
     async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
         """Give the unfinished places that nothing was written to since a time."""
         with self._mapped():
-            paths = await run(self._slow, self._untouched, before)
+            paths = await self._slow.call(self._untouched, before)
         for path in paths:
             yield Place(f"{path.parent.name}/{path.name}"), None if "." in path.name else UploadId(path.name)
 

@@ -4,17 +4,15 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import TypeVarTuple, Unpack
 
 from storage.base import Block, Full, Missing, Stale, StorageError, Unreachable
-from storage.unbroken import unbroken
+from storage.threads import Threads
 
 Words = TypeVarTuple("Words")
-Result = TypeVar("Result")
 
 READ_BLOCK = 2**18
 SCAN_BLOCK = 2**18
@@ -34,19 +32,14 @@ def mapped() -> Iterator[None]:
         raise (Full if error.errno in _FULL else Unreachable)(str(error)) from error
 
 
-async def run(pool: ThreadPoolExecutor, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Result:
-    """Call what blocks in a thread, to its end."""
-    return await unbroken(asyncio.get_running_loop().run_in_executor(pool, call, *words))
-
-
-async def run_open(pool: ThreadPoolExecutor, call: Callable[[Unpack[Words]], int], *words: *Words) -> int:
+async def opened(threads: Threads, call: Callable[[Unpack[Words]], int], *words: *Words) -> int:
     """Call what opens a descriptor; where nobody waits for it any more, it is closed."""
-    task = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(pool, call, *words))
+    answer = threads.call(call, *words)
     try:
-        return await unbroken(task)
+        return await answer
     except asyncio.CancelledError:
-        if not task.cancelled() and task.exception() is None:
-            os.close(task.result())
+        if answer.exception() is None:
+            os.close(answer.result())
         raise
 
 

@@ -5,6 +5,8 @@ import ctypes
 import os
 from collections.abc import Awaitable, Callable
 
+from storage.threads import Answer
+
 GATHER = 0.005  # seconds that a sync may wait for others
 Sync = Callable[[list[int]], list[OSError | None]]
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,12 +36,12 @@ class GroupSync:
 
     def __init__(self, run: Callable[[Sync, list[int]], Awaitable[list[OSError | None]]]) -> None:
         self._run = run
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, Answer[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def sync(self, descriptor: int) -> None:
         """Wait until a file is durable; raises OSError."""
-        done = asyncio.get_running_loop().create_future()
+        done = Answer[None]()
         self._waiting.append((descriptor, done))
         if self._task is None:
             self._task = asyncio.create_task(self._sync_until_none_waits())
@@ -51,6 +53,5 @@ class GroupSync:
             batch, self._waiting = self._waiting, []
             faults = await self._run(sync_all, [descriptor for descriptor, _ in batch])
             for fault, (_, done) in zip(faults, batch, strict=True):
-                if not done.done():
-                    done.set_exception(fault) if fault else done.set_result(None)
+                done.set_exception(fault) if fault else done.set_result(None)
         self._task = None

@@ -231,7 +231,7 @@ BUGS = (
     ),
     Bug(
         "19", "descriptor lost by a cancelled opening", "storage/files.py",
-        "os.close(task.result())",
+        "os.close(answer.result())",
         "pass",
         "tests/faults/test_errors.py",
     ),

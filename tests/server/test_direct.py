@@ -17,7 +17,7 @@ from server_process import Server, Start
 
 from protocol.model import Licence
 from server.direct import Direct
-from server.inlet import Inlet, Threads
+from server.inlet import BodyThreads, Inlet
 
 SIZE = 2**22
 SOME = 2**20
@@ -137,7 +137,7 @@ def test_descriptors_are_given_back(start: Start) -> None:
 
 
 async def test_a_peer_that_the_kernel_gives_up_on_is_a_lost_connection() -> None:
-    loop, threads = asyncio.get_running_loop(), Threads()
+    loop, threads = asyncio.get_running_loop(), BodyThreads()
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
         taken, _ = listener.accept()
         transport, _ = await loop.create_connection(asyncio.Protocol, sock=taken)

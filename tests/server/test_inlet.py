@@ -10,7 +10,7 @@ import pytest
 
 from protocol.errors import TooLarge
 from protocol.model import Licence, UploadId
-from server.inlet import Inlet, Threads
+from server.inlet import BodyThreads, Inlet
 from server.running_hash import RunningSha256
 from storage.base import Block, Full
 from storage.disk import DiskBlobs
@@ -24,7 +24,7 @@ def licence(start: int, end: int) -> Licence:
 
 
 async def test_what_is_let_in_is_hashed_and_stored_where_it_belongs() -> None:
-    threads, running, stored = Threads(), RunningSha256(), bytearray(len(DATA))
+    threads, running, stored = BodyThreads(), RunningSha256(), bytearray(len(DATA))
 
     def write(block: Block, at: int) -> None:
         stored[at : at + len(block)] = block
@@ -41,7 +41,7 @@ async def test_what_is_let_in_is_hashed_and_stored_where_it_belongs() -> None:
 
 
 async def test_what_could_not_be_stored_does_not_count() -> None:
-    threads = Threads()
+    threads = BodyThreads()
 
     def write(block: Block, at: int) -> None:
         if at:
@@ -65,7 +65,7 @@ async def test_a_cancelled_write_keeps_its_descriptor_to_its_end(
         assert go_on.wait(5)
         return write(fd, block, at)
 
-    blobs, threads, licence = DiskBlobs(tmp_path), Threads(), Licence(start=0, end=len(DATA), checksum=None)
+    blobs, threads, licence = DiskBlobs(tmp_path), BodyThreads(), Licence(start=0, end=len(DATA), checksum=None)
     place = await blobs.create(ID)
 
     async def put() -> None:

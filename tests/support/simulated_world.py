@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import Any, Unpack
 from unittest.mock import patch
 
 from simulated_disk import Fault, SimulatedDisk
@@ -19,6 +19,7 @@ from server.engine import Engine
 from storage.base import Durability, Storage
 from storage.disk import DiskBlobs
 from storage.memory import MemoryCopies, MemoryState
+from storage.threads import Answer, Result, Threads, Words
 
 LIMITS = Limits(max_size=100_000, expire_after=1000.0, forget_after=5000.0, quiet_after=5.0, release_after=100.0)
 STRIDE = 5000  # bytes between two records of one body
@@ -26,8 +27,21 @@ START = 1_000_000.0
 _ids = count(1)
 
 
-class Inline(ThreadPoolExecutor):
+class InlineThreads(Threads):
     """Threads that are none: each call is over before the next one begins."""
+
+    def call(self, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Answer[Result]:
+        """Call at once."""
+        answer = Answer[Result]()
+        try:
+            answer.set_result(call(*words))
+        except Exception as error:
+            answer.set_exception(error)
+        return answer
+
+
+class Inline(ThreadPoolExecutor):
+    """The same, for calls that a thread waits for."""
 
     def submit(self, call: Callable[..., Any], /, *words: Any, **named: Any) -> Future[Any]:
         """Call at once."""
@@ -139,9 +153,10 @@ def machine(world: World) -> Iterator[World]:
     """Run a server on a machine, without threads and with short strides; the folder goes with it."""
     with (
         world.disk.mounted(),
-        patch("storage.disk.ThreadPoolExecutor", Inline),
+        patch("storage.disk.Threads", InlineThreads),
         patch("storage.disk.Nodes", Alone),
         patch("storage.disk.DiskCopies", _no_copies),
+        patch("server.inlet.Threads", InlineThreads),
         patch("server.inlet.ThreadPoolExecutor", Inline),
         patch("server.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),
         patch("server.receive.STRIDE_BYTES", STRIDE),

@@ -1,0 +1,60 @@
+"""Blocks on their way into a hash, in order, beside whoever receives them.
+
+As long as there is a next block, the thread that hashes goes on with it: nobody has to wake up for that.
+"""
+
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
+from server.running_hash import RunningHash
+from storage.base import Block
+
+
+class HashLane:
+    """The way into one hash; `take` and `wait` belong to one thread at a time."""
+
+    def __init__(self, threads: ThreadPoolExecutor, hash_: RunningHash) -> None:
+        self._threads, self._hash = threads, hash_
+        self._lock, self._at_work = threading.Lock(), False
+        self._blocks: deque[Block] = deque()
+        self._hashed: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._ahead = 0  # blocks that were taken, and not waited for
+
+    def take(self, block: Block) -> None:
+        """Hash a block after those before it; it has to stay as it is until then."""
+        self._ahead += 1
+        with self._lock:
+            self._blocks.append(block)
+            if self._at_work:
+                return
+            self._at_work = True
+        self._threads.submit(self._work)
+
+    def take_now(self, block: Block) -> None:
+        """Hash a block here, after those before it."""
+        self.wait()
+        self._hash.take(block)
+
+    def wait(self, ahead: int = 0) -> None:
+        """Wait until all blocks but the last few are hashed; raises what hashing raised."""
+        while self._ahead > ahead:
+            fault = self._hashed.get()
+            self._ahead -= 1
+            if fault is not None:
+                raise fault
+
+    def _work(self) -> None:
+        while (block := self._next()) is not None:
+            fault = None
+            try:
+                self._hash.take(block)
+            except BaseException as error:  # whatever it is, nobody may wait for ever
+                fault = error
+            self._hashed.put(fault)
+
+    def _next(self) -> Block | None:
+        with self._lock:
+            self._at_work = bool(self._blocks)
+            return self._blocks.popleft() if self._at_work else None

@@ -1,0 +1,85 @@
+"""Blocks reach a hash in their order, beside whoever receives them."""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from server.hash_lane import HashLane
+from server.running_hash import RunningHash
+from storage.base import Block
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as threads:
+        yield threads
+
+
+class Alone(RunningHash):
+    """A hash that no two threads may be in at once."""
+
+    lock = threading.Lock()
+
+    def take(self, block: Block) -> None:
+        assert self.lock.acquire(blocking=False)
+        time.sleep(1e-4)
+        super().take(block)
+        self.lock.release()
+
+
+class Slow(RunningHash):
+    """A hash that takes a block once it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__(hashlib.sha256())
+        self.go_on = threading.Semaphore(0)
+
+    def take(self, block: Block) -> None:
+        assert self.go_on.acquire(timeout=10)
+        super().take(block)
+
+
+def test_many_blocks_are_hashed_in_their_order(pool: ThreadPoolExecutor) -> None:
+    blocks = [os.urandom(1 + number % 500) for number in range(500)]
+    running = Alone(hashlib.sha256())
+    lane = HashLane(pool, running)
+    for number, block in enumerate(blocks):
+        lane.take_now(block) if number % 7 == 0 else lane.take(block)
+        if number % 5 == 0:
+            lane.wait(number % 3)
+    lane.wait()
+    assert running.digest() == hashlib.sha256(b"".join(blocks)).digest()
+
+
+def test_a_wait_is_over_once_only_the_last_blocks_are_missing(pool: ThreadPoolExecutor) -> None:
+    slow = Slow()
+    lane = HashLane(pool, slow)
+    for _ in range(4):
+        lane.take(b"block")
+    slow.go_on.release()
+    lane.wait(3)
+    assert slow.offset == 5
+    slow.go_on.release(3)
+    lane.wait()
+    assert slow.offset == 20
+
+
+def test_what_hashing_raises_is_told_and_the_blocks_behind_are_waited_for(pool: ThreadPoolExecutor) -> None:
+    class Broken(RunningHash):
+        def take(self, block: Block) -> None:
+            super().take(block)
+            if block == b"broken":
+                raise MemoryError
+
+    lane = HashLane(pool, Broken(hashlib.sha256()))
+    for block in (b"whole", b"broken", b"whole"):
+        lane.take(block)
+    with pytest.raises(MemoryError):
+        lane.wait()
+    lane.wait()
+    assert lane._hash.offset == 16
