@@ -65,7 +65,7 @@ async def test_an_idle_thread_keeps_nothing_alive() -> None:
     await threads.call(id, block)
     del block
     async with asyncio.timeout(10):
-        while seen() is not None:
+        while seen() is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     threads.shutdown()
 
