@@ -5,7 +5,7 @@ Written unbuffered and by position; a place is a relative path made of the uploa
 
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import aiofiles
 from protocol.model import Place, UploadId
 from storage.base import ANYONE, Block, Durability, Missing, Stale, Unreachable
 from storage.copies import DiskCopies
+from storage.disk_sink import DiskSink
 from storage.failpoints import reach
 from storage.files import READ_BLOCK, copy_some, mapped, move, open_regular, opened, scan, sync_folder, write_all
 from storage.group_sync import GroupSync
@@ -26,35 +27,6 @@ STEP = 2**26  # bytes between two looks for an interruption
 THREADS = 8
 SLOW_THREADS = 2  # for what takes long, so that no body waits for it
 PROBE = 4096
-
-
-class DiskSink:
-    """A file on its way; it is opened by the thread that writes to it first."""
-
-    def __init__(self, open_: Callable[[], int], sync: Callable[[int], Awaitable[None]]) -> None:
-        self._open, self._sync = open_, sync
-        self.fd: int | None = None
-
-    def descriptor(self) -> int:
-        """Give its descriptor, opened at need."""
-        if self.fd is None:
-            self.fd = self._open()
-        return self.fd
-
-    def write(self, block: Block, at: int) -> None:
-        """Write the whole block at a position; a short write is finished."""
-        fd = self.descriptor()
-        with mapped():
-            write_all(fd, block, at)
-        reach("written")
-
-    async def sync(self) -> None:
-        """Make durable what was written."""
-        if self.fd is None:  # nothing was written
-            return
-        with mapped():
-            await self._sync(self.fd)
-        reach("synced")
 
 
 class DiskBlobs:

@@ -79,7 +79,7 @@ BUGS = (
         KILL,
     ),
     Bug(
-        "i", "written through a buffer of the process", "storage/disk.py",
+        "i", "written through a buffer of the process", "storage/disk_sink.py",
         "            write_all(fd, block, at)\n",
         '            self._file = getattr(self, "_file", None) or os.fdopen(os.dup(fd), "r+b")\n'
         "            self._file.seek(at)\n"
@@ -119,7 +119,7 @@ BUGS = (
         "tests/storage/test_disk.py::test_a_short_write_is_finished",
     ),
     Bug(
-        "o", "a failed sync tried again and trusted", "storage/disk.py",
+        "o", "a failed sync tried again and trusted", "storage/disk_sink.py",
         "        with mapped():\n            await self._sync(self.fd)\n",
         "        try:\n            await self._sync(self.fd)\n"
         "        except OSError:\n            await self._sync(self.fd)\n",
