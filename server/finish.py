@@ -25,10 +25,11 @@ class Finish:
             sha256 = running.digest()
             rules.judge(upload, sha256)
             reach("judged")
-            if upload.volatile and upload.offset and upload.role is not Role.FINAL:
-                await self._blobs.sync(place)  # apart from sealing, since what this drops is lost, not to be read anew
+            told = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:
-                place = await self._blobs.seal(place, upload.offset, ledger.holds(upload))
+                place = await self._blobs.seal(place, upload.offset, ledger.holds(upload), told=told)
+            elif told:
+                await self._blobs.sync(place)
         except ChecksumMismatch:
             return await ledger.end(ledger.failed(upload, Failure.CHECKSUM_MISMATCH, sha256))
         except Missing:

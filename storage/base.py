@@ -144,9 +144,12 @@ class Blobs(Protocol):
         Repeatable from its start; durable once sealed. Raises Missing where a part has fewer bytes.
         """
 
-    async def seal(self, place: Place, length: int, holds: Callable[[], bool] = lambda: True) -> Place:
+    async def seal(
+        self, place: Place, length: int, holds: Callable[[], bool] = lambda: True, *, told: bool = False
+    ) -> Place:
         """Publish exactly `length` bytes, durable, under their final place; repeatable.
 
+        Bytes that were `told` before they are durable are lost where they can't be made so, not to be read anew.
         Raises Missing, and Stale where the lease is not held any more: another may have found them wrong.
         """
 

@@ -198,21 +198,25 @@ class DiskBlobs:
                         os.close(source)
             await sink.sync()  # here beside the hashing, so that sealing has nothing to wait for
 
-    async def seal(self, place: Place, length: int, holds: Callable[[], bool] = lambda: True) -> Place:
+    async def seal(
+        self, place: Place, length: int, holds: Callable[[], bool] = lambda: True, *, told: bool = False
+    ) -> Place:
         """Publish exactly `length` bytes under files/."""
         final = Place(f"files/{Path(place).name}")
         with self._mapped():
-            await self._pool.call(self._seal, self._root / place, self._root / final, length, holds)
+            await self._pool.call(self._seal, self._root / place, self._root / final, length, holds, told)
         return final
 
-    def _seal(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool]) -> None:
-        if final.exists() and not unfinished.exists():
+    def _seal(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], told: bool) -> None:
+        if not unfinished.exists() and final.exists():
             os.close(open_regular(final, os.O_RDONLY, length))
             self._sync_folder(final.parent)
             self._sync_folder(unfinished.parent)
             return
         fd = self._open_to_write(unfinished, 0 if length else os.O_CREAT, length)
         try:
+            if told:
+                self._sync_told(fd, unfinished)
             os.ftruncate(fd, length)
             os.fchmod(fd, 0o440)
             if self._durability is not Durability.NONE:
@@ -291,14 +295,17 @@ class DiskBlobs:
             return  # what is published was synced before
         fd = self._open_to_write(path, 0, 0)
         try:
+            self._sync_told(fd, path)
+        finally:
+            os.close(fd)
+        self._sync_folder(path.parent)
+
+    def _sync_told(self, fd: int, path: Path) -> None:
+        try:
             if self._durability is not Durability.NONE:
                 os.fsync(fd)
         except OSError as error:  # the system may have dropped what it could not write, and would deny it next time
-            with suppress(OSError):
-                os.close(fd)
             raise Missing(f"{path.name} can't be synced: {error}") from error
-        os.close(fd)
-        self._sync_folder(path.parent)
 
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not."""

@@ -178,7 +178,14 @@ class MemoryBlobs:
                 yield len(joined)
         self._held[place] = joined
 
-    async def seal(self, place: Place, length: int, holds: Callable[[], bool] = lambda: True) -> Place:  # noqa: ARG002
+    async def seal(
+        self,
+        place: Place,
+        length: int,
+        holds: Callable[[], bool] = lambda: True,  # noqa: ARG002
+        *,
+        told: bool = False,  # noqa: ARG002
+    ) -> Place:
         """Publish exactly `length` bytes."""
         final = _published(place)
         held = self._held.get(place) or self._held.get(final, bytearray())

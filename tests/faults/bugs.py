@@ -219,8 +219,8 @@ BUGS = (
     ),
     Bug(
         "15", "a relaxed part completed without a sync", "server/finish.py",
-        "                await self._blobs.sync(place)  #",
-        "                pass  #",
+        "                await self._blobs.sync(place)\n",
+        "                pass\n",
         "tests/faults/test_crashes.py -k=process",
     ),
     Bug(
