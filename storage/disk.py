@@ -16,7 +16,18 @@ from storage.base import ANYONE, Block, Durability, Missing, Stale, Unreachable
 from storage.copies import DiskCopies
 from storage.disk_sink import DiskSink
 from storage.failpoints import reach
-from storage.files import READ_BLOCK, copy_some, mapped, move, open_regular, opened, scan, sync_folder, write_all
+from storage.files import (
+    READ_BLOCK,
+    closed,
+    copy_some,
+    mapped,
+    move,
+    open_regular,
+    opened,
+    scan,
+    sync_folder,
+    write_all,
+)
 from storage.group_sync import GroupSync
 from storage.nodes import Nodes
 from storage.threads import Threads
@@ -214,15 +225,13 @@ class DiskBlobs:
             self._sync_folder(unfinished.parent)
             return
         fd = self._open_to_write(unfinished, 0 if length else os.O_CREAT, length)
-        try:
+        with closed(fd):
             if told:
                 self._sync_told(fd, unfinished)
             os.ftruncate(fd, length)
             os.fchmod(fd, 0o440)
             if self._durability is not Durability.NONE:
                 os.fsync(fd)
-        finally:
-            os.close(fd)
         reach("sealing")
         if not holds():
             raise Stale(final.name)
@@ -294,10 +303,8 @@ class DiskBlobs:
         if not path.exists() and (self._root / "files" / path.name).exists():
             return  # what is published was synced before
         fd = self._open_to_write(path, 0, 0)
-        try:
+        with closed(fd):
             self._sync_told(fd, path)
-        finally:
-            os.close(fd)
         self._sync_folder(path.parent)
 
     def _sync_told(self, fd: int, path: Path) -> None:

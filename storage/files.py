@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import TypeVarTuple, Unpack
@@ -41,6 +41,18 @@ async def opened(threads: Threads, call: Callable[[Unpack[Words]], int], *words:
         if answer.exception() is None:
             os.close(answer.result())
         raise
+
+
+@contextmanager
+def closed(fd: int) -> Iterator[None]:
+    """Close a descriptor in the end; an error of that hides none before it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            os.close(fd)
+        raise
+    os.close(fd)
 
 
 def write_all(fd: int, block: Block, at: int) -> None:
