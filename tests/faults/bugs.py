@@ -81,7 +81,7 @@ BUGS = (
     Bug(
         "i", "written through a buffer of the process", "storage/disk_sink.py",
         "            write_all(fd, block, at)\n",
-        '            self._file = getattr(self, "_file", None) or os.fdopen(os.dup(fd), "r+b")\n'
+        '            self._file = getattr(self, "_file", None) or __import__("os").fdopen(__import__("os").dup(fd), "r+b")\n'
         "            self._file.seek(at)\n"
         "            self._file.write(block)\n",
         KILL,

@@ -31,12 +31,14 @@ class InlineThreads(Threads):
     """Threads that are none: each call is over before the next one begins."""
 
     def call(self, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Answer[Result]:
-        """Call at once."""
-        answer = Answer[Result]()
+        """Call at once; that it is over is heard of later."""
+        answer, result, fault = Answer[Result](), None, None
         try:
-            answer.set_result(call(*words))
+            result = call(*words)
         except Exception as error:
-            answer.set_exception(error)
+            fault = error
+        self._busy += 1
+        answer.get_loop().call_soon(self._tell, answer, result, fault)
         return answer
 
 
