@@ -3,11 +3,11 @@
 A file has two slots, written in turn, so that a torn write leaves the copy before it; the newest whole one counts.
 """
 
+import fcntl
 import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
@@ -104,27 +104,24 @@ class DiskCopies:
 
     @staticmethod
     def _named(path: Path) -> str:
-        """Give the name of the data folder, made at need."""
+        """Give the name of the data folder, made at need, by one server at a time."""
         if not path.exists():
-            fresh = path.with_suffix(f".{secrets.token_hex(4)}")
-            fresh.write_text(secrets.token_hex(16))
-            fresh.chmod(0o600)
-            _sync(fresh)
-            with suppress(FileExistsError):
-                path.hardlink_to(fresh)
-            fresh.unlink()
-            sync_folder(path.parent)
+            fresh = path.with_suffix(".new")
+            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | _SAFE, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                if path.exists():  # another was first
+                    fresh.unlink(missing_ok=True)
+                else:
+                    write_all(fd, secrets.token_hex(16).encode(), 0)
+                    os.fsync(fd)
+                    fresh.rename(path)
+                    sync_folder(path.parent)
+            finally:
+                os.close(fd)
         if not (name := path.read_text()):
             raise Unreachable(f"{path} is damaged: it should have the name of the data folder")
         return name
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | _SAFE)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _packed(upload: Upload) -> bytes:

@@ -118,6 +118,7 @@ class SqliteState(Local):
     async def load(self, id: UploadId) -> Upload:
         """Give the record."""
         if recent := self._recent.get(id):
+            self._recent.move_to_end(id)
             return recent
         query = "SELECT document FROM uploads WHERE id = ?"
         row = await self._do(lambda db: db.execute(query, (id,)).fetchone())

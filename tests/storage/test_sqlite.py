@@ -10,7 +10,7 @@ from test_state_contract import ID, UPLOAD, ignore
 
 from protocol.model import UploadId
 from storage.base import Missing, Unreachable
-from storage.sqlite import SqliteState, open_state
+from storage.sqlite import RECENT, SqliteState, open_state
 
 
 async def test_records_survive_the_process(tmp_path: Path) -> None:
@@ -30,6 +30,21 @@ async def test_many_are_committed_together(tmp_path: Path) -> None:
     assert len(commits) < 50
     loads = await asyncio.gather(*(state.load(UploadId(str(n))) for n in range(210)), return_exceptions=True)
     assert [isinstance(each, Missing) for each in loads] == [False] * 200 + [True] * 10
+    await state.close()
+
+
+async def test_a_record_that_is_in_use_is_not_fetched_again(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.sqlite")
+    await state.insert(UPLOAD)
+    await asyncio.gather(*(state.insert(replace(UPLOAD, id=UploadId(str(n)))) for n in range(RECENT - 1)))
+    await state.load(ID)
+    await state.insert(replace(UPLOAD, id=UploadId("one more")))
+    fetched: list[str] = []
+    state._connection.set_trace_callback(lambda words: fetched.append(words) if "SELECT" in words else None)
+    await state.load(ID)
+    assert not fetched
+    await state.load(UploadId("0"))
+    assert fetched, "the one that nobody used is the one that is not remembered"
     await state.close()
 
 
