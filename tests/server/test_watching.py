@@ -110,6 +110,21 @@ async def test_events_of_many_go_on_where_they_were(server: OnwardProcess, http:
             assert [message["status"] async for _, message in events_of(answer)] == ["completed"] * 2
 
 
+async def test_a_forged_id_hides_nothing_of_many(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
+    urls = [await tus.create(http, server.url, len(DATA)) for _ in range(3)]
+    async with http.get(many(server, urls)) as answer:
+        known, *_ = [told["seq"] for told in await answer.json()]
+    ids = [url.rpartition("/")[2] for url in urls]
+    forged = {"Last-Event-ID": f"{known},{known + 1},{'9' * 18}"}
+    async with http.get(many(server, urls), headers=EVENTS | forged) as answer, asyncio.timeout(20):
+        events = events_of(answer)
+        assert {(await anext(events))[1]["uploadId"] for _ in range(2)} == set(ids[1:])
+        for url in urls:
+            await tus.patch(http, url, 0, DATA)
+        last = {told["uploadId"]: told["status"] async for _, told in events}
+    assert last == dict.fromkeys(ids, "completed")
+
+
 @pytest.mark.parametrize("name", [b"", b"x", b"\xff" * 2900])
 async def test_messages_of_all_sizes_come_through(
     server: OnwardProcess, http: aiohttp.ClientSession, name: bytes
