@@ -13,7 +13,7 @@ from server.access import Act, check_access
 from server.audience import Audiences
 from server.events import last_told, send_events, wants_events
 from server.keys import CONFIG, UPLOAD, upload_id
-from server.origin import check_origin
+from server.origin import check_origin, check_sole_origin
 from server.routes import discover
 from server.sockets import send_frames
 from server.watcher import NOTHING, Watcher
@@ -47,6 +47,7 @@ async def _watched(
     request: web.Request, ids: list[UploadId], written: Callable[[list[Progress]], str]
 ) -> web.StreamResponse:
     socket = request.headers.get("Upgrade", "").lower() == "websocket"
+    check_sole_origin(request)
     if socket:
         check_origin(request)
         if not request.headers.get("Sec-WebSocket-Key", "").isascii():

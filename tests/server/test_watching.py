@@ -222,6 +222,25 @@ async def test_pages_of_other_origins_get_no_socket(http: aiohttp.ClientSession,
             assert await handshake(http, watched, Origin="https://files.example", **proxied) == 101
 
 
+@pytest.mark.parametrize(
+    "options", [[f"--cors-origins={OURS}"], ["--cors-origins=*"], []], ids=["ours", "every", "own"]
+)
+async def test_who_names_several_origins_watches_nothing(
+    http: aiohttp.ClientSession, tmp_path: Path, options: list[str]
+) -> None:
+    async with onward(tmp_path / "data", "memory:", options) as server:
+        url, own = await tus.create(http, server.url, len(DATA)), server.url.removesuffix("/files")
+        for origins in ((OURS, FOREIGN), (own, FOREIGN), (own, own), ("", own)):
+            named = [("Origin", origin) for origin in origins]
+            for watched in (f"{url}/progress", many(server, [url])):
+                for headers in (HANDSHAKE, EVENTS):
+                    async with http.get(watched, headers=[*headers.items(), *named]) as answer:
+                        assert answer.status == 403, (origins, headers)
+                        assert (await answer.json())["code"] == "foreign-origin"
+                        if "*" not in str(options):
+                            assert "Access-Control-Allow-Origin" not in answer.headers
+
+
 async def test_behind_an_unknown_proxy_the_host_decides(http: aiohttp.ClientSession, tmp_path: Path) -> None:
     async with onward(tmp_path / "data", "memory:") as server:
         watched = await tus.create(http, server.url, len(DATA)) + "/progress"
