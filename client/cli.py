@@ -1,21 +1,23 @@
 """The commands `onward upload` and `onward watch`.
 
-They exit with 0 when all went well, 1 when something failed, 2 when their words are off, 130 when interrupted.
+They exit with 0 when all went well, 1 when something failed, 2 when their words are off, 130 when interrupted,
+143 when terminated.
 """
 
 import argparse
 import asyncio
 import re
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from client.environment import told_option
 from client.model import RETRY_FOR, STALL_AFTER
 from client.uploading import run as upload
 from client.watched import run as watch
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 COMMANDS = {
@@ -29,13 +31,21 @@ def main(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     run = upload if options.command == "upload" else watch
     try:
-        return asyncio.run(run(options))
-    except KeyboardInterrupt:
+        return asyncio.run(_until_terminated(run(options)))
+    except (KeyboardInterrupt, asyncio.CancelledError) as end:
         if options.command == "upload" and "-" not in options.files:
             print(f"\ninterrupted; the same command goes on: onward {shlex.join(words)}", file=sys.stderr)
-        return INTERRUPTED
+        return INTERRUPTED if isinstance(end, KeyboardInterrupt) else TERMINATED
     except BrokenPipeError:
         return 1
+
+
+async def _until_terminated(work: Coroutine[None, None, int]) -> int:
+    """Do something until its end, or until SIGTERM, which cancels it as Ctrl-C does."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,8 @@ import msgspec
 from client.errors import Busy
 from client.file import Identity
 
-KEPT = 30 * 86400.0  # seconds after which a resume file that nobody has used is removed
+KEPT = 30 * 86400.0  # seconds after which what nobody has used is removed: a resume file, what a kill left beside it
+LOCK = ".lock"
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ def remembered(folder: Path, file: Identity, target: str) -> Iterator[Memory]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _tidy(folder)
     name = hashlib.sha256(msgspec.json.encode([*astuple(file), target])).hexdigest()[:32]
-    lock = folder / f"{name}.lock"
+    lock = folder / (name + LOCK)
     fd = _locked(lock)
     if fd is None:
         raise Busy(f"another process is uploading {file.path} to the same place")
@@ -99,7 +100,14 @@ def _locked(path: Path) -> int | None:
 
 
 def _tidy(folder: Path) -> None:
-    for path in folder.glob("*.json"):
+    for path in folder.iterdir():
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < time.time() - KEPT:
-                path.unlink()
+                (_unlock if path.suffix == LOCK else Path.unlink)(path)
+
+
+def _unlock(path: Path) -> None:
+    """Remove a lock that a killed process left; one that is held stays."""
+    if (fd := _locked(path)) is not None:
+        path.unlink()
+        os.close(fd)

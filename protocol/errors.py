@@ -48,7 +48,7 @@ class AccessDenied(Refusal):
 
 
 class ForeignOrigin(Refusal):
-    """A page of another origin asks for a WebSocket, which browsers open to any page (RFC 6455, 10.2)."""
+    """A page of another origin, or of several, asks to watch; browsers open WebSockets to any page (RFC 6455, 10.2)."""
 
     status, code, title = 403, "foreign-origin", "Pages of this origin may not watch"
 

@@ -6,7 +6,7 @@ Who joins is told the state that is read after the subscription was confirmed, t
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from protocol.errors import Crowded, Unavailable
@@ -87,13 +87,13 @@ class Audiences:
         self._stopping = False
 
     @contextmanager
-    def joined(self, transport: asyncio.Transport, address: str, told: Mapping[UploadId, int]) -> Iterator[Watcher]:
+    def joined(self, transport: asyncio.Transport, address: str, ids: Sequence[UploadId]) -> Iterator[Watcher]:
         """Let somebody watch uploads; raises Crowded or Unavailable."""
-        self._check(address, told)
-        watcher = Watcher(transport, address, told)
+        self._check(address, ids)
+        watcher = Watcher(transport, address, ids)
         self.watchers.add(watcher)
         self._addresses[address] += 1
-        for id_ in told:
+        for id_ in ids:
             if id_ not in self._audiences:
                 self._audiences[id_] = Audience(self._state, id_)
             self._audiences[id_].add(watcher)

@@ -36,7 +36,7 @@ def add_cors(app: web.Application, origins: frozenset[str], *, credentials: bool
         origin = EVERY
         if EVERY not in origins:
             headers["Vary"] = "Origin"
-            origin = request.headers.get("Origin", "")
+            origin = ", ".join(request.headers.getall("Origin", []))  # several are none that is allowed
         if origin not in origins:
             return
         headers["Access-Control-Allow-Origin"] = origin

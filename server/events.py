@@ -5,11 +5,10 @@ import asyncio
 from aiohttp import web
 
 from protocol.model import UploadId
-from server.watcher import CLOSE_AFTER, Watcher
+from server.watcher import CLOSE_AFTER, NOTHING, Watcher
 
 MEDIA_TYPE = "text/event-stream"
 COMMENT = b":\n\n"
-NOTHING = -1
 
 
 def wants_events(request: web.Request) -> bool:
@@ -18,7 +17,7 @@ def wants_events(request: web.Request) -> bool:
 
 
 def last_told(request: web.Request, ids: list[UploadId]) -> dict[UploadId, int]:
-    """Give the newest `seq` of each upload that `Last-Event-ID` tells."""
+    """Give the newest `seq` of each upload that `Last-Event-ID` tells; it may be anything."""
     words = request.headers.get("Last-Event-ID", "").split(",")
     known = [int(word) if word.isascii() and word.isdigit() and len(word) < 19 else NOTHING for word in words]
     return dict(zip(ids, known if len(known) == len(ids) else [NOTHING] * len(ids), strict=True))

@@ -1,4 +1,4 @@
-"""Which pages may open a WebSocket: browsers let any page do so, and send along who is logged in."""
+"""Which pages may watch: browsers let any page open a WebSocket, and send along who is logged in."""
 
 from aiohttp import web
 
@@ -14,6 +14,12 @@ def _own(request: web.Request) -> str | None:
     config = request.app[CONFIG]
     own = public_origin(request, config.trusted_proxies, config.proxy_headers)
     return f"{own[0]}://{own[1].lower().removesuffix(DEFAULT_PORTS[own[0]])}" if own else None
+
+
+def check_sole_origin(request: web.Request) -> None:
+    """Refuse a request that names several origins, of which others may judge another one; raises ForeignOrigin."""
+    if len(request.headers.getall("Origin", [])) > 1:
+        raise ForeignOrigin
 
 
 def check_origin(request: web.Request) -> None:

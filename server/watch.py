@@ -1,7 +1,7 @@
 """Progress of one upload or of many: one JSON document, or a WebSocket or Server-Sent Events up to the final status."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 
@@ -11,12 +11,12 @@ from protocol.model import UploadId
 from protocol.progress import Progress, progress
 from server.access import Act, check_access
 from server.audience import Audiences
-from server.events import NOTHING, last_told, send_events, wants_events
+from server.events import last_told, send_events, wants_events
 from server.keys import CONFIG, UPLOAD, upload_id
-from server.origin import check_origin
+from server.origin import check_origin, check_sole_origin
 from server.routes import discover
 from server.sockets import send_frames
-from server.watcher import Watcher
+from server.watcher import NOTHING, Watcher
 from storage.base import Missing, State
 
 STATE: web.AppKey[State] = web.AppKey("state", State)
@@ -47,6 +47,7 @@ async def _watched(
     request: web.Request, ids: list[UploadId], written: Callable[[list[Progress]], str]
 ) -> web.StreamResponse:
     socket = request.headers.get("Upgrade", "").lower() == "websocket"
+    check_sole_origin(request)
     if socket:
         check_origin(request)
         if not request.headers.get("Sec-WebSocket-Key", "").isascii():
@@ -56,19 +57,19 @@ async def _watched(
     if not socket and not wants_events(request):
         return _document(request, await _snapshots(request, ids), written)
     await _snapshots(request, ids)
-    transport, told = request.transport, dict.fromkeys(ids, NOTHING) if socket else last_told(request, ids)
+    transport, known = request.transport, dict.fromkeys(ids, NOTHING) if socket else last_told(request, ids)
     if transport is None:
         raise ConnectionResetError
-    with request.app[AUDIENCES].joined(transport, request.remote or "", told) as watcher:
-        await _greet(request, watcher)
+    with request.app[AUDIENCES].joined(transport, request.remote or "", ids) as watcher:
+        await _greet(request, watcher, known)
         return await (send_frames if socket else send_events)(request, watcher)
 
 
-async def _greet(request: web.Request, watcher: Watcher) -> None:
+async def _greet(request: web.Request, watcher: Watcher, known: Mapping[UploadId, int]) -> None:
     """Give a watcher the state on joining, read once nothing newer can be missed."""
     await request.app[AUDIENCES].ready(watcher)
-    for message in await _snapshots(request, list(watcher.told)):
-        watcher.put(message)
+    for message in await _snapshots(request, list(known)):
+        watcher.greet(message, known[message.id])
 
 
 async def _snapshots(request: web.Request, ids: list[UploadId]) -> list[Progress]:

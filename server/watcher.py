@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from aiohttp.abc import AbstractStreamWriter
@@ -16,23 +16,24 @@ HEARTBEAT = 20.0  # seconds of silence until something is sent, so that a dead c
 DEAD_AFTER = 30.0  # seconds that its machine may take to acknowledge what was sent
 CLOSE_AFTER = 0.1  # seconds between the final message and the close, which costs more: first everybody is told
 BUFFER = 16384  # bytes that the system keeps for a slow watcher
+NOTHING = -1  # below every `seq`
 
 
 class Watcher:
-    """Who watches; `told` holds the newest `seq` of each upload that it was given, -1 for none."""
+    """Who watches; `told` holds the newest `seq` of each upload that it was given, NOTHING for none."""
 
     __slots__ = (
         "_due", "_ended", "_filled", "_frame", "_open", "_since", "_spoken", "_transport", "_waiting", "_writer",
         "address", "told",
     )  # fmt: skip
 
-    def __init__(self, transport: asyncio.Transport, address: str, told: Mapping[UploadId, int]) -> None:
-        self.address, self.told = address, dict(told)
+    def __init__(self, transport: asyncio.Transport, address: str, ids: Iterable[UploadId]) -> None:
+        self.address, self.told = address, dict.fromkeys(ids, NOTHING)
         self._transport = transport
         self._ended = self._due = False
         self._since: float | None = None  # the loop's time since when it has not accepted something
         self._spoken = asyncio.get_running_loop().time()
-        self._open = set(told)
+        self._open = set(self.told)
         self._writer: AbstractStreamWriter | None = None
         self._frame: Callable[[str], bytes] | None = None
         self._waiting: dict[UploadId, Progress] = {}
@@ -47,6 +48,17 @@ class Watcher:
     def done(self) -> bool:
         """Tell whether it is to be given nothing more."""
         return self._ended or self.over
+
+    def greet(self, state: Progress, known: int) -> None:
+        """Give the state on joining, or what came meanwhile, unless it is the one that the watcher says it has.
+
+        Any other that it names, a later one too, is no reason to keep something from it.
+        """
+        waiting = self._waiting.get(state.id)
+        if known == max(state.seq, waiting.seq if waiting else NOTHING):
+            self.told[state.id] = known
+            self._waiting.pop(state.id, None)
+        self.put(state)
 
     def put(self, message: Progress) -> None:
         """Send a message at once, or keep it in place of an older one of its upload; never blocks."""

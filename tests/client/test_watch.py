@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import signal
 import termios
 from pathlib import Path
 
@@ -133,3 +134,15 @@ def read_until(terminal: int, end: bytes) -> bytes:
     while end not in shown:
         shown += os.read(terminal, 65536)
     return shown
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path, by: signal.Signals
+) -> None:
+    url = await half(http, files_url(server))
+    async with started(tmp_path, "watch", url) as process:
+        await line_of(process)
+        process.send_signal(by)
+        ended = await end_of(process)
+    assert (ended.code, ended.err) == (128 + by, "")

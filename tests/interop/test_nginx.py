@@ -1,12 +1,15 @@
 """Onward behind nginx as docs/examples/nginx.conf sets it up: TLS, HTTP/1.1 and HTTP/2, bodies buffered or not."""
 
+import asyncio
 import hashlib
 import json
 import random
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -189,6 +192,53 @@ async def test_a_watcher_follows_to_the_end(proxied: Proxied) -> None:
     assert [watcher.messages[0]["status"], watcher.last["status"]] == ["pending", "completed"]
     assert watcher.last["sha256"] == SHA256.hexdigest()
     assert watcher.close_code == 1000
+
+
+async def test_many_are_followed_as_they_grow(proxied: Proxied) -> None:
+    """Over a WebSocket and over events, of which each must come before the next is caused."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=proxied.nginx.tls())) as https:
+        urls = [await tus.create(https, proxied.files, 2) for _ in range(2)]
+        watched = f"{proxied.nginx.origin}/progress?" + "&".join(f"id={url.rpartition('/')[2]}" for url in urls)
+        own = {"Origin": proxied.nginx.origin}
+        async with (
+            asyncio.timeout(30),
+            https.ws_connect(watched, headers=own) as ws,
+            https.get(watched, headers=own | {"Accept": "text/event-stream"}) as events,
+        ):
+            assert events.content_type == "text/event-stream"
+
+            async def both() -> tuple[Any, Any]:
+                """Give what each way tells next."""
+                over_socket = await ws.receive_json()
+                while not (line := await events.content.readline()).startswith(b"data: "):
+                    assert line, "the events have ended"
+                return over_socket, json.loads(line.removeprefix(b"data: "))
+
+            for _ in urls:
+                assert [told["status"] for told in await both()] == ["pending"] * 2
+            for url in urls:
+                assert (await tus.patch(https, url, 0, b"1")).status == 204
+                assert [told["uploadedBytes"] for told in await both()] == [1, 1]
+            for url in urls:
+                async with https.delete(url, headers=tus.TUS) as gone:
+                    assert gone.status == 204
+                assert [told["status"] for told in await both()] == ["terminated"] * 2
+            assert (await ws.receive()).type is aiohttp.WSMsgType.CLOSE
+            assert ws.close_code == 1000
+
+
+def test_the_page_and_its_files_are_served(curl: Curl, proxied: Proxied) -> None:
+    page = curl.ask("GET", f"{proxied.nginx.origin}/")
+    assert (page.status, page["Content-Type"].partition(";")[0]) == (200, "text/html")
+    files = re.findall(r'(?:src|href)="(page/[^"]+)"', page.body.decode())
+    assert len(files) > 1
+    for file in files:
+        assert curl.ask("GET", f"{proxied.nginx.origin}/{file}").status == 200, file
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
+def test_what_is_for_the_operator_is_not_for_all(curl: Curl, proxied: Proxied, path: str) -> None:
+    assert curl.ask("GET", proxied.nginx.origin + path).status == 404
 
 
 @pytest.mark.parametrize("client", scenario.CLIENTS)

@@ -48,7 +48,8 @@ async def rest(watcher: Watcher) -> list[tuple[UploadId, int]]:
 
 
 async def test_who_is_late_gets_the_newest_and_the_final_one(transport: asyncio.Transport) -> None:
-    watcher = Watcher(transport, "", {ONE: -1, OTHER: 4})
+    watcher = Watcher(transport, "", [ONE, OTHER])
+    watcher.greet(told(4, OTHER), 4)
     for seq in (1, 3, 2):
         watcher.put(told(seq))
     watcher.put(told(4, OTHER))
@@ -62,10 +63,20 @@ async def test_who_is_late_gets_the_newest_and_the_final_one(transport: asyncio.
 
 
 async def test_who_knows_the_end_is_told_nothing(transport: asyncio.Transport) -> None:
-    watcher = Watcher(transport, "", {ONE: 5})
-    watcher.put(told(5, final=True))
+    watcher = Watcher(transport, "", [ONE])
+    watcher.greet(told(5, final=True), 5)
     assert watcher.over
     assert await rest(watcher) == []
+
+
+@pytest.mark.parametrize("known", [-1, 3, 4, 6, 10**18])
+async def test_who_names_another_state_gets_what_came_while_it_was_read(
+    transport: asyncio.Transport, known: int
+) -> None:
+    watcher = Watcher(transport, "", [ONE])
+    watcher.put(told(5, final=True))
+    watcher.greet(told(4), known)
+    assert await rest(watcher) == [(ONE, 5)]
 
 
 async def test_one_subscription_serves_all_and_ends_with_the_last(transport: asyncio.Transport) -> None:
@@ -73,8 +84,8 @@ async def test_one_subscription_serves_all_and_ends_with_the_last(transport: asy
     audiences = Audiences(state, per_upload=0, per_address=0)
     tasks = asyncio.all_tasks()
     with ExitStack() as stack:
-        watchers = [stack.enter_context(audiences.joined(transport, "", {ONE: -1})) for _ in range(120)]
-        watchers += [stack.enter_context(audiences.joined(transport, "", {OTHER: -1, ONE: -1}))]
+        watchers = [stack.enter_context(audiences.joined(transport, "", [ONE])) for _ in range(120)]
+        watchers += [stack.enter_context(audiences.joined(transport, "", [OTHER, ONE]))]
         await asyncio.gather(*(audiences.ready(watcher) for watcher in watchers))
         assert len(asyncio.all_tasks()) - len(tasks) == 2
         reading = [asyncio.create_task(rest(watcher)) for watcher in watchers]
@@ -98,7 +109,7 @@ async def test_a_final_message_waits_for_no_rest(transport: asyncio.Transport, m
     monkeypatch.setattr(audience, "PACE", 3600.0)
     state = MemoryState()
     audiences = Audiences(state, per_upload=0, per_address=0)
-    with audiences.joined(transport, "", {ONE: -1}) as watcher:
+    with audiences.joined(transport, "", [ONE]) as watcher:
         await audiences.ready(watcher)
         state._hub.deliver(told(1))
         assert await watcher.next() == told(1)
@@ -118,7 +129,7 @@ async def test_a_message_in_a_rest_is_told_after_it(
     monkeypatch.setattr(audience, "PACE", 0.2)
     state = MemoryState()
     audiences = Audiences(state, per_upload=0, per_address=0)
-    with audiences.joined(transport, "", {ONE: -1}) as watcher:
+    with audiences.joined(transport, "", [ONE]) as watcher:
         await audiences.ready(watcher)
         for seq in (1, 2, 3):
             state._hub.deliver(told(seq))
@@ -139,18 +150,18 @@ class Broken(MemoryState):
 async def test_where_events_fail_watchers_are_let_go(transport: asyncio.Transport) -> None:
     audiences = Audiences(Broken(), per_upload=0, per_address=0)
     for _ in range(2):
-        with audiences.joined(transport, "", {ONE: -1}) as watcher:
+        with audiences.joined(transport, "", [ONE]) as watcher:
             async with asyncio.timeout(10):
                 await audiences.ready(watcher)
                 assert await rest(watcher) == []
             assert not watcher.over
-            with audiences.joined(transport, "", {ONE: -1}) as late:
+            with audiences.joined(transport, "", [ONE]) as late:
                 assert late.done
 
 
 async def test_nobody_joins_a_server_that_stops(transport: asyncio.Transport, audiences: Audiences) -> None:
-    with audiences.joined(transport, "", {ONE: -1}) as watcher:
+    with audiences.joined(transport, "", [ONE]) as watcher:
         audiences.stop()
         assert await rest(watcher) == []
-        with pytest.raises(Unavailable), audiences.joined(transport, "", {ONE: -1}):
+        with pytest.raises(Unavailable), audiences.joined(transport, "", [ONE]):
             pass

@@ -84,6 +84,14 @@ async def test_a_foreign_origin_is_let_in_nowhere(
             assert answer.headers["Vary"] == "Origin"
 
 
+async def test_who_names_several_origins_is_let_in_nowhere(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
+    for method, more in (("OPTIONS", ASKING), ("GET", {}), ("POST", tus.TUS)):
+        for other in ("https://evil.example", OURS):
+            headers = [*more.items(), ("Origin", OURS), ("Origin", other)]
+            async with http.request(method, server.url, headers=headers) as answer:
+                assert opened(answer.headers) == set()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,28 @@ async def test_a_watcher_goes_on_where_it_was(server: OnwardProcess, http: aioht
     for odd in ("", "x", "-1", "9" * 30, "٣"):
         async with http.get(f"{url}/progress", headers=EVENTS | {"Last-Event-ID": odd}) as answer:
             assert [message["status"] async for message in follow(answer)] == ["completed"]
+
+
+async def test_a_forged_id_hides_nothing(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
+    url = await tus.create(http, server.url, len(DATA))
+    await tus.patch(http, url, 0, DATA[:5])
+    async with http.get(f"{url}/progress") as answer:
+        seq = (await answer.json())["seq"]
+    forged = [str(seq + 1), str(seq + 2), "9" * 18]
+    async with AsyncExitStack() as stack:
+        watchers = [
+            follow(
+                await stack.enter_async_context(http.get(f"{url}/progress", headers=EVENTS | {"Last-Event-ID": id_}))
+            )
+            for id_ in forged
+        ]
+        async with asyncio.timeout(20):
+            assert [(await anext(watcher))["seq"] for watcher in watchers] == [seq] * len(forged)
+            await tus.patch(http, url, 5, DATA[5:])
+            finals = [[message async for message in watcher][-1]["status"] for watcher in watchers]
+    assert finals == ["completed"] * len(forged)
+    async with http.get(f"{url}/progress", headers=EVENTS | {"Last-Event-ID": forged[-1]}) as answer:
+        assert [message["status"] async for message in follow(answer)] == ["completed"]
 
 
 async def test_an_unknown_upload_is_404(server: OnwardProcess, http: aiohttp.ClientSession) -> None:

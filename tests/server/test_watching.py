@@ -110,6 +110,21 @@ async def test_events_of_many_go_on_where_they_were(server: OnwardProcess, http:
             assert [message["status"] async for _, message in events_of(answer)] == ["completed"] * 2
 
 
+async def test_a_forged_id_hides_nothing_of_many(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
+    urls = [await tus.create(http, server.url, len(DATA)) for _ in range(3)]
+    async with http.get(many(server, urls)) as answer:
+        known, *_ = [told["seq"] for told in await answer.json()]
+    ids = [url.rpartition("/")[2] for url in urls]
+    forged = {"Last-Event-ID": f"{known},{known + 1},{'9' * 18}"}
+    async with http.get(many(server, urls), headers=EVENTS | forged) as answer, asyncio.timeout(20):
+        events = events_of(answer)
+        assert {(await anext(events))[1]["uploadId"] for _ in range(2)} == set(ids[1:])
+        for url in urls:
+            await tus.patch(http, url, 0, DATA)
+        last = {told["uploadId"]: told["status"] async for _, told in events}
+    assert last == dict.fromkeys(ids, "completed")
+
+
 @pytest.mark.parametrize("name", [b"", b"x", b"\xff" * 2900])
 async def test_messages_of_all_sizes_come_through(
     server: OnwardProcess, http: aiohttp.ClientSession, name: bytes
@@ -205,6 +220,25 @@ async def test_pages_of_other_origins_get_no_socket(http: aiohttp.ClientSession,
             assert await handshake(http, watched, Origin=own, **proxied) == 403
             proxied["X_Forwarded_Host"] = "files.example:443"
             assert await handshake(http, watched, Origin="https://files.example", **proxied) == 101
+
+
+@pytest.mark.parametrize(
+    "options", [[f"--cors-origins={OURS}"], ["--cors-origins=*"], []], ids=["ours", "every", "own"]
+)
+async def test_who_names_several_origins_watches_nothing(
+    http: aiohttp.ClientSession, tmp_path: Path, options: list[str]
+) -> None:
+    async with onward(tmp_path / "data", "memory:", options) as server:
+        url, own = await tus.create(http, server.url, len(DATA)), server.url.removesuffix("/files")
+        for origins in ((OURS, FOREIGN), (own, FOREIGN), (own, own), ("", own)):
+            named = [("Origin", origin) for origin in origins]
+            for watched in (f"{url}/progress", many(server, [url])):
+                for headers in (HANDSHAKE, EVENTS):
+                    async with http.get(watched, headers=[*headers.items(), *named]) as answer:
+                        assert answer.status == 403, (origins, headers)
+                        assert (await answer.json())["code"] == "foreign-origin"
+                        if "*" not in str(options):
+                            assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 async def test_behind_an_unknown_proxy_the_host_decides(http: aiohttp.ClientSession, tmp_path: Path) -> None:

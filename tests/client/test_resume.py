@@ -1,0 +1,46 @@
+"""The folder of resume files: what was left there for too long is removed, what is in use is not."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from client.file import Identity
+from client.resume import KEPT, Part, Record, remembered
+
+FILE = Identity(path="/some.bin", size=1, mtime_ns=1, inode=1)
+RECORD = Record("some.bin", (Part(0, 1, "http://127.0.0.1/files/1"),))
+
+
+def test_what_was_left_long_ago_is_removed(tmp_path: Path) -> None:
+    old, new = (tmp_path / name for name in ("old", "new"))
+    for path in (old, new):
+        for suffix in (".json", ".lock", ".new"):
+            path.with_suffix(suffix).touch()
+    for suffix in (".json", ".lock", ".new"):
+        before = old.with_suffix(suffix).stat().st_mtime - KEPT - 60
+        os.utime(old.with_suffix(suffix), (before, before))
+    with remembered(tmp_path, FILE, "http://127.0.0.1/files"):
+        left = {path.name for path in tmp_path.iterdir()}
+    assert {name for name in left if name.startswith("old")} == set()
+    assert {name for name in left if name.startswith("new")} == {"new.json", "new.lock", "new.new"}
+
+
+def test_a_lock_that_is_held_stays_however_old_it_is(tmp_path: Path) -> None:
+    held = tmp_path / "held.lock"
+    with held.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.utime(held, (0, 0))
+        with remembered(tmp_path, FILE, "http://127.0.0.1/files"):
+            assert held.exists()
+    with remembered(tmp_path, FILE, "http://127.0.0.1/files"):
+        assert not held.exists()
+
+
+def test_a_lock_that_a_kill_left_holds_nobody_up(tmp_path: Path) -> None:
+    with remembered(tmp_path, FILE, "http://127.0.0.1/files") as memory:
+        memory.save(RECORD)
+        [lock] = tmp_path.glob("*.lock")
+    lock.touch()
+    with remembered(tmp_path, FILE, "http://127.0.0.1/files") as memory:
+        assert memory.load() == RECORD
+    assert not lock.exists()
