@@ -53,9 +53,11 @@ def _why(headers: Mapping[str, str], body: bytes) -> str:
 def parse_url(text: str) -> URL:
     """Read a URL; raises Refused."""
     try:
-        return URL(text)
+        url = URL(text)
+        (url.raw_host or "").encode("idna")  # fails where the resolver would, with another error than the others
     except ValueError as error:
         raise Refused(f"{text} is no URL: {error}") from None
+    return url
 
 
 def readable(name: str) -> str:

@@ -18,7 +18,7 @@ class Body:
         self, blocks: AsyncIterator[bytes], size: int, *, stall_after: float, moved: Callable[[int], None]
     ) -> None:
         self.size = size
-        self.fault: UploadError | OSError | None = None
+        self.fault: UploadError | None = None
         self._blocks, self._stall_after, self._moved = blocks, stall_after, moved
         self._limit: asyncio.Timeout | None = None
 
@@ -33,7 +33,7 @@ class Body:
                     yield piece
                     self._moved(len(piece))
                     self._put_off()
-        except (UploadError, OSError) as fault:
+        except UploadError as fault:
             self.fault = fault
             raise
 

@@ -6,12 +6,14 @@ They exit with 0 when all went well, 1 when something failed, 2 when their words
 
 import argparse
 import asyncio
+import os
 import re
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 
+from client.answers import printable
 from client.environment import told_option
 from client.model import RETRY_FOR, STALL_AFTER
 from client.uploading import run as upload
@@ -28,16 +30,28 @@ COMMANDS = {
 
 def main(words: Sequence[str]) -> int:
     """Run a command and give its exit code."""
+    _replace_closed()
     options = _parser().parse_args(words)
     run = upload if options.command == "upload" else watch
     try:
         return asyncio.run(_until_terminated(run(options)))
     except (KeyboardInterrupt, asyncio.CancelledError) as end:
         if options.command == "upload" and "-" not in options.files:
-            print(f"\ninterrupted; the same command goes on: onward {shlex.join(words)}", file=sys.stderr)
+            command = printable(shlex.join(words))
+            print(f"\ninterrupted; the same command goes on: onward {command}", file=sys.stderr)
         return INTERRUPTED if isinstance(end, KeyboardInterrupt) else TERMINATED
     except BrokenPipeError:
         return 1
+    except OSError as error:  # of stdout: all others have been told
+        print(f"onward: {error}", file=sys.stderr)
+        return 1
+
+
+def _replace_closed() -> None:
+    """Write to nowhere where stdout or stderr was closed: a connection could else get its number, and the words."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it stays until the end
 
 
 async def _until_terminated(work: Coroutine[None, None, int]) -> int:

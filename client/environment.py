@@ -4,13 +4,18 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from client.errors import UploadError
+
 PREFIX = "ONWARD_"
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Give the folder of this user's resume files (XDG Base Directory Specification)."""
+    """Give the folder of this user's resume files (XDG Base Directory Specification); raises UploadError."""
     told = environ.get("XDG_STATE_HOME", "")
-    return (Path(told) if told.startswith("/") else Path.home() / ".local" / "state") / "onward"
+    try:
+        return (Path(told) if told.startswith("/") else Path.home() / ".local" / "state") / "onward"
+    except RuntimeError:
+        raise UploadError("this user has no home for resume files, and XDG_STATE_HOME names no other place") from None
 
 
 def told_option(name: str, environ: Mapping[str, str] = os.environ) -> str | None:

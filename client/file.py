@@ -54,7 +54,7 @@ class File:
         return self.identity.size
 
     async def blocks(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Give the bytes [start, stop), the next block read while one is used; raises FileChanged."""
+        """Give the bytes [start, stop), the next block read while one is used; raises UploadError."""
         loop = asyncio.get_running_loop()
         if start > self._hashed and self._chasing is None:
             self._loaded = max(self._loaded, start)
@@ -69,7 +69,7 @@ class File:
             yield block
 
     async def sha256(self) -> bytes:
-        """Give the SHA-256 of the whole file, once all of it is read; raises FileChanged."""
+        """Give the SHA-256 of the whole file, once all of it is read; raises UploadError."""
         if self._chasing is not None:
             await self._chasing
         self._loaded = self.size
@@ -103,7 +103,10 @@ class File:
             self._hashed = start + len(block)
 
     def _read(self, start: int, stop: int) -> bytes:
-        block = os.pread(self._fd, stop - start, start)
+        try:
+            block = os.pread(self._fd, stop - start, start)
+        except OSError as error:
+            raise UploadError(f"{self.path} can't be read: {error.strerror}") from error
         if not block:
             raise FileChanged(f"{self.path} became shorter while it was sent")
         return block

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.errors import Busy
+from client.errors import Busy, UploadError
 from client.file import Identity
 
 KEPT = 30 * 86400.0  # seconds after which what nobody has used is removed: a resume file, what a kill left beside it
@@ -53,14 +53,15 @@ class Memory:
         return record if record.parts else None
 
     def save(self, record: Record) -> None:
-        """Save, whole or not at all."""
+        """Save, whole or not at all; raises UploadError."""
         new = self._path.with_suffix(".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(msgspec.json.encode(record))
-            file.flush()
-            os.fsync(fd)
-        new.replace(self._path)
+        with _kept(new.parent):
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(fd, "wb") as file:
+                file.write(msgspec.json.encode(record))
+                file.flush()
+                os.fsync(fd)
+            new.replace(self._path)
 
     def forget(self) -> None:
         """Remove it."""
@@ -69,19 +70,29 @@ class Memory:
 
 @contextmanager
 def remembered(folder: Path, file: Identity, target: str) -> Iterator[Memory]:
-    """Lock the resume file of a file and a target; raises Busy."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _tidy(folder)
+    """Lock the resume file of a file and a target; raises Busy or UploadError."""
     name = hashlib.sha256(msgspec.json.encode([*astuple(file), target])).hexdigest()[:32]
     lock = folder / (name + LOCK)
-    fd = _locked(lock)
+    with _kept(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _tidy(folder)
+        fd = _locked(lock)
     if fd is None:
         raise Busy(f"another process is uploading {file.path} to the same place")
     try:
         yield Memory(folder / f"{name}.json")
     finally:
-        lock.unlink()
+        lock.unlink(missing_ok=True)
         os.close(fd)
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Say what can't be done where the folder takes nothing."""
+    try:
+        yield
+    except OSError as error:
+        raise UploadError(f"{folder} can't keep where the upload is: {error.strerror}") from error
 
 
 def _locked(path: Path) -> int | None:

@@ -78,6 +78,8 @@ class Sender:
                 if not offset <= stored.offset <= end:
                     raise Refused(f"the server tells offset {stored.offset} after bytes {offset} to {end}")
                 self._track.stands_at(base + stored.offset)
+                if stored.offset == offset:
+                    raise Interrupted("the server has taken no byte")
             except Interrupted as fault:
                 await self._wait(fault)
 

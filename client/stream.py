@@ -68,6 +68,8 @@ async def upload_stream(
                     if refused.status == MISMATCH:
                         raise Mismatch(f"{refused}: its bytes are not those that were sent") from None
                     raise
+                if stored.offset > spool.stop:
+                    raise Refused(f"the server tells offset {stored.offset} after {spool.stop} bytes were sent")
                 offset, told = spool.stop, stored.sha256
     return judged(Sent(url=place, sha256=told), sha256.digest(), meter, offset)
 

@@ -12,6 +12,7 @@ from yarl import URL
 from client.answers import judge, length_of, offset_of, parse_url, sha256_of
 from client.body import Body
 from client.errors import Gone, Interrupted, Refused
+from client.faults import translated
 from client.model import Options
 from protocol.tus1 import CONTENT_TYPE, VERSION
 
@@ -101,20 +102,13 @@ class Line:
         given = self._options.headers if URL(url).origin() == self._origin else {}  # they may be credentials
         words = {"Tus-Resumable": VERSION, **given, **headers}
         try:
-            async with asyncio.timeout(wait) as limit:
-                data = body.pieces(limit) if body is not None else None
-                async with self._session.request(
-                    method, url, headers=words, data=data, allow_redirects=False
-                ) as answer:
-                    reason = b"" if answer.ok else await answer.content.read(LONGEST_REASON)
-        except aiohttp.InvalidURL as error:
-            raise Refused(f"{error} is no URL") from error
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-            raise Refused(f"no safe connection: {error}") from error
-        except TimeoutError as error:
-            raise Interrupted("nothing came through in time") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Interrupted(f"the connection failed ({error or type(error).__name__})") from error
+            with translated():
+                async with asyncio.timeout(wait) as limit:
+                    data = body.pieces(limit) if body is not None else None
+                    async with self._session.request(
+                        method, url, headers=words, data=data, allow_redirects=False
+                    ) as answer:
+                        reason = b"" if answer.ok else await answer.content.read(LONGEST_REASON)
         finally:
             if body is not None:
                 body.release()

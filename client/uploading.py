@@ -87,6 +87,8 @@ def _print_json(value: dict[str, object]) -> None:
 
 async def _stdin() -> AsyncGenerator[bytes, None]:
     """Give what comes in; each read has a thread that nobody waits for, since one in a pool would keep the end away."""
+    if sys.stdin is None:
+        raise UploadError("stdin is closed")
     while block := await _read():
         yield block
 

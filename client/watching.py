@@ -10,11 +10,13 @@ from yarl import URL
 
 from client.answers import parse_url
 from client.errors import Interrupted, Refused
+from client.faults import translated
 from client.model import RETRY_FOR, Message
 from client.patience import Patience
 
 HEARTBEAT = 20.0  # seconds; a server that says nothing for longer is gone
 CONNECT_WAIT = 15.0
+ANSWER_WAIT = 30.0  # seconds until a watcher is let in; after that the heartbeat counts
 LARGEST_MESSAGE = 2**20
 ABOVE_REFUSALS = 500
 CROWDED = 429
@@ -34,7 +36,7 @@ async def follow(
 ) -> AsyncGenerator[str, None]:
     """Give the messages of an upload as they come, each newer than the one before; raises UploadError."""
     place, patience, seq = _progress_of(url), Patience(retry_for), -1
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT, sock_read=ANSWER_WAIT)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
         while True:
             try:
@@ -72,14 +74,13 @@ def parse_message(text: str) -> Message:
 
 async def _messages(session: aiohttp.ClientSession, place: URL) -> AsyncGenerator[str, None]:
     """Give the messages of one connection; raises Interrupted or Refused."""
-    try:
-        async with session.ws_connect(place, heartbeat=HEARTBEAT, max_msg_size=LARGEST_MESSAGE) as ws:
-            async for message in ws:
-                if message.type is aiohttp.WSMsgType.TEXT:
-                    yield message.data
-    except aiohttp.WSServerHandshakeError as error:
-        if error.status >= ABOVE_REFUSALS or error.status == CROWDED:
-            raise Interrupted(f"the server answers {error.status}") from error
-        raise Refused(f"it can't be watched: the server answers {error.status}", error.status) from error
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Interrupted(f"the connection failed ({error or type(error).__name__})") from error
+    with translated():
+        try:
+            async with session.ws_connect(place, heartbeat=HEARTBEAT, max_msg_size=LARGEST_MESSAGE) as ws:
+                async for message in ws:
+                    if message.type is aiohttp.WSMsgType.TEXT:
+                        yield message.data
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status >= ABOVE_REFUSALS or error.status == CROWDED:
+                raise Interrupted(f"the server answers {error.status}") from error
+            raise Refused(f"it can't be watched: the server answers {error.status}", error.status) from error

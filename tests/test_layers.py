@@ -31,6 +31,7 @@ ORDER = (
     "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
     "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers",
     "client.errors", "client.model", "client.environment", "client.patience", "client.answers", "client.meter", "client.file",
+    "client.faults",
     "client.resume", "client.body", "client.tus", "client.sender", "client.job", "client.beginning", "client.result",
     "client.parallel", "client.sending", "client.stream", "client.watching", "client.bars", "client.uploading", "client.watched",
     "client.cli", "client",

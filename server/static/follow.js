@@ -28,8 +28,10 @@ export function follow(id, told, line) {
 
   async function again() {
     source.close()
-    line((await isUnknown()) ? 'unknown' : 'lost')
-    if (!ended) timer = setTimeout(open, delay((tries += 1)))
+    const reason = (await isUnknown()) ? 'unknown' : 'lost'
+    if (ended) return
+    line(reason)
+    timer = setTimeout(open, delay((tries += 1)))
   }
 
   async function isUnknown() {

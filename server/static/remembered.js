@@ -36,10 +36,18 @@ export function unfinished() {
     .map(([name, size, type, lastModified]) => ({ name, size, type, lastModified }))
 }
 
-// One tab at a time sends a file. Browsers have such locks on https and localhost; elsewhere two tabs would take the
-// upload over from each other, slowly but without harm.
+// One tab at a time sends a file. Browsers have such locks on https and localhost, unless they are to keep nothing of this
+// site; elsewhere two tabs would take the upload over from each other, slowly but without harm.
+async function held() {
+  try {
+    return (await navigator.locks.query()).held
+  } catch {
+    return null
+  }
+}
+
 export async function alone(file, act) {
-  if (!navigator.locks) return act()
+  if (!(await held())) return act()
   return navigator.locks.request(keyOf(file), { ifAvailable: true }, (lock) => {
     if (!lock) throw new Error('Another tab is uploading this file')
     return act()
@@ -47,6 +55,6 @@ export async function alone(file, act) {
 }
 
 export async function elsewhere() {
-  const held = (await navigator.locks?.query())?.held ?? []
-  return (file) => held.some(({ name }) => name === keyOf(file))
+  const locks = (await held()) ?? []
+  return (file) => locks.some(({ name }) => name === keyOf(file))
 }

@@ -64,6 +64,7 @@ export class Transfer {
   // Sends until the end, a pause or a failure; asks the server first how far it is.
   async run() {
     const { signal } = (this.#stop = new AbortController())
+    this.sha256 = ''
     this.become('starting')
     try {
       await alone(this.about, () => this.#persist(signal))

@@ -117,3 +117,14 @@ async def test_a_screen_reader_is_told_changes_and_no_progress(browser: str, slo
         await page.until(NAME, "verified")
         await asyncio.sleep(0)
         assert await page.tab.run("said") == [f"{NAME}: Verified: the server has exactly this file"]
+
+
+async def test_copying_keeps_the_focus_where_there_is_no_clipboard(browser: str, address: str, write: Write) -> None:
+    async with upload_page(browser, address) as page:
+        await page.choose(write(NAME, 1000))
+        await page.until(NAME, "verified")
+        await page.tab.run("navigator.clipboard.writeText = async () => { throw new Error('not here') }")
+        await page.tab.run("document.querySelector('#files [data-act=copy]').focus()")
+        await page.tab.press("Enter")
+        await page.tab.until("document.querySelector('#said').textContent.includes('copied')")
+        assert await page.tab.run(FOCUSED) == "copy"

@@ -268,3 +268,18 @@ async def test_what_is_paused_at_once_stays_paused(
         await page.press("resume", "some.bin")
         assert (await page.until("some.bin", "verified", "failed"))["state"] == "verified"
         assert page.tab.faults == []
+
+
+async def test_what_the_server_has_lost_is_not_shown_as_verified(
+    browser: str, server: OnwardProcess, address: str, http: aiohttp.ClientSession, write: Write
+) -> None:
+    file = write(NAME, 1000)
+    async with upload_page(browser, address) as page:
+        await page.choose(file)
+        await page.until(NAME, "verified")
+        async with http.delete(await url_of(page, server), headers={"Tus-Resumable": "1.0.0"}) as answer:
+            assert answer.status == 204
+        await page.choose(file)
+        assert (await page.until(NAME, "failed"))["sha256"] == ""
+        await page.press("again", NAME)
+        await check(page, server, file)

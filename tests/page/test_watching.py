@@ -77,3 +77,30 @@ async def test_a_cancelled_and_an_unknown_upload_are_told(
             await watching.tab.run("document.querySelector('#watching a[href=\"#\"]').click()")
             await watching.tab.until("!document.querySelector('#uploading').hidden")
             assert all("404" in fault for fault in watching.tab.faults), watching.tab.faults
+
+
+async def test_a_look_that_ends_late_says_nothing_about_another_upload(
+    browser: str, server: OnwardProcess, address: str, write: Write
+) -> None:
+    async with upload_page(browser, address) as page:
+        await page.choose(write(NAME, 1000))
+        await page.until(NAME, "verified")
+        link = await page.copied_link(NAME)
+        await page.tab.run(
+            """(() => {
+              const real = fetch
+              globalThis.fetch = async (...words) => {
+                await new Promise((resolve) => { globalThis.answer = resolve })
+                const answer = await real(...words)
+                setTimeout(() => { globalThis.answered = true })
+                return answer
+              }
+            })()"""
+        )
+        await page.tab.run("location.hash = '#watch=' + '0'.repeat(32)")
+        await page.tab.until("'answer' in globalThis")
+        await page.tab.run(f"location.hash = '#{link.partition('#')[2]}'")
+        await page.tab.until(f"{STATE} === 'completed'")
+        await page.tab.run("answer()")
+        await page.tab.until("'answered' in globalThis")
+        assert "does not know" not in await text_of(page)

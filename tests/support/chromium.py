@@ -24,6 +24,7 @@ OPTIONS = (
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 )  # fmt: skip
+NOTHING_KEPT = {"profile": {"default_content_setting_values": {"cookies": 2}}}
 START_WITHIN = 30
 END_WITHIN = 10
 PATIENCE = 30
@@ -32,12 +33,18 @@ KEYS = {"Tab": (9, ""), "Enter": (13, "\r")}
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[str]:
-    """Run a browser with an empty profile and give the address of its DevTools; its children end with it."""
+def chromium(folder: Path, *, keeps_nothing: bool = False) -> Iterator[str]:
+    """Run a browser with an empty profile and give the address of its DevTools; its children end with it.
+
+    One that `keeps_nothing` refuses sites their cookies, and with them all that they keep, and their locks.
+    """
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip("SKIPPED LOUDLY: Chromium is not installed")
     folder.mkdir()
+    if keeps_nothing:
+        (folder / "Default").mkdir()
+        (folder / "Default" / "Preferences").write_text(json.dumps(NOTHING_KEPT))
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,  # its path is short enough for a socket
         folder.with_suffix(".log").open("wb") as log,
