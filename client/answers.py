@@ -30,11 +30,16 @@ def judge(status: int, headers: Mapping[str, str], body: bytes) -> None:
     if 200 <= status < 300:
         return
     sentence = f"the server answers {status}{_why(headers, body)}"
-    if status in TRANSIENT or (status >= 500 and status != NOT_IMPLEMENTED):
+    if is_passing(status):
         raise Interrupted(sentence, retry_after(headers.get("Retry-After", "")))
     if status in ABSENT:
         raise Gone(sentence)
     raise Refused(sentence, status)
+
+
+def is_passing(status: int) -> bool:
+    """Tell whether asking again may help."""
+    return status in TRANSIENT or (status >= 500 and status != NOT_IMPLEMENTED)
 
 
 def _why(headers: Mapping[str, str], body: bytes) -> str:

@@ -61,7 +61,7 @@ class Line:
         at, told = await self._ask("POST", self.target, headers, wait=wait)
         location = told.get("Location")
         url = at.join(parse_url(location)) if location else None
-        if url is None or url.scheme not in ("http", "https"):
+        if url is None or url.scheme not in ("http", "https") or not url.host:
             raise Refused(f"{self.target} creates no upload: it names no Location")
         return Created(str(url), sha256_of(told))
 

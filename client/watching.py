@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from client.answers import parse_url
+from client.answers import is_passing, parse_url, retry_after
 from client.errors import Interrupted, Refused
 from client.faults import translated
 from client.model import RETRY_FOR, Message
@@ -18,8 +18,6 @@ HEARTBEAT = 20.0  # seconds; a server that says nothing for longer is gone
 CONNECT_WAIT = 15.0
 ANSWER_WAIT = 30.0  # seconds until a watcher is let in; after that the heartbeat counts
 LARGEST_MESSAGE = 2**20
-ABOVE_REFUSALS = 500
-CROWDED = 429
 
 
 async def watch(
@@ -81,6 +79,8 @@ async def _messages(session: aiohttp.ClientSession, place: URL) -> AsyncGenerato
                     if message.type is aiohttp.WSMsgType.TEXT:
                         yield message.data
         except aiohttp.WSServerHandshakeError as error:
-            if error.status >= ABOVE_REFUSALS or error.status == CROWDED:
-                raise Interrupted(f"the server answers {error.status}") from error
-            raise Refused(f"it can't be watched: the server answers {error.status}", error.status) from error
+            sentence = f"the server answers {error.status}"
+            if is_passing(error.status):
+                asked = error.headers.get("Retry-After", "") if error.headers else ""
+                raise Interrupted(sentence, retry_after(asked)) from error
+            raise Refused(f"it can't be watched: {sentence}", error.status) from error

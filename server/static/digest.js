@@ -1,5 +1,7 @@
 // The SHA-256 of a file, computed in a worker, and the header that tells one (RFC 9530).
 
+import { Unreachable } from './request.js'
+
 export class Unreadable extends Error {
   constructor() {
     super('The file can’t be read: it was changed, moved or removed since it was chosen')
@@ -8,6 +10,7 @@ export class Unreadable extends Error {
 
 export class Digest {
   hashed = 0
+  isBroken = false
   #worker = new Worker(new URL('./hash_worker.js', import.meta.url), { type: 'module' })
 
   constructor(file) {
@@ -18,7 +21,11 @@ export class Digest {
         if (unreadable) reject(new Unreadable())
         if (hex || unreadable) this.stop()
       }
-      this.#worker.onerror = () => reject(new Error('This browser can’t compute the SHA-256'))
+      this.#worker.onerror = (event) => {
+        this.isBroken = true
+        // An ErrorEvent is a fault in the worker's code; any other tells that the code could not be had.
+        reject(event instanceof ErrorEvent ? new Error('This browser can’t compute the SHA-256') : new Unreachable())
+      }
       this.#worker.postMessage(file)
     })
     this.hex.catch(() => {}) // it is told to who waits for it

@@ -139,7 +139,7 @@ export class Transfer {
 
   async #attempt(signal) {
     signal.throwIfAborted()
-    this.#digest ??= new Digest(this.file)
+    if (this.#digest?.isBroken ?? true) this.#digest = new Digest(this.file)
     this.rate.clear()
     let told = await this.#locate(signal)
     while (this.stored < this.size) told = await this.#append(signal)

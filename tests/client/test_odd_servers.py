@@ -29,6 +29,13 @@ async def test_a_server_that_takes_no_byte_is_given_up(file: Path, tmp_path: Pat
         assert odd.asked.count("PATCH") < 50, "it waits in between"
 
 
+@pytest.mark.parametrize("location", ["", "https:", "ftp://127.0.0.1/1"])
+async def test_a_location_that_is_none_is_refused(file: Path, tmp_path: Path, location: str) -> None:
+    async with odd_server({"POST": f"201 Created\r\nLocation: {location}"}) as odd:
+        with pytest.raises(Refused, match="names no Location"):
+            await upload(file, odd.url, options=Options(state=tmp_path / "state"))
+
+
 async def test_a_stream_is_not_taken_for_more_than_was_sent() -> None:
     async def blocks() -> AsyncIterator[bytes]:
         yield b"some bytes"
@@ -45,6 +52,14 @@ async def test_a_watcher_who_gets_no_answer_comes_again(monkeypatch: pytest.Monk
         with pytest.raises(GivenUp, match="nothing came through in time"):
             [message async for message in watch(odd.url + "/1", retry_for=0.5)]
         assert odd.asked
+
+
+async def test_a_watcher_waits_as_long_as_it_is_asked_to() -> None:
+    told: list[str] = []
+    async with odd_server({"GET": "503 Crowded\r\nRetry-After: 4000"}) as odd:
+        with pytest.raises(GivenUp, match="503"):
+            [message async for message in watch(odd.url + "/1", retry_for=3600, on_trouble=told.append)]
+    assert told == [], "it asks to wait for longer than there is time"
 
 
 async def test_what_stays_as_it_is_ends_watching_at_once(server: Server, tmp_path: Path) -> None:

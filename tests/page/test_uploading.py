@@ -201,6 +201,19 @@ async def test_an_upload_goes_on_when_the_server_was_killed(
         assert all("net::ERR_" in fault for fault in page.tab.faults), page.tab.faults
 
 
+async def test_a_file_chosen_while_the_server_is_gone_is_uploaded_later(
+    browser: str, server: OnwardProcess, address: str, write: Write
+) -> None:
+    file = write(NAME, LESS)
+    async with upload_page(browser, address) as page:
+        await server.kill9()
+        await page.choose(file)
+        assert "can’t be reached" in (await page.until(NAME, "retrying", "failed"))["status"]
+        await server.start()
+        await check(page, server, file)
+        assert all("net::ERR_" in fault for fault in page.tab.faults), page.tab.faults
+
+
 async def test_an_upload_goes_on_when_the_network_is_back(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
