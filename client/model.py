@@ -21,6 +21,11 @@ class Options:
     stall_after: float = STALL_AFTER
     state: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what could never get anywhere; raises ValueError."""
+        if min(self.parallel, 1 if self.chunk_size is None else self.chunk_size) < 1 or self.stall_after <= 0:
+            raise ValueError("chunk_size and parallel are 1 at least, and stall_after is above 0")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:

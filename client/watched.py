@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import sys
 from contextlib import aclosing
 
@@ -28,7 +29,7 @@ async def _watched(url: str, place: int, words: argparse.Namespace) -> str:
                 message = parse_message(text)
                 status = message.status
                 if words.json:
-                    print(text, flush=True)
+                    print(json.dumps(json.loads(text)), flush=True)  # a stranger's text: one line, no controls
                 else:
                     shown.show(message)
     except UploadError as error:

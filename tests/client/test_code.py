@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -122,6 +123,12 @@ async def test_a_file_that_becomes_shorter_is_noticed(file: Path) -> None:
 def memory(folder: Path, file: Path) -> "Memory":
     with opened(file) as source, remembered(folder, source.identity, "http://127.0.0.1/files") as found:
         return found
+
+
+@pytest.mark.parametrize("words", [{"chunk_size": 0}, {"chunk_size": -5}, {"parallel": 0}, {"stall_after": 0.0}])
+def test_options_that_get_nowhere_are_refused(words: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        Options(**words)
 
 
 def test_a_resume_file_is_found_again_or_ignored(file: Path, tmp_path: Path) -> None:

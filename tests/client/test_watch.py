@@ -11,9 +11,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 import tus
+from aiohttp import web
 from chaos_proxy import ChaosProxy
 from client_process import end_of, run, started
 from onward_process import onward
+from pytest_aiohttp.plugin import AiohttpServer
 from server_process import Server
 
 HALF = bytes(500_000)
@@ -146,3 +148,32 @@ async def test_a_signal_ends_it(
         process.send_signal(by)
         ended = await end_of(process)
     assert (ended.code, ended.err) == (128 + by, "")
+
+
+async def test_a_strangers_message_is_one_line_without_controls(tmp_path: Path, aiohttp_server: AiohttpServer) -> None:
+    told = dict.fromkeys(("fileSize", "progress", "etaSeconds", "sha256", "error"))
+    numbers = {"seq": 1, "uploadedBytes": 1, "bytesPerSecond": 0.0}
+    told |= {
+        "uploadId": "1",
+        "status": "completed",
+        "fileName": "a\x9bb",
+        "completed": True,
+        "lastUpdated": "",
+    } | numbers
+
+    async def answer(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(json.dumps(told, ensure_ascii=False, indent=1))
+        await socket.close()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/files/1/progress", answer)
+    stranger = await aiohttp_server(app)
+    async with started(tmp_path, "watch", str(stranger.make_url("/files/1")), "--json") as process:
+        ended = await end_of(process)
+    assert ended.code == 0
+    assert len(ended.out.splitlines()) == 1
+    assert ended.out.strip().isprintable()
+    assert json.loads(ended.out) == told
