@@ -1,7 +1,7 @@
 // The progress of an upload as the server tells it, until its final status; comes back whenever the line was cut.
 
 import { delay } from './patience.js'
-import { uploadUrl } from './tus.js'
+import { look, uploadUrl } from './tus.js'
 
 const FINAL = new Set(['completed', 'failed', 'terminated', 'expired'])
 export const isFinal = ({ status }) => FINAL.has(status)
@@ -36,7 +36,7 @@ export function follow(id, told, line) {
 
   async function isUnknown() {
     try {
-      return (await fetch(url)).status === 404
+      return (await look(id)) === null
     } catch {
       return false
     }

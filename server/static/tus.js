@@ -4,6 +4,7 @@
 import { buildReprDigest, parseReprDigest } from './digest.js'
 import { request } from './request.js'
 
+const LOOK_WAIT = 10_000 // milliseconds
 const endpoint = new URL(document.body.dataset.endpoint, location)
 
 export const uploadUrl = (id) => `${endpoint.href.replace(/\/$/, '')}/${id}`
@@ -42,7 +43,8 @@ export async function terminate(id) {
 
 // Gives what a watcher is told at first, null of an upload that the server does not know.
 export async function look(id) {
-  const answer = await fetch(`${uploadUrl(id)}/progress`, { headers: { Accept: 'application/json' } })
+  const signal = AbortSignal.timeout(LOOK_WAIT)
+  const answer = await fetch(`${uploadUrl(id)}/progress`, { headers: { Accept: 'application/json' }, signal })
   if (answer.ok) return answer.json()
   if (answer.status === 404) return null
   throw new Error(`The server answered ${answer.status}`)
