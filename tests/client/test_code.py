@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import tus
-from cut_proxy import CutProxy
+from rough_line import RoughLine
 from server_process import Server, Start
 from yarl import URL
 
@@ -59,8 +59,8 @@ async def test_a_call_goes_on_where_a_cancelled_one_stopped(
         if progress.sent > SIZE // 2:
             halfway.set()
 
-    async with CutProxy(server.tus.port, rate=16 * MIB).running() as proxy:
-        url = f"http://127.0.0.1:{proxy.port}/files"
+    async with RoughLine(server.tus.port, rate=16 * MIB).running() as proxy:
+        url = proxy.url
         first = asyncio.create_task(upload(file, url, on_progress=look, options=options))
         await asyncio.wait_for(halfway.wait(), 30)
         first.cancel()

@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 import tus
-from chaos_proxy import ChaosProxy
 from client_process import end_of, run, started
 from onward_process import onward
+from rough_line import RoughLine
 from server_process import Server
 
 HALF = bytes(500_000)
@@ -91,7 +91,7 @@ async def test_a_server_that_is_killed_is_waited_for(http: aiohttp.ClientSession
 
 async def test_nothing_is_told_twice(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
     url = await half(http, files_url(server))
-    async with ChaosProxy(server.tus.port).running() as proxy:
+    async with RoughLine(server.tus.port).running() as proxy:
         watched = url.replace(str(server.tus.port), str(proxy.port))
         async with started(tmp_path, "watch", watched, "--json") as process:
             seen = [json.loads(await line_of(process))["seq"]]
@@ -99,7 +99,7 @@ async def test_nothing_is_told_twice(server: Server, http: aiohttp.ClientSession
             assert process.stderr is not None
             assert b"comes back in" in await asyncio.wait_for(process.stderr.readline(), 20)
             proxy.mend()
-            while not proxy.lines:
+            while not proxy.connections:
                 await asyncio.sleep(0.02)
             await asyncio.sleep(0.5)  # in which the state comes again, and is known already
             await tus.patch(http, url, len(HALF), HALF)
