@@ -29,14 +29,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def published(server: Server, url: str) -> bytes:
-    return (server.data / "files" / url.rpartition("/")[2]).read_bytes()
-
-
 def check(server: Server, file: Path, ended: Ended) -> None:
     assert ended.code == 0, ended.err
     assert ended.told["verified"] is True
-    assert published(server, ended.told["url"]) == file.read_bytes()
+    assert server.published(ended.told["url"]) == file.read_bytes()
 
 
 @pytest.mark.parametrize("options", [(), ("--chunk-size=4M",), ("--parallel=3",)], ids=["whole", "chunks", "parallel"])

@@ -19,10 +19,6 @@ from server_process import Server
 HALF = bytes(500_000)
 
 
-def files_url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.tus.port}/files"
-
-
 async def line_of(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
     return (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
@@ -36,7 +32,7 @@ async def half(http: aiohttp.ClientSession, files: str, name: str = "") -> str:
 
 @pytest.mark.parametrize("end", ["completed", "terminated"])
 async def test_the_end_is_the_exit_code(server: Server, http: aiohttp.ClientSession, tmp_path: Path, end: str) -> None:
-    url = await half(http, files_url(server), "cmVwb3J0LnBkZg==")
+    url = await half(http, server.url, "cmVwb3J0LnBkZg==")
     async with started(tmp_path, "watch", url) as process:
         assert (await line_of(process)).startswith("report.pdf  500,000 of 1,000,000 bytes  50.0 %  ")
         if end == "completed":
@@ -51,7 +47,7 @@ async def test_the_end_is_the_exit_code(server: Server, http: aiohttp.ClientSess
 
 
 async def test_several_at_once_as_json(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    urls = [await half(http, files_url(server)) for _ in range(2)]
+    urls = [await half(http, server.url) for _ in range(2)]
     async with started(tmp_path, "watch", urls[0], urls[1] + "/progress", "--json") as process:
         for _ in urls:
             await line_of(process)
@@ -65,9 +61,9 @@ async def test_several_at_once_as_json(server: Server, http: aiohttp.ClientSessi
 
 
 async def test_what_is_not_there_ends_with_1(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    url = await half(http, files_url(server))
+    url = await half(http, server.url)
     await tus.patch(http, url, len(HALF), HALF)
-    ended = await run(tmp_path, "watch", url, files_url(server) + "/" + "0" * 32)
+    ended = await run(tmp_path, "watch", url, server.url + "/" + "0" * 32)
     assert ended.code == 1
     assert "completed" in ended.out
     assert "404" in ended.err
@@ -90,7 +86,7 @@ async def test_a_server_that_is_killed_is_waited_for(http: aiohttp.ClientSession
 
 
 async def test_nothing_is_told_twice(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    url = await half(http, files_url(server))
+    url = await half(http, server.url)
     async with RoughLine(server.tus.port).running() as proxy:
         watched = url.replace(str(server.tus.port), str(proxy.port))
         async with started(tmp_path, "watch", watched, "--json") as process:
@@ -115,8 +111,8 @@ async def test_a_terminal_shows_bars(server: Server, http: aiohttp.ClientSession
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
     try:
-        for words in (("upload", str(file), "--to", files_url(server)), ("watch", "URL")):
-            url = await half(http, files_url(server), "cmVwb3J0Gy5iaW4=")
+        for words in (("upload", str(file), "--to", server.url), ("watch", "URL")):
+            url = await half(http, server.url, "cmVwb3J0Gy5iaW4=")
             await tus.patch(http, url, len(HALF), HALF)
             command = [word.replace("URL", url) for word in words]
             async with started(tmp_path, *command, terminal=theirs) as process:
@@ -140,7 +136,7 @@ def read_until(terminal: int, end: bytes) -> bytes:
 async def test_a_signal_ends_it(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path, by: signal.Signals
 ) -> None:
-    url = await half(http, files_url(server))
+    url = await half(http, server.url)
     async with started(tmp_path, "watch", url) as process:
         await line_of(process)
         process.send_signal(by)

@@ -12,7 +12,7 @@ from halfway import HEADERS, offsets
 from onward_process import OnwardProcess
 from rough_line import RoughLine
 from scenario import sha256_of
-from upload_page import UploadPage, upload_page
+from upload_page import UploadPage, page_under_way, upload_page
 
 SIZE = 50 * 10**6
 LESS = 16 * 10**6
@@ -63,9 +63,7 @@ async def test_a_paused_upload_sends_only_the_rest(
     browser: str, server: OnwardProcess, line: RoughLine, address: str, http: aiohttp.ClientSession, write: Write
 ) -> None:
     file = write(NAME, SIZE)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         await page.press("pause", NAME)
         assert (await page.until(NAME, "paused"))["buttons"] == ["resume", "cancel", "copy"]
         url = await url_of(page, server)
@@ -81,9 +79,7 @@ async def test_a_reloaded_page_sends_only_the_rest(
     browser: str, server: OnwardProcess, line: RoughLine, address: str, http: aiohttp.ClientSession, write: Write
 ) -> None:
     file, other = write(NAME, SIZE), write("other.bin", 1000)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         url = await url_of(page, server)
         await page.reload()
         row = await page.row(NAME)
@@ -102,9 +98,7 @@ async def test_a_crashed_page_goes_on_in_a_new_tab(
     browser: str, server: OnwardProcess, line: RoughLine, address: str, http: aiohttp.ClientSession, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         url = await url_of(page, server)
         await page.tab.crash()
     begin, before = await offsets(http, [url], line), line.taken
@@ -120,9 +114,7 @@ async def test_a_cancelled_upload_is_gone(
     browser: str, server: OnwardProcess, address: str, http: aiohttp.ClientSession, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         url = await url_of(page, server)
         await page.press("cancel", NAME)
         await page.until(NAME, "cancelled")
@@ -191,9 +183,7 @@ async def test_an_upload_goes_on_when_the_server_was_killed(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         await server.kill9()
         assert "can’t be reached" in (await page.until(NAME, "retrying"))["status"]
         await server.start()
@@ -218,9 +208,7 @@ async def test_an_upload_goes_on_when_the_network_is_back(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         await page.tab.offline(True)
         assert "offline" in (await page.until(NAME, "retrying"))["status"]
         await page.tab.offline(False)
@@ -232,9 +220,7 @@ async def test_a_file_that_was_changed_is_not_sent(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         file.write_bytes(b"another")
         assert "can’t be read" in (await page.until(NAME, "failed", "verified"))["status"]
     assert published(server) == []
