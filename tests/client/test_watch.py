@@ -69,6 +69,13 @@ async def test_what_is_not_there_ends_with_1(server: Server, http: aiohttp.Clien
     assert "404" in ended.err
 
 
+async def test_a_url_of_several_is_refused(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    ids = [(await half(http, server.url)).rpartition("/")[2] for _ in range(2)]
+    ended = await run(tmp_path, "watch", f"{server.url.removesuffix('/files')}/progress?id={ids[0]}&id={ids[1]}")
+    assert (ended.code, ended.out) == (1, "")
+    assert "tells of several uploads" in ended.err
+
+
 async def test_a_server_that_is_killed_is_waited_for(http: aiohttp.ClientSession, tmp_path: Path) -> None:
     async with onward(tmp_path / "data", "sqlite:") as server:
         url = await half(http, server.url)
