@@ -59,6 +59,8 @@ def _progress_of(url: str) -> URL:
     place = parse_url(url)
     if place.scheme not in ("http", "https", "ws", "wss") or not place.host:
         raise Refused(f"{url} is no URL of HTTP")
+    if len(place.query.getall("id", [])) > 1:
+        raise Refused(f"{url} tells of several uploads; watch each by its own URL")
     return place if place.path.rstrip("/").endswith("/progress") else place / "progress"
 
 

@@ -19,8 +19,8 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "support")]
 
-from cut_proxy import CutProxy
 from onward_process import onward
+from rough_line import RoughLine
 
 COLUMNS, ROWS = 84, 12
 PICTURE = ROOT / "docs" / "pictures" / "terminal.svg"
@@ -103,10 +103,10 @@ async def main() -> None:
         for name, size in SIZES.items():
             (folder / name).write_bytes(os.urandom(size * 2**20))
         async with onward(folder / "data", "sqlite:") as server:
-            proxy = CutProxy(server.port, rate=RATE)
+            proxy = RoughLine(server.port, rate=RATE)
             async with proxy.running():
                 sending, watching = Terminal(), Terminal()
-                url = f"http://127.0.0.1:{proxy.port}/files"
+                url = proxy.url
                 upload = await sending.run("onward", "upload", *SIZES, "--to", url, cwd=place, XDG_STATE_HOME=place)
                 while len(list((server.data / "partial").glob("*"))) + len(list((server.data / "files").glob("*"))) < 2:
                     await asyncio.sleep(0.02)

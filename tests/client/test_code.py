@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 import tus
-from cut_proxy import CutProxy
+from rough_line import RoughLine
 from server_process import Server, Start
 from yarl import URL
 
@@ -31,13 +31,9 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def files_url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.tus.port}/files"
-
-
 async def test_progress_is_told_up_to_the_end(server: Server, file: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
-    result = await upload(file, files_url(server), on_progress=told.append, options=Options(state=tmp_path / "state"))
+    result = await upload(file, server.url, on_progress=told.append, options=Options(state=tmp_path / "state"))
     assert result == Uploaded(
         file_name="file.bin", url=result.url, size=SIZE, sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         verified=True, sent_bytes=SIZE, resumed_from=0,
@@ -48,7 +44,7 @@ async def test_progress_is_told_up_to_the_end(server: Server, file: Path, tmp_pa
 
 
 def test_it_is_easy_without_a_loop(server: Server, file: Path, tmp_path: Path) -> None:
-    assert asyncio.run(upload(file, files_url(server), options=Options(state=tmp_path / "state"))).verified
+    assert asyncio.run(upload(file, server.url, options=Options(state=tmp_path / "state"))).verified
 
 
 async def test_a_call_goes_on_where_a_cancelled_one_stopped(
@@ -60,8 +56,8 @@ async def test_a_call_goes_on_where_a_cancelled_one_stopped(
         if progress.sent > SIZE // 2:
             halfway.set()
 
-    async with CutProxy(server.tus.port, rate=16 * MIB).running() as proxy:
-        url = f"http://127.0.0.1:{proxy.port}/files"
+    async with RoughLine(server.tus.port, rate=16 * MIB).running() as proxy:
+        url = proxy.url
         first = asyncio.create_task(upload(file, url, on_progress=look, options=options))
         await asyncio.wait_for(halfway.wait(), 30)
         first.cancel()
@@ -78,7 +74,7 @@ async def test_a_stream_and_its_watcher(server: Server) -> None:
         for _ in range(20):
             yield bytes(MIB)
 
-    result = await upload_stream(blocks(), files_url(server), name="zeros.bin")
+    result = await upload_stream(blocks(), server.url, name="zeros.bin")
     assert (result.size, result.verified) == (20 * MIB, True)
     assert [(message.status, message.file_name) async for message in watch(result.url)] == [("completed", "zeros.bin")]
 
@@ -88,9 +84,9 @@ async def test_headers_stay_with_the_origin_they_are_for(start: Start, file: Pat
     proxied = start("--trusted-proxies=127.0.0.1")
     headers = {"X-HTTP-Method-Override": "POST"}
     with pytest.raises(Refused, match="405"):
-        await upload(file, files_url(proxied), options=Options(headers=headers, state=tmp_path / "1"))
+        await upload(file, proxied.url, options=Options(headers=headers, state=tmp_path / "1"))
     headers |= {"X-Forwarded-Proto": "http", "X-Forwarded-Host": f"localhost:{proxied.tus.port}"}
-    result = await upload(file, files_url(proxied), options=Options(headers=headers, state=tmp_path / "2"))
+    result = await upload(file, proxied.url, options=Options(headers=headers, state=tmp_path / "2"))
     assert (URL(result.url).host, result.verified) == ("localhost", True)
 
 
@@ -140,21 +136,13 @@ def test_a_resume_file_is_found_again_or_ignored(file: Path, tmp_path: Path) -> 
     assert memory(tmp_path / "state", file).load() is None
 
 
-def test_an_old_resume_file_is_removed(file: Path, tmp_path: Path) -> None:
-    memory(tmp_path / "state", file).save(Record(file=str(file), parts=(Part(0, SIZE, "http://127.0.0.1/files/1"),)))
-    [path] = (tmp_path / "state").iterdir()
-    os.utime(path, (0, 0))
-    assert memory(tmp_path / "state", file).load() is None
-    assert list((tmp_path / "state").iterdir()) == []
-
-
 async def test_a_server_that_tells_another_sha256_is_not_believed(
     server: Server, http: aiohttp.ClientSession, file: Path, tmp_path: Path
 ) -> None:
     """The resume file names an upload of other bytes, of the same length and complete."""
-    other = await tus.create(http, files_url(server), SIZE)
+    other = await tus.create(http, server.url, SIZE)
     assert (await tus.patch(http, other, 0, bytes(SIZE))).status == 204
-    with opened(file) as source, remembered(tmp_path / "state", source.identity, files_url(server)) as found:
+    with opened(file) as source, remembered(tmp_path / "state", source.identity, server.url) as found:
         found.save(Record(file=str(file), parts=(Part(0, SIZE, other),)))
     with pytest.raises(Mismatch, match="has other bytes"):
-        await upload(file, files_url(server), options=Options(state=tmp_path / "state"))
+        await upload(file, server.url, options=Options(state=tmp_path / "state"))

@@ -28,10 +28,6 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def files_url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.tus.port}/files"
-
-
 def shell(tmp_path: Path, redirected: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command by a shell that redirects its streams."""
     return subprocess.run(
@@ -42,7 +38,7 @@ def shell(tmp_path: Path, redirected: str, *words: str) -> subprocess.CompletedP
 
 
 def test_without_stderr_it_is_as_with_it(server: Server, file: Path, tmp_path: Path) -> None:
-    ended = shell(tmp_path, "2>&-", "upload", str(file), str(tmp_path / "missing"), "--to", files_url(server), "--json")
+    ended = shell(tmp_path, "2>&-", "upload", str(file), str(tmp_path / "missing"), "--to", server.url, "--json")
     told = [json.loads(line) for line in ended.stdout.splitlines()]
     assert ended.returncode == 1
     assert [one.get("verified", False) for one in told] == [True, False]
@@ -52,12 +48,12 @@ def test_without_stderr_it_is_as_with_it(server: Server, file: Path, tmp_path: P
 
 
 def test_a_closed_stdin_is_told(server: Server, tmp_path: Path) -> None:
-    ended = shell(tmp_path, "<&-", "upload", "-", "--to", files_url(server))
+    ended = shell(tmp_path, "<&-", "upload", "-", "--to", server.url)
     assert (ended.returncode, ended.stderr) == (1, "onward: -: stdin is closed\n")
 
 
 def test_a_full_stdout_is_told(server: Server, file: Path, tmp_path: Path) -> None:
-    ended = shell(tmp_path, ">/dev/full", "upload", str(file), "--to", files_url(server))
+    ended = shell(tmp_path, ">/dev/full", "upload", str(file), "--to", server.url)
     assert ended.returncode != 0
     assert "No space left" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -66,7 +62,7 @@ def test_a_full_stdout_is_told(server: Server, file: Path, tmp_path: Path) -> No
 async def test_a_state_folder_that_takes_nothing_is_told(server: Server, file: Path, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     with pytest.raises(UploadError, match="can't keep where the upload is"):
-        await upload(file, files_url(server), options=Options(state=tmp_path / "state" / "onward"))
+        await upload(file, server.url, options=Options(state=tmp_path / "state" / "onward"))
 
 
 async def test_a_state_folder_that_goes_meanwhile_takes_no_success_away(
@@ -75,7 +71,7 @@ async def test_a_state_folder_that_goes_meanwhile_takes_no_success_away(
     state = tmp_path / "state"
     result = await upload(
         file,
-        files_url(server),
+        server.url,
         on_progress=lambda _: shutil.rmtree(state, ignore_errors=True),
         options=Options(state=state),
     )

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from client_process import end_of, resume_files, run, started
-from cut_proxy import CutProxy
 from node import INTEROP, require
 from rough_line import Fault, RoughLine
 
@@ -103,11 +102,11 @@ async def test_a_file_arrives_over_a_rough_line(peer: Peer, file: Path, tmp_path
 
 
 async def test_a_killed_client_goes_on(peer: Peer, file: Path, tmp_path: Path) -> None:
-    async with CutProxy(peer.port, rate=8 * MIB).running() as proxy:
-        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files", "--json", "--chunk-size=1M")
+    async with RoughLine(peer.port, rate=8 * MIB).running() as proxy:
+        words = ("upload", str(file), "--to", proxy.url, "--json", "--chunk-size=1M")
         async with started(tmp_path, *words) as process:
             for _ in range(LOOKS):
-                if proxy.sent > SIZE // 2:
+                if proxy.taken > SIZE // 2:
                     break
                 await asyncio.sleep(0.02)
             process.send_signal(signal.SIGKILL)

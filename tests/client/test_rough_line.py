@@ -10,7 +10,6 @@ import aiohttp
 import pytest
 import tus
 from client_process import Ended, end_of, resume_files, run, started
-from cut_proxy import CutProxy
 from halfway import offsets, until_stored
 from rough_line import Fault, RoughLine
 from server_process import Server
@@ -30,14 +29,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def published(server: Server, url: str) -> bytes:
-    return (server.data / "files" / url.rpartition("/")[2]).read_bytes()
-
-
 def check(server: Server, file: Path, ended: Ended) -> None:
     assert ended.code == 0, ended.err
     assert ended.told["verified"] is True
-    assert published(server, ended.told["url"]) == file.read_bytes()
+    assert server.published(ended.told["url"]) == file.read_bytes()
 
 
 @pytest.mark.parametrize("options", [(), ("--chunk-size=4M",), ("--parallel=3",)], ids=["whole", "chunks", "parallel"])
@@ -81,8 +76,8 @@ async def test_a_new_process_goes_on(
     by: signal.Signals,
     options: tuple[str, ...],
 ) -> None:
-    async with CutProxy(server.tus.port, rate=RATE / (3 if options else 1)).running() as proxy:
-        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files", *options)
+    async with RoughLine(server.tus.port, rate=RATE / (3 if options else 1)).running() as proxy:
+        words = ("upload", str(file), "--to", proxy.url, *options)
         async with started(tmp_path, *words) as process:
             urls = await urls_in(tmp_path)
             await until_stored(http, urls, SIZE // 4)
@@ -98,18 +93,18 @@ async def test_a_new_process_goes_on(
         assert [path.stat().st_mode & 0o777 for path in resume_files(tmp_path) if path.suffix == ".json"] == [0o600]
         assert (tmp_path / "onward").stat().st_mode & 0o777 == 0o700
         stored = await offsets(http, urls, proxy)
-        before = proxy.sent
+        before = proxy.taken
         ended = await run(tmp_path, *words, "--json")
     check(server, file, ended)
     assert ended.told["resumedFrom"] == stored >= SIZE // 4
     assert ended.told["sentBytes"] == SIZE - stored
-    assert proxy.sent - before < SIZE - stored + SIZE // 100
+    assert proxy.taken - before < SIZE - stored + SIZE // 100
     assert resume_files(tmp_path) == []
 
 
 async def test_two_processes_do_not_meet(server: Server, file: Path, tmp_path: Path) -> None:
-    async with CutProxy(server.tus.port, rate=RATE).running() as proxy:
-        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files", "--json")
+    async with RoughLine(server.tus.port, rate=RATE).running() as proxy:
+        words = ("upload", str(file), "--to", proxy.url, "--json")
         async with started(tmp_path, *words) as first:
             await urls_in(tmp_path)
             second = await run(tmp_path, *words)
@@ -124,8 +119,8 @@ async def test_a_file_that_changes_is_not_completed(
 ) -> None:
     file = tmp_path / "changing.bin"
     file.write_bytes(bytes(16 * MIB))
-    async with CutProxy(server.tus.port, rate=RATE).running() as proxy:
-        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files")
+    async with RoughLine(server.tus.port, rate=RATE).running() as proxy:
+        words = ("upload", str(file), "--to", proxy.url)
         async with started(tmp_path, *words) as process:
             [url] = await urls_in(tmp_path)
             await until_stored(http, [url], MIB)
@@ -148,8 +143,8 @@ async def test_bytes_that_differ_from_the_file_are_refused(
     file = tmp_path / "changed.bin"
     file.write_bytes(bytes(16 * MIB))
     times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
-    async with CutProxy(server.tus.port, rate=RATE).running() as proxy:
-        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files")
+    async with RoughLine(server.tus.port, rate=RATE).running() as proxy:
+        words = ("upload", str(file), "--to", proxy.url)
         async with started(tmp_path, *words) as process:
             [url] = await urls_in(tmp_path)
             await until_stored(http, [url], MIB)
@@ -168,8 +163,8 @@ async def test_bytes_that_differ_from_the_file_are_refused(
 async def test_an_upload_that_is_gone_starts_anew(
     server: Server, http: aiohttp.ClientSession, file: Path, tmp_path: Path
 ) -> None:
-    async with CutProxy(server.tus.port, rate=4 * RATE).running() as proxy:
-        words = ("upload", str(file), "--to", f"http://127.0.0.1:{proxy.port}/files", "--json")
+    async with RoughLine(server.tus.port, rate=4 * RATE).running() as proxy:
+        words = ("upload", str(file), "--to", proxy.url, "--json")
         async with started(tmp_path, *words) as process:
             [url] = await urls_in(tmp_path)
             await until_stored(http, [url], MIB)

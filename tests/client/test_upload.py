@@ -24,34 +24,26 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def files_url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.tus.port}/files"
-
-
-def published(server: Server, url: str) -> bytes:
-    return (server.data / "files" / url.rpartition("/")[2]).read_bytes()
-
-
 @pytest.mark.parametrize(
     "options",
     [(), ("--chunk-size=1M",), ("--chunk-size=700001",), ("--parallel=4",), ("--parallel=2", "--chunk-size=500K")],
     ids=" ".join,
 )
 async def test_a_file_arrives_verified(server: Server, file: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
-    ended = await run(tmp_path, "upload", str(file), "--to", files_url(server), "--json", *options)
+    ended = await run(tmp_path, "upload", str(file), "--to", server.url, "--json", *options)
     assert (ended.code, ended.err) == (0, "")
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     assert ended.told == {
         "file": str(file), "url": ended.told["url"], "size": SIZE, "sha256": sha256, "verified": True, "sentBytes": SIZE, "resumedFrom": 0,
     }  # fmt: skip
-    assert published(server, ended.told["url"]) == file.read_bytes()
+    assert server.published(ended.told["url"]) == file.read_bytes()
     assert resume_files(tmp_path) == []
 
 
 async def test_the_name_and_the_type_are_told(
     server: Server, http: aiohttp.ClientSession, file: Path, tmp_path: Path
 ) -> None:
-    ended = await run(tmp_path, "upload", str(file), "--to", files_url(server))
+    ended = await run(tmp_path, "upload", str(file), "--to", server.url)
     answer = await tus.head(http, ended.out.strip())
     assert parse_metadata(answer.headers["Upload-Metadata"]) == {
         "filename": b"report.pdf",
@@ -62,10 +54,10 @@ async def test_the_name_and_the_type_are_told(
 async def test_several_files_each_with_its_url(server: Server, file: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.touch()
-    words = ("upload", str(file), str(tmp_path / "missing"), str(empty), "--to", files_url(server))
+    words = ("upload", str(file), str(tmp_path / "missing"), str(empty), "--to", server.url)
     ended = await run(tmp_path, *words)
     assert ended.code == 1, "one failed"
-    assert [published(server, url) for url in ended.out.split()] == [file.read_bytes(), b""]
+    assert [server.published(url) for url in ended.out.split()] == [file.read_bytes(), b""]
     assert (
         ended.err
         == f"onward: {tmp_path / 'missing'}: {tmp_path / 'missing'} can't be read: No such file or directory\n"
@@ -75,10 +67,8 @@ async def test_several_files_each_with_its_url(server: Server, file: Path, tmp_p
 
 
 async def test_the_environment_gives_options(server: Server, file: Path, tmp_path: Path) -> None:
-    ended = await run(
-        tmp_path, "upload", str(file), environ={"ONWARD_TO": files_url(server), "ONWARD_CHUNK_SIZE": "1M"}
-    )
-    assert published(server, ended.out.strip()) == file.read_bytes()
+    ended = await run(tmp_path, "upload", str(file), environ={"ONWARD_TO": server.url, "ONWARD_CHUNK_SIZE": "1M"})
+    assert server.published(ended.out.strip()) == file.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +92,7 @@ async def test_words_that_are_off_end_with_2(tmp_path: Path, words: tuple[str, .
 
 async def test_refusals_end_at_once_with_a_sentence(start: Start, file: Path, tmp_path: Path) -> None:
     small = start("--max-size=1000", "--without=concatenation,creation-defer-length")
-    url = files_url(small)
+    url = small.url
     for words, sentence in (
         ((str(file), "--to", url), "the server answers 413: An upload may have 1000 bytes at most"),
         ((str(file), "--to", url + "/x/y"), "takes no uploads"),
@@ -127,7 +117,7 @@ async def test_a_name_of_any_bytes_is_sent_and_so_are_the_files_after_it(start: 
     odd, next_one = tmp_path / os.fsdecode(b"\xff.bin"), tmp_path / "next.bin"
     for path in (odd, next_one):
         path.write_bytes(b"some bytes")
-    ended = await run(tmp_path, "upload", "--json", str(odd), str(next_one), "--to", files_url(start()))
+    ended = await run(tmp_path, "upload", "--json", str(odd), str(next_one), "--to", start().url)
     assert ended.code == 0, ended.err
     told = [json.loads(line) for line in ended.out.splitlines()]
     assert [one["file"] for one in told] == [f"{tmp_path}/\\udcff.bin", str(next_one)]
@@ -145,7 +135,7 @@ async def test_a_crowded_server_is_waited_for(
     start: Start, http: aiohttp.ClientSession, file: Path, tmp_path: Path
 ) -> None:
     full = start("--max-open=1")
-    url = files_url(full)
+    url = full.url
     first = await tus.create(http, url, 10)
     ended = await run(tmp_path, "upload", str(file), "--to", url, "--retry-for=5")
     assert "503" in ended.err, "it asks to wait for longer than there is time"
@@ -158,6 +148,6 @@ async def test_a_crowded_server_is_waited_for(
 @pytest.mark.parametrize("size", [0, 1, 8 * 2**20, 17 * 2**20 + 1])
 async def test_a_stream_arrives_verified(server: Server, tmp_path: Path, size: int) -> None:
     data = random.Random(size).randbytes(size)
-    ended = await run(tmp_path, "upload", "-", "--to", files_url(server), "--json", stdin=data)
+    ended = await run(tmp_path, "upload", "-", "--to", server.url, "--json", stdin=data)
     assert (ended.code, ended.told["size"], ended.told["verified"]) == (0, size, True), ended.err
-    assert published(server, ended.told["url"]) == data
+    assert server.published(ended.told["url"]) == data

@@ -12,17 +12,13 @@ import aiohttp
 import pytest
 import tus
 from aiohttp import web
-from chaos_proxy import ChaosProxy
 from client_process import end_of, run, started
 from onward_process import onward
 from pytest_aiohttp.plugin import AiohttpServer
+from rough_line import RoughLine
 from server_process import Server
 
 HALF = bytes(500_000)
-
-
-def files_url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.tus.port}/files"
 
 
 async def line_of(process: asyncio.subprocess.Process) -> str:
@@ -38,7 +34,7 @@ async def half(http: aiohttp.ClientSession, files: str, name: str = "") -> str:
 
 @pytest.mark.parametrize("end", ["completed", "terminated"])
 async def test_the_end_is_the_exit_code(server: Server, http: aiohttp.ClientSession, tmp_path: Path, end: str) -> None:
-    url = await half(http, files_url(server), "cmVwb3J0LnBkZg==")
+    url = await half(http, server.url, "cmVwb3J0LnBkZg==")
     async with started(tmp_path, "watch", url) as process:
         assert (await line_of(process)).startswith("report.pdf  500,000 of 1,000,000 bytes  50.0 %  ")
         if end == "completed":
@@ -53,7 +49,7 @@ async def test_the_end_is_the_exit_code(server: Server, http: aiohttp.ClientSess
 
 
 async def test_several_at_once_as_json(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    urls = [await half(http, files_url(server)) for _ in range(2)]
+    urls = [await half(http, server.url) for _ in range(2)]
     async with started(tmp_path, "watch", urls[0], urls[1] + "/progress", "--json") as process:
         for _ in urls:
             await line_of(process)
@@ -67,12 +63,19 @@ async def test_several_at_once_as_json(server: Server, http: aiohttp.ClientSessi
 
 
 async def test_what_is_not_there_ends_with_1(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    url = await half(http, files_url(server))
+    url = await half(http, server.url)
     await tus.patch(http, url, len(HALF), HALF)
-    ended = await run(tmp_path, "watch", url, files_url(server) + "/" + "0" * 32)
+    ended = await run(tmp_path, "watch", url, server.url + "/" + "0" * 32)
     assert ended.code == 1
     assert "completed" in ended.out
     assert "404" in ended.err
+
+
+async def test_a_url_of_several_is_refused(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    ids = [(await half(http, server.url)).rpartition("/")[2] for _ in range(2)]
+    ended = await run(tmp_path, "watch", f"{server.url.removesuffix('/files')}/progress?id={ids[0]}&id={ids[1]}")
+    assert (ended.code, ended.out) == (1, "")
+    assert "tells of several uploads" in ended.err
 
 
 async def test_a_server_that_is_killed_is_waited_for(http: aiohttp.ClientSession, tmp_path: Path) -> None:
@@ -92,8 +95,8 @@ async def test_a_server_that_is_killed_is_waited_for(http: aiohttp.ClientSession
 
 
 async def test_nothing_is_told_twice(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    url = await half(http, files_url(server))
-    async with ChaosProxy(server.tus.port).running() as proxy:
+    url = await half(http, server.url)
+    async with RoughLine(server.tus.port).running() as proxy:
         watched = url.replace(str(server.tus.port), str(proxy.port))
         async with started(tmp_path, "watch", watched, "--json") as process:
             seen = [json.loads(await line_of(process))["seq"]]
@@ -101,7 +104,7 @@ async def test_nothing_is_told_twice(server: Server, http: aiohttp.ClientSession
             assert process.stderr is not None
             assert b"comes back in" in await asyncio.wait_for(process.stderr.readline(), 20)
             proxy.mend()
-            while not proxy.lines:
+            while not proxy.connections:
                 await asyncio.sleep(0.02)
             await asyncio.sleep(0.5)  # in which the state comes again, and is known already
             await tus.patch(http, url, len(HALF), HALF)
@@ -117,8 +120,8 @@ async def test_a_terminal_shows_bars(server: Server, http: aiohttp.ClientSession
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
     try:
-        for words in (("upload", str(file), "--to", files_url(server)), ("watch", "URL")):
-            url = await half(http, files_url(server), "cmVwb3J0Gy5iaW4=")
+        for words in (("upload", str(file), "--to", server.url), ("watch", "URL")):
+            url = await half(http, server.url, "cmVwb3J0Gy5iaW4=")
             await tus.patch(http, url, len(HALF), HALF)
             command = [word.replace("URL", url) for word in words]
             async with started(tmp_path, *command, terminal=theirs) as process:
@@ -142,7 +145,7 @@ def read_until(terminal: int, end: bytes) -> bytes:
 async def test_a_signal_ends_it(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path, by: signal.Signals
 ) -> None:
-    url = await half(http, files_url(server))
+    url = await half(http, server.url)
     async with started(tmp_path, "watch", url) as process:
         await line_of(process)
         process.send_signal(by)

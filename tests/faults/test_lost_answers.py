@@ -14,10 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 import tus
-from chaos_proxy import ChaosProxy
-from cut_proxy import CHUNK, CutProxy, _reset
 from onward_process import onward
-from redis_process import RedisProcess
+from redis_process import RedisProcess, redis_at
+from rough_line import CHUNK, RoughLine
 from test_state_contract import UPLOAD, ignore
 
 from protocol.model import Upload, UploadId
@@ -30,20 +29,18 @@ UPLOADS, CALLS = 12, 7
 PATIENCE = 0.8  # seconds that a client waits at most
 
 
-class Swallowing(CutProxy):
+class Swallowing(RoughLine):
     """A line that loses one answer, the one with the number `lost`, and the connection with it."""
 
     lost = heard = 0
 
-    async def _answers(self, up: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await up.read(CHUNK):
-                self.heard += 1
-                if self.heard == self.lost:
-                    break
-                writer.write(data)
-                await writer.drain()
-        _reset(writer)
+    async def _back(self, up: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        while data := await up.read(CHUNK):
+            self.heard += 1
+            if self.heard == self.lost:
+                break
+            await self._hand_on(data, client)
+        raise ConnectionResetError
 
 
 async def told(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
@@ -59,8 +56,7 @@ async def test_a_lost_answer_is_made_up_for_and_nothing_applied_twice(
 ) -> None:
     data = os.urandom(3 * PIECE)
     async with onward(tmp_path / "data", state_url) as server, Swallowing(server.port).running() as line:
-        assert isinstance(line, Swallowing)
-        line.lost, files = lost, f"http://127.0.0.1:{line.port}/files"
+        line.lost, files = lost, line.url
         try:
             url = await tus.create(http, files, len(data))
         except aiohttp.ClientError:
@@ -148,7 +144,10 @@ async def test_clients_that_leave_at_any_moment_mix_up_no_answers_of_redis(
 ) -> None:
     redis_process.flush()
     crowd = Crowd(http, Random(seed))
-    async with ChaosProxy(redis_process.port).running() as line, onward(tmp_path / "data", line.url) as server:
+    async with (
+        RoughLine(redis_process.port).running() as line,
+        onward(tmp_path / "data", redis_at(line.port)) as server,
+    ):
         await crowd.create(server.url)
         line.delay = DELAY
         await asyncio.gather(*(crowd.client(number % UPLOADS) for number in range(2 * UPLOADS)))
@@ -171,8 +170,8 @@ async def test_calls_that_are_broken_off_mix_up_no_records_and_leave_no_lease(
 ) -> None:
     random, loaded = Random(seed), 0
     records = [replace(UPLOAD, id=UploadId(f"{n:032x}"), length=1000 + n, metadata=f"n {n}") for n in range(UPLOADS)]
-    async with ChaosProxy(redis_process.port).running() as line:
-        state = await open_state(line.url, Path())
+    async with RoughLine(redis_process.port).running() as line:
+        state = await open_state(redis_at(line.port), Path())
         for record in records:
             await state.insert(record)
         line.delay = DELAY

@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 import tus
-from cut_proxy import CutProxy
 from halfway import HEADERS, offsets, until_stored
 from node import node_words
+from rough_line import RoughLine
 from scenario import Client, sha256_of, size_of, talking
 from server_process import Server
 
@@ -113,17 +113,17 @@ async def test_a_new_process_sends_only_the_rest(
 ) -> None:
     size = 8 * MIB + 12345
     file, storage = source(tmp_path, size), str(tmp_path / "uploads.json")
-    async with CutProxy(server.tus.port, rate=RATE / uploads).running() as proxy:
+    async with RoughLine(server.tus.port, rate=RATE / uploads).running() as proxy:
         async with sending(proxy.port, file, options, storage=storage) as first:
             urls = await created(first, uploads)
             await until_stored(http, urls, size // 4)
             await first.end(by)
         begin = await offsets(http, urls, proxy)
         assert size // 4 <= begin < size
-        before = proxy.sent
+        before = proxy.taken
         async with sending(proxy.port, file, options, storage=storage) as second:
             end = await end_of(second)
-    assert size - begin <= proxy.sent - before <= size - begin + HEADERS
+    assert size - begin <= proxy.taken - before <= size - begin + HEADERS
     assert end["requests"].count("HEAD 200") == uploads
     assert end["requests"].count("POST 201") == (1 if uploads > 1 else 0), "the final upload alone is created"
     assert sha256_of(published(server, end["url"])) == sha256_of(file)
@@ -136,7 +136,7 @@ async def test_a_terminated_upload_leaves_nothing_behind(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path, options: Options, uploads: int
 ) -> None:
     file = source(tmp_path, 8 * MIB)
-    async with CutProxy(server.tus.port, rate=RATE / uploads).running() as proxy:
+    async with RoughLine(server.tus.port, rate=RATE / uploads).running() as proxy:
         async with sending(proxy.port, file, options) as sender:
             urls = await created(sender, uploads)
             await until_stored(http, urls, MIB)

@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from chromium import Tab, chromium, tab
-from cut_proxy import CutProxy
 from halfway import HEADERS, offsets, until_stored
 from node import INTEROP, MODULES, require
 from onward_process import OnwardProcess, onward
 from pytest_aiohttp.plugin import AiohttpServer
+from rough_line import RoughLine
 from scenario import sha256_of
 
 MIB = 2**20
@@ -174,16 +174,16 @@ async def test_a_paused_upload_sends_only_the_rest(
     browser: str, origin: str, server: OnwardProcess, http: aiohttp.ClientSession, file: Path
 ) -> None:
     async with (
-        CutProxy(server.port, rate=RATE).running() as proxy,
-        uploading(browser, origin, file, f"http://127.0.0.1:{proxy.port}/files") as page,
+        RoughLine(server.port, rate=RATE).running() as proxy,
+        uploading(browser, origin, file, proxy.url) as page,
     ):
         url = await url_of(page)
         await until_stored(http, [url], SIZE // 4)
         await page.run("page.pause()")
-        begin, before = await offsets(http, [url], proxy), proxy.sent
+        begin, before = await offsets(http, [url], proxy), proxy.taken
         await page.run("page.resume()")
         end = await end_of(page)
-        assert SIZE - begin <= proxy.sent - before <= SIZE - begin + HEADERS
+        assert SIZE - begin <= proxy.taken - before <= SIZE - begin + HEADERS
     assert end["url"] == url
     check(server, file, end)
     assert page.faults == []
@@ -192,15 +192,15 @@ async def test_a_paused_upload_sends_only_the_rest(
 async def test_a_page_that_was_closed_sends_only_the_rest(
     browser: str, origin: str, server: OnwardProcess, http: aiohttp.ClientSession, file: Path
 ) -> None:
-    async with CutProxy(server.port, rate=RATE).running() as proxy:
-        endpoint = f"http://127.0.0.1:{proxy.port}/files"
+    async with RoughLine(server.port, rate=RATE).running() as proxy:
+        endpoint = proxy.url
         async with uploading(browser, origin, file, endpoint) as page:
             url = await url_of(page)
             await until_stored(http, [url], SIZE // 4)
-        begin, before = await offsets(http, [url], proxy), proxy.sent
+        begin, before = await offsets(http, [url], proxy), proxy.taken
         async with uploading(browser, origin, file, endpoint) as page:
             end = await end_of(page)
-        assert SIZE - begin <= proxy.sent - before <= SIZE - begin + HEADERS
+        assert SIZE - begin <= proxy.taken - before <= SIZE - begin + HEADERS
     assert end["url"] == url
     check(server, file, end)
     assert page.faults == []
@@ -210,8 +210,8 @@ async def test_an_upload_goes_on_when_the_server_was_killed(
     browser: str, origin: str, server: OnwardProcess, http: aiohttp.ClientSession, file: Path
 ) -> None:
     async with (
-        CutProxy(server.port, rate=RATE).running() as proxy,
-        uploading(browser, origin, file, f"http://127.0.0.1:{proxy.port}/files") as page,
+        RoughLine(server.port, rate=RATE).running() as proxy,
+        uploading(browser, origin, file, proxy.url) as page,
     ):
         url = await url_of(page)
         await until_stored(http, [url], SIZE // 4)

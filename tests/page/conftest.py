@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from chromium import chromium
-from cut_proxy import CutProxy
 from onward_process import OnwardProcess, onward
+from rough_line import RoughLine
 
 RATE = 12 * 2**20  # bytes a second
 
@@ -43,13 +43,13 @@ async def server(tmp_path: Path) -> AsyncIterator[OnwardProcess]:
 
 
 @pytest.fixture
-async def line(server: OnwardProcess) -> AsyncIterator[CutProxy]:
+async def line(server: OnwardProcess) -> AsyncIterator[RoughLine]:
     """A slow line to the server."""
-    async with CutProxy(server.port, rate=RATE).running() as proxy:
+    async with RoughLine(server.port, rate=RATE).running() as proxy:
         yield proxy
 
 
 @pytest.fixture
-def address(line: CutProxy) -> str:
+def address(line: RoughLine) -> str:
     """Where the page is, at the end of the slow line."""
     return f"http://127.0.0.1:{line.port}/"

@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from chromium import Tab, chromium
-from cut_proxy import CutProxy
 from onward_process import onward
 from page_scene import UNDER_WAY, scene
+from rough_line import RoughLine
 from upload_page import upload_page
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -45,7 +45,7 @@ async def main(folder: Path) -> None:
     with chromium(folder / "profile") as browser:
         async with (
             onward(folder / "data", "memory:") as server,
-            CutProxy(server.port, rate=RATE).running() as proxy,
+            RoughLine(server.port, rate=RATE).running() as proxy,
             scene(browser, f"http://127.0.0.1:{proxy.port}/", write) as page,
         ):
             await page.show_only(SHOWN)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from chromium import Tab
-from cut_proxy import CutProxy
 from node import MODULES, require
 from onward_process import OnwardProcess
 from page_scene import ROWS, UNDER_WAY, scene
+from rough_line import RoughLine
 from upload_page import UploadPage, upload_page
 
 LOOKS = [(width, scheme) for width in (1200, 360) for scheme in ("light", "dark")]
@@ -32,7 +32,7 @@ def axe() -> str:
 @pytest.fixture
 async def slow(server: OnwardProcess) -> AsyncIterator[str]:
     """Where the page is, at the end of a line on which nothing comes to its end."""
-    async with CutProxy(server.port, rate=SLOW).running() as proxy:
+    async with RoughLine(server.port, rate=SLOW).running() as proxy:
         yield f"http://127.0.0.1:{proxy.port}/"
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from cut_proxy import CutProxy
 from halfway import HEADERS, offsets
 from onward_process import OnwardProcess
+from rough_line import RoughLine
 from scenario import sha256_of
-from upload_page import UploadPage, upload_page
+from upload_page import UploadPage, page_under_way, upload_page
 
 SIZE = 50 * 10**6
 LESS = 16 * 10**6
@@ -45,13 +45,13 @@ async def check(page: UploadPage, server: OnwardProcess, *files: Path) -> None:
 
 
 async def test_a_file_is_uploaded_and_verified(
-    browser: str, server: OnwardProcess, line: CutProxy, address: str, write: Write
+    browser: str, server: OnwardProcess, line: RoughLine, address: str, write: Write
 ) -> None:
     file = write(NAME, SIZE)
     async with upload_page(browser, address) as page:
         await page.choose(file)
         await check(page, server, file)
-        assert line.sent <= SIZE + HEADERS
+        assert line.taken <= SIZE + HEADERS
         await page.press("remove", NAME)
         assert await page.rows() == []
         await page.reload()
@@ -60,30 +60,26 @@ async def test_a_file_is_uploaded_and_verified(
 
 
 async def test_a_paused_upload_sends_only_the_rest(
-    browser: str, server: OnwardProcess, line: CutProxy, address: str, http: aiohttp.ClientSession, write: Write
+    browser: str, server: OnwardProcess, line: RoughLine, address: str, http: aiohttp.ClientSession, write: Write
 ) -> None:
     file = write(NAME, SIZE)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         await page.press("pause", NAME)
         assert (await page.until(NAME, "paused"))["buttons"] == ["resume", "cancel", "copy"]
         url = await url_of(page, server)
-        begin, before = await offsets(http, [url], line), line.sent
+        begin, before = await offsets(http, [url], line), line.taken
         assert 0 < begin < SIZE
         await page.press("resume", NAME)
         await check(page, server, file)
-        assert SIZE - begin <= line.sent - before <= SIZE - begin + HEADERS
+        assert SIZE - begin <= line.taken - before <= SIZE - begin + HEADERS
         assert page.tab.faults == []
 
 
 async def test_a_reloaded_page_sends_only_the_rest(
-    browser: str, server: OnwardProcess, line: CutProxy, address: str, http: aiohttp.ClientSession, write: Write
+    browser: str, server: OnwardProcess, line: RoughLine, address: str, http: aiohttp.ClientSession, write: Write
 ) -> None:
     file, other = write(NAME, SIZE), write("other.bin", 1000)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         url = await url_of(page, server)
         await page.reload()
         row = await page.row(NAME)
@@ -91,28 +87,26 @@ async def test_a_reloaded_page_sends_only_the_rest(
         assert 0.25 <= row["stored"] < 1
         await page.choose_again(other)
         assert "another file" in (await page.row(NAME))["status"]
-        begin, before = await offsets(http, [url], line), line.sent
+        begin, before = await offsets(http, [url], line), line.taken
         await page.choose_again(file)
         await check(page, server, file)
-        assert SIZE - begin <= line.sent - before <= SIZE - begin + HEADERS
+        assert SIZE - begin <= line.taken - before <= SIZE - begin + HEADERS
         assert page.tab.faults == []
 
 
 async def test_a_crashed_page_goes_on_in_a_new_tab(
-    browser: str, server: OnwardProcess, line: CutProxy, address: str, http: aiohttp.ClientSession, write: Write
+    browser: str, server: OnwardProcess, line: RoughLine, address: str, http: aiohttp.ClientSession, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         url = await url_of(page, server)
         await page.tab.crash()
-    begin, before = await offsets(http, [url], line), line.sent
+    begin, before = await offsets(http, [url], line), line.taken
     async with upload_page(browser, address) as page:
         assert (await page.row(NAME))["state"] == "left"
         await page.choose(file)
         await check(page, server, file)
-        assert LESS - begin <= line.sent - before <= LESS - begin + HEADERS
+        assert LESS - begin <= line.taken - before <= LESS - begin + HEADERS
         assert page.tab.faults == []
 
 
@@ -120,9 +114,7 @@ async def test_a_cancelled_upload_is_gone(
     browser: str, server: OnwardProcess, address: str, http: aiohttp.ClientSession, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         url = await url_of(page, server)
         await page.press("cancel", NAME)
         await page.until(NAME, "cancelled")
@@ -191,9 +183,7 @@ async def test_an_upload_goes_on_when_the_server_was_killed(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         await server.kill9()
         assert "can’t be reached" in (await page.until(NAME, "retrying"))["status"]
         await server.start()
@@ -218,9 +208,7 @@ async def test_an_upload_goes_on_when_the_network_is_back(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         await page.tab.offline(True)
         assert "offline" in (await page.until(NAME, "retrying"))["status"]
         await page.tab.offline(False)
@@ -232,9 +220,7 @@ async def test_a_file_that_was_changed_is_not_sent(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
     file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.25)
+    async with page_under_way(browser, address, file) as page:
         file.write_bytes(b"another")
         assert "can’t be read" in (await page.until(NAME, "failed", "verified"))["status"]
     assert published(server) == []
@@ -269,15 +255,15 @@ async def test_dropped_files_are_uploaded_whatever_their_names(
 
 
 async def test_what_is_paused_at_once_stays_paused(
-    browser: str, server: OnwardProcess, line: CutProxy, address: str
+    browser: str, server: OnwardProcess, line: RoughLine, address: str
 ) -> None:
     async with upload_page(browser, address) as page:
-        before = line.sent
+        before = line.taken
         await page.tab.run(f"{DROP}('some.bin', 'x'.repeat(1e6)); document.querySelector('[data-act=pause]').click()")
         await page.tab.run("navigator.locks.request('any', () => {})")  # by then the page has been given its own
         await asyncio.sleep(1)
         assert (await page.row("some.bin"))["state"] == "paused"
-        assert line.sent == before
+        assert line.taken == before
         await page.press("resume", "some.bin")
         assert (await page.until("some.bin", "verified", "failed"))["state"] == "verified"
         assert page.tab.faults == []

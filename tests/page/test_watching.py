@@ -6,7 +6,7 @@ from pathlib import Path
 from chromium import chromium
 from onward_process import OnwardProcess
 from scenario import sha256_of
-from upload_page import UploadPage, upload_page
+from upload_page import UploadPage, page_under_way, upload_page
 
 SIZE = 24 * 10**6
 NAME = "large.bin"
@@ -26,9 +26,7 @@ async def test_another_browser_watches_live(
 ) -> None:
     file = write(NAME, SIZE)
     with chromium(tmp_path / "elsewhere") as other:
-        async with upload_page(browser, address) as page:
-            await page.choose(file)
-            await page.until_stored(NAME, 0.1)
+        async with page_under_way(browser, address, file, 0.1) as page:
             async with upload_page(other, await page.copied_link(NAME)) as watching:
                 for share in (0.2, 0.5, 0.7):
                     await watching.tab.until(f"{STORED} >= {share}")
@@ -50,33 +48,33 @@ async def test_a_watcher_comes_back_when_the_server_was_killed(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
     file = write(NAME, SIZE)
-    async with upload_page(browser, address) as page:
-        await page.choose(file)
-        await page.until_stored(NAME, 0.1)
-        async with upload_page(browser, await page.copied_link(NAME)) as watching:
-            await watching.tab.until(f"{STORED} > 0")
-            await server.kill9()
-            await watching.tab.until("document.querySelector('.line').dataset.line === 'lost'")
-            await server.start()
-            await watching.tab.until(f"{STATE} === 'completed'")
+    async with (
+        page_under_way(browser, address, file, 0.1) as page,
+        upload_page(browser, await page.copied_link(NAME)) as watching,
+    ):
+        await watching.tab.until(f"{STORED} > 0")
+        await server.kill9()
+        await watching.tab.until("document.querySelector('.line').dataset.line === 'lost'")
+        await server.start()
+        await watching.tab.until(f"{STATE} === 'completed'")
 
 
 async def test_a_cancelled_and_an_unknown_upload_are_told(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
-    async with upload_page(browser, address) as page:
-        await page.choose(write(NAME, SIZE))
-        await page.until_stored(NAME, 0.1)
-        async with upload_page(browser, await page.copied_link(NAME)) as watching:
-            await page.press("pause", NAME)
-            await watching.tab.until(f"{STATE} === 'paused'")
-            await page.press("cancel", NAME)
-            await watching.tab.until(f"{STATE} === 'terminated'")
-            await watching.tab.run("location.hash = '#watch=' + '0'.repeat(32)")
-            await watching.tab.until("document.querySelector('.line').dataset.line === 'unknown'")
-            await watching.tab.run("document.querySelector('#watching a[href=\"#\"]').click()")
-            await watching.tab.until("!document.querySelector('#uploading').hidden")
-            assert all("404" in fault for fault in watching.tab.faults), watching.tab.faults
+    async with (
+        page_under_way(browser, address, write(NAME, SIZE), 0.1) as page,
+        upload_page(browser, await page.copied_link(NAME)) as watching,
+    ):
+        await page.press("pause", NAME)
+        await watching.tab.until(f"{STATE} === 'paused'")
+        await page.press("cancel", NAME)
+        await watching.tab.until(f"{STATE} === 'terminated'")
+        await watching.tab.run("location.hash = '#watch=' + '0'.repeat(32)")
+        await watching.tab.until("document.querySelector('.line').dataset.line === 'unknown'")
+        await watching.tab.run("document.querySelector('#watching a[href=\"#\"]').click()")
+        await watching.tab.until("!document.querySelector('#uploading').hidden")
+        assert all("404" in fault for fault in watching.tab.faults), watching.tab.faults
 
 
 async def test_a_look_that_ends_late_says_nothing_about_another_upload(

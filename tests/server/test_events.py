@@ -1,7 +1,6 @@
 """Progress as Server-Sent Events: from joining to the final message, and on from where a watcher has come to."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 import tus
+from event_stream import EVENTS, events_of
 from onward_process import OnwardProcess, onward
 
 DATA = b"0123456789"
-EVENTS = {"Accept": "text/event-stream"}
 
 
 @pytest.fixture
@@ -24,15 +23,9 @@ async def server(state_url: str, tmp_path: Path) -> AsyncIterator[OnwardProcess]
 
 async def follow(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
     """Give the messages; each has its seq as its id."""
-    id_ = ""
-    async for line in answer.content:
-        name, _, value = line.decode().strip().partition(": ")
-        if name == "id":
-            id_ = value
-        elif name == "data":
-            message = json.loads(value)
-            assert id_ == str(message["seq"])
-            yield message
+    async for id_, message in events_of(answer):
+        assert id_ == str(message["seq"])
+        yield message
 
 
 async def test_an_upload_is_followed_to_its_end(server: OnwardProcess, http: aiohttp.ClientSession) -> None:

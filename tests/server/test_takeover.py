@@ -8,8 +8,8 @@ from pathlib import Path
 
 import aiohttp
 import tus
-from cut_proxy import CutProxy
 from onward_process import OnwardProcess, onward
+from rough_line import RoughLine
 from watcher import Watcher
 
 SIZE = 400_000
@@ -18,7 +18,7 @@ SIZE = 400_000
 @asynccontextmanager
 async def half_open_patch(server: OnwardProcess, url: str, part: bytes) -> AsyncIterator[None]:
     """Send a part of a body, then nothing, and no FIN either."""
-    proxy = CutProxy(server.port)
+    proxy = RoughLine(server.port)
     async with proxy.running():
         _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         path = "/files/" + url.rpartition("/")[2]
@@ -28,10 +28,10 @@ async def half_open_patch(server: OnwardProcess, url: str, part: bytes) -> Async
         )
         writer.write(head.encode() + part)
         await writer.drain()
-        while proxy.sent < len(head) + len(part):  # noqa: ASYNC110
+        while proxy.taken < len(head) + len(part):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
-        proxy.go_silent()
+        proxy.stall()
         try:
             yield
         finally:

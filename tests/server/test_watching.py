@@ -2,19 +2,17 @@
 
 import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 import tus
+from event_stream import EVENTS, events_of
 from onward_process import OnwardProcess, onward
 
 DATA = b"0123456789"
 UNKNOWN = "0" * 32
-EVENTS = {"Accept": "text/event-stream"}
 OURS, FOREIGN = "https://app.example", "https://evil.example"
 HANDSHAKE = {
     "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
@@ -32,17 +30,6 @@ def many(server: OnwardProcess, urls: list[str]) -> str:
     """Give the URL that tells of several uploads."""
     ids = "&".join(f"id={url.rpartition('/')[2]}" for url in urls)
     return f"{server.url.removesuffix('/files')}/progress?{ids}"
-
-
-async def events_of(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Give the id and the message of each event."""
-    id_ = ""
-    async for line in answer.content:
-        name, _, value = line.decode().strip().partition(": ")
-        if name == "id":
-            id_ = value
-        elif name == "data":
-            yield id_, json.loads(value)
 
 
 async def test_the_document_has_an_etag(server: OnwardProcess, http: aiohttp.ClientSession) -> None:

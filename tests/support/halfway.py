@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import aiohttp
 import tus
-from cut_proxy import CutProxy
+from rough_line import RoughLine
 
 LOOKS = 1000
 HEADERS = 64 * 2**10  # bytes that the requests for a rest may take beside the rest itself
@@ -27,12 +27,12 @@ async def until_stored(http: aiohttp.ClientSession, urls: Sequence[str], least: 
     raise AssertionError(f"less than {least} bytes are stored")
 
 
-async def offsets(http: aiohttp.ClientSession, urls: Sequence[str], proxy: CutProxy) -> int:
+async def offsets(http: aiohttp.ClientSession, urls: Sequence[str], proxy: RoughLine) -> int:
     """Give the sum of the offsets, once nothing of a stopped client is under way in the proxy any more."""
     found = sum([await tus.offset(http, url) for url in urls])
     sent = -1
-    while sent < proxy.sent:
-        sent = proxy.sent
+    while sent < proxy.taken:
+        sent = proxy.taken
         await asyncio.sleep(0.1)
     assert found == sum([await tus.offset(http, url) for url in urls])
     return found

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from chaos_proxy import ChaosProxy
 from onward_process import OnwardProcess
-from redis_process import RedisProcess, redis_server
+from redis_process import RedisProcess, redis_at, redis_server
+from rough_line import RoughLine
 
 OPTIONS = ("--enable-debug-command", "local", "--repl-diskless-sync-delay", "0")
 LOOK = 0.1  # seconds between two looks
@@ -22,7 +22,7 @@ class Group:
     http: aiohttp.ClientSession
     redis: RedisProcess
     replica: RedisProcess | None
-    lines: list[ChaosProxy]
+    lines: list[RoughLine]
     nodes: list[OnwardProcess]
     ready: list[list[bool]] = field(default_factory=lambda: [[], []])
 
@@ -56,8 +56,8 @@ async def redis_group(folder: Path, *, replicated: bool = False, options: Sequen
             (folder / "replica").mkdir()
             replica = stack.enter_context(redis_server(folder / "replica", "--replicaof", f"127.0.0.1 {redis.port}"))
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)))
-        lines = [await stack.enter_async_context(ChaosProxy(redis.port).running()) for _ in range(2)]
-        nodes = [OnwardProcess(folder / "data", line.url, options) for line in lines]
+        lines = [await stack.enter_async_context(RoughLine(redis.port).running()) for _ in range(2)]
+        nodes = [OnwardProcess(folder / "data", redis_at(line.port), options) for line in lines]
         for node in nodes:
             stack.push_async_callback(_end, node)
         await asyncio.gather(*(node.start() for node in nodes))

@@ -24,12 +24,17 @@ def require(program: str) -> str:
     return path
 
 
+def redis_at(port: int) -> str:
+    """Give the URL of a Redis at a port of this machine."""
+    return f"redis://127.0.0.1:{port}/0"
+
+
 class RedisProcess:
     """A redis-server that keeps its port and its data across restarts."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = redis_at(self.port)
         self._folder, self._options = folder, options
         self._process: subprocess.Popen[bytes] | None = None
 

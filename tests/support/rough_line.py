@@ -1,6 +1,7 @@
-"""A line as bad as they come: a TCP proxy with little room that delays, cuts some connections and stalls others.
+"""A line as bad as a test wants it: a TCP proxy with little room that cuts, stalls, delays, and holds the rate down.
 
-It counts what it took from the clients. What it holds at a cut is lost on both sides.
+It counts what it took from the clients, so that a test can tell whether they sent only the rest. What it holds at a
+cut is lost on both sides.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
+from typing import Self
 
 CHUNK = 16384
 ROOM = 65536  # bytes that wait in a socket
@@ -22,41 +24,79 @@ class Fault(Enum):
 
 
 class RoughLine:
-    """A proxy to a port of this machine; each fault befalls one connection, after as many bytes from the client."""
+    """A proxy to a port of this machine; each fault befalls one connection, after as many bytes from the client.
 
-    def __init__(self, target: int, faults: Sequence[tuple[int, Fault]] = (), *, delay: float = 0.0) -> None:
-        self.target = target
-        self.port = 0
-        self.taken = 0
+    `rate` are the bytes a second that come through from one client, `delay` the seconds that each chunk takes in
+    either direction.
+    """
+
+    def __init__(
+        self, target: int, faults: Sequence[tuple[int, Fault]] = (), *, rate: float = 0.0, delay: float = 0.0
+    ) -> None:
+        self.port = self.taken = 0
+        self.delay = delay
         self.done: list[Fault] = []
-        self._faults = list(faults)
-        self._delay = delay
+        self._target, self._faults, self._rate = target, list(faults), rate
+        self._open = True
+        self._talking = asyncio.Event()
+        self._talking.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: set[asyncio.StreamWriter] = set()
 
     @property
     def url(self) -> str:
         """Give the URL of the uploads behind it."""
         return f"http://127.0.0.1:{self.port}/files"
 
+    @property
+    def connections(self) -> int:
+        """Give how many lead to the other side."""
+        return len(self._ends) // 2
+
+    def cut(self) -> None:
+        """Reset every connection, and take none until it is mended."""
+        self._open = False
+        _reset(self._ends)
+
+    def stall(self) -> None:
+        """Forward nothing, without a word to either side."""
+        self._talking.clear()
+
+    def mend(self) -> None:
+        """Be a good line again."""
+        self._open, self.delay = True, 0.0
+        self._talking.set()
+
+    def switch(self, target: int) -> None:
+        """Reset every connection, and lead new ones elsewhere."""
+        self._target = target
+        _reset(self._ends)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        writers = [writer]
+        ends = {writer}
         try:
-            up, down = await asyncio.open_connection("127.0.0.1", self.target)
-            writers.append(down)
-            forward, back = self._forward(reader, down, writers), self._back(up, writer)
-            await asyncio.gather(forward, back)
-        except (OSError, asyncio.CancelledError):  # nobody waits for this task
+            if not self._open:
+                return
+            up, down = await asyncio.open_connection("127.0.0.1", self._target)
+            ends.add(down)
+            self._ends |= ends
+            async with asyncio.TaskGroup() as ways:
+                ways.create_task(self._forward(reader, down, writer))
+                ways.create_task(self._back(up, writer))
+        except* (OSError, asyncio.CancelledError):  # nobody waits for this task
             pass
         finally:
-            _reset(writers)
+            _reset(ends)
+            self._ends -= ends
             self._tasks.discard(task)
 
     async def _forward(
-        self, reader: asyncio.StreamReader, down: asyncio.StreamWriter, writers: list[asyncio.StreamWriter]
+        self, reader: asyncio.StreamReader, down: asyncio.StreamWriter, client: asyncio.StreamWriter
     ) -> None:
+        """Hand on what a client sends, and its end, which the other side answers with its own."""
         passed = 0
         while data := await reader.read(CHUNK):
             passed += len(data)
@@ -66,24 +106,29 @@ class RoughLine:
                 self.done.append(fault)
                 if fault is Fault.CUT:
                     raise ConnectionResetError
-                writers[0].transport.pause_reading()  # type: ignore[attr-defined]
+                client.transport.pause_reading()  # type: ignore[attr-defined]
                 await asyncio.Event().wait()
             await self._hand_on(data, down)
-        raise ConnectionResetError
+            if self._rate:
+                await asyncio.sleep(len(data) / self._rate)
+        await self._talking.wait()
+        down.write_eof()
 
-    async def _back(self, up: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _back(self, up: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        """Hand on the answers; where the other side ends, so does all."""
         while data := await up.read(CHUNK):
-            await self._hand_on(data, writer)
+            await self._hand_on(data, client)
         raise ConnectionResetError
 
     async def _hand_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
-        if self._delay:
-            await asyncio.sleep(self._delay)
+        await self._talking.wait()
+        if self.delay:
+            await asyncio.sleep(self.delay)
         writer.write(data)
         await writer.drain()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["RoughLine"]:
+    async def running(self) -> AsyncIterator[Self]:
         """Listen on a free port."""
         sock = socket.create_server(("127.0.0.1", 0))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
@@ -99,8 +144,8 @@ class RoughLine:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _reset(writers: Sequence[asyncio.StreamWriter]) -> None:
-    for writer in writers:
+def _reset(ends: set[asyncio.StreamWriter]) -> None:
+    for writer in ends:
         with suppress(OSError):
             sock = writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

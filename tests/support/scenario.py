@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import aiohttp
 import tus
-from cut_proxy import CutProxy
 from node import INTEROP, node_words
 from onward_process import onward
+from rough_line import Fault as LineFault
+from rough_line import RoughLine
 from watcher import Watcher
 
 CLIENTS = ("tuspy", "aiotus", "tusjs")
@@ -96,10 +97,10 @@ async def upload(client: str, state: str, fault: Fault, file: Path, data: Path, 
     cuts = [1_500_000, 700_000, 1_900_000, 1_100_000] if fault == "cuts" else []
     began = time.monotonic()
     async with onward(data, state) as server, aiohttp.ClientSession() as http:
-        proxy = CutProxy(server.port, cuts=cuts, rate=rate)
+        proxy = RoughLine(server.port, [(at, LineFault.CUT) for at in cuts], rate=rate)
         async with (
             proxy.running(),
-            client_process(client, [f"http://127.0.0.1:{proxy.port}/files", str(file), sha256]) as sender,
+            client_process(client, [proxy.url, str(file), sha256]) as sender,
         ):
             id_ = (await sender.told(20))["url"].rpartition("/")[2]
             watcher = Watcher(f"{server.url}/{id_}")
@@ -118,14 +119,14 @@ async def upload(client: str, state: str, fault: Fault, file: Path, data: Path, 
         assert len({message["uploadedBytes"] for message in watcher.messages}) > 3
         assert sha256_of(server.data / "files" / id_) == sha256
         interruptions = len(cuts) or 3  # the kill, and a PATCH that the HEAD above may cut, twice
-        assert proxy.cuts_done == len(cuts)
-        assert size <= proxy.sent <= size + interruptions * IN_FLIGHT, (
-            f"the client sent {proxy.sent}, more than the rest"
+        assert len(proxy.done) == len(cuts)
+        assert size <= proxy.taken <= size + interruptions * IN_FLIGHT, (
+            f"the client sent {proxy.taken}, more than the rest"
         )
     return Figures(
         seconds=time.monotonic() - began,
         faults=len(cuts) or 1,
         size=size,
-        sent=proxy.sent,
+        sent=proxy.taken,
         messages=len(watcher.messages),
     )

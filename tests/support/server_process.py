@@ -23,6 +23,15 @@ class Server:
     data: Path
     process: subprocess.Popen[bytes]
 
+    @property
+    def url(self) -> str:
+        """Give the URL of its uploads."""
+        return f"http://127.0.0.1:{self.tus.port}/files"
+
+    def published(self, url: str) -> bytes:
+        """Give what a completed upload is published as."""
+        return (self.data / "files" / url.rpartition("/")[2]).read_bytes()
+
     def bytes_of(self, path: str) -> list[Path]:
         """Give the files on disk that belong to the upload at a path."""
         id_ = path.rpartition("/")[2]

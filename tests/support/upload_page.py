@@ -102,3 +102,12 @@ async def upload_page(browser: str, url: str) -> AsyncIterator[UploadPage]:
         page = UploadPage(opened)
         await page.ready()
         yield page
+
+
+@asynccontextmanager
+async def page_under_way(browser: str, url: str, file: Path, share: float = 0.25) -> AsyncIterator[UploadPage]:
+    """Open the page, and upload a file until that share of it is stored."""
+    async with upload_page(browser, url) as page:
+        await page.choose(file)
+        await page.until_stored(file.name, share)
+        yield page
