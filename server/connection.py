@@ -6,6 +6,8 @@ is through, whose body then never ends. It has no public way in.
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
+from math import inf
 from typing import Any, cast
 
 from aiohttp import web
@@ -16,6 +18,7 @@ from aiohttp.web_protocol import _ErrInfo
 from protocol.errors import BadRequest, Crowded, HeadTooLarge
 from protocol.tus1 import VERSION
 from server.middleware import log, mark_answer, problem
+from server.peer import STALL, reset, untaken
 
 LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 _REFUSAL = problem(Crowded("There are too many connections from this address."))
@@ -29,11 +32,12 @@ _CROWDED = (
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address", "_aside")
+    __slots__ = ("_address", "_aside", "_look")
 
     def __init__(self, manager: web.Server, **words: Any) -> None:
         super().__init__(manager, **words)
         self._aside = False
+        self._look: asyncio.TimerHandle | None = None
 
     def set_aside(self) -> None:
         """Keep what comes from the parser: a body is read past it, and what is left of that is dropped."""
@@ -60,6 +64,7 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         if hasattr(transport, "max_size"):  # of asyncio's own: what one read takes of a large body is only in the way
             transport.max_size = LARGEST_READ
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)  # whatever waits is seen to wait
         server = cast("_Server", self._manager)
         self._address = (transport.get_extra_info("peername") or ("",))[0]
         server.addresses[self._address] += 1
@@ -76,7 +81,33 @@ class Connection(web.RequestHandler):
         if isinstance(self._manager, _Server):
             self._manager.addresses.subtract((self._address,))
             self._manager.addresses += Counter()
+        self._look_no_more()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for a peer that doesn't take all at once, as long as it takes something."""
+        super().pause_writing()
+        if self.transport is not None:
+            self._look_after(self.transport, inf)
+
+    def resume_writing(self) -> None:
+        """Wait for it no longer."""
+        self._look_no_more()
+        super().resume_writing()
+
+    def _look_after(self, transport: asyncio.Transport, before: float) -> None:
+        waiting = transport.get_write_buffer_size()
+        with suppress(OSError, ValueError):  # closed meanwhile
+            waiting += untaken(transport.get_extra_info("socket").fileno())
+        if waiting >= before:
+            reset(transport)
+        else:
+            self._look = self._loop.call_later(STALL, self._look_after, transport, waiting)
+
+    def _look_no_more(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; where they end a body by not being its framing, its reader is told."""

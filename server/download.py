@@ -12,7 +12,8 @@ from protocol.headers import build_attachment, build_repr_digest, matches_etag, 
 from protocol.model import Upload
 from protocol.progress import file_name
 from server.keys import CONFIG, ENGINE, upload_id
-from server.sendfile import STALL, send_file
+from server.peer import reset
+from server.sendfile import send_file
 from storage.base import Missing, StorageError
 
 TASKS: web.AppKey[set[asyncio.Task[object]]] = web.AppKey("downloads", set)
@@ -53,7 +54,6 @@ async def download(request: web.Request) -> web.StreamResponse:
             transport.set_write_buffer_limits(0)  # so that the headers have left once they are drained
             await response.prepare(request)
             await request.writer.drain()
-            transport.set_write_buffer_limits()
             await send_file(transport, file, start, stop, request.app[THREADS])
         await response.write_eof()
     return response
@@ -84,7 +84,7 @@ async def _cuttable(request: web.Request) -> AsyncIterator[None]:
         yield
     except (StorageError, OSError) as fault:  # a TimeoutError is one
         if request.transport is not None:
-            request.transport.abort()
+            reset(request.transport)
         raise ConnectionAbortedError from fault
     finally:
         request.app[TASKS].discard(task)
@@ -93,8 +93,7 @@ async def _cuttable(request: web.Request) -> AsyncIterator[None]:
 async def _write(response: web.StreamResponse, blocks: AsyncGenerator[bytes, None]) -> None:
     async with aclosing(blocks):
         async for block in blocks:
-            async with asyncio.timeout(STALL):
-                await response.write(block)
+            await response.write(block)
 
 
 def add_downloads(app: web.Application) -> None:

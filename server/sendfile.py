@@ -6,11 +6,12 @@ In a thread, since the disk may be slow; the event loop waits for a client that 
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 
+from server.peer import STALL, untaken
 from storage.base import Missing
 from storage.unbroken import unbroken
 
-STALL = 60.0  # seconds that a client may take to accept anything at all
 STEP = 2**24  # bytes that one call may send, before others have their turn
 
 
@@ -29,8 +30,7 @@ async def send_file(
             end = min(start + STEP, stop)
             start = await unbroken(loop.run_in_executor(threads, _send_some, out, file, start, end))
             if start < end:
-                async with asyncio.timeout(STALL):
-                    await _writable(out)
+                await _writable(out)
     finally:
         os.close(out)
 
@@ -49,6 +49,7 @@ def _send_some(out: int, file: int, start: int, stop: int) -> int:
 
 
 async def _writable(out: int) -> None:
+    """Wait for room, as long as it takes: the system tells of it only once a third of what it holds has left."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
 
@@ -57,7 +58,12 @@ async def _writable(out: int) -> None:
             ready.set_result(None)
 
     loop.add_writer(out, wake)
+    before = inf
     try:
-        await ready
+        while not ready.done():
+            if (waiting := untaken(out)) >= before:
+                raise TimeoutError
+            before = waiting
+            await asyncio.wait({ready}, timeout=STALL)
     finally:
         loop.remove_writer(out)

@@ -2,14 +2,13 @@
 
 import asyncio
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 
 from aiohttp.abc import AbstractStreamWriter
 
 from protocol.model import UploadId
 from protocol.progress import Progress
+from server.peer import reset, set_option
 
 SEND_WAIT = 10.0  # seconds that a watcher may take to accept one message
 HEARTBEAT = 20.0  # seconds of silence until something is sent, so that a dead connection is noticed
@@ -85,8 +84,8 @@ class Watcher:
         """
         self._writer, self._frame = writer, frame
         self._transport.set_write_buffer_limits(high=0)
-        self._set(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-        self._set(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER * 1000))
+        set_option(self._transport, socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        set_option(self._transport, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER * 1000))
 
     async def next(self) -> Progress | None:
         """Wait for the next message to send; None when it is done, or when it is time to break a long silence."""
@@ -123,7 +122,7 @@ class Watcher:
     def check(self, now: float) -> None:
         """Let it go if it has left, or has not read for too long; see that it is told something now and then."""
         if self._since is not None and now - self._since > SEND_WAIT:
-            self._drop()
+            reset(self._transport)
         if self._transport.is_closing():
             self.end()
         elif now - self._spoken > HEARTBEAT:
@@ -133,17 +132,7 @@ class Watcher:
     def leave(self) -> None:
         """Keep nothing that it has not read."""
         if self._transport.get_write_buffer_size():
-            self._drop()
-
-    def _drop(self) -> None:
-        """Reset the connection; the system would go on to offer what is not read for minutes."""
-        self._set(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
-
-    def _set(self, level: int, option: int, value: int | bytes) -> None:
-        if (sock := self._transport.get_extra_info("socket")) is not None:
-            with suppress(OSError):
-                sock.setsockopt(level, option, value)
+            reset(self._transport)
 
     def _wake(self) -> None:
         if self._filled is not None and not self._filled.done():

@@ -1,0 +1,14 @@
+"""The server, with another patience for peers that take nothing: impatient_server.py SECONDS WORDS…"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from server import peer
+
+peer.STALL = float(sys.argv.pop(1))
+
+from server.cli import main  # noqa: E402 - what it imports takes the constant along
+
+main()
