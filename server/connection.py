@@ -10,8 +10,8 @@ from contextlib import suppress
 from math import inf
 from typing import Any, cast
 
-from aiohttp import web
-from aiohttp.http import HttpRequestParser
+from aiohttp import StreamReader, web
+from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 
@@ -32,12 +32,13 @@ _CROWDED = (
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address", "_aside", "_look")
+    __slots__ = ("_address", "_aside", "_look", "_newest")
 
     def __init__(self, manager: web.Server, **words: Any) -> None:
         super().__init__(manager, **words)
         self._aside = False
         self._look: asyncio.TimerHandle | None = None
+        self._newest: tuple[RawRequestMessage | _ErrInfo, StreamReader] | None = None
 
     def set_aside(self) -> None:
         """Keep what comes from the parser: a body is read past it, and what is left of that is dropped."""
@@ -114,10 +115,24 @@ class Connection(web.RequestHandler):
         if self._aside:
             return
         super().data_received(data)
-        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+        if not self._messages:
+            return
+        self._newest = self._messages[-1]
+        if isinstance(self._newest[0], _ErrInfo):
             request = self._current_request
             if request is not None and not request.content.is_eof() and request.content.exception() is None:
                 request.content.set_exception(web.RequestPayloadError("not framed as it should be"))
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep a connection whose client has sent all of a request until that is answered; a watcher has left."""
+        idle = self._waiter is not None and not self._waiter.done()
+        if idle or self._newest is None or self.ssl_context is not None:
+            return False
+        message, body = self._newest
+        if isinstance(message, _ErrInfo) or message.method == "GET" or not body.is_eof():
+            return False
+        self.close()  # once it is answered
+        return True
 
     def handle_error(
         self,

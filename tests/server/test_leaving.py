@@ -4,7 +4,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -19,14 +19,18 @@ SIZE, CROWD = 1000, 100
 PATIENT = ["--lease-wait=120"]
 
 
+def head(id: str) -> bytes:
+    """Write the head of a PATCH."""
+    return (
+        f"PATCH /files/{id} HTTP/1.1\r\nHost: t\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
+        f"Content-Type: application/offset+octet-stream\r\nContent-Length: {SIZE}\r\n\r\n"
+    ).encode()
+
+
 async def abandon(server: OnwardProcess, id: str, sent: bytes = b"") -> None:
     """Begin a PATCH and reset its connection, once the server has seen it."""
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    head = (
-        f"PATCH /files/{id} HTTP/1.1\r\nHost: t\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
-        f"Content-Type: application/offset+octet-stream\r\nContent-Length: {SIZE}\r\n\r\n"
-    )
-    writer.write(head.encode() + sent)
+    writer.write(head(id) + sent)
     await writer.drain()
     await asyncio.sleep(0.2)
     writer.transport.abort()
@@ -97,3 +101,20 @@ async def test_a_stop_ends_the_wait_for_a_lease(http: aiohttp.ClientSession, red
                     await asyncio.sleep(0.02)
             assert await server.stop() == 0
             assert (await waiting).status == 503
+
+
+async def test_who_only_says_no_more_is_answered(http: aiohttp.ClientSession, redis_url: str, tmp_path: Path) -> None:
+    async with onward(tmp_path / "data", redis_url, ["--lease-wait=1"]) as server:
+        url = await tus.create(http, server.url, SIZE)
+        id_ = url.rpartition("/")[2]
+        for status in (b"423", b"204"):
+            async with AsyncExitStack() as stack:
+                if status == b"423":
+                    await stack.enter_async_context(held_by_another_node(redis_url, id_))
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(head(id_) + bytes(SIZE))
+                writer.write_eof()
+                async with asyncio.timeout(20):
+                    answer = await reader.read()
+                writer.close()
+                assert answer.split()[1] == status
