@@ -48,8 +48,13 @@ def sending(name: str, size: int | None) -> Iterator[OnProgress]:
         yield lambda progress: say(f"{name}: {progress.trouble}") if progress.trouble else None
         return
     with _bar(name, size, SENDING) as bar:
+        place: str | None = None
 
         def show(progress: Progress) -> None:
+            nonlocal place
+            if progress.url != place:
+                place = progress.url
+                say(f"{name} goes to {place}" if place else f"{name} starts anew")
             bar.set_postfix_str(printable(progress.trouble or ""), refresh=False)
             if bar.n == 0:
                 bar.initial = progress.sent  # what was there before says nothing about the rate

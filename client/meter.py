@@ -8,6 +8,7 @@ class Meter:
 
     def __init__(self, file_name: str, size: int | None, on_progress: OnProgress | None) -> None:
         self.file_name, self.size = file_name, size
+        self._url: str | None = None
         self.moved = 0
         self._on_progress = on_progress
         self._tracks: list[Track] = []
@@ -18,9 +19,15 @@ class Meter:
         self._tracks.append(Track(self, start))
         return self._tracks[-1]
 
+    def at(self, url: str) -> None:
+        """Note where the upload is."""
+        self._url = url
+        self.tell()
+
     def restart(self) -> None:
         """Forget the parts; the upload starts anew."""
         self._tracks.clear()
+        self._url = None
 
     def tell(self, trouble: str | None = None) -> None:
         """Tell how far it is, if that is news."""
@@ -28,6 +35,7 @@ class Meter:
             return
         progress = Progress(
             file_name=self.file_name,
+            url=self._url,
             size=self.size,
             sent=sum(track.sent for track in self._tracks),
             confirmed=sum(track.confirmed for track in self._tracks),

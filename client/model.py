@@ -29,9 +29,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far an upload is: `sent` went into the connection, `confirmed` was told by the server; both may go back."""
+    """How far an upload is: `sent` went into the connection, `confirmed` was told by the server; both may go back.
+
+    `url` is where it can be watched, None as long as there is no such place.
+    """
 
     file_name: str
+    url: str | None
     size: int | None
     sent: int
     confirmed: int

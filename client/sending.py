@@ -70,6 +70,7 @@ async def _send_whole(job: Job, metadata: Mapping[str, str]) -> Sent:
         job.memory.save(Record(file=readable(os.fspath(file.path)), parts=(Part(0, file.size, url),)))
     else:
         url = record.parts[0].url
+    job.meter.at(url)
     if record is not None or not file.size:  # an empty one is complete, and its SHA-256 only told when asked for
         known = await sender.persist(lambda: job.line.stored(url, file.size))
     before_last = last_request(file.size, job.options)

@@ -57,6 +57,7 @@ async def upload_stream(
                 length = {"Upload-Length": str(spool.stop)} if last else {}
                 if not place:
                     place = await _begin(sender, name, length)
+                    meter.at(place)
                     length = {}
                 promise = {"Repr-Digest": build_repr_digest(sha256.digest())} if last else {}
                 known = offset if data else None  # an empty one is complete, and its SHA-256 only told when asked for

@@ -40,6 +40,7 @@ async def test_progress_is_told_up_to_the_end(server: Server, file: Path, tmp_pa
     )  # fmt: skip
     sent = [progress.sent for progress in told]
     assert sent == sorted(sent)
+    assert {progress.url for progress in told if progress.sent} == {result.url}
     assert (told[-1].sent, told[-1].confirmed, told[-1].size, told[-1].trouble) == (SIZE, SIZE, SIZE, None)
 
 

@@ -129,6 +129,8 @@ async def test_a_terminal_shows_bars(server: Server, http: aiohttp.ClientSession
                 assert await asyncio.wait_for(process.wait(), 30) == 0
             assert b"report\xef\xbf\xbd" in shown
             assert b"report\x1b" not in shown
+            if words[0] == "upload":
+                assert shown.index(f" goes to {server.url}/".encode()) < shown.index(b"100%|")
     finally:
         os.close(ours)
         os.close(theirs)
