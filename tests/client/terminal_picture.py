@@ -24,7 +24,7 @@ from rough_line import RoughLine
 
 COLUMNS, ROWS = 84, 12
 PICTURE = ROOT / "docs" / "pictures" / "terminal.svg"
-SIZES = {"lecture.mp4": 96, "backup-2026-11.tar": 160}  # MiB
+SIZES = {"lecture.mp4": 96, "backup.tar": 160}  # MiB
 RATE = 40 * 2**20
 PIECE = re.compile(r"\x1b\[([0-9]*)([A-Za-z])|\r|\n|[^\x1b\r\n]+")
 LINE, CELL, MARGIN = 20, 8.4, 18
@@ -112,7 +112,7 @@ async def main() -> None:
                     await asyncio.sleep(0.02)
                 newest = max((server.data / "partial").iterdir(), key=lambda path: path.stat().st_mtime)
                 watch = await watching.run("onward", "watch", f"{server.url}/{newest.name}", cwd=place)
-                while newest.exists() and newest.stat().st_size < SIZES["backup-2026-11.tar"] * 2**20 * 0.6:
+                while newest.exists() and newest.stat().st_size < SIZES["backup.tar"] * 2**20 * 0.6:
                     await asyncio.sleep(0.02)
                 panes = [list(terminal.lines) for terminal in (sending, watching)]
                 await asyncio.gather(upload.wait(), watch.wait())
