@@ -19,6 +19,7 @@ from storage.failpoints import reach
 from storage.files import (
     READ_BLOCK,
     closed,
+    copy,
     copy_some,
     mapped,
     move,
@@ -255,19 +256,7 @@ class DiskBlobs:
                 return
             length = max(length, path.stat().st_size)  # what is published is whole
         fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        source = open_regular(path, os.O_RDONLY, length)
-        try:
-            target = open_regular(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0)
-            try:
-                at = 0
-                while at < length:
-                    at += copy_some(source, target, length - at, at, at)
-                os.fchmod(target, 0o440 if path.parent.name == "files" else 0o600)
-                os.fsync(target)
-            finally:
-                os.close(target)
-        finally:
-            os.close(source)
+        copy(path, fresh, length, 0o440 if path.parent.name == "files" else 0o600)
         reach("fencing")
         move(fresh, path, holds)
 

@@ -75,6 +75,19 @@ def copy_some(source: int, target: int, count: int, start: int, at: int) -> int:
     return len(block)
 
 
+def copy(path: Path, fresh: Path, length: int, mode: int) -> None:
+    """Copy the first bytes of a file to a new one, durably."""
+    source = open_regular(path, os.O_RDONLY, length)
+    with closed(source):
+        target = open_regular(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0)
+        with closed(target):
+            at = 0
+            while at < length:
+                at += copy_some(source, target, length - at, at, at)
+            os.fchmod(target, mode)
+            os.fsync(target)
+
+
 def sync_folder(folder: Path) -> None:
     """Make durable which names a folder has."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
