@@ -3,7 +3,7 @@
 import random
 import socket
 
-PORTS = range(10_000, 32_000)  # below those that the system gives to connections, which could take one meanwhile
+PORTS = range(10_100, 32_000)  # above the last that browsers refuse, below those that the system gives to connections, which could take one meanwhile
 _random = random.SystemRandom()
 
 
