@@ -3,7 +3,8 @@
 import random
 import socket
 
-PORTS = range(10_100, 32_000)  # above the last that browsers refuse, below those that the system gives to connections, which could take one meanwhile
+# Below those that the system gives to connections, which could take one meanwhile; above the last that browsers refuse.
+PORTS = range(10_100, 32_000)
 _random = random.SystemRandom()
 
 
