@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from aiohttp import web
@@ -15,9 +14,10 @@ from server.keys import CONFIG, ENGINE, upload_id
 from server.peer import reset
 from server.sendfile import send_file
 from storage.base import Missing, StorageError
+from storage.threads import Threads
 
 TASKS: web.AppKey[set[asyncio.Task[object]]] = web.AppKey("downloads", set)
-THREADS: web.AppKey[ThreadPoolExecutor] = web.AppKey("sending", ThreadPoolExecutor)
+THREADS: web.AppKey[Threads] = web.AppKey("sending", Threads)
 SEND_THREADS = 4
 SHARE_OF_DRAIN = 0.8  # of the time for a stop, after which what still runs is cut
 
@@ -98,7 +98,7 @@ async def _write(response: web.StreamResponse, blocks: AsyncGenerator[bytes, Non
 
 def add_downloads(app: web.Application) -> None:
     """Have downloads cut in time when the server stops."""
-    app[TASKS], app[THREADS] = set(), ThreadPoolExecutor(SEND_THREADS, "send")
+    app[TASKS], app[THREADS] = set(), Threads(SEND_THREADS, "send")
 
     async def stop(_: web.Application) -> None:
         wait = app[CONFIG].drain * SHARE_OF_DRAIN

@@ -5,30 +5,26 @@ In a thread, since the disk may be slow; the event loop waits for a client that 
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from math import inf
 
 from server.peer import STALL, untaken
 from storage.base import Missing
-from storage.unbroken import unbroken
+from storage.threads import Threads
 
 STEP = 2**24  # bytes that one call may send, before others have their turn
 
 
-async def send_file(
-    transport: asyncio.Transport, file: int, start: int, stop: int, threads: ThreadPoolExecutor
-) -> None:
+async def send_file(transport: asyncio.Transport, file: int, start: int, stop: int, threads: Threads) -> None:
     """Send the bytes [start, stop) of a file, once all that was written to a plain connection has left.
 
     Raises TimeoutError for a client that accepts none, ConnectionError for one that is gone, and Missing for a file
     that has fewer.
     """
-    loop = asyncio.get_running_loop()
     out = os.dup(transport.get_extra_info("socket").fileno())  # the event loop waits for no other's
     try:
         while start < stop:
             end = min(start + STEP, stop)
-            start = await unbroken(loop.run_in_executor(threads, _send_some, out, file, start, end))
+            start = await threads.call(_send_some, out, file, start, end)
             if start < end:
                 await _writable(out)
     finally:
