@@ -15,7 +15,10 @@ Result = TypeVar("Result")
 
 
 class Answer(asyncio.Future[Result], Generic[Result]):
-    """The answer to a call; whoever is cancelled while he waits for it goes on once it is there."""
+    """The answer to a call; whoever is cancelled while he waits for it goes on once it is there.
+
+    The thread would write to a descriptor that was closed, and is somebody else's by now.
+    """
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002
         """Refuse: the thread is at work."""

@@ -12,9 +12,8 @@ T = TypeVar("T")
 async def unbroken(call: Awaitable[T]) -> T:
     """Let a call end before a cancellation goes on.
 
-    A lease that is taken after its release would belong to nobody; a thread would write to a descriptor that was closed
-    and is somebody else's by now; and the client library of Redis does not take a cancellation in the middle of a
-    command well.
+    A lease that is taken after its release would belong to nobody, and the client library of Redis does not take a
+    cancellation in the middle of a command well.
     """
     task = asyncio.ensure_future(call)
     try:
