@@ -1,15 +1,19 @@
-"""Threads for calls that block, with as little between a call and its answer as can be: a queue there, the loop back.
+"""Threads for calls that block, with as little between a call and its answer as can be.
 
-An executor makes two futures for each call, and a task and a third one where no cancellation may break it.
+An executor makes two futures for each call, and a task and a third one where no cancellation may break it. It wakes a
+thread for each call and the event loop for each answer, and all of them want the interpreter: that takes longer than a
+short call does. Here one thread does what comes as long as it keeps up, and tells its answers together.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
 
+KEEPING_UP = 0.001  # seconds that a call waits for a thread that is awake, and an answer for calls after its own
 Words = TypeVarTuple("Words")
 Result = TypeVar("Result")
 
@@ -26,47 +30,86 @@ class Answer(asyncio.Future[Result], Generic[Result]):
 
 
 class Threads:
-    """So many threads at most, started at need."""
+    """So many threads at most, started at need, of one event loop."""
 
     def __init__(self, most: int, name: str) -> None:
         self._most, self._name = most, name
-        self._calls: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...], Answer[Any]] | None] = SimpleQueue()
         self._threads: list[Thread] = []
-        self._busy = 0  # calls without their answer
+        self._wake: SimpleQueue[bool] = SimpleQueue()
+        self._lock = Lock()  # a thread falls asleep, or a call sees that it is awake
+        self._awake = self._taken = 0
+        self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...], Answer[Any]]] = deque()
+        self._done: deque[tuple[Answer[Any], Any, BaseException | None]] = deque()
+        self._look: asyncio.TimerHandle | None = None
 
     def call(self, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Answer[Result]:
         """Call in a thread, to its end."""
         answer = Answer[Result]()
-        self._busy += 1
-        if len(self._threads) < min(self._busy, self._most):
-            self._threads.append(Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True))
-            self._threads[-1].start()
-        self._calls.put((call, words, answer))
+        with self._lock:
+            self._calls.append((call, words, answer))
+            asleep = not self._awake
+        if asleep:
+            self._wake_one()
+        elif self._look is None:
+            self._look_later(answer.get_loop())
         return answer
 
     def shutdown(self) -> None:
         """Wait until what was called is done."""
         for _ in self._threads:
-            self._calls.put(None)
+            self._wake.put(False)
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
-        while (item := self._calls.get()) is not None:
-            call, words, answer = item
-            result, fault = None, None
-            try:
-                result = call(*words)
-            except BaseException as error:  # whatever it is, nobody may wait for ever
-                fault = error
-            with suppress(RuntimeError):  # the loop is gone: so is everybody who waited
-                answer.get_loop().call_soon_threadsafe(self._tell, answer, result, fault)
-            del item, call, words, answer, result, fault  # an idle thread keeps no block alive
+    def _wake_one(self) -> None:
+        with self._lock:
+            self._awake += 1
+        if self._awake > len(self._threads):
+            self._threads.append(Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True))
+            self._threads[-1].start()
+        self._wake.put(True)
 
-    def _tell(self, answer: Answer[Any], result: object, fault: BaseException | None) -> None:
-        self._busy -= 1
-        if fault is None:
-            answer.set_result(result)
-        else:
-            answer.set_exception(fault)
-            answer.exception()  # retrieved, even if who waits is cancelled
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._look = loop.call_later(KEEPING_UP, self._look_after, loop, self._taken + len(self._calls))
+
+    def _look_after(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
+        """Tell what is done, and wake one more thread if some of the first so many calls still wait."""
+        self._look = None
+        self._tell()
+        if self._taken < count and self._awake < self._most:
+            self._wake_one()
+        if self._calls:
+            self._look_later(loop)
+
+    def _work(self) -> None:
+        while self._wake.get():
+            while (item := self._next()) is not None:
+                call, words, answer = item
+                result, fault = None, None
+                try:
+                    result = call(*words)
+                except BaseException as error:  # whatever it is, nobody may wait for ever
+                    fault = error
+                loop = answer.get_loop()
+                self._done.append((answer, result, fault))
+                del item, call, words, answer, result, fault  # an idle thread keeps no block alive
+                if not self._calls:  # otherwise there is a look, which tells too
+                    with suppress(RuntimeError):  # the loop is gone: so is everybody who waited
+                        loop.call_soon_threadsafe(self._tell)
+
+    def _next(self) -> tuple[Callable[..., Any], tuple[Any, ...], Answer[Any]] | None:
+        with self._lock:
+            if not self._calls:
+                self._awake -= 1
+                return None
+            self._taken += 1
+            return self._calls.popleft()
+
+    def _tell(self) -> None:
+        while self._done:
+            answer, result, fault = self._done.popleft()
+            if fault is None:
+                answer.set_result(result)
+            else:
+                answer.set_exception(fault)
+                answer.exception()  # retrieved, even if who waits is cancelled

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 import weakref
 
 import pytest
@@ -76,3 +77,34 @@ async def test_shutting_down_waits_for_what_was_called() -> None:
     threads.shutdown()
     assert ended == list(range(10))
     await asyncio.gather(*answers)
+
+
+async def test_one_thread_does_what_comes_as_long_as_it_keeps_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.threads.KEEPING_UP", 60.0)
+    threads = Threads(8, "test")
+    names = await asyncio.gather(*(threads.call(lambda: threading.current_thread().name) for _ in range(200)))
+    assert set(names) == {"test-0"}
+    threads.shutdown()
+
+
+async def test_an_answer_waits_for_no_call_after_it_that_takes_long() -> None:
+    threads, began, go_on = Threads(1, "test"), threading.Event(), threading.Event()
+    quick = threads.call(began.wait, 10)
+    slow = threads.call(go_on.wait, 10)
+    began.set()
+    assert await asyncio.wait_for(quick, 5)
+    assert not slow.done()
+    go_on.set()
+    assert await slow
+    threads.shutdown()
+
+
+async def test_answers_are_told_while_calls_keep_coming() -> None:
+    threads, go_on = Threads(1, "test"), threading.Event()
+    first, rest = threads.call(go_on.wait, 10), [threads.call(time.sleep, 0.002) for _ in range(500)]
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await first
+    assert not rest[-1].done()
+    await asyncio.gather(*rest)
+    threads.shutdown()

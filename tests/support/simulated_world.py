@@ -37,8 +37,8 @@ class InlineThreads(Threads):
             result = call(*words)
         except Exception as error:
             fault = error
-        self._busy += 1
-        answer.get_loop().call_soon(self._tell, answer, result, fault)
+        self._done.append((answer, result, fault))
+        answer.get_loop().call_soon(self._tell)
         return answer
 
 
