@@ -3,8 +3,9 @@
 import hashlib
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 Data = bytes | bytearray | memoryview
 
@@ -19,8 +20,7 @@ class Summing(Protocol):
         """Give the sum of all bytes so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class Algorithm:
+class Algorithm(Struct, frozen=True):
     """A row of the table; `size` is that of the digest in bytes."""
 
     size: int

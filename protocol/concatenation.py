@@ -1,7 +1,8 @@
 """The pure decisions about final uploads and their parts (tus 1.0.0, concatenation)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from protocol import rules
 from protocol.errors import BadRequest, Gone, TooLarge

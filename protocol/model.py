@@ -3,9 +3,10 @@
 Values only, frozen; what may happen to them stands in rules.py.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
+
+from msgspec import Struct
 
 UploadId = NewType("UploadId", str)
 Place = NewType("Place", str)
@@ -50,16 +51,14 @@ class Failure(StrEnum):
     TOO_LARGE = "too-large"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checksum:
+class Checksum(Struct, frozen=True, kw_only=True, gc=False):
     """What the bytes of one body sum up to."""
 
     algorithm: str
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Concat:
+class Concat(Struct, frozen=True, kw_only=True, gc=False):
     """What an upload is in a concatenation: `told` as the client wrote it, `parts` of a final one in order."""
 
     role: Role
@@ -67,8 +66,7 @@ class Concat:
     parts: tuple[UploadId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
+class Upload(Struct, frozen=True, kw_only=True, gc=False):
     """The record of one upload; times in seconds since the epoch, sizes in bytes.
 
     `offset` is what a client may resume from: bytes that were durable before it was recorded. `version` grows by one
@@ -105,8 +103,7 @@ class Upload:
         return self.concat.role if self.concat else Role.SINGLE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True, gc=False):
     """What the operator allows; sizes in bytes, times in seconds, None for no limit.
 
     `max_open` is how many uploads may be unfinished, `reserve` the room that stays free where bytes are stored.
@@ -122,8 +119,7 @@ class Limits:
     reserve: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Create:
+class Create(Struct, frozen=True, kw_only=True, gc=False):
     """A wish to create an upload; `length` is None when it is to be told later."""
 
     length: int | None
@@ -135,8 +131,7 @@ class Create:
     concat: Concat | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Append:
+class Append(Struct, frozen=True, kw_only=True, gc=False):
     """A wish to append a body; `body_size` is None for a body of unknown size."""
 
     offset: int
@@ -146,8 +141,7 @@ class Append:
     checksum: Checksum | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Licence:
+class Licence(Struct, frozen=True, kw_only=True, gc=False):
     """The permission to store the bytes [start, end) of an upload, given before any byte is read.
 
     With a `checksum` the body is kept whole, once it has proved right, or not at all.

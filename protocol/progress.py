@@ -1,8 +1,9 @@
 """What a watcher is told: the whole state of an upload in one value, and its JSON."""
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from protocol.headers import parse_metadata
 from protocol.model import Failure, Status, Upload, UploadId
@@ -15,8 +16,7 @@ FAILURE_TITLES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, frozen=True, kw_only=True, gc=False):
     """One message to the watchers of an upload; the newest `seq` wins."""
 
     id: UploadId

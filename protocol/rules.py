@@ -3,10 +3,11 @@
 Each function takes the record, what happened and the time, and gives the next record, or refuses.
 """
 
-from dataclasses import replace
 from enum import StrEnum
 from math import exp, inf
 from typing import Any
+
+from msgspec.structs import replace
 
 from protocol.errors import BadRequest, ChecksumMismatch, Forbidden, Gone, OffsetMismatch, TooLarge
 from protocol.headers import MAX_INTEGER

@@ -4,7 +4,8 @@ What OPTIONS tells is made from the table of extensions.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from protocol.checksums import ALGORITHMS
 from protocol.errors import BadRequest, Forbidden, MediaType, VersionUnsupported
@@ -27,8 +28,7 @@ CONTENT_TYPE = "application/offset+octet-stream"
 Headers = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True, gc=False):
     """What a request asks: its headers with lower-case names, and what is known of its body.
 
     `path` is that of the collection of uploads, `host` the one that the client used, None where it isn't known.
@@ -41,8 +41,7 @@ class Question:
     host: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Extension:
+class Extension(Struct, frozen=True):
     """A row of the table: the name that OPTIONS tells, and the extension that it makes no sense without."""
 
     name: str

@@ -9,9 +9,10 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
-from dataclasses import replace
 from math import inf
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from protocol import rules
 from protocol.checksums import ALGORITHMS

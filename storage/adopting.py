@@ -7,7 +7,8 @@ is one that was lost. An adopted record gets an epoch that no lease before can h
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from protocol.model import Status, Upload, UploadId
 from protocol.progress import Progress

@@ -3,8 +3,9 @@
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from protocol.model import Place, Upload, UploadId
 from storage.base import Block, Crowded, Durability, Missing, Stale

@@ -10,10 +10,11 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from msgspec.structs import replace
 from redis.commands.core import AsyncScript
 from redis.exceptions import OutOfMemoryError
 

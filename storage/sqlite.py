@@ -8,12 +8,13 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from protocol.model import Upload, UploadId
 from storage.base import Crowded, Durability, Full, Missing, Stale, StorageError, Unreachable

@@ -56,7 +56,7 @@ def wrong_imports(module: str, source: str) -> set[str]:
     tops = {name.partition(".")[0] for name in names}
     wrong = {name for name in names if name in ORDER and ORDER.index(name) > ORDER.index(module)}
     if module.startswith("protocol"):
-        wrong |= {top for top in tops if top in IMPURE or top not in sys.stdlib_module_names | {"protocol"}}
+        wrong |= {top for top in tops if top in IMPURE or top not in sys.stdlib_module_names | {"protocol", "msgspec"}}
     if module.startswith("storage") or module in HTTP_FREE:
         wrong |= tops & {"aiohttp"}
     if module.startswith("client"):

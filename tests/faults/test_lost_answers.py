@@ -6,7 +6,6 @@ import os
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 import tus
+from msgspec.structs import replace
 from onward_process import onward
 from redis_process import RedisProcess, redis_at
 from rough_line import CHUNK, RoughLine

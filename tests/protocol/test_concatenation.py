@@ -1,8 +1,7 @@
 """Final uploads and their parts: what may be joined, and when."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from protocol import concatenation, rules
 from protocol.errors import BadRequest, Forbidden, Gone, Refusal, TooLarge

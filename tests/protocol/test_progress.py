@@ -1,7 +1,8 @@
 """What a watcher is told."""
 
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from protocol.model import Failure, Place, Status, Upload, UploadId
 from protocol.progress import progress

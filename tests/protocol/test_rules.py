@@ -1,10 +1,10 @@
 """The state machine and the decisions, without a clock and without I/O."""
 
-from dataclasses import replace
 from math import exp
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from protocol import rules
 from protocol.errors import BadRequest, ChecksumMismatch, Gone, OffsetMismatch, Refusal, TooLarge

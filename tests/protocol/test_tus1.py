@@ -1,9 +1,9 @@
 """The dialect: questions read as wishes, and the headers of the answers."""
 
 from base64 import b64encode
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from protocol import tus1
 from protocol.errors import BadRequest, Forbidden, MediaType, Refusal, VersionUnsupported

@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from msgspec.structs import replace
 from redis.asyncio.client import PubSub
 from redis_process import RedisProcess, redis_server
 from test_state_contract import ID, UPLOAD, ignore

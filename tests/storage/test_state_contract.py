@@ -4,10 +4,10 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from protocol.model import Place, Status, Upload, UploadId
 from protocol.progress import progress
