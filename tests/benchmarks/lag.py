@@ -29,6 +29,9 @@ async def probed(config: Config) -> None:
     lags: list[float] = []
 
     def report() -> None:
+        if not lags:  # asked before the first look
+            loop.call_later(TICK, report)
+            return
         ordered = sorted(lags)
         told = (f"{name} {ordered[int(share * (len(ordered) - 1))] * 1e3:.2f}" for name, share in SHARES.items())
         Path(f"{config.data}.lag").write_text(f"{'  '.join(told)} ms, of {len(ordered)} looks")
