@@ -56,13 +56,13 @@ def lines(folder: Path) -> Iterator[str]:
     rates: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory(dir=folder) as place, redis_server(Path(place)) as redis:
         for _ in range(ROUNDS):
-            for count in rates:
+            for count, measured in rates.items():
                 redis.flush()
                 contestant = onward(f"--state={redis.url}", f"--workers={count}")
                 with running(contestant, Path(place)) as server, ExitStack() as limits:
                     for pid in _workers(server):
                         limits.enter_context(limited(pid))
-                    rates[count].append(SCENARIO.amount / SCENARIO.work(server, 1))
+                    measured.append(SCENARIO.amount / SCENARIO.work(server, 1))
     one, two = median(rates[1]), median(rates[2])
     yield f"{SCENARIO.title}: {one:.2f} GiB/s by one worker, {two:.2f} by two, each with {SHARE} of a core: {two / one:.2f}"
 
