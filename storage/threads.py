@@ -2,7 +2,7 @@
 
 An executor makes two futures for each call, and a task and a third one where no cancellation may break it. It wakes a
 thread for each call and the event loop for each answer, and all of them want the interpreter: that takes longer than a
-short call does. Here one thread does what comes as long as it keeps up, and tells its answers together.
+short call does. So one thread does what comes as long as it keeps up with short calls, and tells its answers together.
 """
 
 import asyncio
@@ -11,9 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
 
 KEEPING_UP = 0.001  # seconds that a call waits for a thread that is awake, and an answer for calls after its own
+SHORT = 0.00015  # seconds that short calls take; others, which wait for a disk, have a thread each at once
 Words = TypeVarTuple("Words")
 Result = TypeVar("Result")
 
@@ -38,6 +40,7 @@ class Threads:
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._lock = Lock()  # a thread falls asleep, or a call sees that it is awake
         self._awake = self._taken = 0
+        self._usual = 0.0  # seconds that calls take lately, as far as nothing but themselves holds them up
         self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...], Answer[Any]]] = deque()
         self._done: deque[tuple[Answer[Any], Any, BaseException | None]] = deque()
         self._look: asyncio.TimerHandle | None = None
@@ -47,8 +50,8 @@ class Threads:
         answer = Answer[Result]()
         with self._lock:
             self._calls.append((call, words, answer))
-            asleep = not self._awake
-        if asleep:
+            wake = not self._awake or (self._usual > SHORT and self._awake < self._most)
+        if wake:
             self._wake_one()
         elif self._look is None:
             self._look_later(answer.get_loop())
@@ -85,15 +88,17 @@ class Threads:
         while self._wake.get():
             while (item := self._next()) is not None:
                 call, words, answer = item
-                result, fault = None, None
+                result, fault, began = None, None, monotonic()
                 try:
                     result = call(*words)
                 except BaseException as error:  # whatever it is, nobody may wait for ever
                     fault = error
+                longer = monotonic() - began - self._usual
+                self._usual += longer / (16 if longer > 0 else 4)
                 loop = answer.get_loop()
                 self._done.append((answer, result, fault))
                 del item, call, words, answer, result, fault  # an idle thread keeps no block alive
-                if not self._calls:  # otherwise there is a look, which tells too
+                if not self._calls or self._usual > SHORT:  # otherwise there is a look, which tells too
                     with suppress(RuntimeError):  # the loop is gone: so is everybody who waited
                         loop.call_soon_threadsafe(self._tell)
 

@@ -108,3 +108,12 @@ async def test_answers_are_told_while_calls_keep_coming() -> None:
     assert not rest[-1].done()
     await asyncio.gather(*rest)
     threads.shutdown()
+
+
+async def test_calls_that_take_long_have_a_thread_each_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, together = Threads(4, "test"), threading.Barrier(4)
+    for _ in range(20):
+        await threads.call(time.sleep, 0.005)
+    monkeypatch.setattr("storage.threads.KEEPING_UP", 60.0)
+    assert sorted(await asyncio.gather(*(threads.call(together.wait, 10) for _ in range(4)))) == [0, 1, 2, 3]
+    threads.shutdown()
