@@ -168,14 +168,16 @@ class RequestBody:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with asyncio.timeout_at(until) as self._timer:
-                data = await self._content.readany()
+            data = self._content.read_nowait()
+            if not data and not self._content.at_eof():
+                async with asyncio.timeout_at(until) as self._timer:
+                    data = await self._content.readany()
         except (OSError, web.RequestPayloadError):  # a TimeoutError is one, of the timer or of the connection
             self._hear(0, loop.time() - began)
             return self._rest(), True
         finally:
             self._timer = None
-        self._ended = not data
+        self._ended = self._content.at_eof()
         self._hear(len(data), loop.time() - began)
         return data, False
 

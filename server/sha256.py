@@ -8,7 +8,7 @@ import _hashlib
 import ctypes
 import hashlib
 import struct
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from storage.base import Block
 
@@ -39,23 +39,32 @@ class Sha256(Protocol):
         """Give what `resumed` goes on from, None where it can't be put down."""
 
 
-def _library() -> ctypes.CDLL | None:
+class _Library(NamedTuple):
+    """The functions of OpenSSL; what takes a microsecond does not let go of the interpreter, which takes longer."""
+
+    begin: Any
+    update: Any
+    end: Any
+
+
+def _library() -> _Library | None:
     try:
-        library = ctypes.CDLL(_hashlib.__file__)
-        for name in ("SHA256_Init", "SHA256_Update", "SHA256_Final"):
-            getattr(library, name).argtypes = (ctypes.c_void_p,) * 2 + (ctypes.c_size_t,) * (name == "SHA256_Update")
+        quick, long = ctypes.PyDLL(_hashlib.__file__), ctypes.CDLL(_hashlib.__file__)
+        library = _Library(quick.SHA256_Init, long.SHA256_Update, quick.SHA256_Final)
     except (OSError, AttributeError):  # a Python with OpenSSL inside, or one without
         return None
-    library.SHA256_Init.argtypes = (ctypes.c_void_p,)
+    library.begin.argtypes = (ctypes.c_void_p,)
+    library.update.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+    library.end.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     return library
 
 
 class OpenSsl:
     """By the library that hashlib uses."""
 
-    def __init__(self, library: ctypes.CDLL) -> None:
+    def __init__(self, library: _Library) -> None:
         self._library, self._context = library, _Context()
-        library.SHA256_Init(ctypes.byref(self._context))
+        library.begin(ctypes.byref(self._context))
 
     def update(self, data: Block, /) -> None:
         """Add bytes; other threads run meanwhile."""
@@ -64,12 +73,12 @@ class OpenSsl:
             at: object = (ctypes.c_char * len(view)).from_buffer(view)
         else:
             at = data if isinstance(data, bytes) else bytes(data)
-        self._library.SHA256_Update(ctypes.byref(self._context), at, len(view))
+        self._library.update(ctypes.byref(self._context), at, len(view))
 
     def digest(self) -> bytes:
         """Give the hash of all bytes so far."""
         copy, told = _Context.from_buffer_copy(self._context), ctypes.create_string_buffer(32)
-        self._library.SHA256_Final(told, ctypes.byref(copy))
+        self._library.end(told, ctypes.byref(copy))
         return told.raw
 
     def state(self) -> bytes:
@@ -100,7 +109,7 @@ class HashLib:
         return
 
 
-def _tried(library: ctypes.CDLL | None) -> ctypes.CDLL | None:
+def _tried(library: _Library | None) -> _Library | None:
     """Give the library if putting down and taking up works with it, as it may not with another layout."""
     if library is None:
         return None
