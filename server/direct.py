@@ -15,7 +15,7 @@ from itertools import cycle
 
 from server.inlet import Inlet
 
-BUFFER, BUFFERS = 2**19, 4  # bytes, and how many each thread has: what is not hashed yet lies in the others
+BUFFER, BUFFERS = 2**20, 3  # bytes, and how many each thread has: what is not hashed yet lies in the others
 FIRST = 2**16  # bytes of the first block, so that hashing begins soon; each further one has twice as many
 QUICK = 2**16  # bytes after which a sender is quick enough for a thread to wait for it
 PATIENCE = 0.01  # seconds that it waits in all, before others have their turn
