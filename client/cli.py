@@ -1,7 +1,7 @@
 """The commands `onward upload` and `onward watch`.
 
-They exit with 0 when all went well, 1 when something failed, 2 when their words are off, 130 when interrupted,
-143 when terminated.
+They exit with 0 when all went well, 1 when something failed, 2 when their words are off, 143 when terminated;
+KeyboardInterrupt is left to who called.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from client.model import RETRY_FOR, STALL_AFTER
 from client.uploading import run as upload
 from client.watched import run as watch
 
-INTERRUPTED, TERMINATED = 130, 143
+TERMINATED = 143
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 COMMANDS = {
@@ -29,7 +29,7 @@ COMMANDS = {
 
 
 def main(words: Sequence[str]) -> int:
-    """Run a command and give its exit code."""
+    """Run a command and give its exit code; raises KeyboardInterrupt."""
     _replace_closed()
     options = _parser().parse_args(words)
     run = upload if options.command == "upload" else watch
@@ -39,7 +39,9 @@ def main(words: Sequence[str]) -> int:
         if options.command == "upload" and "-" not in options.files:
             command = printable(shlex.join(words))
             print(f"\ninterrupted; the same command goes on: onward {command}", file=sys.stderr)
-        return INTERRUPTED if isinstance(end, KeyboardInterrupt) else TERMINATED
+        if isinstance(end, KeyboardInterrupt):
+            raise
+        return TERMINATED
     except BrokenPipeError:
         return 1
     except OSError as error:  # of stdout: all others have been told

@@ -1,8 +1,8 @@
 """The server: introduces the protocol to the storage. What embedding needs is here, loaded when it is used."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as type checkers know it too: typing would be loaded before Ctrl-C is heeded
 if TYPE_CHECKING:
     from server.access import Act
     from server.app import create_app, create_runner

@@ -1,5 +1,19 @@
-"""Lets `python -m server` be the command `onward`."""
+"""The command `onward`, and `python -m server`: nothing is loaded yet, so that Ctrl-C is heeded while the rest is."""
 
-from server.cli import main
+import sys
 
-main()
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run a command; exits with 130 when Ctrl-C ends it."""
+    try:
+        from server import cli  # noqa: PLC0415 - takes a quarter of a second
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""The command `onward`."""
+"""The words of the command `onward`: the server's are run here, the client's by the client."""
 
 import argparse
 import asyncio
@@ -73,7 +73,3 @@ def main() -> None:
         asyncio.run(COMMANDS[words.command][0](settings))
     except (ValueError, OSError, StorageError) as error:
         sys.exit(f"onward: {error}")
-
-
-if __name__ == "__main__":
-    main()
