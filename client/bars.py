@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from client.answers import printable
 from client.model import Message, OnProgress, Progress
+from client.outputs import while_read
 
 BETWEEN_LINES = 1.0  # seconds
 SENDING = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}{postfix}"
@@ -24,7 +25,8 @@ def fit(*streams: TextIO) -> bool:
 
 def say(sentence: str) -> None:
     """Print a line for people, above the bars."""
-    tqdm.write(printable(sentence), file=sys.stderr)
+    with while_read(sys.stderr):
+        tqdm.write(printable(sentence), file=sys.stderr)
 
 
 def _bar(name: str, total: int | None, layout: str, place: int = 0) -> "tqdm[Never]":

@@ -6,16 +6,16 @@ KeyboardInterrupt is left to who called.
 
 import argparse
 import asyncio
-import os
 import re
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 
-from client.answers import printable
+from client.bars import say
 from client.environment import told_option
 from client.model import RETRY_FOR, STALL_AFTER
+from client.outputs import drop, replace_closed
 from client.uploading import run as upload
 from client.watched import run as watch
 
@@ -30,30 +30,23 @@ COMMANDS = {
 
 def main(words: Sequence[str]) -> int:
     """Run a command and give its exit code; raises KeyboardInterrupt."""
-    _replace_closed()
+    replace_closed()
     options = _parser().parse_args(words)
     run = upload if options.command == "upload" else watch
     try:
         return asyncio.run(_until_terminated(run(options)))
     except (KeyboardInterrupt, asyncio.CancelledError) as end:
         if options.command == "upload" and "-" not in options.files:
-            command = printable(shlex.join(words))
-            print(f"\ninterrupted; the same command goes on: onward {command}", file=sys.stderr)
+            say("")
+            say(f"interrupted; the same command goes on: onward {shlex.join(words)}")
         if isinstance(end, KeyboardInterrupt):
             raise
         return TERMINATED
-    except BrokenPipeError:
-        return 1
     except OSError as error:  # of stdout: all others have been told
-        print(f"onward: {error}", file=sys.stderr)
+        drop(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            say(f"onward: {error}")
         return 1
-
-
-def _replace_closed() -> None:
-    """Write to nowhere where stdout or stderr was closed: a connection could else get its number, and the words."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it stays until the end
 
 
 async def _until_terminated(work: Coroutine[None, None, int]) -> int:

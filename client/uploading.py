@@ -15,6 +15,7 @@ from client.answers import readable
 from client.bars import say, sending
 from client.errors import UploadError
 from client.model import OnProgress, Options, Uploaded
+from client.outputs import while_read
 from client.sending import upload
 from client.stream import upload_stream
 
@@ -78,11 +79,16 @@ def _tell(file: str, result: Uploaded, words: argparse.Namespace) -> None:
             }
         )
     else:
-        print(result.url, flush=True)
+        _print(result.url)
 
 
 def _print_json(value: dict[str, object]) -> None:
-    print(msgspec.json.encode(value).decode(), flush=True)
+    _print(msgspec.json.encode(value).decode())
+
+
+def _print(line: str) -> None:
+    with while_read(sys.stdout):
+        print(line, flush=True)
 
 
 async def _stdin() -> AsyncGenerator[bytes, None]:

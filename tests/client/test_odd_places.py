@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,12 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def shell(tmp_path: Path, redirected: str, *words: str) -> subprocess.CompletedProcess[str]:
+def shell(tmp_path: Path, redirected: str, *words: str, stdin: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command by a shell that redirects its streams."""
     return subprocess.run(
         ["/bin/sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "server", *words],
-        cwd=ROOT, env={**os.environ, "XDG_STATE_HOME": str(tmp_path)}, capture_output=True, text=True,
-        timeout=WITHIN, check=False,
+        cwd=ROOT, env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "PYTHONUNBUFFERED": ""},
+        capture_output=True, text=True, timeout=WITHIN, check=False, stdin=stdin,
     )  # fmt: skip
 
 
@@ -54,9 +55,49 @@ def test_a_closed_stdin_is_told(server: Server, tmp_path: Path) -> None:
 
 def test_a_full_stdout_is_told(server: Server, file: Path, tmp_path: Path) -> None:
     ended = shell(tmp_path, ">/dev/full", "upload", str(file), "--to", server.url)
-    assert ended.returncode != 0
-    assert "No space left" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert (ended.returncode, ended.stderr) == (1, "onward: [Errno 28] No space left on device\n")
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """A pipe whose reader has left."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    yield writes
+    os.close(writes)
+
+
+@pytest.mark.parametrize("redirected", [">&0", ">&0 2>&0"], ids=["stdout", "both"])
+@pytest.mark.parametrize("missing", [False, True], ids=["all-arrive", "one-is-missing"])
+def test_uploads_go_on_though_nobody_reads(
+    server: Server, tmp_path: Path, unread: int, redirected: str, missing: bool
+) -> None:
+    files = [tmp_path / "a.bin", tmp_path / "b.bin"]
+    for file in files:
+        file.write_bytes(f"{file}, {redirected}".encode())
+    words = [*["missing"] * missing, *map(str, files)]
+    ended = shell(tmp_path, redirected, "upload", *words, "--to", server.url, "--json", stdin=unread)
+    assert ended.returncode == missing
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == (missing and "2>" not in redirected)
+    published = [path.read_bytes() for path in (server.data / "files").iterdir()]
+    assert all(file.read_bytes() in published for file in files)
+
+
+async def test_ctrl_c_is_heeded_though_nobody_reads(file: Path, tmp_path: Path, unread: int) -> None:
+    words = ("upload", str(file), "--to")
+    async with odd_server({}) as odd, started(tmp_path, *words, odd.url, terminal=unread) as process:
+        while not odd.asked:
+            await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), WITHIN) == 130
+
+
+def test_watching_ends_silently_when_nobody_reads(server: Server, file: Path, tmp_path: Path, unread: int) -> None:
+    url = shell(tmp_path, "", "upload", str(file), "--to", server.url).stdout.strip()
+    for option in ("--json", "--retry-for=60"):
+        ended = shell(tmp_path, ">&0", "watch", url, option, stdin=unread)
+        assert (ended.returncode, ended.stderr) == (1, "")
 
 
 async def test_a_state_folder_that_takes_nothing_is_told(server: Server, file: Path, tmp_path: Path) -> None:
