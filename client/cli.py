@@ -10,7 +10,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from client.bars import say
 from client.environment import told_option
@@ -22,16 +22,12 @@ from client.watched import run as watch
 TERMINATED = 143
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
-COMMANDS = {
-    "upload": "upload files to a tus server, with what an earlier run has left to do",
-    "watch": "follow uploads until they end",
-}
 
 
-def main(words: Sequence[str]) -> int:
-    """Run a command and give its exit code; raises KeyboardInterrupt."""
+def main(words: Sequence[str], descriptions: Mapping[str, str]) -> int:
+    """Run a command, each of which has a description, and give its exit code; raises KeyboardInterrupt."""
     replace_closed()
-    options = _parser().parse_args(words)
+    options = _parser(descriptions).parse_args(words)
     run = upload if options.command == "upload" else watch
     try:
         return asyncio.run(_until_terminated(run(options)))
@@ -57,17 +53,17 @@ async def _until_terminated(work: Coroutine[None, None, int]) -> int:
     return await work
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(descriptions: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="onward")
     commands = parser.add_subparsers(dest="command", required=True)
-    sending = commands.add_parser("upload", help=COMMANDS["upload"], description=COMMANDS["upload"])
+    sending = commands.add_parser("upload", description=descriptions["upload"])
     sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for what comes in on stdin")
     _option(sending, "to", str, "URL", "where the server takes uploads", required=True)
     _option(sending, "parallel", _count, "N", "send each file as so many uploads, which the server joins", default=1)
     _option(sending, "chunk-size", _size, "SIZE", "most bytes of a request, such as 8M; without it, all there are")
     _option(sending, "header", _header, "NAME:VALUE", "a header of each request; may be given again", action="append")
     _option(sending, "stall-after", _time, "SECONDS", "drop a connection that takes no byte", default=STALL_AFTER)
-    watching = commands.add_parser("watch", help=COMMANDS["watch"], description=COMMANDS["watch"])
+    watching = commands.add_parser("watch", description=descriptions["watch"])
     watching.add_argument("urls", nargs="+", metavar="URL", help="the URL of an upload, or of its progress")
     for command in (sending, watching):
         _option(

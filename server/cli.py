@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[Callable[[config.Config], Coroutine[None, None, None]]
     "sweep": (_sweep, "run the clean-up once that the server does periodically"),
 }
 CLIENT = {
-    "upload": "upload files to a server, with what an earlier run has left to do",
+    "upload": "upload files to a tus server, with what an earlier run has left to do",
     "watch": "follow uploads until they end",
 }
 
@@ -49,7 +49,7 @@ def main() -> None:
     if sys.argv[1:2] and sys.argv[1] in CLIENT:
         from client import cli  # noqa: PLC0415 - a server doesn't pay for it
 
-        sys.exit(cli.main(sys.argv[1:]))
+        sys.exit(cli.main(sys.argv[1:], CLIENT))
     parser = argparse.ArgumentParser(
         prog="onward", description="Resumable chunked uploads (tus 1.0.0), server and client."
     )

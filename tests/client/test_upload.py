@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 from pathlib import Path
 
 import aiohttp
@@ -88,6 +89,14 @@ async def test_words_that_are_off_end_with_2(tmp_path: Path, words: tuple[str, .
     ended = await run(tmp_path, "upload", *words)
     assert (ended.code, ended.out) == (2, "")
     assert "usage:" in ended.err
+
+
+@pytest.mark.parametrize("command", ["serve", "sweep", "upload", "watch"])
+async def test_what_a_command_does_is_told_alike_by_its_help_and_that_of_all(tmp_path: Path, command: str) -> None:
+    wide = {"COLUMNS": "200"}
+    ended = await run(tmp_path, command, "--help", environ=wide)
+    does = ended.out.split("\n\n")[1]
+    assert re.search(rf"^ +{command} +{re.escape(does)}$", (await run(tmp_path, "--help", environ=wide)).out, re.M)
 
 
 async def test_refusals_end_at_once_with_a_sentence(start: Start, file: Path, tmp_path: Path) -> None:
