@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from protocol.headers import matches_etag
 from server.keys import CONFIG
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -38,11 +39,11 @@ HEADERS = {
 
 
 def _serve(content: bytes, media_type: str) -> Handler:
-    tag = hashlib.sha256(content).hexdigest()[:32]
-    headers = HEADERS | {"ETag": f'"{tag}"'}
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = HEADERS | {"ETag": etag}
 
     async def serve(request: web.Request) -> web.Response:
-        if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+        if matches_etag(request.headers.get("If-None-Match", ""), etag):
             return web.Response(status=304, headers=headers)
         return web.Response(body=content, headers=headers, content_type=media_type, charset="utf-8")
 
