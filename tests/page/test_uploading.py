@@ -179,25 +179,15 @@ async def test_a_wrong_sha256_is_shown_as_failed(
         assert sha256_of(file) in map(sha256_of, published(server))
 
 
-async def test_an_upload_goes_on_when_the_server_was_killed(
-    browser: str, server: OnwardProcess, address: str, write: Write
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["under-way", "chosen-meanwhile"])
+async def test_a_file_waits_for_a_server_that_was_killed(
+    browser: str, server: OnwardProcess, address: str, write: Write, meanwhile: bool
 ) -> None:
     file = write(NAME, LESS)
-    async with page_under_way(browser, address, file) as page:
+    async with upload_page(browser, address) if meanwhile else page_under_way(browser, address, file) as page:
         await server.kill9()
-        assert "can’t be reached" in (await page.until(NAME, "retrying"))["status"]
-        await server.start()
-        await check(page, server, file)
-        assert all("net::ERR_" in fault for fault in page.tab.faults), page.tab.faults
-
-
-async def test_a_file_chosen_while_the_server_is_gone_is_uploaded_later(
-    browser: str, server: OnwardProcess, address: str, write: Write
-) -> None:
-    file = write(NAME, LESS)
-    async with upload_page(browser, address) as page:
-        await server.kill9()
-        await page.choose(file)
+        if meanwhile:
+            await page.choose(file)
         assert "can’t be reached" in (await page.until(NAME, "retrying", "failed"))["status"]
         await server.start()
         await check(page, server, file)
