@@ -40,7 +40,7 @@ class Threads:
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._lock = Lock()  # a thread falls asleep, or a call sees that it is awake
         self._awake = self._taken = 0
-        self._usual = 0.0  # seconds that calls take lately, as far as nothing but themselves holds them up
+        self._usual = 0.0  # seconds that calls take lately
         self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...], Answer[Any]]] = deque()
         self._done: deque[tuple[Answer[Any], Any, BaseException | None]] = deque()
         self._look: asyncio.TimerHandle | None = None
@@ -109,6 +109,7 @@ class Threads:
                 del item, call, words, answer, result, fault, loop  # an idle thread keeps no block alive
 
     def _note(self, seconds: float) -> None:
+        """Follow a shorter call sooner than a longer one, which may have waited for the interpreter and no disk."""
         usual = self._usual
         self._usual = usual + (seconds - usual) / (16 if seconds > usual else 4)
 
