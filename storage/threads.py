@@ -103,10 +103,11 @@ class Threads:
                 self._note(monotonic() - began)
                 loop = answer.get_loop()
                 self._done.append((answer, result, fault))
+                del item, call, words, answer, result, fault  # an idle thread keeps no block alive
                 if self._look is None or not self._calls or self._usual > SHORT:  # otherwise the look will tell it
                     with suppress(RuntimeError):  # the loop is gone: so is everybody who waited
                         loop.call_soon_threadsafe(self._tell)
-                del item, call, words, answer, result, fault, loop  # an idle thread keeps no block alive
+                del loop
 
     def _note(self, seconds: float) -> None:
         """Follow a shorter call sooner than a longer one, which may have waited for the interpreter and no disk."""
