@@ -40,7 +40,7 @@ class Threads:
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._lock = Lock()  # a thread falls asleep, or a call sees that it is awake
         self._awake = self._taken = 0
-        self._usual = 0.0  # seconds that calls take lately, as far as nothing but themselves holds them up
+        self._usual = 0.0  # seconds that calls take lately
         self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...], Answer[Any]]] = deque()
         self._done: deque[tuple[Answer[Any], Any, BaseException | None]] = deque()
         self._look: asyncio.TimerHandle | None = None
@@ -65,11 +65,18 @@ class Threads:
             thread.join()
 
     def _wake_one(self) -> None:
+        if self._awake == len(self._threads):
+            thread = Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more: those that are there do it, or nobody ever does
+                if self._threads:
+                    return
+                self._calls.clear()
+                raise
+            self._threads.append(thread)
         with self._lock:
             self._awake += 1
-        if self._awake > len(self._threads):
-            self._threads.append(Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True))
-            self._threads[-1].start()
         self._wake.put(True)
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -91,16 +98,21 @@ class Threads:
                 result, fault, began = None, None, monotonic()
                 try:
                     result = call(*words)
-                except BaseException as error:  # whatever it is, nobody may wait for ever
-                    fault = error
-                longer = monotonic() - began - self._usual
-                self._usual += longer / (16 if longer > 0 else 4)
+                except BaseException as error:  # nobody may wait for ever, and no future takes a StopIteration
+                    fault = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
+                self._note(monotonic() - began)
                 loop = answer.get_loop()
                 self._done.append((answer, result, fault))
                 del item, call, words, answer, result, fault  # an idle thread keeps no block alive
-                if not self._calls or self._usual > SHORT:  # otherwise there is a look, which tells too
+                if self._look is None or not self._calls or self._usual > SHORT:  # otherwise the look will tell it
                     with suppress(RuntimeError):  # the loop is gone: so is everybody who waited
                         loop.call_soon_threadsafe(self._tell)
+                del loop
+
+    def _note(self, seconds: float) -> None:
+        """Follow a shorter call sooner than a longer one, which may have waited for the interpreter and no disk."""
+        usual = self._usual
+        self._usual = usual + (seconds - usual) / (16 if seconds > usual else 4)
 
     def _next(self) -> tuple[Callable[..., Any], tuple[Any, ...], Answer[Any]] | None:
         with self._lock:

@@ -1,13 +1,22 @@
 """Calls in threads: each to its end, whoever stops waiting for it."""
 
 import asyncio
+import gc
 import threading
 import time
 import weakref
 
 import pytest
 
-from storage.threads import Threads
+from storage.threads import SHORT, Threads
+
+
+class NoMore(threading.Thread):
+    """A thread of a system that has no more of them."""
+
+    def start(self) -> None:
+        """Refuse, in Python's words."""
+        raise RuntimeError("can't start new thread")
 
 
 async def test_answers_and_faults_reach_who_waits() -> None:
@@ -16,6 +25,43 @@ async def test_answers_and_faults_reach_who_waits() -> None:
     with pytest.raises(ZeroDivisionError):
         await threads.call(divmod, 7, 0)
     threads.shutdown()
+
+
+async def test_a_fault_that_no_future_takes_reaches_who_waits_too() -> None:
+    threads = Threads(1, "test")
+    answers = threads.call(next, iter(())), threads.call(pow, 2, 3)
+    _, waiting = await asyncio.wait(answers, timeout=10)
+    assert not waiting
+    assert answers[1].result() == 8
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        answers[0].result()
+    threads.shutdown()
+
+
+async def test_where_the_system_has_no_more_threads_those_that_are_there_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, go_on = Threads(4, "test"), threading.Event()
+    slow = threads.call(go_on.wait, 10)
+    with monkeypatch.context() as patched:
+        patched.setattr("storage.threads.Thread", NoMore)
+        waiting = [threads.call(pow, number, 2) for number in range(4)]
+        await asyncio.sleep(0.05)
+        go_on.set()
+        assert await asyncio.gather(*waiting) == [0, 1, 4, 9]
+    assert await slow
+    threads.shutdown()
+
+
+async def test_a_call_that_no_thread_could_be_started_for_is_refused_and_never_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads, done = Threads(4, "test"), list[int]()
+    with monkeypatch.context() as patched:
+        patched.setattr("storage.threads.Thread", NoMore)
+        with pytest.raises(RuntimeError):
+            await threads.call(done.append, 1)
+    await asyncio.wait_for(threads.call(done.append, 2), 10)
+    threads.shutdown()
+    assert done == [2]
 
 
 async def test_more_calls_than_threads_are_all_answered() -> None:
@@ -71,6 +117,24 @@ async def test_an_idle_thread_keeps_nothing_alive() -> None:
     threads.shutdown()
 
 
+def test_an_idle_thread_keeps_no_event_loop_alive() -> None:
+    threads, loop = Threads(1, "test"), asyncio.new_event_loop()
+
+    async def one() -> None:
+        await threads.call(pow, 2, 3)
+
+    loop.run_until_complete(one())
+    loop.close()
+    seen = weakref.ref(loop)
+    del loop
+    until = time.monotonic() + 10
+    while seen() is not None and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)
+    assert seen() is None
+    threads.shutdown()
+
+
 async def test_shutting_down_waits_for_what_was_called() -> None:
     threads, ended = Threads(1, "test"), list[int]()
     answers = [threads.call(ended.append, number) for number in range(10)]
@@ -81,6 +145,7 @@ async def test_shutting_down_waits_for_what_was_called() -> None:
 
 async def test_one_thread_does_what_comes_as_long_as_it_keeps_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storage.threads.KEEPING_UP", 60.0)
+    monkeypatch.setattr("storage.threads.SHORT", 60.0)  # whatever keeps the processor from this test
     threads = Threads(8, "test")
     names = await asyncio.gather(*(threads.call(lambda: threading.current_thread().name) for _ in range(200)))
     assert set(names) == {"test-0"}
@@ -92,6 +157,39 @@ async def test_an_answer_waits_for_no_call_after_it_that_takes_long() -> None:
     quick = threads.call(began.wait, 10)
     slow = threads.call(go_on.wait, 10)
     began.set()
+    assert await asyncio.wait_for(quick, 5)
+    assert not slow.done()
+    go_on.set()
+    assert await slow
+    threads.shutdown()
+
+
+async def test_an_answer_waits_for_no_later_call_that_was_called_as_calls_took_long() -> None:
+    threads, go_on = Threads(2, "test"), threading.Event()
+    for _ in range(100):
+        threads._usual = SHORT * 1.1
+        quick, slow = threads.call(sum, range(300)), threads.call(go_on.wait, 10)
+        assert await asyncio.wait_for(quick, 5) == 44850
+        go_on.set()
+        assert await slow
+        go_on.clear()
+    threads.shutdown()
+
+
+async def test_an_answer_that_comes_during_a_look_waits_for_no_later_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads, began, go_on = Threads(2, "test"), threading.Event(), threading.Event()
+
+    def wake_one_slowly() -> None:
+        began.set()
+        time.sleep(0.1)
+
+    await threads.call(pow, 2, 3)
+    monkeypatch.setattr("storage.threads.SHORT", 60.0)
+    threads._wake_one()
+    monkeypatch.setattr(threads, "_wake_one", wake_one_slowly)
+    quick, slow = threads.call(began.wait, 10), threads.call(go_on.wait, 10)
     assert await asyncio.wait_for(quick, 5)
     assert not slow.done()
     go_on.set()
