@@ -77,6 +77,12 @@ class Connection(web.RequestHandler):
             cast("asyncio.Transport", transport).write(_CROWDED)
             transport.close()
 
+    def close(self) -> None:
+        """End a connection once what it was asked is answered; nothing was if its task hasn't even begun to wait."""
+        super().close()
+        if self._newest is None and self._waiter is None:
+            self.force_close()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let a connection go."""
         if isinstance(self._manager, _Server):
