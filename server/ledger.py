@@ -66,7 +66,7 @@ class Ledger:
         """Hold the lease; gives the record as it is then."""
         wait = self._lease_wait if wait is None else wait
         async with self._state.hold(id, wait=wait, on_rival=on_rival) as lease:
-            upload = replace(await self._state.load(id), epoch=lease.epoch)
+            upload = replace(lease.record or await self._state.load(id), epoch=lease.epoch)
             if lease.left_by:
                 upload = await self._fenced(upload, lease)
             if rules.is_lost(upload, self._boot):

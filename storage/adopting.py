@@ -4,6 +4,7 @@ The order is bytes, then copy, then record: a copy is never behind what was told
 is one that was lost. An adopted record gets an epoch that no lease before can have had; whoever had one is shut out.
 """
 
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -134,7 +135,7 @@ class AdoptingState:
                     continue
                 if copy is None or (copy.version <= record.version and copy.epoch < lease.epoch):
                     await stack.enter_async_context(attempt.pop_all())
-                    return lease
+                    return dataclasses.replace(lease, record=record)
                 await self._adopt(id)
         raise Unreachable(f"the record of {id[:8]}… does not stay")
 

@@ -217,13 +217,14 @@ class Lease:
 
     `left_by` names a node that had a lease, never gave it up, and may still write bytes; ANYONE where there may be
     several, or nobody knows. `holds` tells, by a clock of the holder's own, whether it is still certain that nobody
-    else has the lease.
+    else has the lease. `record` is the record, where it had to be read to begin with.
     """
 
     id: UploadId
     epoch: int
     left_by: str | None = None
     holds: Callable[[], bool] = lambda: True
+    record: Upload | None = None
 
 
 class Leases(Protocol):
