@@ -128,7 +128,7 @@ class AdoptingState:
             async with AsyncExitStack() as attempt:
                 try:
                     lease = await attempt.enter_async_context(self._state.hold(id, wait=wait, on_rival=on_rival))
-                    record, copy = await self._state.load(id), await self._copies.kept(id)
+                    record, copy = lease.record or await self._state.load(id), await self._copies.kept(id)
                 except Missing:
                     if not await self._adopt(id):
                         raise

@@ -57,11 +57,12 @@ def _clock() -> float:
 
 @dataclass(slots=True)
 class _Held:
-    """A lease of ours: its token, and until when nobody else can have it."""
+    """A lease of ours: its token, until when nobody else can have it, and the record that it was taken with."""
 
     token: str
     epoch: int = 0
     until: float = 0.0
+    document: bytes = b""
 
     def holds(self) -> bool:
         return _clock() < self.until
@@ -155,7 +156,8 @@ class RedisState:
             self._held[id, held.epoch] = held
             renewal = asyncio.create_task(self._renew(id, held, on_rival))
             try:
-                yield Lease(id=id, epoch=held.epoch, left_by=left_by, holds=held.holds)
+                record = decode(held.document) if held.document else None
+                yield Lease(id=id, epoch=held.epoch, left_by=left_by, holds=held.holds, record=record)
             finally:
                 renewal.cancel()
                 del self._held[id, held.epoch], self._holders[id]
@@ -223,7 +225,7 @@ class RedisState:
     async def _try(self, id: UploadId, held: "_Held") -> str | None:
         began = _clock()
         try:
-            epoch, left_by = await self._run(scripts.ACQUIRE, id, held.token, int(LEASE * 1000), self._node)
+            epoch, left_by, document = await self._run(scripts.ACQUIRE, id, held.token, int(LEASE * 1000), self._node)
         except BaseException:  # the answer that did not come may be a yes
             await asyncio.shield(self._release(id, held))
             raise
@@ -231,7 +233,7 @@ class RedisState:
             raise Missing(id)
         if epoch == 0:
             return None
-        held.epoch, held.until = epoch, began + LEASE
+        held.epoch, held.until, held.document = epoch, began + LEASE, document
         return cast("bytes", left_by).decode()
 
     async def _renew(self, id: UploadId, held: "_Held", on_lost: Callable[[], None]) -> None:

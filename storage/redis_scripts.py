@@ -57,11 +57,11 @@ return 'OK'
 """
 
 # ARGV: token, milliseconds, node. Gives the new epoch, 0 where somebody else holds the lease, -1 where there is no
-# record; and the node that left the lease without giving it up, '*' for one that nobody knows, or ''.
+# record; the node that left the lease without giving it up, '*' for one that nobody knows, or ''; and the document.
 ACQUIRE = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return {-1, ''} end
+if redis.call('EXISTS', KEYS[1]) == 0 then return {-1, '', ''} end
 local holder = redis.call('GET', KEYS[2])
-if holder and holder ~= ARGV[1] then return {0, ''} end
+if holder and holder ~= ARGV[1] then return {0, '', ''} end
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch'))
 if not holder then
   redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
@@ -72,7 +72,7 @@ if not holder then
   end
   redis.call('HSET', KEYS[1], 'node', ARGV[3])
 end
-return {epoch, redis.call('HGET', KEYS[1], 'left_by') or ''}
+return {epoch, redis.call('HGET', KEYS[1], 'left_by') or '', redis.call('HGET', KEYS[1], 'document') or ''}
 """
 
 # Gives the document, or nil where somebody holds the lease or has left it.
