@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from storage.threads import SHORT, Threads
+from storage.threads import SHORT, Answer, Threads
 
 
 class NoMore(threading.Thread):
@@ -17,6 +17,14 @@ class NoMore(threading.Thread):
     def start(self) -> None:
         """Refuse, in Python's words."""
         raise RuntimeError("can't start new thread")
+
+
+async def ends_before(quick: Answer[bool], slow: Answer[bool], go_on: threading.Event) -> None:
+    """Check that the answer to a call comes while one after it, which waits for an event, is under way."""
+    assert await asyncio.wait_for(quick, 5)
+    assert not slow.done()
+    go_on.set()
+    assert await slow
 
 
 async def test_answers_and_faults_reach_who_waits() -> None:
@@ -157,10 +165,7 @@ async def test_an_answer_waits_for_no_call_after_it_that_takes_long() -> None:
     quick = threads.call(began.wait, 10)
     slow = threads.call(go_on.wait, 10)
     began.set()
-    assert await asyncio.wait_for(quick, 5)
-    assert not slow.done()
-    go_on.set()
-    assert await slow
+    await ends_before(quick, slow, go_on)
     threads.shutdown()
 
 
@@ -190,10 +195,7 @@ async def test_an_answer_that_comes_during_a_look_waits_for_no_later_call(
     threads._wake_one()
     monkeypatch.setattr(threads, "_wake_one", wake_one_slowly)
     quick, slow = threads.call(began.wait, 10), threads.call(go_on.wait, 10)
-    assert await asyncio.wait_for(quick, 5)
-    assert not slow.done()
-    go_on.set()
-    assert await slow
+    await ends_before(quick, slow, go_on)
     threads.shutdown()
 
 
