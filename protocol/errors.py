@@ -7,9 +7,8 @@ Refusal
 ├─ ForeignOrigin 403       ├─ MediaType 415          ├─ ServerFault 500
 ├─ NotFound 404            ├─ RangeUnsatisfiable 416 ├─ Unavailable 503
 ├─ MethodNotAllowed 405    ├─ ExpectationFailed 417  ├─ Crowded 503
-├─ BodyStalled 408         └─ Locked 423             └─ StorageFull 507
-├─ OffsetMismatch 409
-└─ NotCompleted 409
+├─ OffsetMismatch 409      ├─ Locked 423             └─ StorageFull 507
+└─ NotCompleted 409        └─ BodyStalled 423
 """
 
 from collections.abc import Mapping
@@ -63,12 +62,6 @@ class MethodNotAllowed(Refusal):
     """The route doesn't know the method."""
 
     status, code, title = 405, "method-not-allowed", "The method is not allowed here"
-
-
-class BodyStalled(Refusal):
-    """The body stopped arriving; what came is kept."""
-
-    status, code, title = 408, "body-stalled", "The body stopped arriving"
 
 
 class OffsetMismatch(Refusal):
@@ -132,6 +125,15 @@ class Locked(Refusal):
     """Another request works on the upload."""
 
     status, code, title = 423, "locked", "Another request works on this upload"
+
+
+class BodyStalled(Refusal):
+    """The body stopped arriving; what came is kept, and the upload waits for another request.
+
+    Not 408: most clients take that for the end of the upload (docs/decisions.md, the table of clients).
+    """
+
+    status, code, title = 423, "body-stalled", "The body stopped arriving"
 
 
 class ChecksumMismatch(Refusal):

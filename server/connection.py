@@ -21,10 +21,11 @@ from server.middleware import log, mark_answer, problem
 from server.peer import STALL, reset, untaken
 
 LARGEST_READ = 2**16  # bytes; a head, and a small body with it
-_REFUSAL = problem(Crowded("There are too many connections from this address."))
+_REFUSAL = problem(Crowded("There are too many connections from this address."), for_offset=True)  # it may be asked for
 _BODY = _REFUSAL.text or ""
 _CROWDED = (
-    f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {_REFUSAL.content_type}\r\nContent-Length: {len(_BODY)}\r\n"
+    f"HTTP/1.1 {_REFUSAL.status} {_REFUSAL.reason}\r\n"
+    f"Content-Type: {_REFUSAL.content_type}\r\nContent-Length: {len(_BODY)}\r\n"
     f"Retry-After: {_REFUSAL.headers['Retry-After']}\r\nTus-Resumable: {VERSION}\r\nConnection: close\r\n\r\n{_BODY}"
 ).encode()
 

@@ -1,5 +1,7 @@
 """What the handlers find in the application and in a URL."""
 
+import asyncio
+
 from aiohttp import web
 
 from protocol.model import ID_PATTERN, UploadId
@@ -7,6 +9,7 @@ from server.config import Config
 from server.engine import Engine
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 UPLOAD = f"/{{id:{ID_PATTERN}}}"
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import HttpVersion11, web
 
 from protocol import errors
-from protocol.tus1 import VERSION
+from protocol.tus1 import VERSION, choose_answer
 from server.proxies import HOST
 from storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 
@@ -26,16 +26,17 @@ FAULTS: dict[type[StorageError], type[errors.Refusal]] = {
 }
 
 
-def problem(refusal: errors.Refusal) -> web.Response:
-    """Write a refusal as an answer."""
-    body = {"type": f"urn:onward:error:{refusal.code}", "title": refusal.title, "status": refusal.status}
+def problem(refusal: errors.Refusal, *, for_offset: bool = False) -> web.Response:
+    """Write a refusal as an answer; `for_offset` if the request asks, or may ask, for the offset of an upload."""
+    status, headers = choose_answer(refusal, for_offset=for_offset)
+    body = {"type": f"urn:onward:error:{refusal.code}", "title": refusal.title, "status": status}
     if refusal.detail:
         body["detail"] = refusal.detail
     return web.Response(
-        status=refusal.status,
+        status=status,
         body=json.dumps(body | {"code": refusal.code}).encode(),
         content_type="application/problem+json",
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} | refusal.headers,
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers},
     )
 
 
@@ -45,6 +46,12 @@ def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
     if error.status == 404:
         return errors.NotFound()
     return errors.BadRequest(error.text or "")
+
+
+def _asks_for_offset(request: web.Request) -> bool:
+    """Tell whether a client of tus asks for the offset of an upload."""
+    method = request.headers.get("X-HTTP-Method-Override", request.method)
+    return method == "HEAD" and "id" in request.match_info and "Tus-Resumable" in request.headers
 
 
 def refusal_of(fault: StorageError) -> errors.Refusal:
@@ -82,23 +89,24 @@ async def mark(_: web.Request, response: web.StreamResponse) -> None:
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal, and every fault as one; log the request."""
     began, sound = time.monotonic(), False
+    for_offset = _asks_for_offset(request)
     path = ascii(request.rel_url.raw_path[:16])
     try:
         _check_message(request)
         sound = True
         response = await _handle(request, handler)
     except errors.Refusal as refusal:
-        response = problem(refusal)
+        response = problem(refusal, for_offset=for_offset)
     except StorageError as fault:
         log.warning("%s %s: %s", request.method, path, fault)
-        response = problem(refusal_of(fault))
+        response = problem(refusal_of(fault), for_offset=for_offset)
     except web.HTTPException as error:
-        response = problem(_refused_by_aiohttp(error))
+        response = problem(_refused_by_aiohttp(error), for_offset=for_offset)
     except ConnectionError:  # the client is gone: aiohttp takes note
         raise
     except Exception:
         log.exception("%s %s failed", request.method, path)
-        response = problem(errors.ServerFault())
+        response = problem(errors.ServerFault(), for_offset=for_offset)
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # what follows on the connection may be no request
     log.info("%s %s %d %.0f ms", request.method, path, response.status, (time.monotonic() - began) * 1e3)

@@ -1,5 +1,6 @@
 """web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 
@@ -7,13 +8,14 @@ from aiohttp import web
 
 from protocol import tus1
 from protocol.errors import BadRequest, MethodNotAllowed, Refusal
-from protocol.model import Limits, UploadId
+from protocol.model import Limits, Role, Upload, UploadId
 from server.access import Act, check_access
 from server.body import RequestBody
 from server.download import add_downloads, download
-from server.keys import CONFIG, ENGINE, UPLOAD, upload_id
+from server.keys import CONFIG, ENGINE, STOPPING, UPLOAD, upload_id
 from server.leaving import unless_left
-from server.middleware import refusal_of
+from server.middleware import log, refusal_of
+from server.outage import outlast
 from server.proxies import public_origin
 from storage.base import StorageError
 
@@ -79,8 +81,31 @@ async def create(request: web.Request) -> web.Response:
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers |= location
-        raise refusal from fault
+        stored = await _stored_of(request, upload) if tus1.is_passing(refusal) else None
+        if stored is None:
+            raise refusal from fault
+        log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, fault)
+        upload = stored
     return web.Response(status=201, headers=location | tus1.tell_stored(upload))
+
+
+async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
+    """Give what is stored of an upload whose creation brought a body that was cut; None where nobody can tell.
+
+    tus 1.0.0 has a creation tell how much of its body was taken. A client that is refused begins another upload.
+    """
+    if upload.role is Role.FINAL:
+        return None
+    try:
+        return await _inspected(request, upload.id)
+    except (Refusal, StorageError):
+        return None
+
+
+async def _inspected(request: web.Request, id: UploadId) -> Upload:
+    """Give the state of an upload, also if the store is away for a few seconds."""
+    engine, config = request.app[ENGINE], request.app[CONFIG]
+    return await outlast(lambda: engine.inspect(id), within=config.lease_wait, stopping=request.app[STOPPING])
 
 
 async def append(request: web.Request) -> web.Response:
@@ -94,7 +119,7 @@ async def append(request: web.Request) -> web.Response:
 async def inspect(request: web.Request) -> web.Response:
     """HEAD /files/{id}."""
     tus1.check_version(_headers(request))
-    upload = await request.app[ENGINE].inspect(upload_id(request))
+    upload = await _inspected(request, upload_id(request))
     return web.Response(status=200, headers=tus1.tell_state(upload))
 
 
@@ -144,6 +169,12 @@ def add_routes(app: web.Application) -> None:
 
     Methods are told apart here: X-HTTP-Method-Override replaces the real one (tus 1.0.0) after aiohttp has routed.
     """
+    app[STOPPING] = stopping = asyncio.Event()
+
+    async def stop(_: web.Application) -> None:
+        stopping.set()
+
+    app.on_shutdown.append(stop)
     add_downloads(app)
     base = app[CONFIG].prefix
     for path, table in ((base, ALL), (f"{base}/", ALL), (base + UPLOAD, ONE)):

@@ -53,12 +53,12 @@ def test_041_connection_is_reset(tus: Tus) -> None:
     tus.check_holds(path, DATA, SENT + 5000)
 
 
-@check(42, "SHOULD", "A body that stalls ends with 408 and a closed connection, and what came is kept")
+@check(42, "SHOULD", "A body that stalls ends with 423 and a closed connection, and what came is kept")
 def test_042_body_stalls(start: Start) -> None:
     tus = start("--body-idle=0.5").tus
     path = tus.create(len(DATA))
     with half_sent(tus, path) as connection:
-        assert connection.answer().status == 408
+        assert connection.answer().status == 423
         connection.read_rest()
     tus.check_holds(path, DATA, SENT)
 

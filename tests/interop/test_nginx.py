@@ -165,8 +165,23 @@ def test_a_body_that_stalls_is_answered_by_the_server(start: Start, tmp_path: Pa
         url = curl.create(f"{proxy.origin}/files", len(DATA))["Location"]
         with curl.hanging(url, BEGUN) as client:
             answer = client.answer()
-        assert (answer.status, json.loads(answer.body)["code"]) == (408, "body-stalled")
+        assert (answer.status, json.loads(answer.body)["code"]) == (423, "body-stalled")
         assert curl.offset(url) == len(BEGUN)
+
+
+def test_a_client_that_asks_for_the_offset_is_told_to_wait_while_the_server_is_away(
+    start: Start, tmp_path: Path, version: Version
+) -> None:
+    server = start(TRUSTING)
+    with nginx(tmp_path / "nginx", server.tus.port) as proxy:
+        curl = Curl(version, proxy.certificate)
+        url = curl.create(f"{proxy.origin}/files", len(DATA))["Location"]
+        server.process.kill()
+        server.process.wait()
+        answer = curl.ask("HEAD", url)
+        assert (answer.status, answer["Retry-After"]) == (423, "1")
+        assert curl.patch(url, 0, BEGUN).status == 503
+        assert curl.ask("POST", f"{proxy.origin}/files", {"Upload-Length": "1"}).status == 503
 
 
 def test_without_trusted_proxies_a_location_is_a_path(start: Start, tmp_path: Path, version: Version) -> None:

@@ -3,7 +3,6 @@
 import base64
 import json
 import random
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,29 +10,23 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from chromium import Tab, chromium, tab
 from halfway import HEADERS, offsets, until_stored
-from node import INTEROP, MODULES, require
 from onward_process import OnwardProcess, onward
 from pytest_aiohttp.plugin import AiohttpServer
 from rough_line import RoughLine
 from scenario import sha256_of
+from tus_page import bundle, page_app
 
 MIB = 2**20
 SIZE = 8 * MIB + 12345
 RATE = 4 * MIB  # a second, so that there is time to stop in the middle
 KEPT_OUT = ("blocked by CORS policy", "looks like a network error", "net::ERR_FAILED")
-HTML = """<!doctype html><link rel="icon" href="data:,"><title>Upload</title><input type="file"><script src="/page.js"></script>"""
 
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require("@uppy/core", "@uppy/tus", "esbuild")
-    bundle = tmp_path_factory.mktemp("page") / "page.js"
-    words = ["--bundle", f"--outfile={bundle}", "--log-level=warning", str(INTEROP / "clients" / "uppy_page.js")]
-    subprocess.run([MODULES / ".bin" / "esbuild", *words], check=True, timeout=60)
-    return bundle
+    return bundle(tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +45,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def origin(script: Path, aiohttp_server: AiohttpServer) -> str:
     """The origin that serves the page."""
-
-    async def page(_request: web.Request) -> web.Response:
-        return web.Response(text=HTML, content_type="text/html")
-
-    async def code(_request: web.Request) -> web.FileResponse:
-        return web.FileResponse(script)
-
-    app = web.Application()
-    app.add_routes([web.get("/", page), web.get("/page.js", code)])
-    return f"http://127.0.0.1:{(await aiohttp_server(app)).port}"
+    return f"http://127.0.0.1:{(await aiohttp_server(page_app(script))).port}"
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from base64 import b64encode
 import pytest
 from msgspec.structs import replace
 
-from protocol import tus1
+from protocol import errors, tus1
 from protocol.errors import BadRequest, Forbidden, MediaType, Refusal, VersionUnsupported
 from protocol.headers import build_repr_digest
 from protocol.model import Checksum, Concat, Create, Limits, Place, Role, Status, Upload, UploadId
@@ -150,3 +150,25 @@ def test_a_checksum_in_a_trailer_is_refused_where_it_would_count() -> None:
     with pytest.raises(BadRequest):
         tus1.read_append(question(headers, 5), Limits())
     assert tus1.read_append(question(headers, 5), Limits(without=frozenset({"checksum"}))).checksum is None
+
+
+@pytest.mark.parametrize(
+    "passing", [errors.Unavailable(), errors.Crowded(), errors.ServerFault(), errors.StorageFull()]
+)
+def test_what_passes_makes_a_client_wait_that_asks_for_the_offset(passing: Refusal) -> None:
+    status, headers = tus1.choose_answer(passing, for_offset=True)
+    assert status == 423
+    assert headers == {"Retry-After": "1"} | passing.headers
+    assert tus1.choose_answer(passing, for_offset=False) == (passing.status, passing.headers)
+
+
+@pytest.mark.parametrize("lasting", [errors.NotFound(), errors.Gone(), errors.BadRequest(), errors.AccessDenied()])
+def test_what_lasts_is_said_to_all_alike(lasting: Refusal) -> None:
+    assert tus1.choose_answer(lasting, for_offset=True) == (lasting.status, {})
+    assert not tus1.is_passing(lasting)
+
+
+@pytest.mark.parametrize("passing", [errors.Locked(), errors.BodyStalled(), errors.Unavailable()])
+def test_a_body_that_was_cut_may_be_sent_again(passing: Refusal) -> None:
+    assert tus1.is_passing(passing)
+    assert tus1.choose_answer(passing, for_offset=False)[0] in {423, 503}, "clients retry these, and not 408"

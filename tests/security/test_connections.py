@@ -74,16 +74,19 @@ def test_a_folder_that_is_away_loses_no_upload(server: Server) -> None:
     away = Path(f"{server.data}-away")
     (server.data / "partial").rename(away)
     assert tus.patch(path, 5, DATA[5:]).status == 503
-    assert tus.post({"Upload-Length": "5"}, b"12345").status == 503
+    answer = tus.post({"Upload-Length": "5"}, b"12345")
+    assert (answer.status, answer["Upload-Offset"]) == (201, "0")
     away.rename(server.data / "partial")
     tus.check_holds(path, DATA, 5)
 
 
-def test_a_creation_whose_bytes_find_no_room_tells_where_it_is(start: Start, tmp_path: Path) -> None:
+def test_a_creation_whose_bytes_cannot_be_stored_tells_where_it_is_and_that_it_has_none(
+    start: Start, tmp_path: Path
+) -> None:
     server = start()
     (server.data / "partial").rename(tmp_path / "away")
     answer = server.tus.post({"Upload-Length": "5"}, b"12345")
-    assert answer.status == 503
+    assert (answer.status, answer["Upload-Offset"]) == (201, "0")
     path = answer["Location"].removeprefix(server.tus.origin)
     (tmp_path / "away").rename(server.data / "partial")
     assert server.tus.patch(path, 0, b"12345").status == 204

@@ -111,7 +111,7 @@ def test_silence_ends_it(start: Start) -> None:
     path = server.tus.create(SIZE)
     with Connection(server.tus.port) as connection:
         connection.send(head_of(server, path, 0, SIZE) + data[:SOME])
-        assert connection.answer().status == 408
+        assert connection.answer().status == 423
     assert server.tus.offset(path) == SOME
 
 

@@ -64,7 +64,7 @@ def test_one_address_has_no_more_connections_than_it_may(start: Start) -> None:
         assert connection.answer().status == 204
     with Connection(tus.port) as refused:
         answer = refused.answer()
-        assert (answer.status, answer["Retry-After"], answer["Content-Type"]) == (503, "10", "application/problem+json")
+        assert (answer.status, answer["Retry-After"], answer["Content-Type"]) == (423, "10", "application/problem+json")
         assert refused.read_rest() == b""
     held.pop().close()
     end = time.monotonic() + PATIENCE
@@ -94,7 +94,7 @@ def test_a_body_that_dribbles_is_cut_and_kept(start: Start) -> None:
             connection.send(b"x")
             sent += 1
             time.sleep(0.05)
-        assert connection.answer().status == 408
+        assert connection.answer().status == 423
     assert 0 < tus.offset(path) <= sent
 
 

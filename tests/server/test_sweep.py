@@ -37,7 +37,7 @@ async def test_one_damaged_record_stops_nothing(http: aiohttp.ClientSession, tmp
         await server.start()
         await until_gone(server, sound, other)
         assert damaged.rpartition("/")[2] in files(server)
-        assert (await tus.head(http, damaged)).status == 503
+        assert (await tus.head(http, damaged)).status == 423
         assert "can't be tended" in server.log()
 
 

@@ -100,7 +100,7 @@ async def test_a_stalled_body_is_cut_off(http: aiohttp.ClientSession, tmp_path: 
         assert told["status"] == "paused"
         assert told["uploadedBytes"] == 150_000
         assert " PATCH " in server.log()
-        assert " 408 " in server.log()
+        assert " 423 " in server.log()
 
 
 async def test_bytes_that_came_with_the_end_of_the_connection_count(

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,11 @@ KEYS = {"Tab": (9, ""), "Enter": (13, "\r")}
 
 
 @contextmanager
-def chromium(folder: Path, *, keeps_nothing: bool = False) -> Iterator[str]:
+def chromium(folder: Path, *, keeps_nothing: bool = False, more: Sequence[str] = ()) -> Iterator[str]:
     """Run a browser with an empty profile and give the address of its DevTools; its children end with it.
 
-    One that `keeps_nothing` refuses sites their cookies, and with them all that they keep, and their locks.
+    One that `keeps_nothing` refuses sites their cookies, and with them all that they keep, and their locks. `more`
+    options are added to the usual ones.
     """
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
@@ -49,7 +50,7 @@ def chromium(folder: Path, *, keeps_nothing: bool = False) -> Iterator[str]:
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,  # its path is short enough for a socket
         folder.with_suffix(".log").open("wb") as log,
         subprocess.Popen(
-            [program, *OPTIONS, f"--user-data-dir={folder}"],
+            [program, *OPTIONS, *more, f"--user-data-dir={folder}"],
             env=os.environ | {"HOME": str(folder), "TMPDIR": scratch},
             stdout=log,
             stderr=log,

@@ -72,18 +72,21 @@ def _make_certificate(openssl: str, folder: Path) -> None:
 
 
 @contextmanager
-def nginx(folder: Path, target: int, *, buffering: Buffering = "off") -> Iterator[Nginx]:
-    """Run nginx before a port of this machine; it is killed at the end."""
+def nginx(
+    folder: Path, target: int, *, buffering: Buffering = "off", http2: bool = True, body_timeout: int = 60
+) -> Iterator[Nginx]:
+    """Run nginx before a port of this machine, with HTTP/2 or with HTTP/1.1 alone; it is killed at the end."""
     program, openssl = require("nginx"), require("openssl")
     folder.mkdir()
     _make_certificate(openssl, folder)
     server = Nginx(free_port(), folder)
     changes = {
         "server 127.0.0.1:8080;": f"server 127.0.0.1:{target};",
-        "listen 443 ssl http2;": f"listen 127.0.0.1:{server.port} ssl http2;",
+        "listen 443 ssl http2;": f"listen 127.0.0.1:{server.port} ssl{' http2' if http2 else ''};",
         "/etc/ssl/uploads.example.com.pem": str(server.certificate),
         "/etc/ssl/uploads.example.com.key": str(folder / "key.pem"),
         "proxy_request_buffering off;": f"proxy_request_buffering {buffering};",
+        "client_body_timeout 60s;": f"client_body_timeout {body_timeout}s;",
     }
     (folder / "example.conf").write_text(example(changes))
     temporary = " ".join(f"{name}_temp_path {name};" for name in TEMPORARY)

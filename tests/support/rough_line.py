@@ -27,16 +27,19 @@ class RoughLine:
     """A proxy to a port of this machine; each fault befalls one connection, after as many bytes from the client.
 
     `rate` are the bytes a second that come through from one client, `delay` the seconds that each chunk takes in
-    either direction.
+    either direction. One that `passes_answers` hands on all that the other side says, and its end alone, and swallows
+    what the client still sends, as proxies do; otherwise the end of one side resets both.
     """
 
     def __init__(
-        self, target: int, faults: Sequence[tuple[int, Fault]] = (), *, rate: float = 0.0, delay: float = 0.0
-    ) -> None:
-        self.port = self.taken = 0
+        self, target: int, faults: Sequence[tuple[int, Fault]] = (), *, rate: float = 0.0, delay: float = 0.0,
+        passes_answers: bool = False,
+    ) -> None:  # fmt: skip
+        self.port = self.taken = self.ended = 0  # bytes, and connections that the other side has ended
         self.delay = delay
         self.done: list[Fault] = []
         self._target, self._faults, self._rate = target, list(faults), rate
+        self._passes_answers = passes_answers
         self._open = True
         self._talking = asyncio.Event()
         self._talking.set()
@@ -108,7 +111,13 @@ class RoughLine:
                     raise ConnectionResetError
                 client.transport.pause_reading()  # type: ignore[attr-defined]
                 await asyncio.Event().wait()
-            await self._hand_on(data, down)
+            if self._passes_answers and down.transport.is_closing():
+                continue
+            try:
+                await self._hand_on(data, down)
+            except OSError:
+                if not self._passes_answers:
+                    raise
             if self._rate:
                 await asyncio.sleep(len(data) / self._rate)
         await self._talking.wait()
@@ -118,7 +127,11 @@ class RoughLine:
         """Hand on the answers; where the other side ends, so does all."""
         while data := await up.read(CHUNK):
             await self._hand_on(data, client)
-        raise ConnectionResetError
+        self.ended += 1
+        if not self._passes_answers:
+            raise ConnectionResetError
+        await self._talking.wait()
+        client.write_eof()
 
     async def _hand_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         await self._talking.wait()
