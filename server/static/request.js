@@ -9,6 +9,11 @@ const SAID = {
   460: 'The SHA-256 is wrong: what arrived is not this file, and the server does not publish it',
 }
 
+// What there is no other word for: a HEAD is answered without a body.
+const TITLES = {
+  423: 'The server asks to wait',
+}
+
 export class Unreachable extends Error {
   passing = true
 
@@ -18,7 +23,7 @@ export class Unreachable extends Error {
 }
 
 export class Refused extends Error {
-  constructor(status, { title = `The server answered ${status}`, detail } = {}, retryAfter = 0) {
+  constructor(status, { title = TITLES[status] ?? `The server answered ${status}`, detail } = {}, retryAfter = 0) {
     super(SAID[status] ?? (detail ? `${title}: ${detail}` : title))
     this.status = status
     this.passing = PASSING.has(status) || status >= 500
