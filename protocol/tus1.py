@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from protocol.checksums import ALGORITHMS
-from protocol.errors import BadRequest, Forbidden, Locked, MediaType, Refusal, VersionUnsupported
+from protocol.errors import BadRequest, Forbidden, Locked, MediaType, VersionUnsupported
 from protocol.headers import (
     build_http_date,
     build_repr_digest,
@@ -25,7 +25,6 @@ from protocol.model import Append, Checksum, Concat, Create, Limits, Role, Statu
 VERSION = "1.0.0"
 CONTENT_TYPE = "application/offset+octet-stream"
 PASSING = frozenset({408, 423, 425, 429})  # and all from 500 on
-SOON = {"Retry-After": "1"}
 
 Headers = Mapping[str, str]
 
@@ -181,20 +180,18 @@ def _check_content(headers: Headers) -> None:
         raise MediaType("A Content-Encoding can't be taken.")
 
 
-def is_passing(refusal: Refusal) -> bool:
-    """Tell whether the same request may succeed later."""
-    return refusal.status >= 500 or refusal.status in PASSING
+def is_passing(status: int) -> bool:
+    """Tell whether a request that is answered with a status may succeed later."""
+    return status >= 500 or status in PASSING
 
 
-def choose_answer(refusal: Refusal, *, for_offset: bool) -> tuple[int, Headers]:
-    """Give the status and the headers of a refusal; `for_offset` if the request asks, or may ask, for the offset.
+def choose_status(status: int, *, for_offset: bool) -> int:
+    """Give the status to refuse with; `for_offset` if the request asks, or may ask, for the offset of an upload.
 
     Chosen by what common clients do (docs/decisions.md, the table of clients): to tus-js-client and Uppy an upload is
     lost if HEAD is answered with anything but 2xx and 423, and they send the whole file again to a new one.
     """
-    if for_offset and is_passing(refusal):
-        return Locked.status, SOON | refusal.headers
-    return refusal.status, refusal.headers
+    return Locked.status if for_offset and is_passing(status) else status
 
 
 def tell_stored(upload: Upload) -> dict[str, str]:

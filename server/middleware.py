@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from aiohttp import HttpVersion11, web
 
 from protocol import errors
-from protocol.tus1 import VERSION, choose_answer
+from protocol.tus1 import VERSION, choose_status
 from server.proxies import HOST
 from storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 
 CONTINUE = "100-continue"
+SOON = {"Retry-After": "1"}  # seconds
 log = logging.getLogger("onward")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,7 +29,8 @@ FAULTS: dict[type[StorageError], type[errors.Refusal]] = {
 
 def problem(refusal: errors.Refusal, *, for_offset: bool = False) -> web.Response:
     """Write a refusal as an answer; `for_offset` if the request asks, or may ask, for the offset of an upload."""
-    status, headers = choose_answer(refusal, for_offset=for_offset)
+    status = choose_status(refusal.status, for_offset=for_offset)
+    headers = refusal.headers if status == refusal.status else SOON | refusal.headers
     body = {"type": f"urn:onward:error:{refusal.code}", "title": refusal.title, "status": status}
     if refusal.detail:
         body["detail"] = refusal.detail

@@ -81,7 +81,7 @@ async def create(request: web.Request) -> web.Response:
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers |= location
-        stored = await _stored_of(request, upload) if tus1.is_passing(refusal) else None
+        stored = await _stored_of(request, upload) if tus1.is_passing(refusal.status) else None
         if stored is None:
             raise refusal from fault
         log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, fault)
