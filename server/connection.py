@@ -21,7 +21,8 @@ from server.middleware import log, mark_answer, problem
 from server.peer import STALL, reset, untaken
 
 LARGEST_READ = 2**16  # bytes; a head, and a small body with it
-_REFUSAL = problem(Crowded("There are too many connections from this address."), for_offset=True)  # it may be asked for
+# Its request is not read yet, and may be a HEAD that asks for the offset.
+_REFUSAL = problem(Crowded("There are too many connections from this address."), for_offset=True)
 _BODY = _REFUSAL.text or ""
 _CROWDED = (
     f"HTTP/1.1 {_REFUSAL.status} {_REFUSAL.reason}\r\n"
