@@ -1,20 +1,23 @@
 """Servers that can't be reached: at first that ends within seconds and with a reason, later it is waited for."""
 
 import asyncio
+import hashlib
 import os
 import pty
+import re
 import socket
 import ssl
 import termios
-import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
+import tus
 from client_process import resume_files, run, started
 from ports import free_port
-from rough_line import RoughLine
+from rough_line import Fault, RoughLine
 from server_process import Server
 from yarl import URL
 
@@ -24,6 +27,7 @@ from client.errors import Interrupted, Refused, Unreached
 from client.faults import translated
 from client.patience import Patience
 
+MIB = 2**20
 REFUSED = "can't connect to 127.0.0.1:{port}: connection refused"
 
 
@@ -46,7 +50,7 @@ async def test_an_upload_to_nobody_ends_with_the_reason(file: Path, tmp_path: Pa
     assert ended.out == "".join(f'{{"file":"{path}","error":"{reason}"}}\n' for path in (file, other))
     lines = ended.err.splitlines()
     assert lines[-1] == f"onward: {reason}"
-    assert all(line.startswith(f"report.pdf: {reason}; trying again in ") for line in lines[:-1])
+    assert all(line.startswith(f"{file.name}: {reason}; trying again in ") for line in lines[:-1])
     assert resume_files(tmp_path) == []
 
 
@@ -141,8 +145,7 @@ async def test_a_watched_server_that_was_reached_is_waited_for(
     server: Server, http: aiohttp.ClientSession, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client.patience, "UNREACHED_FOR", 0.05)
-    async with http.post(server.url, headers={"Tus-Resumable": "1.0.0", "Upload-Length": "5"}) as answer:
-        place = answer.headers["Location"]
+    place = await tus.create(http, server.url, 5)
     port, refused = free_port(), asyncio.Event()
     line = RoughLine(server.tus.port)
     listener = await asyncio.start_server(line._serve, "127.0.0.1", port)
@@ -161,7 +164,7 @@ async def test_a_watched_server_that_was_reached_is_waited_for(
     line.mend()
     listener = await asyncio.start_server(line._serve, "127.0.0.1", port)
     try:
-        async with http.delete(place, headers={"Tus-Resumable": "1.0.0"}) as answer:
+        async with http.delete(place, headers=tus.TUS) as answer:
             assert answer.status == 204
         assert (await asyncio.wait_for(ahead, 60)).status == "terminated"
     finally:
@@ -237,6 +240,22 @@ async def test_a_certificate_that_nobody_trusts_is_a_sentence(file: Path, tmp_pa
     assert ended.err.endswith("signed certificate (SSL_CERT_FILE can name certificates to trust)\n")
 
 
+async def shown_by(state: Path, *words: str, seen: bytearray | None = None) -> tuple[str, int]:
+    """Run a command in a terminal of 60 columns to its end; gives all that is `seen` there, and its exit code."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 60))
+    shown = bytearray() if seen is None else seen
+    try:
+        async with started(state, *words, terminal=theirs) as process:
+            os.close(theirs)
+            with suppress(OSError):  # the other end is closed
+                while block := await asyncio.wait_for(asyncio.to_thread(os.read, ours, 65536), 60):
+                    shown += block
+            return shown.decode(), await process.wait()
+    finally:
+        os.close(ours)
+
+
 @pytest.mark.parametrize("command", ["upload", "upload-missing", "watch", "watch-unknown"])
 async def test_a_terminal_shows_the_whole_reason_and_no_bar(
     server: Server, file: Path, tmp_path: Path, command: str
@@ -248,20 +267,46 @@ async def test_a_terminal_shows_the_whole_reason_and_no_bar(
         "watch": (["watch", f"http://127.0.0.1:{port}/files/1"], f"onward: {REFUSED.format(port=port)}"),
         "watch-unknown": (["watch", f"{server.url}/{'0' * 32}"], "the server answers 404: There is no upload"),
     }[command]  # fmt: skip
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 60))
-    shown, end = b"", time.monotonic() + 60
-    async with started(tmp_path, *words, terminal=theirs) as process:
-        os.close(theirs)
-        while time.monotonic() < end:
-            try:
-                shown += await asyncio.to_thread(os.read, ours, 65536)
-            except OSError:  # the other end is closed
-                break
-        assert await process.wait() == 1
-    os.close(ours)
-    assert sentence in shown.decode()
-    assert "ssl:" not in shown.decode()
-    assert b"%|" not in shown
-    assert b"B/s" not in shown
-    assert b"0.00" not in shown
+    shown, code = await shown_by(tmp_path, *words)
+    assert code == 1
+    assert sentence in shown
+    assert "ssl:" not in shown
+    for part_of_a_bar in ("%|", "B/s", "0.00"):
+        assert part_of_a_bar not in shown
+
+
+async def test_a_terminal_shows_trouble_in_a_line_of_its_own_and_once_per_reason(
+    server: Server, file: Path, tmp_path: Path
+) -> None:
+    async with RoughLine(server.tus.port, [(MIB, Fault.CUT), (100, Fault.CUT), (100, Fault.CUT)]).running() as line:
+        shown, code = await shown_by(tmp_path, "upload", str(file), "--to", line.url)
+        assert len(line.done) == 3
+    assert code == 0
+    reason = "report.pdf: the connection failed: connection reset by peer; trying again in "
+    lines = [one for one in shown.replace("\r", "\n").split("\n") if "connection failed" in one]
+    assert len(lines) in (1, 2), "three faults; between two of them the same reason is said once"
+    assert any(re.search(rf"{re.escape(reason)}\d+\.\d s$", one) for one in lines), lines
+    assert "next try in" in shown
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert f"report.pdf: verified, sha256 {sha256}" in shown
+
+
+async def test_a_terminal_shows_what_interrupts_watching_in_a_line_of_its_own(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    place = await tus.create(http, server.url, 5, **{"Upload-Metadata": "filename YQ=="})
+    async with RoughLine(server.tus.port).running() as line:
+        url, seen = place.replace(str(server.tus.port), str(line.port)), bytearray()
+        watching = asyncio.create_task(shown_by(tmp_path, "watch", url, seen=seen))
+        while b", pending" not in seen:
+            await asyncio.sleep(0.02)
+        line.cut()
+        while b"next try in" not in seen:
+            await asyncio.sleep(0.02)
+        line.mend()
+        async with http.delete(place, headers=tus.TUS) as answer:
+            assert answer.status == 204
+        shown, code = await watching
+    assert code == 1
+    assert re.search(rf"{url}: [^;\r\n]+; trying again in \d+\.\d s\r?\n", shown), shown
+    assert "terminated" in shown
