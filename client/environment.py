@@ -19,5 +19,10 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def told_option(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Give the environment's value of an option, such as `retry-for`."""
-    return environ.get(PREFIX + name.upper().replace("-", "_"))
+    """Give the environment's value of an option, such as `retry-for`; an empty one counts as not set."""
+    return environ.get(variable_of(name)) or None
+
+
+def variable_of(name: str) -> str:
+    """Give the environment variable of an option."""
+    return PREFIX + name.upper().replace("-", "_")

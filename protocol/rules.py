@@ -14,6 +14,7 @@ from protocol.headers import MAX_INTEGER
 from protocol.model import Append, Create, Failure, Licence, Limits, Place, Role, Status, Upload, UploadId
 
 LONGEST_WAIT = 60.0  # seconds between two looks of the sweep at a final upload that waits for its parts
+UNITS = ((2**40, "TiB"), (10**12, "TB"), (2**30, "GiB"), (10**9, "GB"), (2**20, "MiB"), (10**6, "MB"))
 RATE_SMOOTHING = 3.0  # seconds after which an old rate weighs 1/e in the told one
 
 
@@ -84,7 +85,15 @@ def check_size(length: int, limits: Limits) -> None:
     """Refuse an upload of more bytes than one may have; raises TooLarge."""
     room = largest(limits)
     if length > room:
-        raise TooLarge(f"An upload may have {room} bytes at most.", headers={"Tus-Max-Size": str(room)})
+        raise TooLarge(f"An upload may have {sized(room)} at most.", headers={"Tus-Max-Size": str(room)})
+
+
+def sized(count: int) -> str:
+    """Give a size for people: a round one in its unit, any other in bytes."""
+    for unit, name in UNITS:
+        if count and not count % unit:
+            return f"{count // unit:,} {name}"
+    return f"{count} bytes" if count < 10_000 else f"{count:,} bytes"
 
 
 def create(wish: Create, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:

@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[Callable[[config.Config], Coroutine[None, None, None]]
     "sweep": (_sweep, "run the clean-up once that the server does periodically"),
 }
 CLIENT = {
-    "upload": "upload files to a tus server, with what an earlier run has left to do",
+    "upload": "upload files to a tus server, resuming interrupted uploads",
     "watch": "follow uploads until they end",
 }
 

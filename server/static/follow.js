@@ -1,4 +1,4 @@
-// The progress of an upload as the server tells it, until its final status; comes back whenever the line was cut.
+// The progress of an upload as the server tells it, until its final status; reconnects whenever the connection is lost.
 
 import { delay } from './patience.js'
 import { look, uploadUrl } from './tus.js'

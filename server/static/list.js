@@ -3,7 +3,6 @@
 import { add, drop } from './queue.js'
 import { elsewhere, forget, same, unfinished } from './remembered.js'
 import { Row } from './row.js'
-import { say } from './say.js'
 import { BUSY, IDLE, Transfer } from './transfer.js'
 import { isFinal } from './follow.js'
 import { look } from './tus.js'
@@ -54,13 +53,14 @@ function go(row, file) {
   add(row.transfer)
 }
 
+// Adds files to the list; gives those that are in it already and under way.
 export function take(files) {
-  for (const file of files) {
+  return files.filter((file) => {
     const row = rows.find(({ transfer }) => same(transfer.about, file))
     if (!row) add(show(new Transfer(file)).transfer)
     else if (IDLE.has(row.transfer.state)) go(row, file)
-    else say(`${file.name} is in the list already`)
-  }
+    else return true
+  })
 }
 
 // Lists what an earlier visit left unfinished, unless it has ended meanwhile or another tab is at it.

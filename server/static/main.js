@@ -1,7 +1,7 @@
 // The page: files that are chosen or dropped go to the list; `#watch=ID` shows an upload instead.
 
 import { listUnfinished, take } from './list.js'
-import { say } from './say.js'
+import { notify } from './say.js'
 import { watch } from './watching.js'
 
 const WATCH = /^#watch=([0-9a-f]+)$/
@@ -11,8 +11,19 @@ const input = document.querySelector('#choose')
 const zone = document.querySelector('#zone')
 let stop = () => {}
 
+// Takes files, and says what was not taken: folders, files that are under way, and drops without any file.
+function receive(files, folders = []) {
+  const doubles = take(files)
+  const sentences = [
+    ...folders.map((name) => `“${name}” is a folder. Folders can’t be uploaded, only the files in them.`),
+    ...doubles.map(({ name }) => `“${name}” is in the list already.`),
+  ]
+  if (!files.length && !folders.length) sentences.push('Only files can be uploaded.')
+  notify(...sentences)
+}
+
 input.onchange = () => {
-  take([...input.files])
+  if (input.files.length) receive([...input.files])
   input.value = ''
 }
 
@@ -26,9 +37,14 @@ addEventListener('dragleave', ({ relatedTarget }) => {
 addEventListener('drop', (event) => {
   event.preventDefault()
   zone.classList.remove('over')
+  if (location.hash) location.hash = '' // a watcher who drops files sees where they go
   const entries = [...event.dataTransfer.items].map((item) => [item.getAsFile(), item.webkitGetAsEntry()])
-  if (entries.some(([, entry]) => entry?.isDirectory)) say('Folders can’t be uploaded, only files')
-  take(entries.filter(([file, entry]) => file && !entry?.isDirectory).map(([file]) => file))
+  const folders = entries.filter(([, entry]) => entry?.isDirectory)
+  const files = entries.filter(([file, entry]) => file && !entry?.isDirectory)
+  receive(
+    files.map(([file]) => file),
+    folders.map(([, { name }]) => name),
+  )
 })
 
 function show() {

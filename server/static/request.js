@@ -6,7 +6,7 @@ const PASSING = new Set([408, 409, 423, 425, 429])
 const SAID = {
   404: 'The server does not know this upload',
   410: 'The server has given this upload up',
-  460: 'The SHA-256 is wrong: what arrived is not this file, and the server does not publish it',
+  460: 'Checksum mismatch: the server received different bytes and discarded them',
 }
 
 // What there is no other word for: a HEAD is answered without a body.
@@ -24,7 +24,7 @@ export class Unreachable extends Error {
 
 export class Refused extends Error {
   constructor(status, { title = TITLES[status] ?? `The server answered ${status}`, detail } = {}, retryAfter = 0) {
-    super(SAID[status] ?? (detail ? `${title}: ${detail}` : title))
+    super(SAID[status] ?? (detail || title).replace(/\.$/, '')) // the detail says the same more precisely
     this.status = status
     this.passing = PASSING.has(status) || status >= 500
     this.retryAfter = Number(retryAfter) || 0 // it may be a date

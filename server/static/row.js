@@ -27,7 +27,7 @@ function statusOf(transfer) {
   const { state, why, size, hashed, retryAt } = transfer
   switch (state) {
     case 'left':
-      return 'Unfinished. Choose the file again to go on'
+      return 'Unfinished. Choose the file again to resume'
     case 'waiting':
       return 'Waiting for its turn'
     case 'starting':

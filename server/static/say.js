@@ -1,7 +1,17 @@
-// What a screen reader is told: changes of state, never the progress itself. And how text gets to the clipboard.
+// What a screen reader says: changes of state, never the progress itself. What everybody reads: notices. And how text
+// gets to the clipboard.
+
+const notice = document.querySelector('#notice')
 
 export function say(text) {
   document.querySelector('#said').textContent = text
+}
+
+// Shows sentences below the zone until the next files are chosen or dropped.
+export function notify(...sentences) {
+  notice.textContent = sentences.join(' ')
+  notice.hidden = !sentences.length
+  if (sentences.length) say(notice.textContent)
 }
 
 export async function copy(text) {

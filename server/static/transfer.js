@@ -1,4 +1,4 @@
-// One file on its way to the server: what is stored of it, and how it goes on after whatever happens.
+// One file on its way to the server: what is stored of it, and how it resumes after whatever happens.
 
 import { Digest, Unreadable } from './digest.js'
 import { aborted, delay, pause } from './patience.js'
@@ -26,7 +26,7 @@ class StillVerifying extends Error {
 
 class Differs extends Error {
   constructor() {
-    super('The SHA-256 is wrong: what the server has is not this file')
+    super('Checksum mismatch: the server has different bytes')
   }
 }
 

@@ -18,7 +18,7 @@ const STATUSES = {
 }
 const LINES = {
   live: 'Live',
-  lost: 'The line is cut. Trying again',
+  lost: 'Connection lost. Reconnecting…',
   unknown: 'The server does not know this upload, or has forgotten it',
 }
 
@@ -47,6 +47,7 @@ function paint(id, message) {
 // Shows an upload, and gives the function that ends it.
 export function watch(id) {
   view.dataset.state = 'pending'
+  paintBar(find('.bar'), 0, 0, 1)
   find('.name').textContent = 'An upload'
   for (const place of ['.figures', '.status', '.line']) find(place).textContent = ''
   find('.hash').hidden = find('.download').hidden = true

@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / "tests" / "support")]
 from onward_process import onward
 from rough_line import RoughLine
 
-COLUMNS, ROWS = 84, 12
+COLUMNS, ROWS = 98, 12
 PICTURE = ROOT / "docs" / "pictures" / "terminal.svg"
 SIZES = {"lecture.mp4": 96, "backup.tar": 160}  # MiB
 RATE = 40 * 2**20

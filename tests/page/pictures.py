@@ -26,7 +26,7 @@ SHOWN = ("garden.jpg", UNDER_WAY, "lecture.mp4", "field-recordings.zip", "minute
 async def take(tab: Tab, name: str, size: dict[str, int]) -> None:
     """Write what a tab shows, in light and dark colours."""
     for scheme in ("light", "dark"):
-        await tab.look(**size, scheme=scheme)
+        await tab.look(width=size["width"], height=size["height"], scheme=scheme)
         await asyncio.sleep(0.5)
         picture = await tab.picture()
         assert len(picture) <= LARGEST, len(picture)

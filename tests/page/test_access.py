@@ -82,6 +82,27 @@ async def test_axe_finds_nothing_where_somebody_watches(browser: str, slow: str,
             await check(watching, axe)
 
 
+async def test_bars_are_seen_in_forced_colours(browser: str, address: str, write: Write) -> None:
+    async with upload_page(browser, address) as page:
+        await page.choose(write(NAME, 1000))
+        await page.until(NAME, "verified")
+        for scheme in ("light", "dark"):
+            await page.tab.look(width=1000, height=800, scheme=scheme, forced=True)
+            assert await page.tab.run("matchMedia('(forced-colors: active)').matches")
+            seen = set()
+            for stored, sent in ((0, 0), (0, 0.5), (0.5, 0.5), (1, 1)):
+                await page.tab.run(
+                    f"{{ const bar = document.querySelector('#files .bar'); bar.firstElementChild.value = {stored};"
+                    f"bar.style.setProperty('--sent', {sent}) }}"
+                )
+                await page.tab.run(
+                    "Promise.all(document.getAnimations().map((animation) => animation.finished)).then(() => null)"
+                )
+                await asyncio.sleep(0.5)  # the part inside of a bar moves as well, and is no animation of the document
+                seen.add(await page.tab.picture("#files .bar"))
+            assert len(seen) == 4, "nothing, sent, stored and everything look different"
+
+
 async def test_keys_are_enough(browser: str, slow: str, write: Write) -> None:
     async with upload_page(browser, slow) as page:
         await page.tab.press("Tab")

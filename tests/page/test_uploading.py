@@ -168,9 +168,9 @@ async def test_a_wrong_sha256_is_shown_as_failed(
         await page.choose(file)
         row = await page.until(NAME, "verified", "failed")
         assert (row["state"], row["sha256"], row["buttons"]) == ("failed", "", ["again", "remove"])
-        assert "SHA-256" in row["status"]
-        assert "is not this file" in row["status"]
-        assert ("does not publish it" in row["status"]) is promised
+        assert "Checksum mismatch" in row["status"]
+        assert "different bytes" in row["status"]
+        assert ("discarded them" in row["status"]) is promised
         assert bool(published(server)) is not promised
         assert all("460" in fault for fault in page.tab.faults), page.tab.faults
         await page.flip(False)

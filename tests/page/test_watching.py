@@ -72,6 +72,10 @@ async def test_a_cancelled_and_an_unknown_upload_are_told(
         await watching.tab.until(f"{STATE} === 'terminated'")
         await watching.tab.run("location.hash = '#watch=' + '0'.repeat(32)")
         await watching.tab.until("document.querySelector('.line').dataset.line === 'unknown'")
+        assert await watching.tab.run(STORED) == 0, "the bar is not that of the upload before"
+        assert (
+            await watching.tab.run("document.querySelector('#watching .bar').style.getPropertyValue('--sent')") == "0"
+        )
         await watching.tab.run("document.querySelector('#watching a[href=\"#\"]').click()")
         await watching.tab.until("!document.querySelector('#uploading').hidden")
         assert all("404" in fault for fault in watching.tab.faults), watching.tab.faults

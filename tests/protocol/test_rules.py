@@ -1,5 +1,6 @@
 """The state machine and the decisions, without a clock and without I/O."""
 
+import re
 from math import exp
 from typing import Any
 
@@ -215,3 +216,15 @@ def test_the_rate_goes_on_after_a_short_pause_and_begins_anew_after_a_long_one()
         2.0 + 4.0 * (1 - exp(-2 / 3))
     )
     assert rules.received(upload, 10, now=100.0, since=99.0, limits=LIMITS).rate == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (0, "0 bytes"), (1000, "1000 bytes"), (12_345, "12,345 bytes"), (10**6, "1 MB"), (5 * 2**30, "5 GiB"),
+        (2 * 10**12, "2 TB"), (10**6 + 1, "1,000,001 bytes"), (1500 * 10**6, "1,500 MB"),
+    ],
+)  # fmt: skip
+def test_a_largest_size_is_told_for_people(size: int, said: str) -> None:
+    with pytest.raises(TooLarge, match=f"^An upload may have {re.escape(said)} at most"):
+        rules.check_size(size + 1, replace(LIMITS, max_size=size))

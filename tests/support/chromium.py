@@ -105,6 +105,12 @@ class Tab:
         node = await self._call("DOM.querySelector", nodeId=document["root"]["nodeId"], selector=selector)
         await self._call("DOM.setFileInputFiles", files=[str(file) for file in files], nodeId=node["nodeId"])
 
+    async def drop(self, *paths: Path) -> None:
+        """Drop files and folders on the page, as its user would from a file manager."""
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            await self._call("Input.dispatchDragEvent", type=kind, x=50, y=50, data=data)
+
     async def until(self, words: str) -> None:
         """Wait until an expression of JavaScript is true."""
         end = time.monotonic() + LONG_PATIENCE
@@ -119,17 +125,25 @@ class Tab:
         await self._call("Input.dispatchKeyEvent", type="keyDown", **what, **({"text": text} if text else {}))
         await self._call("Input.dispatchKeyEvent", type="keyUp", **what)
 
-    async def look(self, *, width: int, height: int, scheme: str) -> None:
-        """Show the page at a size, in the colours that somebody prefers: `light` or `dark`."""
+    async def look(self, *, width: int, height: int, scheme: str, forced: bool = False) -> None:
+        """Show the page at a size, in the colours that somebody prefers, `light` or `dark`, or forces on each page."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self._call("Emulation.setDeviceMetricsOverride", **size)
         await self._call("Emulation.setScrollbarsHidden", hidden=True)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "forced-colors", "value": "active" if forced else "none"},
+        ]
         await self._call("Emulation.setEmulatedMedia", features=features)
 
-    async def picture(self) -> bytes:
-        """Give what is to be seen, as a PNG."""
-        answer = await self._call("Page.captureScreenshot", format="png")
+    async def picture(self, selector: str = "html") -> bytes:
+        """Give what is to be seen of an element in sight, as a PNG."""
+        box = await self.run(
+            f"(({{ x, y, width, height }}) => ({{ x, y, width, height, scale: 1 }}))"
+            f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+        )
+        clip = {} if selector == "html" else {"clip": box}
+        answer = await self._call("Page.captureScreenshot", format="png", **clip)
         return base64.b64decode(answer["data"])
 
     async def offline(self, is_offline: bool) -> None:
