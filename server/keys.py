@@ -1,5 +1,7 @@
 """What the handlers find in the application and in a URL."""
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 
 from protocol.model import ID_PATTERN, UploadId
@@ -8,6 +10,7 @@ from server.engine import Engine
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
+CLOSE: web.AppKey[Callable[[], Awaitable[None]]] = web.AppKey("close")  # the engine; may be called again
 UPLOAD = f"/{{id:{ID_PATTERN}}}"
 
 

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
 
 from protocol import errors
+from protocol.model import ID_PATTERN
 from protocol.tus1 import VERSION
 from server.proxies import HOST
 from storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
@@ -26,16 +29,32 @@ FAULTS: dict[type[StorageError], type[errors.Refusal]] = {
 }
 
 
+ASKED_FOR = (Missing, Stale, Held, Crowded)  # faults that clients bring about, and that operators need not look at
+APPLICATION = {kind.status: kind for kind in (errors.BadRequest, errors.AccessDenied, errors.NotFound)}
+OF_BODIES = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
+
+
+def _with_short_ids(text: str) -> str:
+    """Shorten the ids of uploads in a text, since who knows one may use the upload."""
+    return re.sub(ID_PATTERN, lambda id_: f"{id_[0][:8]}…", text)
+
+
 def problem(refusal: errors.Refusal) -> web.Response:
     """Write a refusal as an answer."""
-    body = {"type": f"urn:onward:error:{refusal.code}", "title": refusal.title, "status": refusal.status}
-    if refusal.detail:
-        body["detail"] = refusal.detail
+    response = _document(refusal.status, refusal.code, refusal.title, refusal.detail)
+    response.headers.update(refusal.headers)
+    return response
+
+
+def _document(status: int, code: str, title: str, detail: str) -> web.Response:
+    body = {"type": f"urn:onward:error:{code}", "title": title, "status": status}
+    if detail:
+        body["detail"] = detail
     return web.Response(
-        status=refusal.status,
-        body=json.dumps(body | {"code": refusal.code}).encode(),
+        status=status,
+        body=json.dumps(body | {"code": code}).encode(),
         content_type="application/problem+json",
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} | refusal.headers,
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
     )
 
 
@@ -45,6 +64,37 @@ def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
     if error.status == 404:
         return errors.NotFound()
     return errors.BadRequest(error.text or "")
+
+
+def _answered_by_exception(request: web.Request, error: web.HTTPException) -> web.Response:
+    """Answer with an exception of aiohttp: one of its router as ever, any other as the application means it.
+
+    The access function of an application, or a middleware of its own, says no in this way: status, reason and headers
+    are passed on, and an error gets a problem document. What is no error, such as a redirect, is passed on as it is.
+    """
+    if error is request.match_info.http_exception:
+        return problem(_refused_by_aiohttp(error))
+    response = web.Response(body=error.body) if error.status < 400 else _described(error)
+    response.set_status(error.status, error.reason)
+    whole = error.status < 400
+    passed = [(name, value) for name, value in error.headers.items() if whole or name.lower() not in OF_BODIES]
+    for name, _ in passed:
+        response.headers.popall(name, None)
+    response.headers.extend(passed)
+    response.cookies.update(error.cookies)
+    return response
+
+
+def _described(error: web.HTTPException) -> web.Response:
+    """Write the problem document of an application's error: with its reason and its text, if it has any of its own."""
+    phrase = HTTPStatus(error.status).phrase if error.status in set(HTTPStatus) else "Refused"
+    known = APPLICATION.get(error.status)
+    return _document(
+        error.status,
+        known.code if known else phrase.lower().replace(" ", "-"),
+        known.title if known and error.reason == phrase else error.reason,
+        "" if error.text == f"{error.status}: {error.reason}" else error.text or "",
+    )
 
 
 def refusal_of(fault: StorageError) -> errors.Refusal:
@@ -90,10 +140,11 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     except errors.Refusal as refusal:
         response = problem(refusal)
     except StorageError as fault:
-        log.warning("%s %s: %s", request.method, path, fault)
+        level = logging.INFO if isinstance(fault, ASKED_FOR) else logging.WARNING
+        log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, _with_short_ids(str(fault)))
         response = problem(refusal_of(fault))
     except web.HTTPException as error:
-        response = problem(_refused_by_aiohttp(error))
+        response = _answered_by_exception(request, error)
     except ConnectionError:  # the client is gone: aiohttp takes note
         raise
     except Exception:

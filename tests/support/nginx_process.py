@@ -23,6 +23,7 @@ error_log error.log info;
 events {{}}
 http {{
     {temporary}
+    {more}
     include example.conf;
 }}
 """
@@ -72,8 +73,8 @@ def _make_certificate(openssl: str, folder: Path) -> None:
 
 
 @contextmanager
-def nginx(folder: Path, target: int, *, buffering: Buffering = "off") -> Iterator[Nginx]:
-    """Run nginx before a port of this machine; it is killed at the end."""
+def nginx(folder: Path, target: int, *, buffering: Buffering = "off", more: str = "") -> Iterator[Nginx]:
+    """Run nginx before a port of this machine, with `more` settings for all of HTTP; it is killed at the end."""
     program, openssl = require("nginx"), require("openssl")
     folder.mkdir()
     _make_certificate(openssl, folder)
@@ -87,7 +88,7 @@ def nginx(folder: Path, target: int, *, buffering: Buffering = "off") -> Iterato
     }
     (folder / "example.conf").write_text(example(changes))
     temporary = " ".join(f"{name}_temp_path {name};" for name in TEMPORARY)
-    (folder / "nginx.conf").write_text(MAIN.format(temporary=temporary))
+    (folder / "nginx.conf").write_text(MAIN.format(temporary=temporary, more=more))
     words = [program, "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
