@@ -7,9 +7,11 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -19,7 +21,7 @@ from server.connection import Runner
 from server.cors import add_cors, parse_origins
 from server.engine import Engine
 from server.health import add_health
-from server.keys import CONFIG, ENGINE
+from server.keys import CLOSE, CONFIG, ENGINE
 from server.listening import BACKLOG, listen, where
 from server.middleware import answering, mark
 from server.page import add_page
@@ -27,6 +29,7 @@ from server.routes import add_routes
 from server.upkeep import add_upkeep
 from server.watch import add_watching
 from storage import open_storage
+from storage.base import Unreachable
 
 log = logging.getLogger("onward")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: another one after each start of the machine
@@ -37,6 +40,7 @@ MOST_HEADERS = 64
 YOUNG = 10_000  # objects until garbage is looked for: of the default 700, a few requests make that many
 GRACE = 2.0  # seconds after the drain until a stop that hangs is ended
 FOR_STORES = 0.15  # of the drain: what is left of it to close the stores in
+EVERY = 60.0  # seconds between two lines that there is no room for connections
 LINGERING = 1.0  # seconds that an unread body is drained after an early answer
 
 
@@ -46,10 +50,11 @@ def _boot() -> str:
 
 async def open_engine(config: Config) -> Engine:
     """Open the storage and what acts on it; raises what the stores raise."""
+    boot = _boot()
     storage = await open_storage(
         state=config.state, blobs=config.blobs, data=Path(config.data), durability=config.durability
     )
-    return Engine(storage, config.limits, lease_wait=config.lease_wait, boot=_boot())
+    return Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
 
 
 async def create_app(config: Config, access: Access = everybody) -> web.Application:
@@ -57,7 +62,16 @@ async def create_app(config: Config, access: Access = everybody) -> web.Applicat
 
     `access` is asked before every act on an upload, watching too; it raises a Refusal.
     """
+    origins = parse_origins(config.cors_origins)
     engine = await open_engine(config)
+    try:
+        return _application(config, engine, access, origins)
+    except BaseException:
+        await engine.close()
+        raise
+
+
+def _application(config: Config, engine: Engine, access: Access, origins: frozenset[str]) -> web.Application:
     app = web.Application(middlewares=[answering])
     app[CONFIG], app[ENGINE], app[ACCESS] = config, engine, access
     add_page(app)
@@ -68,26 +82,33 @@ async def create_app(config: Config, access: Access = everybody) -> web.Applicat
     _add_end(app, engine, config.drain)
     add_upkeep(app, engine, config.sweep_every)
     app.on_response_prepare.append(mark)
-    add_cors(app, parse_origins(config.cors_origins), credentials=config.cors_credentials)
+    add_cors(app, origins, credentials=config.cors_credentials)
     return app
 
 
 def _add_end(app: web.Application, engine: Engine, drain: float) -> None:
     """Stop and close the engine together with the application, in `drain` seconds as far as it can be done."""
     loop = asyncio.get_running_loop()
-    until = inf
+    until, closed = inf, False
 
     async def stop(_: web.Application) -> None:
         nonlocal until
         until = loop.time() + drain * (1 - FOR_STORES / 2)
         engine.stop()
 
+    async def close() -> None:
+        nonlocal closed
+        if not closed:
+            closed = True
+            await engine.close(within=max(until - loop.time(), 0))
+
     async def opened(_: web.Application) -> AsyncIterator[None]:
         yield
-        await engine.close(within=max(until - loop.time(), 0))
+        await close()
 
+    app[CLOSE] = close
     app.on_shutdown.append(stop)
-    app.cleanup_ctx.append(opened)
+    app.cleanup_ctx.insert(0, opened)  # left last, also where leaving another one fails
 
 
 def create_runner(app: web.Application, config: Config) -> web.AppRunner:
@@ -116,6 +137,45 @@ def _spare_collector() -> None:
     gc.set_threshold(YOUNG)
 
 
+def _watchdog(seconds: float) -> threading.Event:
+    """Give an event; so many seconds after it is set the process is ended, whatever still hangs in it.
+
+    A thread that a disk holds up can't be waited for. The watchdog is a thread too, and is started now: when the server
+    stops there may be none to be had. Raises Unreachable if there is none now.
+    """
+    asked = threading.Event()
+
+    def watch() -> None:
+        asked.wait()
+        time.sleep(seconds)
+        os._exit(1)
+
+    try:
+        threading.Thread(target=watch, name="watchdog", daemon=True).start()
+    except RuntimeError as error:
+        raise Unreachable(f"no thread can be started: {error}") from error
+    return asked
+
+
+class LoopFaults:
+    """Logs the faults that the event loop tells; that the system has no room for a connection, once a minute.
+
+    asyncio tells that a thousand times a second, each time with a traceback, as long as connections wait.
+    """
+
+    def __init__(self) -> None:
+        self._said = -inf
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log one fault."""
+        fault = context.get("exception")
+        if not isinstance(fault, OSError) or "accept" not in context.get("message", ""):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._said >= EVERY:
+            self._said = loop.time()
+            log.warning("no connection can be taken at the moment, and they wait: %s", fault.strerror)
+
+
 def print_url(url: str) -> None:
     """Tell that connections are accepted."""
     print(f"listening on {url}", flush=True)
@@ -128,24 +188,21 @@ async def serve(
 
     With a `listener` at that one; `announce` is told the URL once connections are accepted.
     """
-    stopping = asyncio.Event()
+    stopping, end_in_time = asyncio.Event(), _watchdog(config.drain + GRACE)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(LoopFaults())
 
     def stop() -> None:
         if stopping.is_set():
             os._exit(1)
         stopping.set()
-        drain = threading.Timer(
-            config.drain + GRACE, os._exit, (1,)
-        )  # a thread that a disk holds up can't be waited for
-        drain.daemon = True
-        drain.start()
+        end_in_time.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     runner = create_runner(await create_app(config), config)
-    await runner.setup()
     try:
+        await runner.setup()
         listener = listener or listen(config)[0]
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
         log.info("durability %s", config.durability)

@@ -121,7 +121,10 @@ class Audiences:
 
     def _look(self, now: float) -> None:
         for watcher in self.watchers:
-            watcher.check(now)
+            try:
+                watcher.check(now)
+            except Exception:
+                log.exception("a watcher could not be looked at; the others are")
 
     def _check(self, address: str, ids: Iterable[UploadId]) -> None:
         if self._stopping:

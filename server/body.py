@@ -16,6 +16,7 @@ from server.connection import Connection
 from server.direct import BUFFER, Direct
 from server.inlet import Inlet
 from server.receive import pour_blocks
+from server.transport_probe import held
 
 PAUSE = 0.1  # seconds that aiohttp is kept from reading it before; who waits longer has to hear of a client that leaves
 LARGE = 2**17  # bytes of a body from which on the socket itself is worth it
@@ -26,7 +27,9 @@ def _plain(request: web.Request) -> asyncio.Transport | None:
     transport = request.transport
     if (request.content_length or 0) < LARGE or not isinstance(request.protocol, Connection) or transport is None:
         return None
-    return None if transport.get_extra_info("sslcontext") else transport
+    if not request.protocol.can_be_set_aside or transport.get_extra_info("sslcontext"):
+        return None
+    return transport
 
 
 class RequestBody:
@@ -205,16 +208,7 @@ class RequestBody:
             if framing
             else Unavailable("The connection was lost.")
         )
-        return self._salvage()
-
-    def _salvage(self) -> bytes:
-        """Take what the stream holds but gives to nobody once it has an exception; aiohttp has no public way."""
-        parts = self._content._buffer
-        skip = self._content._buffer_offset
-        rest = b"".join(parts)[skip:]
-        parts.clear()
-        self._content._buffer_offset = 0
-        return rest
+        return held(self._content)
 
     async def _continue(self) -> None:
         """Ask for the body (RFC 9110, 10.1.1); aiohttp has no public way once the handler runs."""

@@ -10,15 +10,18 @@ from contextlib import suppress
 from math import inf
 from typing import Any, cast
 
+import aiohttp
 from aiohttp import StreamReader, web
-from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.http import HttpProcessingError, HttpRequestParser
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import _ErrInfo
 
-from protocol.errors import BadRequest, Crowded, HeadTooLarge
+from protocol.errors import BadRequest, Crowded, HeadTooLarge, ServerFault
 from protocol.tus1 import VERSION
+from server import transport_probe
+from server.keys import CLOSE
 from server.middleware import log, mark_answer, problem
 from server.peer import STALL, reset, untaken
+from server.transport_probe import ErrInfo
 
 LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 # Its request is not read yet, and may be a HEAD that asks for the offset.
@@ -40,7 +43,12 @@ class Connection(web.RequestHandler):
         super().__init__(manager, **words)
         self._aside = False
         self._look: asyncio.TimerHandle | None = None
-        self._newest: tuple[RawRequestMessage | _ErrInfo, StreamReader] | None = None
+        self._newest: tuple[Any, StreamReader] | None = None
+
+    @property
+    def can_be_set_aside(self) -> bool:
+        """Tell whether a body may be read past the parser."""
+        return isinstance(self._manager, _Server) and self._manager.fast
 
     def set_aside(self) -> None:
         """Keep what comes from the parser: a body is read past it, and what is left of that is dropped."""
@@ -48,7 +56,13 @@ class Connection(web.RequestHandler):
 
     def take_up(self, request: web.BaseRequest) -> None:
         """Go on with the next request: the body was read to its end."""
-        self._parser = HttpRequestParser(
+        self._parser = self.fresh_parser()
+        self._aside = False
+        request.content.feed_eof()
+
+    def fresh_parser(self) -> HttpRequestParser:
+        """Make a parser that has seen nothing yet."""
+        return HttpRequestParser(
             self,
             self._loop,
             self._read_bufsize,
@@ -59,8 +73,6 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
             max_msg_queue_size=self._max_msg_queue_size,
         )
-        self._aside = False
-        request.content.feed_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or refuse one too many; its first request is to come soon."""
@@ -88,8 +100,10 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let a connection go."""
         if isinstance(self._manager, _Server):
-            self._manager.addresses.subtract((self._address,))
-            self._manager.addresses += Counter()
+            addresses = self._manager.addresses
+            addresses[self._address] -= 1
+            if not addresses[self._address]:
+                del addresses[self._address]
         self._look_no_more()
         super().connection_lost(exc)
 
@@ -126,7 +140,7 @@ class Connection(web.RequestHandler):
         if not self._messages:
             return
         self._newest = self._messages[-1]
-        if isinstance(self._newest[0], _ErrInfo):
+        if isinstance(self._newest[0], ErrInfo):
             request = self._current_request
             if request is not None and not request.content.is_eof() and request.content.exception() is None:
                 request.content.set_exception(web.RequestPayloadError("not framed as it should be"))
@@ -137,7 +151,7 @@ class Connection(web.RequestHandler):
         if idle or self._newest is None or self.ssl_context is not None:
             return False
         message, body = self._newest
-        if isinstance(message, _ErrInfo) or message.method == "GET" or not body.is_eof():
+        if isinstance(message, ErrInfo) or message.method == "GET" or not body.is_eof():
             return False
         self.close()  # once it is answered
         return True
@@ -149,15 +163,36 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
-        """Refuse what isn't HTTP, and close the connection; raises ConnectionError where an answer has begun."""
-        log.info("broken HTTP from %s: %s", request.remote, type(exc).__name__)
+        """Refuse what isn't HTTP, and close the connection; raises ConnectionError where no answer can be given."""
+        if isinstance(exc, ConnectionError):
+            log.info("the connection of %s ended before its answer", request.remote)
+            raise exc
+        if isinstance(exc, HttpProcessingError):
+            log.info("broken HTTP from %s: %s", request.remote, type(exc).__name__)
+        else:
+            log.error("a request from %s failed", request.remote, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun")
-        large = isinstance(exc, LineTooLong)
-        response = problem(HeadTooLarge() if large else BadRequest("The request is not HTTP/1.1 as it should be."))
+        response = problem(_refusal_of(exc))
         mark_answer(response)
         response.force_close()
         return response
+
+    def log_exception(self, *words: Any, **named: Any) -> None:
+        """Log a fault; one line, without a traceback, of a body that its client has framed wrongly or cut."""
+        fault = named.get("exc_info")
+        if isinstance(fault, web.RequestPayloadError | HttpProcessingError | ConnectionError):
+            log.info("the rest of a body from %s can't be read: %s", self._address, fault)
+        else:
+            super().log_exception(*words, **named)
+
+
+def _refusal_of(fault: BaseException | None) -> BadRequest | HeadTooLarge | ServerFault:
+    if isinstance(fault, LineTooLong):
+        return HeadTooLarge()
+    if isinstance(fault, HttpProcessingError):
+        return BadRequest("The request is not HTTP/1.1 as it should be.")
+    return ServerFault()
 
 
 class _Server(web.Server):
@@ -165,6 +200,7 @@ class _Server(web.Server):
 
     def __init__(self, made: web.Server, header_wait: float, most: int) -> None:
         self.header_wait, self.most = header_wait, most
+        self.fast = False  # whether bodies may be read past aiohttp
         self.addresses: Counter[str] = Counter()
         super().__init__(
             made.request_handler,
@@ -186,5 +222,39 @@ class Runner(web.AppRunner):
         super().__init__(app, **words)
         self._header_wait, self._most = header_wait, connections
 
+    async def setup(self) -> None:
+        """Start the application; where that fails, everything that was opened for it is closed."""
+        if not transport_probe.is_tested():
+            log.warning("aiohttp %s is none of the versions that this server is tested with", aiohttp.__version__)
+        try:
+            await super().setup()
+        except BaseException:
+            await self._close_all(self.app)
+            raise
+
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._header_wait, self._most)
+        made = await super()._make_server()
+        try:
+            server = _Server(made, self._header_wait, self._most)
+            connection = server()
+            missing = transport_probe.missing_for_connections(connection)
+        except (AttributeError, TypeError) as error:
+            missing = [str(error)]
+        if missing:
+            log.warning("aiohttp lacks %s: its own connections are used, with fewer limits", ", ".join(missing))
+            return made
+        if missing := transport_probe.missing_for_fast_bodies(connection, connection.fresh_parser):
+            log.warning("aiohttp lacks %s: large bodies are read more slowly, from its stream", ", ".join(missing))
+        server.fast = not missing
+        return server
+
+    async def _close_all(self, app: web.Application) -> None:
+        """Leave the contexts that were entered, those of mounted applications first, and close the engines."""
+        for mounted in getattr(app, "_subapps", ()):
+            await self._close_all(mounted)
+        try:
+            await app.cleanup()
+        except Exception:
+            log.exception("an application could not be cleaned up after a start that failed")
+        if CLOSE in app:
+            await app[CLOSE]()

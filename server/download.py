@@ -23,13 +23,14 @@ SHARE_OF_DRAIN = 0.8  # of the time for a stop, after which what still runs is c
 
 
 async def download(request: web.Request) -> web.StreamResponse:
-    """GET /files/{id}."""
+    """GET /files/{id}, and HEAD of it as those who know nothing of tus ask: the same headers, and no body."""
     engine = request.app[ENGINE]
     upload = await engine.published(upload_id(request))
     headers = _headers(upload)
     if matches_etag(request.headers.get("If-None-Match", ""), headers["ETag"]):
         return web.Response(status=304, headers={name: headers[name] for name in ("Cache-Control", "ETag")})
-    wanted = request.headers.get("Range")
+    head = request.method == "HEAD"  # also with an override: an answer to HEAD has no body, whatever is asked for
+    wanted = None if head else request.headers.get("Range")  # RFC 9110, 14.2: of GET only
     unchanged = request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]
     part = parse_range(wanted, upload.offset) if wanted and unchanged else None
     start, stop = part or (0, upload.offset)
@@ -37,14 +38,16 @@ async def download(request: web.Request) -> web.StreamResponse:
     if part:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{upload.offset}"
     response.content_length = stop - start
-    if request.method == "HEAD":  # with an override: an answer to HEAD has no body, whatever is asked for
-        await response.prepare(request)
-        return response
     async with AsyncExitStack() as stack:
         try:
             file = await stack.enter_async_context(engine.file(upload, stop))
         except Missing as fault:
             raise Gone("The bytes are lost.") from fault
+        if head:
+            await response.prepare(request)
+            return response
+        if file is not None:
+            request.app[THREADS].ready()  # while a refusal can still be told
         await stack.enter_async_context(_cuttable(request))
         transport = request.transport
         if file is None or transport is None or transport.get_extra_info("sslcontext"):

@@ -28,7 +28,7 @@ async def send_events(request: web.Request, watcher: Watcher) -> web.StreamRespo
     if watcher.over:
         return web.Response(status=204)
     response = web.StreamResponse(
-        headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
     )
     response.force_close()
     writer = await response.prepare(request)

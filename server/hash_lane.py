@@ -5,11 +5,23 @@ As long as there is a next block, the thread that hashes goes on with it: nobody
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 from server.running_hash import RunningHash
 from storage.base import Block
+
+
+class _Once:
+    """A call that is made by the first thread that tries, and by no other."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call, self._free = call, threading.Lock()
+
+    def __call__(self) -> None:
+        if self._free.acquire(blocking=False):
+            self._call()
 
 
 class HashLane:
@@ -30,7 +42,11 @@ class HashLane:
             if self._at_work:
                 return
             self._at_work = True
-        self._threads.submit(self._work)
+        work = _Once(self._work)
+        try:
+            self._threads.submit(work)
+        except RuntimeError:  # no thread can be started; the executor may have queued the work all the same
+            work()
 
     def take_now(self, block: Block) -> None:
         """Hash a block here, after those before it."""

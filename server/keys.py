@@ -1,6 +1,7 @@
 """What the handlers find in the application and in a URL."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -11,6 +12,7 @@ from server.engine import Engine
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
+CLOSE: web.AppKey[Callable[[], Awaitable[None]]] = web.AppKey("close")  # the engine; may be called again
 UPLOAD = f"/{{id:{ID_PATTERN}}}"
 
 

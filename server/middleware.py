@@ -2,12 +2,15 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
 
 from protocol import errors
+from protocol.model import ID_PATTERN
 from protocol.tus1 import VERSION, choose_status
 from server.proxies import HOST
 from storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
@@ -27,18 +30,33 @@ FAULTS: dict[type[StorageError], type[errors.Refusal]] = {
 }
 
 
+ASKED_FOR = (Missing, Stale, Held, Crowded)  # faults that clients bring about, and that operators need not look at
+APPLICATION = {kind.status: kind for kind in (errors.BadRequest, errors.AccessDenied, errors.NotFound)}
+OF_BODIES = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
+
+
+def _with_short_ids(text: str) -> str:
+    """Shorten the ids of uploads in a text: anyone who knows an id may use the upload."""
+    return re.sub(ID_PATTERN, lambda id_: f"{id_[0][:8]}…", text)
+
+
 def problem(refusal: errors.Refusal, *, for_offset: bool = False) -> web.Response:
     """Write a refusal as an answer; `for_offset` if the request asks, or may ask, for the offset of an upload."""
     status = choose_status(refusal.status, for_offset=for_offset)
-    headers = refusal.headers if status == refusal.status else SOON | refusal.headers
-    body = {"type": f"urn:onward:error:{refusal.code}", "title": refusal.title, "status": status}
-    if refusal.detail:
-        body["detail"] = refusal.detail
+    response = _document(status, refusal.code, refusal.title, refusal.detail)
+    response.headers.update(refusal.headers if status == refusal.status else SOON | refusal.headers)
+    return response
+
+
+def _document(status: int, code: str, title: str, detail: str) -> web.Response:
+    body = {"type": f"urn:onward:error:{code}", "title": title, "status": status}
+    if detail:
+        body["detail"] = detail
     return web.Response(
         status=status,
-        body=json.dumps(body | {"code": refusal.code}).encode(),
+        body=json.dumps(body | {"code": code}).encode(),
         content_type="application/problem+json",
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers},
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
     )
 
 
@@ -54,6 +72,41 @@ def _asks_for_offset(request: web.Request) -> bool:
     """Tell whether a client of tus asks for the offset of an upload."""
     method = request.headers.get("X-HTTP-Method-Override", request.method)
     return method == "HEAD" and "id" in request.match_info and "Tus-Resumable" in request.headers
+
+
+def _answered_by_exception(request: web.Request, error: web.HTTPException, *, for_offset: bool) -> web.Response:
+    """Answer with an exception of aiohttp: one of its router as ever, any other as the application means it.
+
+    The access function of an application, or a middleware of its own, says no in this way: status, reason and headers
+    are passed on, and an error gets a problem document. What is no error, such as a redirect, is passed on as it is.
+    """
+    if error is request.match_info.http_exception:
+        return problem(_refused_by_aiohttp(error), for_offset=for_offset)
+    status = choose_status(error.status, for_offset=for_offset)
+    response = web.Response(body=error.body) if error.status < 400 else _described(error, status)
+    response.set_status(status, error.reason if status == error.status else None)
+    whole = error.status < 400
+    passed = [(name, value) for name, value in error.headers.items() if whole or name.lower() not in OF_BODIES]
+    for name, _ in passed:
+        response.headers.popall(name, None)
+    response.headers.extend(passed)
+    if status != error.status:
+        for name, value in SOON.items():
+            response.headers.setdefault(name, value)
+    response.cookies.update(error.cookies)
+    return response
+
+
+def _described(error: web.HTTPException, status: int) -> web.Response:
+    """Write the problem document of an application's error: with its reason and its text, if it has any of its own."""
+    phrase = HTTPStatus(error.status).phrase if error.status in set(HTTPStatus) else "Refused"
+    known = APPLICATION.get(error.status)
+    return _document(
+        status,
+        known.code if known else phrase.lower().replace(" ", "-"),
+        known.title if known and error.reason == phrase else error.reason,
+        "" if error.text == f"{error.status}: {error.reason}" else error.text or "",
+    )
 
 
 def refusal_of(fault: StorageError) -> errors.Refusal:
@@ -100,10 +153,11 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     except errors.Refusal as refusal:
         response = problem(refusal, for_offset=for_offset)
     except StorageError as fault:
-        log.warning("%s %s: %s", request.method, path, fault)
+        level = logging.INFO if isinstance(fault, ASKED_FOR) else logging.WARNING
+        log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, _with_short_ids(str(fault)))
         response = problem(refusal_of(fault), for_offset=for_offset)
     except web.HTTPException as error:
-        response = problem(_refused_by_aiohttp(error), for_offset=for_offset)
+        response = _answered_by_exception(request, error, for_offset=for_offset)
     except ConnectionError:  # the client is gone: aiohttp takes note
         raise
     except Exception:

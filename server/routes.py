@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 
 from aiohttp import web
 
 from protocol import tus1
-from protocol.errors import BadRequest, MethodNotAllowed, Refusal
+from protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from protocol.model import Limits, Role, Upload, UploadId
 from server.access import Act, check_access
 from server.body import RequestBody
@@ -116,8 +116,16 @@ async def append(request: web.Request) -> web.Response:
     return web.Response(status=204, headers=tus1.tell_stored(upload))
 
 
-async def inspect(request: web.Request) -> web.Response:
-    """HEAD /files/{id}."""
+def _is_plain_head(request: web.Request) -> bool:
+    """Tell whether HEAD asks about a file, as wget and aria2 do, and not about an upload."""
+    return request.method == "HEAD" and "Tus-Resumable" not in request.headers
+
+
+async def inspect(request: web.Request) -> web.StreamResponse:
+    """HEAD /files/{id}; without Tus-Resumable the headers of a download, if there is one."""
+    if _is_plain_head(request):
+        with suppress(NotCompleted, Forbidden):  # what isn't to be downloaded has a meaning in tus only
+            return await download(request)
     tus1.check_version(_headers(request))
     upload = await _inspected(request, upload_id(request))
     return web.Response(status=200, headers=tus1.tell_state(upload))
@@ -158,7 +166,8 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
             allowed = sorted(name for name in table if offered(name, limits))
             raise MethodNotAllowed(headers={"Allow": ",".join(allowed)})
         if method in ACTS:
-            await check_access(request, ACTS[method], None if method == "POST" else upload_id(request))
+            act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]
+            await check_access(request, act, None if method == "POST" else upload_id(request))
         return await table[method](request)
 
     return dispatch

@@ -14,15 +14,17 @@ from storage.base import Block
 
 VERSION = b"S2\x01"
 _BLOCK = 64
+_SPARE = 512  # bytes behind the context: one of another layout may be larger, and is written to before that is noticed
 _FIXED = struct.Struct(">3s32sQ")  # version, the eight words so far, bytes so far; then what fills no whole block yet
 
 
 class _Context(ctypes.Structure):
-    """SHA256_CTX of OpenSSL 1.1 to 4."""
+    """SHA256_CTX of OpenSSL 1.1 to 4, and spare room."""
 
     _fields_ = (
         ("words", ctypes.c_uint32 * 8), ("low", ctypes.c_uint32), ("high", ctypes.c_uint32),
         ("data", ctypes.c_ubyte * _BLOCK), ("held", ctypes.c_uint), ("size", ctypes.c_uint),
+        ("spare", ctypes.c_ubyte * _SPARE),
     )  # fmt: skip
 
 

@@ -56,8 +56,7 @@ class Workers:
             number, at = min(self._due.items(), key=lambda pair: pair[1])
             heard = signal.sigtimedwait(_SIGNALS, max(at - time.monotonic(), 0))
             if heard is None:
-                del self._due[number]
-                os.close(self._start(number))
+                self._start_again(number)
                 return
         else:
             heard = signal.sigwaitinfo(_SIGNALS)
@@ -65,6 +64,16 @@ class Workers:
             self._stop()
         while self._born and (ended := os.waitpid(-1, os.WNOHANG))[0]:
             self._bury(*ended)
+
+    def _start_again(self, number: int) -> None:
+        """Start a worker that has died; if the system has nothing to spare for one, it is due later."""
+        try:
+            os.close(self._start(number))
+        except OSError as error:
+            log.error("worker %d can't be started, and is tried again in %g s: %s", number, SHORT, error.strerror)
+            self._due[number] = time.monotonic() + SHORT
+        else:
+            del self._due[number]
 
     def _stop(self) -> None:
         """Have all workers stop; a second time has them end at once."""
@@ -91,7 +100,12 @@ class Workers:
         """Start a worker; gives a descriptor that a byte can be read from once it accepts connections."""
         ready, tell = os.pipe()
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(ready)
+            os.close(tell)
+            raise
         if not pid:
             os.close(ready)
             self._work(number, tell, parent)

@@ -30,6 +30,10 @@ def mapped() -> Iterator[None]:
         raise Missing(str(error)) from error
     except OSError as error:
         raise (Full if error.errno in _FULL else Unreachable)(str(error)) from error
+    except RuntimeError as error:  # of an executor; it has no class of its own
+        if "start new thread" not in str(error):
+            raise
+        raise Unreachable(f"no thread can be started: {error}") from error
 
 
 async def opened(threads: Threads, call: Callable[[Unpack[Words]], int], *words: *Words) -> int:

@@ -5,6 +5,7 @@ import ctypes
 import os
 from collections.abc import Awaitable, Callable
 
+from storage.base import Unreachable
 from storage.threads import Answer
 
 GATHER = 0.005  # seconds that a sync may wait for others
@@ -40,7 +41,7 @@ class GroupSync:
         self._task: asyncio.Task[None] | None = None
 
     async def sync(self, descriptor: int) -> None:
-        """Wait until a file is durable; raises OSError."""
+        """Wait until a file is durable; raises OSError, and what kept the sync from being made."""
         done = Answer[None]()
         self._waiting.append((descriptor, done))
         if self._task is None:
@@ -48,10 +49,30 @@ class GroupSync:
         await done
 
     async def _sync_until_none_waits(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(GATHER)
-            batch, self._waiting = self._waiting, []
+        try:
+            while self._waiting:
+                await self._sync_batch()
+        finally:
+            self._task = None
+            _answer(self._waiting, Unreachable("the syncing was ended"))  # nobody, unless this task was cancelled
+            self._waiting = []
+
+    async def _sync_batch(self) -> None:
+        await asyncio.sleep(GATHER)
+        batch, self._waiting = self._waiting, []
+        try:
             faults = await self._run(sync_all, [descriptor for descriptor, _ in batch])
+        except Exception as error:  # no thread to be had, for one: the next batch may fare better
+            _answer(batch, error)
+        except BaseException:
+            _answer(batch, Unreachable("the syncing was ended"))
+            raise
+        else:
             for fault, (_, done) in zip(faults, batch, strict=True):
                 done.set_exception(fault) if fault else done.set_result(None)
-        self._task = None
+
+
+def _answer(waiting: list[tuple[int, Answer[None]]], fault: Exception) -> None:
+    """Tell everybody who waits for a sync what went wrong."""
+    for _, done in waiting:
+        done.set_exception(fault)

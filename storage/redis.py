@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from storage.unbroken import Calls
 LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
 POLL, POLL_MOST, GROWTH = 0.02, 0.2, 1.2  # seconds between two tries for a lease, longer each time
 ASK = 0.5  # seconds between two requests to give a lease up
+DUE_BATCH = 1000  # ids of one page
 DUE_KEY, OPEN_KEY, PROBE_KEY, STORE_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "probe", "store"))
 log = logging.getLogger("onward")
 
@@ -42,7 +44,7 @@ def mapped() -> Iterator[None]:
         yield
     except OutOfMemoryError as error:
         raise Full(f"Redis: {error}") from error
-    except FAULTS as error:
+    except (*FAULTS, RuntimeError) as error:  # a name can't be looked up without a thread, for one
         raise Unreachable(f"Redis: {error}") from error
 
 
@@ -134,11 +136,19 @@ class RedisState:
             await self._calls.end(self._client.set(PROBE_KEY, "", px=1))
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
-        """Give the ids of the records that are due."""
-        with mapped():
-            ids = await self._calls.end(self._client.zrangebyscore(DUE_KEY, "-inf", now))
-        for raw in ids:
-            yield UploadId(cast("bytes", raw).decode("ascii", "replace"))
+        """Give the ids of the records that are due, asked for page by page; they may change in between."""
+        last: tuple[float, bytes] = (-inf, b"")
+        known = 0  # ids at the very time of the last one, which stand before what is still to come
+        while True:
+            with mapped():
+                call = self._client.zrangebyscore(DUE_KEY, last[0], now, start=known, num=DUE_BATCH, withscores=True)
+                page = cast("list[tuple[bytes, float]]", await self._calls.end(call))
+            fresh = [(at, raw) for raw, at in page if (at, raw) > last]
+            for _, raw in fresh:
+                yield UploadId(raw.decode("ascii", "replace"))
+            if len(page) < DUE_BATCH:
+                return
+            last, known = (fresh[-1], 0) if fresh else (last, known + len(page))
 
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:

@@ -25,6 +25,7 @@ PREFIX = "onward:progress:"
 CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
 BACK_OFF = 0.2
 LOOK = 3.0  # seconds of silence until the record of a watched upload is read
+AT_ONCE = 32  # records that are read together, so that uploads get a connection too
 LISTEN = 0.25  # seconds that closing may have to wait for
 LOST = (*FAULTS, AttributeError, LookupError, RuntimeError, TypeError)  # all but the first from within a reconnection
 log = logging.getLogger("onward")
@@ -148,11 +149,15 @@ class RedisBus:
             await asyncio.sleep(LOOK)
             now = loop.time()
             silent = [id_ for id_ in self._hub.ids() if now - self._heard.get(id_, 0.0) >= LOOK]
-            ends = await asyncio.gather(*(self._catch_up(id_) for id_ in silent), return_exceptions=True)
-            for fault in ends:
-                if fault is not None and not isinstance(fault, StorageError):
-                    log.error("the state of a watched upload could not be read", exc_info=fault)
+            for first in range(0, len(silent), AT_ONCE):
+                await self._look_at(silent[first : first + AT_ONCE])
             self._heard = {id_: heard for id_, heard in self._heard.items() if self._hub.count(id_)}
+
+    async def _look_at(self, ids: list[UploadId]) -> None:
+        ends = await asyncio.gather(*(self._catch_up(id_) for id_ in ids), return_exceptions=True)
+        for fault in ends:
+            if fault is not None and not isinstance(fault, StorageError):
+                log.error("the state of a watched upload could not be read", exc_info=fault)
 
     async def _catch_up(self, id: UploadId) -> None:
         if snapshot := await self._on_back(id):

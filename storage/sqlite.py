@@ -98,11 +98,17 @@ class SqliteState(Local):
         super().__init__()
         self._connection = _connect(path)
         self._durability, self._synchronous = durability, ""
+        self._closing = False
         self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._recent: OrderedDict[UploadId, Upload] = OrderedDict()
         self._thread = Thread(target=self._run, name="sqlite", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._connection.close()
+            raise Unreachable(f"no thread can be started: {error}") from error
 
     async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
         """Record a new upload."""
@@ -170,8 +176,11 @@ class SqliteState(Local):
 
     async def close(self) -> None:
         """Finish what waits and close the file."""
-        self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
+        if not self._closing:
+            self._closing = True  # from now on nothing is put behind the mark of the end, where nobody would look
+            self._jobs.put(None)
+        await asyncio.shield(self._ended)  # a thread to wait in may not be had
+        self._thread.join()
         self._connection.close()
 
     def _remember(self, upload: Upload) -> Upload:
@@ -184,7 +193,7 @@ class SqliteState(Local):
         return upload
 
     async def _do(self, work: Work, *, durable: bool = False) -> Any:
-        if not self._thread.is_alive():
+        if self._closing or not self._thread.is_alive():
             raise Unreachable("the state is closed")
         job = _Job(work, self._loop.create_future(), durable)
         self._jobs.put(job)
@@ -202,6 +211,8 @@ class SqliteState(Local):
             answers = self._commit(batch)
             with suppress(RuntimeError):  # the loop is gone: so is everybody who waited
                 self._loop.call_soon_threadsafe(_answer, answers)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
     def _commit(self, batch: list[_Job]) -> list[tuple[asyncio.Future[Any], Any]]:
         """Do a batch in one transaction; what a job refuses has changed nothing."""

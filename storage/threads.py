@@ -14,6 +14,8 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
 
+from storage.base import Unreachable
+
 KEEPING_UP = 0.001  # seconds that a call waits for a thread that is awake, and an answer for calls after its own
 SHORT = 0.00015  # seconds that short calls take; others, which wait for a disk, have a thread each at once
 Words = TypeVarTuple("Words")
@@ -46,7 +48,7 @@ class Threads:
         self._look: asyncio.TimerHandle | None = None
 
     def call(self, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Answer[Result]:
-        """Call in a thread, to its end."""
+        """Call in a thread, to its end; raises Unreachable where not even one thread can be started."""
         answer = Answer[Result]()
         with self._lock:
             self._calls.append((call, words, answer))
@@ -56,6 +58,11 @@ class Threads:
         elif self._look is None:
             self._look_later(answer.get_loop())
         return answer
+
+    def ready(self) -> None:
+        """Start the first thread if there is none; raises Unreachable where it can't be."""
+        if not self._threads:
+            self._wake_one()
 
     def shutdown(self) -> None:
         """Wait until what was called is done."""
@@ -69,11 +76,11 @@ class Threads:
             thread = Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # the system has no more: those that are there do it, or nobody ever does
+            except RuntimeError as error:  # the system has no more: those that are there do it, or nobody ever does
                 if self._threads:
                     return
                 self._calls.clear()
-                raise
+                raise Unreachable(f"no thread can be started: {error}") from error
             self._threads.append(thread)
         with self._lock:
             self._awake += 1

@@ -28,7 +28,7 @@ ORDER = (
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.hash_lane", "server.inlet", "server.receive", "server.turn", "server.join",
     "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.access", "server.leaving", "server.outage", "server.origin", "server.page", "server.middleware",
-    "server.peer", "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
+    "server.peer", "server.transport_probe", "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
     "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers",
     "client.errors", "client.model", "client.environment", "client.patience", "client.answers", "client.origin", "client.outputs", "client.meter", "client.file",
     "client.faults",

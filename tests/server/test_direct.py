@@ -6,14 +6,16 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 import raw
+from onward_process import PROGRAM, ROOT
 from raw import Connection
-from server_process import Server, Start
+from server_process import Server, Start, serving
 
 from protocol.model import Licence
 from server.direct import Direct
@@ -22,6 +24,22 @@ from server.inlet import BodyThreads, Inlet
 SIZE = 2**22
 SOME = 2**20
 GOOD_START = 100_000  # bytes after which a thread waits for more, and which are no whole block
+
+
+PROGRAMS = {
+    "past aiohttp": PROGRAM,
+    "through its stream": (str(ROOT / "tests" / "support" / "lacking_server.py"), "FAST"),
+}
+
+
+@pytest.fixture(params=PROGRAMS)
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Servers as they are, and as they are where aiohttp lacks what reading past it needs."""
+    with ExitStack() as stack:
+        program = PROGRAMS[request.param]
+        yield lambda *options, files="/files": stack.enter_context(
+            serving(tmp_path / "data", options, files=files, program=program)
+        )
 
 
 def head_of(server: Server, path: str, offset: int, size: int) -> bytes:

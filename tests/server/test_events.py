@@ -41,6 +41,16 @@ async def test_an_upload_is_followed_to_its_end(server: OnwardProcess, http: aio
     assert [message["seq"] for message in seen] == sorted({message["seq"] for message in seen})
 
 
+async def test_nothing_on_the_way_may_change_or_keep_the_events(
+    server: OnwardProcess, http: aiohttp.ClientSession
+) -> None:
+    url = await tus.create(http, server.url, len(DATA))
+    async with http.get(f"{url}/progress", headers=EVENTS | {"Accept-Encoding": "gzip"}) as answer:
+        assert answer.headers["Cache-Control"] == "no-store, no-transform"
+        assert answer.headers["X-Accel-Buffering"] == "no"
+        assert "Content-Encoding" not in answer.headers
+
+
 async def test_a_watcher_goes_on_where_it_was(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
     url = await tus.create(http, server.url, len(DATA))
     await tus.patch(http, url, 0, DATA[:5])

@@ -83,3 +83,37 @@ def test_what_hashing_raises_is_told_and_the_blocks_behind_are_waited_for(pool: 
         lane.wait()
     lane.wait()
     assert lane._hash.offset == 16
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A system that has no more threads."""
+
+    def refuse(*words: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading, "_start_new_thread", refuse)
+    return monkeypatch
+
+
+def test_where_no_thread_can_be_started_a_block_is_hashed_by_who_brings_it(no_threads: pytest.MonkeyPatch) -> None:
+    running = Alone(hashlib.sha256())
+    lane = HashLane(ThreadPoolExecutor(2), running)
+    for _ in range(3):
+        lane.take(b"block")
+        lane.wait(1)
+    assert running.offset == 15, "somebody waits for a thread that there is not"
+    lane.wait()
+    assert running.digest() == hashlib.sha256(b"block" * 3).digest()
+
+
+def test_what_the_pool_kept_of_it_is_not_hashed_again_once_there_are_threads(no_threads: pytest.MonkeyPatch) -> None:
+    blocks, running = [os.urandom(100) for _ in range(50)], Alone(hashlib.sha256())
+    with ThreadPoolExecutor(2) as pool:
+        lane = HashLane(pool, running)
+        for number, block in enumerate(blocks):
+            if number == 10:
+                no_threads.undo()
+            lane.take(block)
+        lane.wait()
+    assert running.digest() == hashlib.sha256(b"".join(blocks)).digest()

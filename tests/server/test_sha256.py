@@ -1,9 +1,13 @@
 """A SHA-256 put down and taken up at any byte is that of hashlib."""
 
 import hashlib
+import os
 import random
+import subprocess
+import sys
 
 import pytest
+from onward_process import ROOT
 
 from server import sha256
 
@@ -59,3 +63,26 @@ def test_without_the_library_it_is_right_but_cannot_be_put_down(monkeypatch: pyt
     assert hash_.digest() == hashlib.sha256(DATA).digest()
     assert hash_.state() is None
     assert sha256.resumed(b"x" * 43, 0) is None
+
+
+LARGER = """
+import ctypes
+from server import sha256
+
+def touch(context, *_):  # as much as SHA256_CTX has, and 400 bytes more
+    ctypes.memset(ctypes.addressof(context._obj), 0x11, 112 + 400)
+
+def end(digest, context):
+    touch(context)
+
+tried = sha256._tried(sha256._Library(touch, touch, end))
+print("refused" if tried is None else "taken")
+"""
+
+
+def test_a_library_with_a_larger_context_overwrites_nothing_before_it_is_refused() -> None:
+    checked = {"PYTHONMALLOC": "debug"}  # ends the process if memory behind an object was written to
+    run = subprocess.run(
+        [sys.executable, "-c", LARGER], cwd=ROOT, env=os.environ | checked, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, "refused\n"), run.stderr

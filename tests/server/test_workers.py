@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -43,6 +44,12 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
+
+
+def handles_a_stop(pid: int) -> bool:
+    """Tell whether a worker has come so far that a stop doesn't kill it."""
+    caught = re.search(r"^SigCgt:\s+(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def worker_of(server: Server, connection: Connection) -> int:
@@ -125,6 +132,24 @@ def test_they_end_with_a_parent_that_is_killed(server: Server) -> None:
     pids = workers(server)
     server.process.kill()
     raw.poll(lambda: not any(alive(pid) for pid in pids), PATIENCE)
+
+
+def test_a_worker_that_can_not_be_started_again_is_started_later_and_the_others_stay(
+    redis_url: str, tmp_path: Path
+) -> None:
+    exhausted = tmp_path / "exhausted"
+    program = (str(ROOT / "tests" / "support" / "few_processes_server.py"), str(exhausted))
+    with serving(tmp_path / "data", [f"--state={redis_url}", "--workers=2"], program=program) as server:
+        dying, staying = workers(server)
+        exhausted.touch()
+        os.kill(dying, signal.SIGKILL)
+        raw.poll(exhausted.with_suffix(".refused").exists, PATIENCE)
+        time.sleep(0.5)
+        assert (server.process.poll(), workers(server)) == (None, [staying])
+        exhausted.unlink()
+        raw.poll(lambda: len(workers(server)) == 2 and all(map(handles_a_stop, workers(server))), PATIENCE)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("state", ["sqlite:", "redis://127.0.0.1:1"])

@@ -229,3 +229,16 @@ async def test_what_nobody_lived_to_tell_is_told_after_a_while(
         async with other.hold(ID, wait=0, on_rival=ignore) as lease:
             saved = await other.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
         assert (await asyncio.wait_for(anext(messages), storage.redis_bus.LOOK + 3)).seq == saved.version
+
+
+async def test_many_that_are_due_are_asked_for_page_by_page(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    state, _ = nodes
+    with redis.Redis(port=redis_process.port) as client:
+        client.zadd(storage.redis.DUE_KEY, {f"{number:032x}": 1.0 + number for number in range(5000)})
+        due = state.due(10_000)
+        first = await anext(due)
+        client.delete(storage.redis.DUE_KEY)
+    rest = [id_ async for id_ in due]
+    assert (first, len(rest) < 1000) == ("0" * 32, True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -92,4 +93,25 @@ async def test_a_damaged_record_is_refused_and_kept(tmp_path: Path) -> None:
     state = SqliteState(tmp_path / "state.sqlite")
     with pytest.raises(Unreachable, match="damaged"):
         await state.load(ID)
+    await state.close()
+
+
+async def test_who_asks_while_it_is_being_closed_is_refused_and_not_left_waiting(tmp_path: Path) -> None:
+    state, began, go_on = SqliteState(tmp_path / "state.sqlite"), asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(_: sqlite3.Connection) -> None:
+        loop.call_soon_threadsafe(began.set)
+        go_on.wait(10)
+
+    busy = asyncio.ensure_future(state._do(slow))
+    await began.wait()
+    closing = asyncio.ensure_future(state.close())
+    await asyncio.sleep(0)
+    late = asyncio.ensure_future(state.load(ID))
+    await asyncio.sleep(0)
+    go_on.set()
+    done, _ = await asyncio.wait({busy, closing, late}, timeout=5)
+    assert done == {busy, closing, late}
+    assert type(late.exception()) is Unreachable
     await state.close()

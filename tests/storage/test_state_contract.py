@@ -97,6 +97,25 @@ async def test_what_is_due_comes_in_its_order(state: State) -> None:
     assert [id_ async for id_ in state.due(30.0)] == ["3", "0"]
 
 
+async def test_many_that_are_due_come_once_each_also_if_they_are_due_at_the_same_time(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("redis", "sqlite"):
+        monkeypatch.setattr(f"storage.{module}.DUE_BATCH", 4)
+    ids = [f"{number:032x}" for number in range(30)]
+    for id_ in ids:
+        await state.insert(replace(UPLOAD, id=UploadId(id_), due=10.0 if id_ < ids[12] else 20.0 + int(id_, 16)))
+    assert [id_ async for id_ in state.due(1000)] == ids
+    seen = []
+    async for id_ in state.due(1000):  # as the sweep does, which takes what is due away
+        seen.append(id_)
+        if int(id_, 16) % 3:
+            async with state.hold(id_, wait=1, on_rival=ignore) as lease:
+                await state.save(replace(await state.load(id_), epoch=lease.epoch, due=None))
+    assert seen == ids
+    assert [id_ async for id_ in state.due(1000)] == ids[::3]
+
+
 async def test_a_rival_is_told_to_the_holder_and_waits_for_it(state: State) -> None:
     await state.insert(UPLOAD)
     asked = asyncio.Event()

@@ -8,6 +8,7 @@ import weakref
 
 import pytest
 
+from storage.base import Unreachable
 from storage.threads import SHORT, Answer, Threads
 
 
@@ -65,7 +66,7 @@ async def test_a_call_that_no_thread_could_be_started_for_is_refused_and_never_d
     threads, done = Threads(4, "test"), list[int]()
     with monkeypatch.context() as patched:
         patched.setattr("storage.threads.Thread", NoMore)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(Unreachable):
             await threads.call(done.append, 1)
     await asyncio.wait_for(threads.call(done.append, 2), 10)
     threads.shutdown()

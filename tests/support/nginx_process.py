@@ -23,6 +23,7 @@ error_log error.log info;
 events {{}}
 http {{
     {temporary}
+    {more}
     include example.conf;
 }}
 """
@@ -73,9 +74,18 @@ def _make_certificate(openssl: str, folder: Path) -> None:
 
 @contextmanager
 def nginx(
-    folder: Path, target: int, *, buffering: Buffering = "off", http2: bool = True, body_timeout: int = 60
+    folder: Path,
+    target: int,
+    *,
+    buffering: Buffering = "off",
+    http2: bool = True,
+    body_timeout: int = 60,
+    more: str = "",
 ) -> Iterator[Nginx]:
-    """Run nginx before a port of this machine, with HTTP/2 or with HTTP/1.1 alone; it is killed at the end."""
+    """Run nginx before a port of this machine, with HTTP/2 or with HTTP/1.1 alone; it is killed at the end.
+
+    `more` are settings for all of HTTP.
+    """
     program, openssl = require("nginx"), require("openssl")
     folder.mkdir()
     _make_certificate(openssl, folder)
@@ -90,7 +100,7 @@ def nginx(
     }
     (folder / "example.conf").write_text(example(changes))
     temporary = " ".join(f"{name}_temp_path {name};" for name in TEMPORARY)
-    (folder / "nginx.conf").write_text(MAIN.format(temporary=temporary))
+    (folder / "nginx.conf").write_text(MAIN.format(temporary=temporary, more=more))
     words = [program, "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

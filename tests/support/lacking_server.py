@@ -1,0 +1,15 @@
+"""The server on an aiohttp that lacks what large bodies (FAST) or connections (CONNECTION) need: lacking_server.py WHICH …"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from server import transport_probe
+
+which = sys.argv.pop(1)
+setattr(transport_probe, which, (*getattr(transport_probe, which), "_gone"))
+
+from server.cli import main  # noqa: E402 - in the order of the server itself
+
+main()
