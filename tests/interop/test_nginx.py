@@ -5,8 +5,10 @@ import hashlib
 import json
 import random
 import re
+import ssl
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,9 +195,17 @@ def test_without_trusted_proxies_a_location_is_a_path(start: Start, tmp_path: Pa
         assert curl.patch(proxy.origin + path, 0, b"four").status == 204
 
 
+@asynccontextmanager
+async def secure_session(tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client over TLS whose connections are closed in the end: aiohttp closes them after the session is closed."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session:
+        yield session
+    await asyncio.sleep(0.25)
+
+
 async def test_a_watcher_follows_to_the_end(proxied: Proxied) -> None:
     tls = proxied.nginx.tls()
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as https:
+    async with secure_session(tls) as https:
         url = await tus.create(https, proxied.files, len(DATA))
         watcher = Watcher(url, tls)
         async with watcher.watching():
@@ -211,7 +221,7 @@ async def test_a_watcher_follows_to_the_end(proxied: Proxied) -> None:
 
 async def test_many_are_followed_as_they_grow(proxied: Proxied) -> None:
     """Over a WebSocket and over events, of which each must come before the next is caused."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=proxied.nginx.tls())) as https:
+    async with secure_session(proxied.nginx.tls()) as https:
         urls = [await tus.create(https, proxied.files, 2) for _ in range(2)]
         watched = f"{proxied.nginx.origin}/progress?" + "&".join(f"id={url.rpartition('/')[2]}" for url in urls)
         own = {"Origin": proxied.nginx.origin}
@@ -240,6 +250,7 @@ async def test_many_are_followed_as_they_grow(proxied: Proxied) -> None:
                 assert [told["status"] for told in await both()] == ["terminated"] * 2
             assert (await ws.receive()).type is aiohttp.WSMsgType.CLOSE
             assert ws.close_code == 1000
+            await events.read()  # the stream ends as well, so that its connection is not cut
 
 
 def test_the_page_and_its_files_are_served(curl: Curl, proxied: Proxied) -> None:
