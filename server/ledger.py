@@ -111,7 +111,7 @@ class Ledger:
 
     async def settle(self, upload: Upload) -> Upload:
         """Make durable what was told of an upload that has fallen silent."""
-        if self.storage.durability is Durability.NONE or upload.status is Status.VERIFYING:
+        if self.storage.durability is Durability.NONE or upload.status is Status.VERIFYING or upload.status.final:
             return upload
         if upload.offset:
             try:
@@ -132,6 +132,8 @@ class Ledger:
                 await self._state.probe()  # perhaps it is this one's bytes that can't be reached
             except StorageError:
                 continue
+            except Exception:  # a fault in one upload must not keep the others from their settling
+                log.exception("upload %s… could not be settled", id_[:8])
 
     @property
     def unsettled(self) -> int:

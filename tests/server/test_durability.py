@@ -142,6 +142,57 @@ async def test_a_graceful_stop_makes_all_durable(tmp_path: Path) -> None:
         assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
 
 
+async def test_a_graceful_stop_settles_the_others_beside_uploads_that_were_deleted(tmp_path: Path) -> None:
+    async with engine(tmp_path, Durability.PROCESS) as running:
+        ids = [await begun(running) for _ in range(12)]
+        for id_ in ids[::2]:
+            await running.terminate(id_)  # type: ignore[arg-type]
+        assert running.ledger.unsettled == 6
+    async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
+        for id_ in ids[1::2]:
+            assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
+
+
+async def test_a_graceful_stop_settles_the_others_beside_one_that_fails_in_any_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = True
+
+    def fail_once(name: str) -> None:
+        nonlocal failing
+        if failing and name == "recorded":
+            failing = False
+            raise ZeroDivisionError
+
+    async with engine(tmp_path, Durability.PROCESS) as running:
+        ids = [await begun(running) for _ in range(6)]
+        monkeypatch.setattr("storage.failpoints.armed", fail_once)
+    assert not failing
+    async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
+        for id_ in ids:
+            assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
+
+
+async def test_the_bytes_of_a_lost_upload_stay_since_a_disk_may_come_back(tmp_path: Path) -> None:
+    async with (
+        crashed(tmp_path, Durability.PROCESS) as id_,
+        engine(tmp_path, Durability.PROCESS, boot="second", quiet=0.02) as running,
+    ):
+        with pytest.raises(Gone):
+            await running.inspect(id_)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert await running.sweep() == 0
+        assert (tmp_path / "partial" / id_).read_bytes() == DATA[:5]
+
+
+async def test_an_upload_that_has_ended_is_not_looked_at_again_until_it_is_forgotten(tmp_path: Path) -> None:
+    async with engine(tmp_path, Durability.PROCESS, quiet=0.02) as running:
+        id_ = await begun(running)
+        await running.terminate(id_)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert await running.sweep() == 0
+
+
 @pytest.mark.parametrize("durability", Durability)
 async def test_each_policy_serves(http: ClientSession, tmp_path: Path, durability: Durability) -> None:
     async with onward(tmp_path / "data", "sqlite:", [f"--durability={durability}"]) as server:
