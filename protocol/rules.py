@@ -117,6 +117,12 @@ def moved(upload: Upload, act: Act, now: float, limits: Limits, **changes: Any) 
     return _looked_at(replace(upload, status=status, updated=now, **changes), now, limits)
 
 
+def carried(upload: Upload, by: float, *, now: float, limits: Limits) -> Upload:
+    """Give a record of before the clock was set by so many seconds the time that it still has."""
+    expires = None if upload.expires is None else upload.expires + by
+    return _looked_at(replace(upload, updated=now, expires=expires), now, limits)
+
+
 def expiry(now: float, limits: Limits) -> float | None:
     """Give the time when an upload expires that nothing happens to from now on."""
     return None if limits.expire_after is None else now + limits.expire_after

@@ -105,7 +105,7 @@ def test_received_bytes_move_the_offset_and_the_rate() -> None:
     assert (first.status, first.offset, first.rate, first.expires, first.due) == (Status.UPLOADING, 4, 2.0, 62.0, 7.0)
     second = rules.received(first, 8, now=3.0, since=2.0, limits=LIMITS)
     assert second.rate == pytest.approx(2.0 + 2.0 * (1 - exp(-1 / 3)))
-    full = rules.received(second, 10, now=3.0, since=3.0, limits=Limits(expire_after=None))
+    full = rules.received(second, 10, now=3.0, since=3.0, limits=Limits(expire_after=None, quiet_after=5.0))
     assert (full.status, full.expires, full.due) == (Status.UPLOADING, None, 8.0)
 
 

@@ -17,6 +17,7 @@ from upload_watch import Watch
 
 from protocol.errors import Gone, Locked, Refusal, Unavailable
 from protocol.model import Append, Checksum, Concat, Create, Role, Status, Upload, UploadId
+from server.clock import Clock
 from server.engine import Engine
 from storage import failpoints, open_storage
 from storage.base import Missing, Storage, StorageError
@@ -79,7 +80,9 @@ class UploadMachine(RuleBasedStateMachine):
             self.storage, self.watches = None, []
         if self.storage is None:
             self.storage = await open_storage(state=self.state, blobs=self.blobs, data=Path(self.folder.name))
-        self.engine = Engine(self.storage, LIMITS, lease_wait=5, boot="boot", clock=lambda: self.now)
+        self.engine = Engine(
+            self.storage, LIMITS, lease_wait=5, boot="boot", clock=Clock(lambda: self.now, lambda: self.now)
+        )
 
     @rule(
         size=SIZES, deferred=st.booleans(), promise=st.sampled_from(["none", "right", "wrong"]), partial=st.booleans()
