@@ -9,7 +9,7 @@ suspended: a real sleep counts as time, a set clock does not.
     wall    ... 12:00 12:01 | 15:01 15:02 ...         set forward by 3 hours
             a record of 12:00 with 1 hour to live expires at 16:00, not at 13:00
 
-Each change is kept as a `Step`. By the step and by the stamp of a record, `set_since` tells by how much the clock was
+Each change is kept as a `Step`. From the steps and the stamp of a record `set_since` tells by how much the clock was
 set since the record was made; the ledger adds that to the times in the record.
 
 Where several nodes share a state that has a clock of its own (Redis), all of them follow that one (`follow`), so that
@@ -19,6 +19,7 @@ the clock of one node can be as wrong as it likes.
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple
 
 STEP = 1.0  # seconds; NTP slews what is less, and nothing is harmed by it
@@ -39,11 +40,19 @@ class Step(NamedTuple):
     after: float
     at: float
 
-    def precedes(self, stamp: float, steady: float) -> bool:
-        """Tell whether a stamp was made with the clock as it was set later than that."""
-        if self.after > self.before:  # no stamp can be of the time that was skipped, but for a node that is late
-            return stamp > min(self.before + LATE, self.after - STEP)
-        return stamp <= self.after + (steady - self.at) + STEP  # what lies in the future is of the time before
+    @property
+    def by(self) -> float:
+        """Give the seconds by which the clock was set forward, or back (below 0)."""
+        return self.after - self.before
+
+    @property
+    def earliest(self) -> float:
+        """Give what a stamp that was made after the change is not below, where that is known.
+
+        After a step forward that is the time that was skipped, which no stamp has but that of a node that noticed late.
+        After a step back every earlier time may have been reached again: such stamps count as new, and live longer.
+        """
+        return min(self.before + LATE, self.after - STEP) if self.by > 0 else -inf
 
 
 class Clock:
@@ -84,9 +93,9 @@ class Clock:
 
     def set_since(self, stamp: float) -> float:
         """Give the seconds by which the clock was set forward (or back, below 0) since a stamp was made."""
-        self()
-        moved = stamp
-        for step in self.steps:
-            if not step.precedes(moved, self._at):
-                moved += step.after - step.before
-        return moved - stamp
+        latest, by = self() + STEP, 0.0
+        for step in reversed(self.steps):  # from the newest time back to the one that the stamp may be of
+            if step.earliest < stamp <= latest:
+                break
+            by, latest = by + step.by, step.before + LATE
+        return by

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from protocol import rules
 from protocol.errors import ChecksumMismatch, Gone
-from protocol.model import Failure, Limits, Role, Status, Upload, UploadId
+from protocol.model import Failure, Limits, Role, Upload, UploadId
 from server.clock import Clock
 from server.silence import Silence
 from storage.base import Durability, Full, Held, Lease, Missing, Storage, StorageError, Unreachable
@@ -135,9 +135,9 @@ class Ledger:
 
     async def settle(self, upload: Upload) -> Upload:
         """Make durable what was told of an upload that has fallen silent."""
-        if self.storage.durability is Durability.NONE or upload.status is Status.VERIFYING or upload.status.final:
+        if self.storage.durability is Durability.NONE or upload.status.final:
             return upload
-        if upload.offset:
+        if upload.offset and upload.role is not Role.FINAL:  # that one is joined again from its parts, which are synced
             try:
                 await self.storage.blobs.sync(upload.place)
             except Missing:
@@ -146,6 +146,8 @@ class Ledger:
 
     async def settle_all(self) -> None:
         """Make durable what was told of all uploads; raises Unreachable where the state does not answer."""
+        if self.storage.durability is Durability.PROCESS:
+            await self._find_left()
         for id_ in list(self._volatile):
             try:
                 async with self.leased(id_, lambda: None, wait=0) as upload:
@@ -158,6 +160,13 @@ class Ledger:
                 continue
             except Exception:  # a fault in one upload must not keep the others from their settling
                 log.exception("upload %s… could not be settled", id_[:8])
+
+    async def _find_left(self) -> None:
+        """Find what a process before this one has told and not settled: it may have been killed a moment ago."""
+        async for id_ in self._state.due(self.clock() + max(self.limits.quiet_after, rules.LONGEST_WAIT)):
+            with suppress(StorageError):
+                if (await self._state.load(id_)).volatile == self._boot:
+                    self._volatile.add(id_)
 
     @property
     def unsettled(self) -> int:

@@ -178,7 +178,7 @@ class Sweep:
             self._seen = steps[-1]
             log.warning(
                 "the clock was set by %+.0f s; all uploads keep the time that they had",
-                steps[-1].after - steps[-1].before,
+                steps[-1].by,
             )
             self._catching_up.add(steps[-1])
 
