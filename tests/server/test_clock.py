@@ -35,7 +35,8 @@ def test_a_stamp_of_before_a_step_forward_is_older_by_what_was_skipped(by: float
     new = times.wait(0)
     assert times.clock.set_since(new) == 0
     times.wait(DAY)
-    assert (times.clock.set_since(new), times.clock.set_since(old)) == (0, pytest.approx(by))
+    assert times.clock.set_since(new) == 0
+    assert times.clock.set_since(old) == pytest.approx(by)
 
 
 @pytest.mark.parametrize("by", [-2.0, -90.0, -HOUR, -1000 * DAY])
@@ -81,7 +82,8 @@ def test_a_node_follows_the_shared_clock_however_wrong_its_own_is() -> None:
     times.set(DAY)
     assert (times.wait(10), len(times.clock.steps)) == (5010.0, 0)
     times.clock.follow(5010.4, times.steady)
-    assert (times.clock(), len(times.clock.steps)) == (pytest.approx(5010.4), 0)
+    assert times.clock() == pytest.approx(5010.4)
+    assert not times.clock.steps
     times.clock.follow(5010.0 + DAY, times.steady)
     assert times.clock() == 5010.0 + DAY
     assert times.clock.set_since(5010.0) == pytest.approx(DAY, abs=1)

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,17 @@ def redis_at(port: int) -> str:
 class RedisProcess:
     """A redis-server that keeps its port and its data across restarts."""
 
-    def __init__(self, folder: Path, *options: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_port()
         self.url = redis_at(self.port)
-        self._folder, self._options, self._env = folder, options, env
+        self._folder, self._options = folder, options
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         words = ["--port", str(self.port), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""]
         self._process = subprocess.Popen(
-            ["redis-server", *words, *self._options], cwd=self._folder, stdout=subprocess.DEVNULL, env=self._env
+            ["redis-server", *words, *self._options], cwd=self._folder, stdout=subprocess.DEVNULL
         )
         with redis.Redis(port=self.port) as client:
             for _ in range(200):
@@ -89,10 +89,10 @@ class RedisProcess:
 
 
 @contextmanager
-def redis_server(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> Iterator[RedisProcess]:
-    """Run a Redis, with options of its own, and in an environment of its own if one is given."""
+def redis_server(folder: Path, *options: str) -> Iterator[RedisProcess]:
+    """Run a Redis, with options of its own."""
     require("redis-server")
-    server = RedisProcess(folder, *options, env=env)
+    server = RedisProcess(folder, *options)
     server.start()
     try:
         yield server
