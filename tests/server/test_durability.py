@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,10 @@ import tus
 from aiohttp import ClientSession
 from bodies import Poured
 from onward_process import onward
+from slow_body import SlowBody
 
 from protocol.errors import Gone, Refusal, StorageFull
-from protocol.model import Append, Create, Failure, Limits, Status
+from protocol.model import Append, Checksum, Create, Failure, Limits, Status
 from server.engine import Engine
 from storage import open_storage
 from storage.base import Durability
@@ -239,3 +240,24 @@ async def test_a_body_of_unknown_size_leaves_the_reserve(tmp_path: Path, monkeyp
         await running.append(upload.id, wish, Endless())
     assert 0 < (await running.inspect(upload.id)).offset <= 5000
     await running.close()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "length", "checksum", "stored"),
+    [
+        ([b"12345", b"67890!"], None, None, 5),
+        ([b"12345"], 5, Checksum(algorithm="sha1", digest=bytes(20)), 5),
+        ([b"12345", b"67890"], 10, None, 10),
+    ],
+    ids=["too long", "wrong checksum", "whole"],
+)
+async def test_stored_bytes_are_counted_whatever_comes_of_their_body(
+    blocks: list[bytes], length: int | None, checksum: Checksum | None, stored: int, tmp_path: Path
+) -> None:
+    async with engine(tmp_path, Durability.FULL) as running:
+        creation = Create(length=10, metadata=None, promised=None, body_size=0, has_body=False)
+        upload = await running.create(creation, may_wait=True)
+        wish = Append(offset=0, length=None, promised=None, body_size=length, checksum=checksum)
+        with suppress(Refusal):
+            await running.append(upload.id, wish, SlowBody(blocks))
+        assert running.received == stored
