@@ -112,7 +112,7 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     max_size: int | None = None
     expire_after: float | None = 7 * 86400.0
     forget_after: float = 7 * 86400.0
-    quiet_after: float = 5.0
+    quiet_after: float = 2.5
     release_after: float = 300.0
     without: frozenset[str] = frozenset()
     max_open: int | None = None

@@ -3,6 +3,7 @@
 Each function takes the record, what happened and the time, and gives the next record, or refuses.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from math import exp, inf
 from typing import Any
@@ -52,23 +53,75 @@ TRANSITIONS: dict[tuple[Status, Act], Status] = {
 }
 
 
-def _due(upload: Upload, now: float, limits: Limits) -> float | None:
-    quiet, expires = now + limits.quiet_after, upload.expires
-    waiting = upload.role is Role.FINAL and upload.status is Status.PENDING
-    if waiting:
-        quiet = now + min(max(limits.quiet_after, (now - upload.created) / 10), LONGEST_WAIT)
-    if waiting or upload.volatile or upload.status in (Status.UPLOADING, Status.VERIFYING):
-        return quiet if expires is None else min(quiet, expires)
-    if upload.status in (Status.PENDING, Status.PAUSED, Status.COMPLETED):
-        return expires
-    stays = limits.release_after if upload.status is Status.FAILED and upload.failure is not Failure.LOST else inf
+Look = Callable[[Upload, float, Limits], float | None]
+
+
+def _at_expiry(upload: Upload, _now: float, _limits: Limits) -> float | None:
+    return upload.expires
+
+
+def _when_quiet(upload: Upload, now: float, limits: Limits) -> float | None:
+    return _not_later(now + limits.quiet_after, upload.expires)
+
+
+def _when_settled(upload: Upload, now: float, limits: Limits) -> float | None:
+    """Look at an unfinished upload that nobody is sending; what only memory has is made durable soon."""
+    if upload.volatile:
+        return _when_quiet(upload, now, limits)
+    return upload.expires
+
+
+def _when_begun(upload: Upload, now: float, limits: Limits) -> float | None:
+    """Look at a new upload; a final one waits for its parts, and is looked at less and less often."""
+    if upload.role is not Role.FINAL:
+        return _when_settled(upload, now, limits)
+    wait = min(max(limits.quiet_after, (now - upload.created) / 10), LONGEST_WAIT)
+    return _not_later(now + wait, upload.expires)
+
+
+def _when_released(upload: Upload, now: float, limits: Limits) -> float | None:
+    """Look at a failed upload to remove its bytes; lost bytes stay with the record, since a disk may come back."""
+    stays = inf if upload.failure is Failure.LOST else limits.release_after
     return now + min(stays, limits.forget_after)
+
+
+def _when_forgotten(_upload: Upload, now: float, limits: Limits) -> float | None:
+    return now + limits.forget_after
+
+
+def _not_later(at: float, end: float | None) -> float:
+    return at if end is None else min(at, end)
+
+
+LOOKS: dict[Status, Look] = {  # when the sweep looks at an upload next, counted from the change that is recorded
+    Status.PENDING: _when_begun,
+    Status.UPLOADING: _when_quiet,
+    Status.PAUSED: _when_settled,
+    Status.VERIFYING: _when_quiet,
+    Status.COMPLETED: _at_expiry,
+    Status.FAILED: _when_released,
+    Status.TERMINATED: _when_forgotten,
+    Status.EXPIRED: _when_forgotten,
+}
+_ENDED: dict[str, Any] = {"volatile": None, "hashing": None}  # what no upload has that has come to its end
+
+
+def _looked_at(upload: Upload, now: float, limits: Limits) -> Upload:
+    return replace(upload, due=LOOKS[upload.status](upload, now, limits))
 
 
 def moved(upload: Upload, act: Act, now: float, limits: Limits, **changes: Any) -> Upload:
     """Move a record on by the table, with what else changes, and note when the sweep has to look at it."""
-    upload = replace(upload, status=TRANSITIONS[upload.status, act], updated=now, **changes)
-    return replace(upload, due=_due(upload, now, limits))
+    status = TRANSITIONS[upload.status, act]
+    if status.final:
+        changes |= _ENDED
+    return _looked_at(replace(upload, status=status, updated=now, **changes), now, limits)
+
+
+def carried(upload: Upload, by: float, *, now: float, limits: Limits) -> Upload:
+    """Give a record of before the clock was set by so many seconds the time that it still has."""
+    expires = None if upload.expires is None else upload.expires + by
+    return _looked_at(replace(upload, updated=now, expires=expires), now, limits)
 
 
 def expiry(now: float, limits: Limits) -> float | None:
@@ -114,7 +167,7 @@ def create(wish: Create, *, id: UploadId, place: Place, now: float, limits: Limi
         expires=expiry(now, limits),
         concat=wish.concat,
     )
-    return replace(upload, due=_due(upload, now, limits))
+    return _looked_at(upload, now, limits)
 
 
 def check_open(upload: Upload, now: float) -> None:
@@ -203,14 +256,12 @@ def volatile(upload: Upload, boot: str, *, now: float, limits: Limits) -> Upload
     """Note that something told is in the memory of the machine only, in its run `boot`; nothing else changes."""
     if upload.volatile == boot:
         return upload
-    upload = replace(upload, volatile=boot)
-    return replace(upload, due=_due(upload, now, limits))
+    return _looked_at(replace(upload, volatile=boot), now, limits)
 
 
 def durable(upload: Upload, *, now: float, limits: Limits) -> Upload:
     """Note that all that was told is durable now; nothing else changes."""
-    upload = replace(upload, volatile=None)
-    return replace(upload, due=_due(upload, now, limits))
+    return _looked_at(replace(upload, volatile=None), now, limits)
 
 
 def is_lost(upload: Upload, boot: str) -> bool:
@@ -227,8 +278,7 @@ def judge(upload: Upload, sha256: bytes) -> None:
 def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits) -> Upload:
     """Note that the file is verified, and published at `place`; a partial upload goes on to expire."""
     expires = expiry(now, limits) if upload.role is Role.PARTIAL else None
-    changes = {"sha256": sha256, "place": place, "expires": expires, "volatile": None, "hashing": None}
-    return moved(upload, Act.PASS, now, limits, **changes)
+    return moved(upload, Act.PASS, now, limits, sha256=sha256, place=place, expires=expires)
 
 
 def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha256: bytes | None = None) -> Upload:

@@ -54,7 +54,13 @@ async def open_engine(config: Config) -> Engine:
     storage = await open_storage(
         state=config.state, blobs=config.blobs, data=Path(config.data), durability=config.durability
     )
-    return Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
+    engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
+    try:
+        await engine.ledger.ask_the_time()
+    except BaseException:
+        await storage.close()
+        raise
+    return engine
 
 
 async def create_app(config: Config, access: Access = everybody) -> web.Application:

@@ -29,7 +29,7 @@ class _Lines(logging.Formatter):
 async def _sweep(settings: config.Config) -> None:
     engine = await open_engine(settings)
     try:
-        print(f"{await engine.sweep()} uploads tended, {await engine.tidy()} strays removed")
+        print(f"{await engine.sweep()} uploads tended, {await engine.upkeep.tidy()} strays removed")
     finally:
         await engine.close()
 

@@ -53,7 +53,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     forget_after: Annotated[float, Meta(ge=0, description="seconds a failed or ended upload answers 410")] = 604800.0
     release_after: Annotated[float, Meta(ge=0, description="seconds partial uploads outlive their final one")] = 300.0
     without: Annotated[str, Meta(description="tus extensions to switch off, comma-separated")] = ""
-    quiet_after: Annotated[float, Meta(gt=0, description="seconds without a request until it is told as paused")] = 5.0
+    quiet_after: Annotated[float, Meta(gt=0, description="seconds without a request until it is told as paused")] = 2.5
     sweep_every: Annotated[float, Meta(gt=0, description="seconds between two sweeps")] = 2.0
     lease_wait: Annotated[float, Meta(gt=0, description="seconds to wait for another request to give way")] = 8.0
     body_idle: Annotated[float, Meta(gt=0, description="seconds without a byte until a body is cut off")] = 30.0

@@ -6,37 +6,34 @@ The order is bytes, then record, then event, then reply. HTTP is unknown here.
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from math import inf
-from typing import TypeVar
 
 from msgspec.structs import replace
 
 from protocol import rules
 from protocol.checksums import ALGORITHMS
-from protocol.errors import Forbidden, Gone, Locked, NotCompleted, Refusal, StorageFull, Unavailable
+from protocol.errors import Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
 from protocol.model import Append, Create, Failure, Licence, Limits, Role, Status, Upload, UploadId
+from server.clock import Clock
 from server.finals import Finals
 from server.finish import Finish
 from server.inlet import BodyThreads, Inlet
-from server.join import Cuttable, Interruption
+from server.join import Cuttable, Interruption, Running
 from server.ledger import Ledger, verified
 from server.receive import Body, check_body, receive
 from server.running_hash import RunningHash, RunningSha256
+from server.sweep import Sweep
 from server.turn import Turn
-from storage.base import Full, Held, Missing, Stale, Storage, StorageError
+from storage.base import Full, Held, Missing, Storage, StorageError
 from storage.failpoints import reach
 from storage.unbroken import disregard
 
-STRAY = 3600.0  # seconds that bytes without a record stay
-REST = 60.0  # seconds until the sweep looks again at an upload that it could not tend
 ROOM_STAYS = 1.0  # seconds
 EMPTY_WITHIN = 1.0  # seconds in which a byte too much is waited for; none that comes later is taken either
 CLOSING = 0.25  # seconds that work which was told to end may take; closing the storage ends what does not
 log = logging.getLogger("onward")
-C = TypeVar("C", bound=Cuttable)
 
 
 def new_id() -> UploadId:
@@ -45,7 +42,7 @@ def new_id() -> UploadId:
 
 
 class Engine:
-    """Every act on an upload. `boot` names the run of the machine, `clock` gives seconds since the epoch."""
+    """Every act on an upload; `boot` names the run of the machine."""
 
     def __init__(
         self,
@@ -54,18 +51,17 @@ class Engine:
         *,
         lease_wait: float,
         boot: str = "",
-        clock: Callable[[], float] = time.time,
+        clock: Clock | None = None,
     ) -> None:
         self.limits = limits
         self.ledger = Ledger(storage, limits, lease_wait=lease_wait, boot=boot, clock=clock)
         self._storage = storage
-        self._clock = clock
+        self._clock = self.ledger.clock
         self._threads = BodyThreads()
         self._finish = Finish(self.ledger)
         self._finals = Finals(self.ledger, self._finish)
-        self._running: set[Cuttable] = set()
-        self._stopping = False
-        self._resting: dict[UploadId, float] = {}
+        self._running, self._under_way = Running(), 0
+        self.upkeep = Sweep(self.ledger, self._finish, self._finals, self._running, self._removed)
         self.received = 0
         self._room: int | None = None
         self._room_seen = -ROOM_STAYS
@@ -138,52 +134,16 @@ class Engine:
 
     async def sweep(self) -> int:
         """Tend what is due: expire, pause, settle, finish verifying, forget; gives how many were tended."""
-        now, tended = self._clock(), 0
-        self._resting = {id_: until for id_, until in self._resting.items() if until > now}
-        async for id_ in self._storage.state.due(now):
-            if self._stopping:
-                break
-            if id_ in self._resting:
-                continue
-            try:
-                with self._cuttable(Interruption()) as interruption:
-                    async with self.ledger.leased(id_, interruption.give_way, wait=0) as upload:
-                        await self._tend(upload, interruption)
-                tended += 1
-            except (Held, Stale, Locked):
-                continue
-            except (StorageError, Refusal) as fault:
-                log.warning("upload %s… can't be tended, and rests for %g s: %s", id_[:8], REST, fault)
-                self._resting[id_] = now + REST
-        return tended
-
-    async def tidy(self) -> int:
-        """Remove unfinished bytes without a record, if nobody has touched them for long; gives how many there were."""
-        removed = 0
-        async for place, id_ in self._storage.blobs.strays(self._clock() - STRAY):
-            try:
-                if id_ is not None:
-                    await self.ledger.load(id_)
-                    continue
-            except Missing:
-                pass
-            except StorageError:  # a record that can't be read is one
-                continue
-            log.warning("%s belongs to no upload, and is removed", place)
-            await self._storage.blobs.remove(place)
-            removed += 1
-        return removed
+        return await self.upkeep.all()
 
     @property
     def running(self) -> int:
-        """Give how many bodies and joins are under way."""
-        return len(self._running)
+        """Give how many bodies, joins and verifications are under way."""
+        return self._under_way + len(self.upkeep.long)
 
     def stop(self) -> None:
         """Cut every running body, so that what arrived is recorded at once."""
-        self._stopping = True
-        for work in list(self._running):
-            work.cut(Unavailable("The server is stopping."))
+        self._running.stop()
 
     async def close(self, *, within: float = inf) -> None:
         """Make durable what was told, as far as it can be done in so many seconds; let go of threads and storage."""
@@ -197,20 +157,10 @@ class Engine:
         await self._storage.close()
         await asyncio.gather(settling, return_exceptions=True)
 
-    @contextmanager
-    def _cuttable(self, work: C) -> Iterator[C]:
-        """Let the end of the server cut the work."""
-        self._running.add(work)
-        if self._stopping:
-            work.cut(Unavailable("The server is stopping."))
-        try:
-            yield work
-        finally:
-            self._running.discard(work)
-
     async def _to_the_end(self, work: Coroutine[None, None, Upload], cuttable: Cuttable) -> Upload:
         task = asyncio.ensure_future(work)
-        with self._cuttable(cuttable):
+        self._under_way += 1
+        with self._running.cuttable(cuttable):
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
@@ -218,6 +168,8 @@ class Engine:
                 task.add_done_callback(disregard)
                 await asyncio.wait({task})
                 raise
+            finally:
+                self._under_way -= 1
 
     async def _ended(self, upload: Upload) -> Upload:
         """Bring an interrupted verification to its end, if there is one."""
@@ -225,7 +177,7 @@ class Engine:
 
     async def _verified(self, upload: Upload, running: RunningSha256 | None) -> Upload:
         """Bring a full upload to its end; only that of the server cuts it short: for rivals it might never come."""
-        with self._cuttable(Interruption()) as interruption:
+        with self._running.cuttable(Interruption()) as interruption:
             return await self._finish.verify(upload, running, interruption)
 
     async def _check_room(self, wanted: int) -> None:
@@ -275,21 +227,34 @@ class Engine:
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
-        since = self._clock()
+        began, counted = self._clock.elapsed(), licence.start
+
+        def count(position: int) -> None:
+            nonlocal counted
+            self.received, counted = self.received + position - counted, position
+
+        def since_last(now: float) -> float:
+            """Give when the last bytes were recorded; measured, since the clock may have been set meanwhile."""
+            nonlocal began
+            took, began = self._clock.elapsed() - began, self._clock.elapsed()
+            return now - took
 
         async def note(offset: int) -> None:
-            nonlocal recorded, upload, since
+            nonlocal recorded, upload
+            count(offset)
             now, hashing = self._clock(), running.state(offset) if running else None
-            recorded = upload = await self.ledger.save(
-                rules.received(upload, offset, now=now, since=since, limits=self.limits, hashing=hashing)
+            told = rules.received(
+                self.ledger.carried(upload), offset, now=now, since=since_last(now), limits=self.limits, hashing=hashing
             )
-            since = now
+            recorded = upload = await self.ledger.save(told)
             await self._check_room(0)
 
+        inlet: Inlet | None = None
         try:
             async with self._storage.blobs.open(upload.place, licence.start, self.ledger.holds(upload)) as sink:
                 sync = None if self._storage.durability.relaxed else sink.sync
-                offset = await receive(body, Inlet(self._threads, sink.write, licence, hashes), licence, sync, note)
+                inlet = Inlet(self._threads, sink.write, licence, hashes)
+                offset = await receive(body, inlet, licence, sync, note)
             if summed is not None:
                 check_body(body, licence, summed)
         except Missing:
@@ -297,38 +262,18 @@ class Engine:
         except (Refusal, StorageError):
             if recorded.status is Status.UPLOADING:
                 with suppress(StorageError):
-                    await self.ledger.save(rules.paused(recorded, now=self._clock(), limits=self.limits))
+                    paused = rules.paused(self.ledger.carried(recorded), now=self._clock(), limits=self.limits)
+                    await self.ledger.save(paused)
             raise
-        self.received += offset - licence.start
+        finally:
+            if inlet is not None:
+                count(inlet.position)
         cut = body.cut_by is not None
         hashing = running.state(offset) if running else None
-        now = self._clock()
+        now, upload = self._clock(), self.ledger.carried(upload)
+        since = since_last(now)
         ended = rules.ended(upload, offset, now=now, since=since, limits=self.limits, cut=cut, hashing=hashing)
         upload = await self.ledger.save(ended)
         if upload.status is Status.VERIFYING:
             return await self._verified(upload, running)
         return upload
-
-    async def _tend(self, upload: Upload, interruption: Interruption) -> None:
-        now = self._clock()
-        if upload.due is None or upload.due > now:
-            return
-        if rules.is_expired(upload, now):
-            await self._removed(rules.expired(upload, now=now, limits=self.limits))
-        elif upload.role is Role.FINAL and not upload.status.final:
-            await self._finals.advance(upload, interruption)
-        elif upload.status is Status.VERIFYING:
-            await self._finish.verify(upload, None, interruption)
-        elif upload.status is Status.UPLOADING:
-            upload = await self.ledger.save(rules.paused(upload, now=now, limits=self.limits))
-            if upload.volatile:
-                await self.ledger.settle(upload)
-        elif upload.volatile and not upload.status.final:
-            await self.ledger.settle(upload)
-        elif rules.is_forgotten(upload, now, self.limits):
-            await self._storage.blobs.remove(upload.place)
-            await self._storage.state.forget(upload.id)
-            reach("forgotten")
-        elif upload.status is Status.FAILED:
-            await self._storage.blobs.remove(upload.place)
-            await self.ledger.save(rules.emptied(upload, limits=self.limits))

@@ -41,12 +41,13 @@ class Finals:
 
     async def advance(self, final: Upload, interruption: Interruption) -> Upload:
         """Do so under a lease that is held."""
-        final = await self._advanced(final)
+        final = await self.advanced(final)
         if final.status is Status.VERIFYING:
             return await self._finish.verify(final, None, interruption)
         return final
 
-    async def _advanced(self, final: Upload) -> Upload:
+    async def advanced(self, final: Upload) -> Upload:
+        """Record how far its parts allow it to go; one that is verifying then is still to be joined."""
         if final.status is not Status.PENDING:
             return final
         parts = await self._ledger.parts(final)

@@ -1,14 +1,15 @@
 """Parts become one file: copied inside the store, and hashed beside it, from the first to the last."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import aclosing, suppress
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Protocol, TypeVar
 
-from protocol.errors import Locked, Refusal
+from protocol.errors import Locked, Refusal, Unavailable
 from protocol.model import Place, Upload
 from server.running_hash import RunningHash
 from storage.base import Blobs
+from storage.unbroken import disregard, unbroken
 
 
 class Cuttable(Protocol):
@@ -16,6 +17,9 @@ class Cuttable(Protocol):
 
     def cut(self, why: Refusal) -> None:
         """End it soon, with what was done."""
+
+
+C = TypeVar("C", bound=Cuttable)
 
 
 class Interruption:
@@ -36,6 +40,31 @@ class Interruption:
         """Raise what stops the work, if anything does."""
         if self._why is not None:
             raise self._why
+
+
+class Running:
+    """All work that the end of the server cuts short."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self._works: set[Cuttable] = set()
+
+    @contextmanager
+    def cuttable(self, work: C) -> Iterator[C]:
+        """Let the end of the server cut the work."""
+        self._works.add(work)
+        if self.stopping:
+            work.cut(Unavailable("The server is stopping."))
+        try:
+            yield work
+        finally:
+            self._works.discard(work)
+
+    def stop(self) -> None:
+        """Cut it all, and whatever begins from now on."""
+        self.stopping = True
+        for work in list(self._works):
+            work.cut(Unavailable("The server is stopping."))
 
 
 async def hash_stored(
@@ -69,5 +98,5 @@ async def join(
         await hashing
     finally:
         hashing.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await hashing
+        hashing.add_done_callback(disregard)
+        await unbroken(asyncio.wait({hashing}))

@@ -22,8 +22,8 @@ async def unless_left(request: web.Request, work: Coroutine[Any, Any, T]) -> T:
     try:
         return await work
     except asyncio.CancelledError:
-        if watching.done() and not watching.cancelled() and watching.result():
-            doing.uncancel()
+        left = watching.done() and not watching.cancelled() and watching.result()
+        if left and not doing.uncancel():  # otherwise it was cancelled for another reason as well
             raise ConnectionResetError("the client has left") from None
         raise
     finally:

@@ -5,30 +5,32 @@ are lost, and the upload with them.
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
 from protocol import rules
 from protocol.errors import ChecksumMismatch, Gone
-from protocol.model import Failure, Limits, Role, Status, Upload, UploadId
-from storage.base import Durability, Held, Lease, Missing, Storage, StorageError, Unreachable
+from protocol.model import Failure, Limits, Role, Upload, UploadId
+from server.clock import Clock
+from server.silence import Silence
+from storage.base import Durability, Full, Held, Lease, Missing, Storage, StorageError, Unreachable
 from storage.failpoints import reach
 
 log = logging.getLogger("onward")
 
 
 class Ledger:
-    """The records of a storage. `boot` names the run of the machine; `clock` gives seconds since the epoch."""
+    """The records of a storage; `boot` names the run of the machine."""
 
     def __init__(
-        self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Callable[[], float] = time.time
+        self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Clock | None = None
     ) -> None:
-        self.storage, self.limits, self.clock = storage, limits, clock
+        self.storage, self.limits, self.clock = storage, limits, clock or Clock()
         self.counts: Counter[str] = Counter()
+        self.silence = Silence(limits.quiet_after)
         self._state, self._lease_wait, self._boot = storage.state, lease_wait, boot
         self._relaxed = storage.durability.relaxed
         self._volatile: set[UploadId] = set()
@@ -45,17 +47,35 @@ class Ledger:
 
     async def load(self, id: UploadId) -> Upload:
         """Give a record as it is; raises Missing."""
-        return await self._state.load(id)
+        return await self._timed(await self._state.load(id))
 
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Give a record that nobody is changing; None where the lease has to be held for that."""
         upload = await self._state.at_rest(id)
-        return None if upload is None or rules.is_lost(upload, self._boot) else upload
+        return None if upload is None or rules.is_lost(upload, self._boot) else await self._timed(upload)
+
+    async def ask_the_time(self) -> None:
+        """Follow the clock of the state, where it has one; raises what the state raises."""
+        asked = self.clock.elapsed()
+        if (told := await self._state.time()) is not None:
+            self.clock.follow(told, asked)
+
+    def carried(self, upload: Upload) -> Upload:
+        """Give a record that is older than a change of the clock the time that it still has."""
+        if upload.due is None or not (by := self.clock.set_since(upload.updated)):
+            return upload
+        return rules.carried(upload, by, now=self.clock(), limits=self.limits)
+
+    async def _timed(self, upload: Upload) -> Upload:
+        """Do so; before anything is taken for expired the clock of the state is asked again."""
+        if rules.is_expired(upload, self.clock()):
+            await self.ask_the_time()
+        return self.carried(upload)
 
     async def parts(self, final: Upload) -> list[Upload] | None:
         """Give the parts of a final upload, None where one is forgotten."""
         try:
-            return [await self._state.load(part) for part in (final.concat.parts if final.concat else ())]
+            return [await self.load(part) for part in (final.concat.parts if final.concat else ())]
         except Missing:
             return None
 
@@ -71,6 +91,10 @@ class Ledger:
                 upload = await self._fenced(upload, lease)
             if rules.is_lost(upload, self._boot):
                 upload = await self.end(self.failed(upload, Failure.LOST))
+            elif (carried := await self._timed(upload)) is not upload:
+                upload = carried
+                with suppress(Full):
+                    upload = await self.save(upload)
             self._leases[id, lease.epoch] = lease
             try:
                 yield upload
@@ -111,9 +135,9 @@ class Ledger:
 
     async def settle(self, upload: Upload) -> Upload:
         """Make durable what was told of an upload that has fallen silent."""
-        if self.storage.durability is Durability.NONE or upload.status is Status.VERIFYING:
+        if self.storage.durability is Durability.NONE or upload.status.final:
             return upload
-        if upload.offset:
+        if upload.offset and upload.role is not Role.FINAL:  # that one is joined again from its parts, which are synced
             try:
                 await self.storage.blobs.sync(upload.place)
             except Missing:
@@ -122,6 +146,8 @@ class Ledger:
 
     async def settle_all(self) -> None:
         """Make durable what was told of all uploads; raises Unreachable where the state does not answer."""
+        if self.storage.durability is Durability.PROCESS:
+            await self._find_left()
         for id_ in list(self._volatile):
             try:
                 async with self.leased(id_, lambda: None, wait=0) as upload:
@@ -132,6 +158,15 @@ class Ledger:
                 await self._state.probe()  # perhaps it is this one's bytes that can't be reached
             except StorageError:
                 continue
+            except Exception:  # a fault in one upload must not keep the others from their settling
+                log.exception("upload %s… could not be settled", id_[:8])
+
+    async def _find_left(self) -> None:
+        """Find what a process before this one has told and not settled: it may have been killed a moment ago."""
+        async for id_ in self._state.due(self.clock() + max(self.limits.quiet_after, rules.LONGEST_WAIT)):
+            with suppress(StorageError):
+                if (await self._state.load(id_)).volatile == self._boot:
+                    self._volatile.add(id_)
 
     @property
     def unsettled(self) -> int:
@@ -145,6 +180,7 @@ class Ledger:
     async def _save(self, upload: Upload, durable: bool) -> Upload:
         saved = await self._state.save(upload, durable=durable)
         reach("recorded")
+        self.silence.note(saved)
         if saved.volatile is None:
             self._volatile.discard(saved.id)
         else:

@@ -29,12 +29,13 @@ def add_upkeep(app: web.Application, engine: Engine, every: float) -> None:
 
     async def upkeep(_: web.Application) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(_for_ever(engine.sweep, every)),
-            asyncio.create_task(_for_ever(engine.tidy, TIDY_EVERY)),
+            asyncio.create_task(_for_ever(engine.upkeep.look, every)),
+            asyncio.create_task(_for_ever(engine.upkeep.tidy, TIDY_EVERY)),
+            asyncio.create_task(engine.upkeep.pause_for_ever()),
         ]
         yield
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=CLOSING)
+        await asyncio.wait({*tasks, *engine.upkeep.cancel()}, timeout=CLOSING)
 
     app.cleanup_ctx.append(upkeep)

@@ -83,6 +83,10 @@ class AdoptingState:
         """Look whether records can be read and saved at the moment."""
         await self._state.probe()
 
+    async def time(self) -> float | None:
+        """Give the time of the shared state."""
+        return await self._state.time()
+
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records that are due, of a state that was emptied too."""
         await self._fill_if_empty()

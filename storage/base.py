@@ -204,6 +204,9 @@ class Records(Protocol):
     async def probe(self) -> None:
         """Look whether records can be read and saved at the moment; raises Full or Unreachable."""
 
+    async def time(self) -> float | None:
+        """Give the seconds since the epoch by a clock that all who use the state share, None where there is none."""
+
     def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records whose `due` is not later than `now`, earliest first."""
 

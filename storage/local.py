@@ -28,6 +28,10 @@ class Local(ABC):
         """Hold the lease as the seam says."""
         return self._leases.hold(id, wait=wait, on_rival=on_rival)
 
+    async def time(self) -> float | None:
+        """Leave it to the clock of this process: there is no other one."""
+        return None
+
     @abstractmethod
     async def load(self, id: UploadId) -> Upload:
         """Give the record."""

@@ -33,6 +33,7 @@ LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
 POLL, POLL_MOST, GROWTH = 0.02, 0.2, 1.2  # seconds between two tries for a lease, longer each time
 ASK = 0.5  # seconds between two requests to give a lease up
 DUE_BATCH = 1000  # ids of one page
+LEASES = 2**20  # leases that an upload can't have had since it was saved
 DUE_KEY, OPEN_KEY, PROBE_KEY, STORE_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "probe", "store"))
 log = logging.getLogger("onward")
 
@@ -83,7 +84,7 @@ class RedisState:
             text: self._client.register_script(text)
             for text in (
                 scripts.INSERT, scripts.SAVE, scripts.ADOPT, scripts.FORGET, scripts.ACQUIRE, scripts.FENCED,
-                scripts.RENEW, scripts.RELEASE, scripts.AT_REST,
+                scripts.RENEW, scripts.RELEASE, scripts.AT_REST, scripts.TIME,
             )
         }  # fmt: skip
         self._queue = LocalLeases()
@@ -134,6 +135,10 @@ class RedisState:
         """Look whether the server takes writes."""
         with mapped():
             await self._calls.end(self._client.set(PROBE_KEY, "", px=1))
+
+    async def time(self) -> float | None:
+        """Give the time of the server, so that all nodes have the same."""
+        return float(await self._run(scripts.TIME, UploadId("")))
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records that are due, asked for page by page; they may change in between."""
@@ -190,7 +195,7 @@ class RedisState:
 
     async def adopt(self, upload: Upload) -> None:
         """Put a record in place of a missing or an older one; all leases on it end."""
-        epoch = max(upload.epoch + 1, int(time.time() * 1000))  # no lease that was forgotten can have had it
+        epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # no lease that was forgotten can have had it
         document = encode(replace(upload, epoch=epoch))
         await self._run(scripts.ADOPT, upload.id, document, upload.version, epoch, *_queued(upload), upload.epoch)
 

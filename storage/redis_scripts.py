@@ -58,10 +58,14 @@ return 'OK'
 
 # ARGV: token, milliseconds, node. Gives the new epoch, 0 where somebody else holds the lease, -1 where there is no
 # record; the node that left the lease without giving it up, '*' for one that nobody knows, or ''; and the document.
+# A lease that would last longer than any can has outlived a change of the server's clock: its time begins anew.
 ACQUIRE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return {-1, '', ''} end
 local holder = redis.call('GET', KEYS[2])
-if holder and holder ~= ARGV[1] then return {0, '', ''} end
+if holder and holder ~= ARGV[1] then
+  if redis.call('PTTL', KEYS[2]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+  return {0, '', ''}
+end
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch'))
 if not holder then
   redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
@@ -104,4 +108,10 @@ local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[1] then return 0 end
 if known[2] == ARGV[2] and (holder or tonumber(known[1]) == ended) then redis.call('HDEL', KEYS[1], 'node') end
 return redis.call('DEL', KEYS[2])
+"""
+
+# Keyed, so that all nodes ask the same server of a cluster.
+TIME = """
+local now = redis.call('TIME')
+return now[1] .. '.' .. string.format('%06d', now[2])
 """

@@ -8,6 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 IMPURE = {"asyncio", "os", "time", "random", "secrets", "socket", "threading", "pathlib", "io", "logging", "subprocess"}
 HTTP_FREE = {
+    "server.background",
+    "server.clock",
+    "server.silence",
+    "server.sweep",
     "server.engine",
     "server.finals",
     "server.finish",
@@ -27,7 +31,7 @@ ORDER = (
     "storage.memory", "storage.disk_sink", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.hash_lane", "server.inlet", "server.receive", "server.turn", "server.join",
-    "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.access", "server.leaving", "server.outage", "server.origin", "server.page", "server.middleware",
+    "server.clock", "server.silence", "server.background", "server.ledger", "server.finish", "server.finals", "server.sweep", "server.engine", "server.keys", "server.access", "server.leaving", "server.outage", "server.origin", "server.page", "server.middleware",
     "server.peer", "server.transport_probe", "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
     "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers",
     "client.errors", "client.model", "client.environment", "client.patience", "client.answers", "client.origin", "client.outputs", "client.meter", "client.file",

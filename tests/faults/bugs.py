@@ -236,9 +236,9 @@ BUGS = (
         "tests/faults/test_errors.py",
     ),
     Bug(
-        "20", "the sweep ends at the first fault", "server/engine.py",
-        "            except (StorageError, Refusal) as fault:",
-        "            except ZeroDivisionError as fault:",
+        "20", "the sweep ends at the first fault", "server/sweep.py",
+        "        except (StorageError, Refusal) as fault:",
+        "        except ZeroDivisionError as fault:",
         "tests/faults/test_errors.py",
     ),
     Bug(
@@ -282,5 +282,23 @@ BUGS = (
         "rules.append(recorded, wish,",
         "rules.append(replace(recorded, offset=wish.offset), wish,",
         "tests/faults/test_duels.py",
+    ),
+    Bug(
+        "28", "an ended record names a memory", "protocol/rules.py",
+        "        changes |= _ENDED\n",
+        "        pass\n",
+        "tests/server/test_durability.py",
+    ),
+    Bug(
+        "29", "a clock that is set expires uploads", "server/ledger.py",
+        "        if upload.due is None or not (by := self.clock.set_since(upload.updated)):\n            return upload\n",
+        "        if not (by := 0.0):\n            return upload\n",
+        MODEL,
+    ),
+    Bug(
+        "30", "a stop forgets what a killed process has left", "server/ledger.py",
+        "            await self._find_left()\n",
+        "            pass\n",
+        "tests/faults/test_model.py -k=InTheSystem",
     ),
 )  # fmt: skip

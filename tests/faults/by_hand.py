@@ -49,9 +49,9 @@ def model(words: argparse.Namespace) -> None:
     """Run the engine beside its model."""
     from hypothesis import HealthCheck, Phase, seed, settings
     from hypothesis.stateful import run_state_machine_as_test
-    from upload_machine import InMemory, OnDisk
+    from upload_machines import MACHINES
 
-    for machine in (InMemory, OnDisk):
+    for machine in MACHINES:
         run_state_machine_as_test(
             seed(words.seed)(machine),
             settings=settings(

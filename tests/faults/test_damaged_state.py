@@ -14,7 +14,9 @@ from test_state_contract import UPLOAD
 
 from protocol.errors import Refusal
 from protocol.model import Append, Create, Limits, Status, Upload, UploadId
-from server.engine import STRAY, Engine
+from server.clock import Clock, boottime
+from server.engine import Engine
+from server.sweep import STRAY
 from storage import open_storage
 from storage.base import Durability, Missing, Unreachable
 from storage.codec import decode, encode
@@ -109,10 +111,11 @@ async def outcome(folder: Folder, state: bytes) -> str:
         return "refused"
     try:
         answers = [await told_right(engine, folder, told) for told in folder.told.values()]
-        engine._clock = engine.ledger.clock = lambda: time.time() + LATER
+        later = Clock(lambda: time.time() + LATER, lambda: boottime() + LATER)
+        engine._clock = engine.ledger.clock = engine.upkeep._files = later
         with suppress(Unreachable):
             await engine.sweep()
-            await engine.tidy()
+            await engine.upkeep.tidy()
     finally:
         await engine.close()
     assert folder.files() == before, "bytes were removed"

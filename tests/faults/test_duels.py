@@ -16,6 +16,7 @@ from slow_body import SlowBody
 
 from protocol.errors import Gone, Refusal
 from protocol.model import Append, Create, Limits, Status
+from server.clock import Clock
 from server.engine import Engine
 from storage import open_storage
 
@@ -101,7 +102,9 @@ def test_whoever_comes_at_the_last_byte_sees_one_truth(server: Server, pool: Thr
 async def test_the_sweep_takes_no_upload_from_who_sends(tmp_path: Path) -> None:
     drawn, now = random.Random(SEED), [1000.0]
     storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
-    engine = Engine(storage, Limits(expire_after=10.0, quiet_after=1.0), lease_wait=1, clock=lambda: now[0])
+    engine = Engine(
+        storage, Limits(expire_after=10.0, quiet_after=1.0), lease_wait=1, clock=Clock(lambda: now[0], lambda: now[0])
+    )
     seen = Counter[str]()
     for _ in range(120):
         source = drawn.randbytes(4000)

@@ -15,6 +15,7 @@ from bodies import Poured
 
 from protocol.errors import Refusal
 from protocol.model import Append, Create, Limits, Status, UploadId
+from server.clock import Clock
 from server.engine import Engine
 from storage import open_storage
 from storage.base import Events
@@ -89,7 +90,7 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_body_disturbs_nobody(
 ) -> None:
     ahead, watcher, data = 0.0, Watcher(), os.urandom(4 * PIECE)
     storage = await open_storage(state=state_url, blobs="file:", data=tmp_path)
-    engine = Engine(storage, LIMITS, lease_wait=1, clock=lambda: time.time() + ahead)
+    engine = Engine(storage, LIMITS, lease_wait=1, clock=Clock(lambda: time.time() + ahead))
     create = Create(length=4 * PIECE, metadata=None, promised=None, body_size=0, has_body=False)
     upload, body = await engine.create(create, may_wait=True), Fed()
     async with watcher.watching(storage.state, upload.id):
@@ -106,7 +107,8 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_body_disturbs_nobody(
         await engine.sweep()
         upload = await engine.inspect(upload.id)
         assert (upload.offset, upload.version >= version) == (3 * PIECE, True)
-        assert upload.expires == pytest.approx(time.time() + jump + HOUR / 2, abs=60)
+        judge = jump if state_url == "sqlite:" else 0.0  # over Redis that of Redis is the time of all
+        assert upload.expires == pytest.approx(time.time() + judge + HOUR / 2, abs=60)
         body.pieces.put_nowait(data[3 * PIECE :])
         body.pieces.put_nowait(b"")
         wish = Append(offset=3 * PIECE, length=None, promised=None, body_size=PIECE)

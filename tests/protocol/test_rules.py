@@ -1,6 +1,7 @@
 """The state machine and the decisions, without a clock and without I/O."""
 
 import re
+from collections.abc import Callable
 from math import exp
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_received_bytes_move_the_offset_and_the_rate() -> None:
     assert (first.status, first.offset, first.rate, first.expires, first.due) == (Status.UPLOADING, 4, 2.0, 62.0, 7.0)
     second = rules.received(first, 8, now=3.0, since=2.0, limits=LIMITS)
     assert second.rate == pytest.approx(2.0 + 2.0 * (1 - exp(-1 / 3)))
-    full = rules.received(second, 10, now=3.0, since=3.0, limits=Limits(expire_after=None))
+    full = rules.received(second, 10, now=3.0, since=3.0, limits=Limits(expire_after=None, quiet_after=5.0))
     assert (full.status, full.expires, full.due) == (Status.UPLOADING, None, 8.0)
 
 
@@ -172,6 +173,33 @@ def test_what_the_machine_has_in_memory_only_is_lost_with_its_run() -> None:
     )
     assert done.volatile is None
     assert not rules.is_lost(at(Status.FAILED, volatile="first"), "second")
+
+
+ENDS = {
+    "terminated": lambda upload: rules.terminated(upload, now=1.0, limits=LIMITS),
+    "expired": lambda upload: rules.expired(upload, now=1.0, limits=LIMITS),
+    "lost": lambda upload: rules.failed(upload, Failure.LOST, now=1.0, limits=LIMITS),
+    "failed": lambda upload: rules.failed(upload, Failure.CHECKSUM_MISMATCH, now=1.0, limits=LIMITS),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_an_upload_that_has_ended_has_nothing_in_memory_only_and_is_looked_at_as_any_other(
+    end: Callable[[Upload], Upload],
+) -> None:
+    volatile = rules.volatile(at(Status.PAUSED, offset=4, hashing=b"state"), "first", now=0.0, limits=LIMITS)
+    ended, plain = end(volatile), end(at(Status.PAUSED, offset=4))
+    assert (ended.volatile, ended.hashing) == (None, None)
+    assert ended == plain
+    assert ended.due == 31.0
+
+
+def test_each_status_says_when_the_sweep_looks() -> None:
+    assert set(rules.LOOKS) == set(Status)
+    for status in Status:
+        due = rules.LOOKS[status](at(status), 1.0, LIMITS)
+        assert due is not None
+        assert due > 1.0
 
 
 def test_the_bytes_of_a_failed_upload_go_before_its_record() -> None:

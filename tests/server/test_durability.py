@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,10 @@ import tus
 from aiohttp import ClientSession
 from bodies import Poured
 from onward_process import onward
+from slow_body import SlowBody
 
 from protocol.errors import Gone, Refusal, StorageFull
-from protocol.model import Append, Create, Failure, Limits, Status
+from protocol.model import Append, Checksum, Create, Failure, Limits, Status
 from server.engine import Engine
 from storage import open_storage
 from storage.base import Durability
@@ -142,6 +143,57 @@ async def test_a_graceful_stop_makes_all_durable(tmp_path: Path) -> None:
         assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
 
 
+async def test_a_graceful_stop_settles_the_others_beside_uploads_that_were_deleted(tmp_path: Path) -> None:
+    async with engine(tmp_path, Durability.PROCESS) as running:
+        ids = [await begun(running) for _ in range(12)]
+        for id_ in ids[::2]:
+            await running.terminate(id_)  # type: ignore[arg-type]
+        assert running.ledger.unsettled == 6
+    async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
+        for id_ in ids[1::2]:
+            assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
+
+
+async def test_a_graceful_stop_settles_the_others_beside_one_that_fails_in_any_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = True
+
+    def fail_once(name: str) -> None:
+        nonlocal failing
+        if failing and name == "recorded":
+            failing = False
+            raise ZeroDivisionError
+
+    async with engine(tmp_path, Durability.PROCESS) as running:
+        ids = [await begun(running) for _ in range(6)]
+        monkeypatch.setattr("storage.failpoints.armed", fail_once)
+    assert not failing
+    async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
+        for id_ in ids:
+            assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
+
+
+async def test_the_bytes_of_a_lost_upload_stay_since_a_disk_may_come_back(tmp_path: Path) -> None:
+    async with (
+        crashed(tmp_path, Durability.PROCESS) as id_,
+        engine(tmp_path, Durability.PROCESS, boot="second", quiet=0.02) as running,
+    ):
+        with pytest.raises(Gone):
+            await running.inspect(id_)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert await running.sweep() == 0
+        assert (tmp_path / "partial" / id_).read_bytes() == DATA[:5]
+
+
+async def test_an_upload_that_has_ended_is_not_looked_at_again_until_it_is_forgotten(tmp_path: Path) -> None:
+    async with engine(tmp_path, Durability.PROCESS, quiet=0.02) as running:
+        id_ = await begun(running)
+        await running.terminate(id_)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert await running.sweep() == 0
+
+
 @pytest.mark.parametrize("durability", Durability)
 async def test_each_policy_serves(http: ClientSession, tmp_path: Path, durability: Durability) -> None:
     async with onward(tmp_path / "data", "sqlite:", [f"--durability={durability}"]) as server:
@@ -188,3 +240,24 @@ async def test_a_body_of_unknown_size_leaves_the_reserve(tmp_path: Path, monkeyp
         await running.append(upload.id, wish, Endless())
     assert 0 < (await running.inspect(upload.id)).offset <= 5000
     await running.close()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "length", "checksum", "stored"),
+    [
+        ([b"12345", b"67890!"], None, None, 5),
+        ([b"12345"], 5, Checksum(algorithm="sha1", digest=bytes(20)), 5),
+        ([b"12345", b"67890"], 10, None, 10),
+    ],
+    ids=["too long", "wrong checksum", "whole"],
+)
+async def test_stored_bytes_are_counted_whatever_comes_of_their_body(
+    blocks: list[bytes], length: int | None, checksum: Checksum | None, stored: int, tmp_path: Path
+) -> None:
+    async with engine(tmp_path, Durability.FULL) as running:
+        creation = Create(length=10, metadata=None, promised=None, body_size=0, has_body=False)
+        upload = await running.create(creation, may_wait=True)
+        wish = Append(offset=0, length=None, promised=None, body_size=length, checksum=checksum)
+        with suppress(Refusal):
+            await running.append(upload.id, wish, SlowBody(blocks))
+        assert running.received == stored

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from protocol.model import Place, Status, Upload, UploadId
 from protocol.progress import progress
 from storage import open_storage
+from storage.adopting import AdoptingState
 from storage.base import Held, Missing, Stale, State
 
 ID = UploadId("0" * 32)
@@ -36,6 +38,14 @@ async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def test_a_record_is_kept_whole(state: State) -> None:
     await state.insert(UPLOAD)
     assert await state.load(ID) == UPLOAD
+
+
+async def test_a_state_that_is_shared_tells_the_time_of_all_and_another_none(state: State) -> None:
+    told = await state.time()
+    assert (told is not None) == isinstance(state, AdoptingState)
+    if told is not None:
+        assert 0 <= (await state.time() or 0.0) - told < 60
+        assert told == pytest.approx(time.time(), abs=60)
 
 
 async def test_an_unknown_record_is_missing(state: State) -> None:

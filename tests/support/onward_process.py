@@ -4,7 +4,7 @@ import asyncio
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +25,15 @@ def peak_memory(pid: int) -> int:
 class OnwardProcess:
     """One server process; it keeps its port and its folder across restarts."""
 
-    def __init__(self, data: Path, state: str, options: Sequence[str] = (), program: Sequence[str] = PROGRAM) -> None:
+    def __init__(
+        self,
+        data: Path,
+        state: str,
+        options: Sequence[str] = (),
+        program: Sequence[str] = PROGRAM,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._env = env
         self.data = data
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/files"
@@ -48,7 +56,7 @@ class OnwardProcess:
         """Start it, and wait until it listens."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *self._words, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=log
+                sys.executable, *self._words, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=log, env=self._env
             )
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), START_WITHIN)
@@ -82,9 +90,11 @@ class OnwardProcess:
 
 
 @asynccontextmanager
-async def onward(data: Path, state: str, options: Sequence[str] = ()) -> AsyncIterator[OnwardProcess]:
-    """Run a server; it is killed at the end if it still runs."""
-    server = OnwardProcess(data, state, options)
+async def onward(
+    data: Path, state: str, options: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> AsyncIterator[OnwardProcess]:
+    """Run a server, in an environment of its own if one is given; it is killed at the end if it still runs."""
+    server = OnwardProcess(data, state, options, env=env)
     await server.start()
     try:
         yield server

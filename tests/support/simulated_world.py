@@ -15,6 +15,7 @@ from simulated_journal import Journal, Recorded, Time, Told
 
 from protocol.model import Limits, Upload, UploadId
 from protocol.progress import progress
+from server.clock import Clock
 from server.engine import Engine
 from storage.base import Durability, Storage
 from storage.disk import DiskBlobs
@@ -137,7 +138,9 @@ class World:
         self.state = SimulatedState(self.journal)
         blobs = DiskBlobs(self.disk.folder / "machine" / "data", self.policy)
         storage = Storage(blobs=blobs, state=self.state, durability=self.policy)
-        self.engine = Engine(storage, LIMITS, lease_wait=1, boot=self.boot, clock=lambda: self.now)
+        self.engine = Engine(
+            storage, LIMITS, lease_wait=1, boot=self.boot, clock=Clock(lambda: self.now, lambda: self.now)
+        )
 
     def wait(self, seconds: float) -> None:
         """Let time go by."""

@@ -17,9 +17,10 @@ from upload_watch import Watch
 
 from protocol.errors import Gone, Locked, Refusal, Unavailable
 from protocol.model import Append, Checksum, Concat, Create, Role, Status, Upload, UploadId
+from server.clock import Clock
 from server.engine import Engine
 from storage import failpoints, open_storage
-from storage.base import Missing, Storage, StorageError
+from storage.base import Durability, Missing, Storage, StorageError
 
 SIZES = st.sampled_from([0, 1, 511, 512, 4096, 4097, 9000])
 PICK = st.integers(0, 10**6)
@@ -36,6 +37,7 @@ class UploadMachine(RuleBasedStateMachine):
 
     state: ClassVar[str] = "memory:"
     blobs: ClassVar[str] = "memory:"
+    durability: ClassVar[Durability] = Durability.FULL
     steps: ClassVar[int] = 0
     answers: ClassVar[Counter[str]]
 
@@ -46,7 +48,7 @@ class UploadMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-        self.now = 1_000_000.0
+        self.now, self.skew, self.boots = 1_000_000.0, 0.0, 0
         self.models: list[Model] = []
         self.watches: list[Watch] = []
         self.storage: Storage | None = None
@@ -78,8 +80,11 @@ class UploadMachine(RuleBasedStateMachine):
             await self.storage.close()
             self.storage, self.watches = None, []
         if self.storage is None:
-            self.storage = await open_storage(state=self.state, blobs=self.blobs, data=Path(self.folder.name))
-        self.engine = Engine(self.storage, LIMITS, lease_wait=5, boot="boot", clock=lambda: self.now)
+            self.storage = await open_storage(
+                state=self.state, blobs=self.blobs, data=Path(self.folder.name), durability=self.durability
+            )
+        clock = Clock(lambda: self.now + self.skew, lambda: self.now)
+        self.engine = Engine(self.storage, LIMITS, lease_wait=5, boot=f"boot {self.boots}", clock=clock)
 
     @rule(
         size=SIZES, deferred=st.booleans(), promise=st.sampled_from(["none", "right", "wrong"]), partial=st.booleans()
@@ -196,7 +201,8 @@ class UploadMachine(RuleBasedStateMachine):
         seen = self.do(self.engine.inspect(model.id))
         if isinstance(seen, Upload):
             assert model.offset <= seen.offset <= most, "told bytes were taken back, or more came than were sent"
-            model.offset, model.length, model.expires = seen.offset, seen.length, seen.expires
+            model.offset, model.length = seen.offset, seen.length
+            model.expires = None if seen.expires is None else seen.expires - self.skew
             model.status = "completed" if seen.status is Status.COMPLETED else model.status
         else:
             assert model.wrong, f"{seen!r} after a crash"
@@ -288,7 +294,7 @@ class UploadMachine(RuleBasedStateMachine):
 
     async def _due(self) -> list[UploadId]:
         assert self.storage is not None
-        return [id_ async for id_ in self.storage.state.due(self.now)]
+        return [id_ async for id_ in self.storage.state.due(self.now + self.skew)]
 
     @rule()
     def crash(self) -> None:
@@ -327,13 +333,3 @@ class UploadMachine(RuleBasedStateMachine):
             self.runner.run(self.engine.close())
         self.runner.close()
         self.folder.cleanup()
-
-
-class InMemory(UploadMachine):
-    """Nothing but memory."""
-
-
-class OnDisk(UploadMachine):
-    """Records in SQLite, bytes in files."""
-
-    state, blobs = "sqlite:", "file:"
