@@ -1,6 +1,6 @@
 """The commands `onward upload` and `onward watch`.
 
-They exit with 0 when all went well, 1 when something failed, 2 when their words are off, 143 when terminated;
+They exit with 0 when all went well, 1 when something failed, 2 when their words are wrong, 143 when terminated;
 KeyboardInterrupt is left to who called.
 """
 
@@ -11,23 +11,48 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from client.bars import say
-from client.environment import told_option
+from client.environment import told_option, variable_name
 from client.model import RETRY_FOR, STALL_AFTER
 from client.outputs import drop, replace_closed
 from client.uploading import run as upload
 from client.watched import run as watch
+from protocol.quantities import read_number, read_size, read_time, show_time
 
-TERMINATED = 143
+TERMINATED, WRONG = 143, 2
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
-UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+NEXT_HEADER = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?!//))", re.ASCII)  # a value may have commas, and URLs
 
 
-def main(words: Sequence[str], descriptions: Mapping[str, str]) -> int:
-    """Run a command, each of which has a description, and give its exit code; raises KeyboardInterrupt."""
+class Value(NamedTuple):
+    """An option with a value, which the environment may give as well."""
+
+    metavar: str
+    read: Callable[[Any], object]
+    about: str
+    default: Any = None
+    show: Callable[[Any], str] = str
+    required: bool = False
+    repeated: bool = False
+    watch: bool = False  # whether `onward watch` has it too
+
+
+def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse.ArgumentParser) -> int:
+    """Run a command, each of which has a description, and give its exit code; raises KeyboardInterrupt.
+
+    The parser takes nothing yet; the parsers of the commands become such as it is.
+    """
     replace_closed()
-    options = _parser(descriptions).parse_args(words)
+    _add_commands(parser, descriptions)
+    options = parser.parse_args(words)
+    try:
+        _read_values(options)
+    except ValueError as error:
+        say(f"onward: {error}")
+        return WRONG
     run = upload if options.command == "upload" else watch
     try:
         return asyncio.run(_until_terminated(run(options)))
@@ -53,84 +78,72 @@ async def _until_terminated(work: Coroutine[None, None, int]) -> int:
     return await work
 
 
-def _parser(descriptions: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="onward")
+def _add_commands(parser: argparse.ArgumentParser, descriptions: Mapping[str, str]) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     sending = commands.add_parser("upload", description=descriptions["upload"])
     sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for what comes in on stdin")
-    _option(sending, "to", str, "URL", "where the server takes uploads", required=True)
-    _option(sending, "parallel", _count, "N", "send each file as so many uploads, which the server joins", default=1)
-    _option(sending, "chunk-size", _size, "SIZE", "most bytes of a request, such as 8M; without it, all there are")
-    _option(sending, "header", _header, "NAME:VALUE", "a header of each request; may be given again", action="append")
-    _option(sending, "stall-after", _time, "SECONDS", "drop a connection that takes no byte", default=STALL_AFTER)
     watching = commands.add_parser("watch", description=descriptions["watch"])
     watching.add_argument("urls", nargs="+", metavar="URL", help="the URL of an upload, or of its progress")
     for command in (sending, watching):
-        _option(
-            command, "retry-for", _seconds, "SECONDS", "give up after that long without progress", default=RETRY_FOR
-        )
+        for name, value in VALUES.items():
+            if command is sending or value.watch:
+                _add_value(command, name, value)
         command.add_argument("--json", action="store_true", help="print JSON, one object a line")
     sending.add_argument("--quiet", action="store_true", help="tell only errors, and the URLs")
-    return parser
 
 
-def _option(
-    parser: argparse.ArgumentParser,
-    name: str,
-    type: Callable[[str], object],
-    metavar: str,
-    text: str,
-    *,
-    default: float | None = None,
-    action: str = "store",
-    required: bool = False,
-) -> None:
-    """Add an option that the environment may give as well."""
-    told = told_option(name)
-    shown = f"{text} [ONWARD_{name.upper().replace('-', '_')}" + (f"; default: {default:g}]" if default else "]")
+def _add_value(parser: argparse.ArgumentParser, name: str, value: Value) -> None:
+    default = f"; default: {value.show(value.default)}" if value.default is not None else ""
     parser.add_argument(
         f"--{name}",
-        type=type,
-        metavar=metavar,
-        help=shown,
-        action=action,
-        default=default if told is None else [type(told)] if action == "append" else told,
-        required=required and told is None,
+        metavar=value.metavar,
+        help=f"{value.about} [{variable_name(name)}{default}]",
+        action="append" if value.repeated else "store",
+        required=value.required and told_option(name) is None,
     )
 
 
-def _count(text: str) -> int:
-    """Read a number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
+def _read_values(options: argparse.Namespace) -> None:
+    """Read the values of the options, of the environment where the command line has none; raises ValueError."""
+    for name, value in VALUES.items():
+        field = name.replace("-", "_")
+        if field not in options:
+            continue
+        place, given = f"--{name}", getattr(options, field)
+        if given is None:
+            place, given = variable_name(name), told_option(name)
+        try:
+            setattr(options, field, value.default if given is None else value.read(given))
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
-
-
-def _time(text: str) -> float:
-    """Read seconds, more than none."""
-    if not (seconds := _seconds(text)):
-        raise argparse.ArgumentTypeError("it must be more than 0 seconds")
-    return seconds
-
-
-def _size(text: str) -> int:
-    """Read a size such as 8M or 500K, in powers of 1024."""
-    unit = UNITS.get(text[-1:].upper(), 1)
-    return _count(text[:-1] if unit > 1 else text) * unit
+def _read_headers(given: str | list[str]) -> list[tuple[str, str]]:
+    """Read headers: each that was given, or those of a variable, with commas between them."""
+    return [_header(text) for text in (NEXT_HEADER.split(given) if isinstance(given, str) else given)]
 
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not HEADER_NAME.fullmatch(name) or not value.isprintable():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME:VALUE")
+        raise ValueError(f"{text!r} is not NAME:VALUE")
     return name, value.strip()
+
+
+VALUES = {
+    "to": Value("URL", str, "where the server takes uploads", required=True),
+    "parallel": Value(
+        "N", partial(read_number, least=1), "send each file as so many uploads, which the server joins", 1
+    ),
+    "chunk-size": Value(
+        "BYTES", partial(read_size, least=1), "maximum size of one request, such as 8M (default: the whole rest)"
+    ),
+    "header": Value("NAME:VALUE", _read_headers, "a header of each request; may be given again", repeated=True),
+    "stall-after": Value(
+        "SECONDS", partial(read_time, positive=True), "drop a connection that takes no byte for so long", STALL_AFTER,
+        show_time,
+    ),
+    "retry-for": Value(
+        "SECONDS", read_time, "give up after that long without progress", RETRY_FOR, show_time, watch=True
+    ),
+}  # fmt: skip
