@@ -1,6 +1,6 @@
 """The client: uploads files and streams to any server of tus 1.0.0, and watches uploads of this one."""
 
-from client.errors import Busy, FileChanged, GivenUp, Mismatch, Refused, UploadError
+from client.errors import Busy, FileChanged, GivenUp, Mismatch, Refused, Unreachable, UploadError
 from client.model import Message, Options, Progress, Uploaded
 from client.sending import upload
 from client.stream import upload_stream
@@ -15,6 +15,7 @@ __all__ = [
     "Options",
     "Progress",
     "Refused",
+    "Unreachable",
     "UploadError",
     "Uploaded",
     "upload",

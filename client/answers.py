@@ -25,16 +25,16 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-def judge(status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Pass what is a success; raises Interrupted, Gone or Refused."""
+def judge(status: int, headers: Mapping[str, str], body: bytes, asked: str = "") -> None:
+    """Pass what is a success; raises Interrupted, or Gone or Refused, which name what was `asked`."""
     if 200 <= status < 300:
         return
-    sentence = f"the server answers {status}{_why(headers, body)}"
+    sentence, place = f"the server answers {status}{_why(headers, body)}", f" ({asked})" if asked else ""
     if is_passing(status):
         raise Interrupted(sentence, retry_after(headers.get("Retry-After", "")))
     if status in ABSENT:
-        raise Gone(sentence)
-    raise Refused(sentence, status)
+        raise Gone(sentence + place)
+    raise Refused(sentence + place, status)
 
 
 def is_passing(status: int) -> bool:
@@ -63,6 +63,20 @@ def parse_url(text: str) -> URL:
     except ValueError as error:
         raise Refused(f"{text} is no URL: {error}") from None
     return url
+
+
+def parse_target(text: str, *schemes: str) -> URL:
+    """Read a URL that has one of these schemes and a host; raises Refused."""
+    url = parse_url(text)
+    if url.scheme not in schemes or not url.host:
+        hint = "" if "://" in text else f"; did you mean http://{text}?"
+        raise Refused(f"{text} is no URL of HTTP{hint}")
+    return url
+
+
+def shown(url: URL) -> str:
+    """Give a URL for a sentence, without a password or a token in it."""
+    return str(url.with_user(None).with_query(None))
 
 
 def readable(name: str) -> str:

@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping
 
-from client.errors import Gone, Refused
+from yarl import URL
+
+from client.answers import shown
+from client.errors import Gone, Refused, Setback, UploadError
 from client.file import BLOCK
 from client.model import Options
 from client.sender import Sender
-from client.tus import Created
+from client.tus import Created, Line
 from protocol.headers import build_metadata
 
 UNKNOWN_TYPE = "application/octet-stream"
+USUAL = "files"  # where this server, and most others, take uploads
+METHOD_NOT_ALLOWED = 405
 
 
 def describe(name: bytes, type: str | None = None) -> dict[str, str]:
-    """Give the header that tells a file's name and type."""
+    """Give the header with a file's name and type."""
     return {"Upload-Metadata": build_metadata({"filename": name, "filetype": (type or UNKNOWN_TYPE).encode()})}
 
 
@@ -22,11 +27,25 @@ async def create(sender: Sender, headers: Mapping[str, str]) -> Created:
     try:
         return await sender.persist(lambda: sender.line.create(headers))
     except Gone as gone:
-        raise Refused(f"{gone}: {sender.line.target} takes no uploads") from None
+        raise Refused(f"{gone}: {await _advice(sender.line)}") from None
+    except Refused as refused:
+        if refused.status != METHOD_NOT_ALLOWED:
+            raise
+        raise Refused(f"{refused}: {await _advice(sender.line)}", refused.status) from None
+
+
+async def _advice(line: Line) -> str:
+    """Say that the target takes no uploads, and which URL does, if there is a usual one."""
+    usual = URL(line.target).with_query(None) / USUAL
+    try:
+        found = bool(await line.extensions(str(usual)))
+    except (Setback, UploadError):
+        found = False
+    return f"this URL takes no uploads{f'; did you mean {shown(usual)}?' if found else ''}"
 
 
 async def require(sender: Sender, extension: str, why: str) -> None:
-    """Ask whether an extension is offered; raises Refused. A server that isn't to be asked is taken at its deeds."""
+    """Ask whether an extension is offered; raises Refused. A server that refuses the question may still offer it."""
     try:
         offered = await sender.persist(sender.line.extensions)
     except (Refused, Gone):
@@ -38,7 +57,7 @@ async def require(sender: Sender, extension: str, why: str) -> None:
 def last_request(size: int, options: Options) -> int:
     """Give where the last request begins.
 
-    It alone carries the promised SHA-256, in a header, which goes out before its bytes: so those must have been hashed
+    It alone carries the promised SHA-256, in a header, which is sent before its bytes: so those must have been hashed
     already. Hence it is short, a request of its own that any server takes, and costs one more exchange.
     """
     if options.chunk_size:

@@ -1,7 +1,7 @@
 """The commands `onward upload` and `onward watch`.
 
-They exit with 0 when all went well, 1 when something failed, 2 when their words are wrong, 143 when terminated;
-KeyboardInterrupt is left to who called.
+They exit with 0 when all went well, 1 when something failed, 2 on invalid arguments, 143 when terminated;
+KeyboardInterrupt is left to the caller.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from client.bars import say
-from client.environment import told_option, variable_name
+from client.environment import told_option, variable_of
+from client.faults import reason_of
 from client.model import RETRY_FOR, STALL_AFTER
 from client.outputs import drop, replace_closed
 from client.uploading import run as upload
@@ -23,6 +24,7 @@ from client.watched import run as watch
 from protocol.quantities import read_number, read_size, read_time, show_time
 
 TERMINATED, WRONG = 143, 2
+AGAIN = "--again"
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
 NEXT_HEADER = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?!//))", re.ASCII)  # a value may have commas, and URLs
 
@@ -59,14 +61,15 @@ def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse
     except (KeyboardInterrupt, asyncio.CancelledError) as end:
         if options.command == "upload" and "-" not in options.files:
             say("")
-            say(f"interrupted; the same command goes on: onward {shlex.join(words)}")
+            again = shlex.join(word for word in words if word != AGAIN)  # it would upload what is finished once more
+            say(f"interrupted; to resume, run the same command: onward {again}")
         if isinstance(end, KeyboardInterrupt):
             raise
         return TERMINATED
-    except OSError as error:  # of stdout: all others have been told
+    except OSError as error:  # of stdout: all others have become an UploadError
         drop(sys.stdout)
         if not isinstance(error, BrokenPipeError):
-            say(f"onward: {error}")
+            say(f"onward: can't write to stdout: {reason_of(error)}")
         return 1
 
 
@@ -81,7 +84,7 @@ async def _until_terminated(work: Coroutine[None, None, int]) -> int:
 def _add_commands(parser: argparse.ArgumentParser, descriptions: Mapping[str, str]) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     sending = commands.add_parser("upload", description=descriptions["upload"])
-    sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for what comes in on stdin")
+    sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for stdin")
     watching = commands.add_parser("watch", description=descriptions["watch"])
     watching.add_argument("urls", nargs="+", metavar="URL", help="the URL of an upload, or of its progress")
     for command in (sending, watching):
@@ -89,7 +92,8 @@ def _add_commands(parser: argparse.ArgumentParser, descriptions: Mapping[str, st
             if command is sending or value.watch:
                 _add_value(command, name, value)
         command.add_argument("--json", action="store_true", help="print JSON, one object a line")
-    sending.add_argument("--quiet", action="store_true", help="tell only errors, and the URLs")
+    sending.add_argument(AGAIN, action="store_true", help="upload also what an interrupted command has finished")
+    sending.add_argument("--quiet", action="store_true", help="print only errors and the URLs")
 
 
 def _add_value(parser: argparse.ArgumentParser, name: str, value: Value) -> None:
@@ -97,7 +101,7 @@ def _add_value(parser: argparse.ArgumentParser, name: str, value: Value) -> None
     parser.add_argument(
         f"--{name}",
         metavar=value.metavar,
-        help=f"{value.about} [{variable_name(name)}{default}]",
+        help=f"{value.about} [{variable_of(name)}{default}]",
         action="append" if value.repeated else "store",
         required=value.required and told_option(name) is None,
     )
@@ -111,7 +115,7 @@ def _read_values(options: argparse.Namespace) -> None:
             continue
         place, given = f"--{name}", getattr(options, field)
         if given is None:
-            place, given = variable_name(name), told_option(name)
+            place, given = variable_of(name), told_option(name)
         try:
             setattr(options, field, value.default if given is None else value.read(given))
         except ValueError as error:
@@ -131,14 +135,16 @@ def _header(text: str) -> tuple[str, str]:
 
 
 VALUES = {
-    "to": Value("URL", str, "where the server takes uploads", required=True),
+    "to": Value("URL", str, "where the server takes uploads, such as http://host/files", required=True),
     "parallel": Value(
-        "N", partial(read_number, least=1), "send each file as so many uploads, which the server joins", 1
+        "N", partial(read_number, least=1), "send each file as N uploads at once, which the server joins", 1
     ),
     "chunk-size": Value(
         "BYTES", partial(read_size, least=1), "maximum size of one request, such as 8M (default: the whole rest)"
     ),
-    "header": Value("NAME:VALUE", _read_headers, "a header of each request; may be given again", repeated=True),
+    "header": Value(
+        "NAME:VALUE", _read_headers, "a header of each request; may be repeated", repeated=True, watch=True
+    ),
     "stall-after": Value(
         "SECONDS", partial(read_time, positive=True), "drop a connection that takes no byte for so long", STALL_AFTER,
         show_time,

@@ -18,11 +18,11 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
         raise UploadError("this user has no home for resume files, and XDG_STATE_HOME names no other place") from None
 
 
-def variable_name(option: str) -> str:
-    """Give the variable of an option, such as `retry-for`."""
-    return PREFIX + option.upper().replace("-", "_")
-
-
 def told_option(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Give the environment's value of an option; an empty variable counts as not set."""
-    return environ.get(variable_name(name)) or None
+    """Give the environment's value of an option, such as `retry-for`; an empty one counts as not set."""
+    return environ.get(variable_of(name)) or None
+
+
+def variable_of(name: str) -> str:
+    """Give the environment variable of an option."""
+    return PREFIX + name.upper().replace("-", "_")

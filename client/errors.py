@@ -1,8 +1,9 @@
 """Everything that keeps an upload from its end.
 
 UploadError: it ends here                  Setback: it does not
-├─ Refused      the server says no         ├─ Interrupted  ask for the offset, and go on
-├─ GivenUp      no progress for too long   └─ Gone         start anew
+├─ Refused      the server says no         ├─ Interrupted  ask for the offset, and resume
+├─ GivenUp      no progress for too long   │  └─ Unreached  no connection could be made yet
+│  └─ Unreachable  no connection at all    └─ Gone         start from the beginning
 ├─ Mismatch     the server has other bytes
 ├─ FileChanged  the file is another one now
 └─ Busy         another process sends it
@@ -26,7 +27,11 @@ class Refused(UploadError):
 
 
 class GivenUp(UploadError):
-    """There was no progress for as long as was to be waited; it can be gone on with later."""
+    """There was no progress for as long as was to be waited; a later call can resume."""
+
+
+class Unreachable(GivenUp):
+    """No connection to the server could be made, not even once."""
 
 
 class Mismatch(UploadError):
@@ -55,6 +60,14 @@ class Interrupted(Setback):
     def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+
+
+class Unreached(Interrupted):
+    """No connection could be made to a server that has not answered before; `lasted` are the seconds of this try."""
+
+    def __init__(self, sentence: str, lasted: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.lasted = lasted
 
 
 class Gone(Setback):

@@ -132,9 +132,13 @@ def opened(path: Path) -> Iterator[File]:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for its writer
     except OSError as error:
         raise UploadError(f"{path} can't be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    kind = os.fstat(fd).st_mode
+    if not stat.S_ISREG(kind):
         os.close(fd)
-        raise UploadError(f"{path} is no regular file")
+        is_folder = stat.S_ISDIR(kind)
+        raise UploadError(
+            f"{path} is a folder, and only files can be uploaded" if is_folder else f"{path} is no regular file"
+        )
     file = File(path, fd)
     try:
         yield file

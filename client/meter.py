@@ -1,4 +1,4 @@
-"""Adds up what the parts of one upload have sent, and tells it on."""
+"""Adds up what the parts of one upload have sent, and reports it."""
 
 from client.model import OnProgress, Progress
 
@@ -25,12 +25,12 @@ class Meter:
         self.tell()
 
     def restart(self) -> None:
-        """Forget the parts; the upload starts anew."""
+        """Forget the parts; the upload starts from the beginning."""
         self._tracks.clear()
         self._url = None
 
-    def tell(self, trouble: str | None = None) -> None:
-        """Tell how far it is, if that is news."""
+    def tell(self, trouble: str | None = None, retry_in: float | None = None) -> None:
+        """Report how far it is, if that is news."""
         if self._on_progress is None:
             return
         progress = Progress(
@@ -40,6 +40,7 @@ class Meter:
             sent=sum(track.sent for track in self._tracks),
             confirmed=sum(track.confirmed for track in self._tracks),
             trouble=trouble,
+            retry_in=retry_in,
         )
         if progress != self._told:
             self._told = progress
@@ -64,6 +65,6 @@ class Track:
         self._meter.moved += count
         self._meter.tell()
 
-    def stuck(self, trouble: str) -> None:
-        """Note what keeps it from going on."""
-        self._meter.tell(trouble)
+    def stuck(self, trouble: str, retry_in: float) -> None:
+        """Note what interrupts it, and the seconds until the next try."""
+        self._meter.tell(trouble, retry_in)

@@ -41,9 +41,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far an upload is: `sent` went into the connection, `confirmed` was told by the server; both may go back.
+    """How far an upload is: `sent` went into the connection, `confirmed` was acknowledged; both may go back.
 
-    `url` is where it can be watched, None as long as there is no such place.
+    `url` is where it can be watched, None as long as there is no such place. `trouble` is what interrupts it at the
+    moment, `retry_in` are the seconds until the next try.
     """
 
     file_name: str
@@ -52,6 +53,7 @@ class Progress:
     sent: int
     confirmed: int
     trouble: str | None
+    retry_in: float | None = None
 
 
 OnProgress = Callable[[Progress], None]
@@ -59,7 +61,7 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploaded:
-    """A file that the server has whole; `verified` where it told the same SHA-256 (in hex here)."""
+    """A file that the server has whole; `verified` where it has computed the same SHA-256 (in hex here)."""
 
     file_name: str
     url: str

@@ -1,7 +1,8 @@
 """The resume file: where the server has an upload of a file, kept from one process to the next.
 
-The URL is what lets its holder write the upload, so only the user may read it. A lock beside it, held as long as the
-process lives, keeps a second one away.
+Whoever has the URL can write to the upload, so only the user may read it. A lock beside it, held as long as the
+process sends the file, keeps a second process away. A finished upload has a resume file as long as the command that
+sent it has not sent all its files.
 """
 
 import fcntl
@@ -15,10 +16,11 @@ from pathlib import Path
 
 import msgspec
 
+from client.answers import readable
 from client.errors import Busy, UploadError
 from client.file import Identity
 
-KEPT = 30 * 86400.0  # seconds after which what nobody has used is removed: a resume file, what a kill left beside it
+KEPT = 30 * 86400.0  # seconds after which unused files are removed: a resume file, what a kill left beside it
 LOCK = ".lock"
 
 
@@ -30,11 +32,20 @@ class Part(msgspec.Struct, frozen=True):
     url: str
 
 
+class Finished(msgspec.Struct, frozen=True):
+    """A file that the server has whole: its SHA-256 in hex, and whether the server has computed the same."""
+
+    url: str
+    sha256: str
+    verified: bool
+
+
 class Record(msgspec.Struct, frozen=True):
-    """What a resume file holds; one part is the upload itself, several are to be joined."""
+    """What a resume file holds: one part is the upload itself, several are to be joined, none is left once finished."""
 
     file: str
     parts: tuple[Part, ...]
+    finished: Finished | None = None
 
 
 class Memory:
@@ -44,13 +55,24 @@ class Memory:
         self._path = path
 
     def load(self) -> Record | None:
-        """Give what was saved, if anything that can be read."""
-        try:
-            record = msgspec.json.decode(self._path.read_bytes(), type=Record)
+        """Give the unfinished upload that was saved, if there is one that can be read."""
+        record = self._read()
+        if record is None or not record.parts:
+            return None
+        with suppress(OSError):
             os.utime(self._path)
+        return record
+
+    def finished(self) -> Finished | None:
+        """Give the finished upload that was saved, if there is one that can be read."""
+        record = self._read()
+        return record.finished if record is not None else None
+
+    def _read(self) -> Record | None:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Record)
         except (OSError, msgspec.DecodeError):
             return None
-        return record if record.parts else None
 
     def save(self, record: Record) -> None:
         """Save, whole or not at all; raises UploadError."""
@@ -63,22 +85,27 @@ class Memory:
                 os.fsync(fd)
             new.replace(self._path)
 
+    def finish(self, file: str, finished: Finished) -> None:
+        """Save that an upload is finished; raises UploadError."""
+        self.save(Record(file=readable(file), parts=(), finished=finished))
+
     def forget(self) -> None:
         """Remove it."""
         self._path.unlink(missing_ok=True)
 
 
 @contextmanager
-def remembered(folder: Path, file: Identity, target: str) -> Iterator[Memory]:
-    """Lock the resume file of a file and a target; raises Busy or UploadError."""
+def remembered(folder: Path, file: Identity, target: str, *, tidy: bool = True) -> Iterator[Memory]:
+    """Lock the resume file of a file and a target, and remove old ones; raises Busy or UploadError."""
     name = hashlib.sha256(msgspec.json.encode([*astuple(file), target])).hexdigest()[:32]
     lock = folder / (name + LOCK)
     with _kept(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _tidy(folder)
+        if tidy:
+            _tidy(folder)
         fd = _locked(lock)
     if fd is None:
-        raise Busy(f"another process is uploading {file.path} to the same place")
+        raise Busy("another process is uploading this file to the same place")
     try:
         yield Memory(folder / f"{name}.json")
     finally:
@@ -88,7 +115,7 @@ def remembered(folder: Path, file: Identity, target: str) -> Iterator[Memory]:
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[None]:
-    """Say what can't be done where the folder takes nothing."""
+    """Turn the faults of the folder into a sentence."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Brings bytes to one upload through whatever interrupts: ask for the offset, go on, wait longer each time."""
+"""Brings bytes to one upload through whatever interrupts: ask for the offset, resume, wait longer each time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -90,5 +90,5 @@ class Sender:
 
     async def _wait(self, fault: Interrupted) -> None:
         seconds = self._patience.wait(fault)
-        self._track.stuck(f"{fault}; goes on in {seconds:.1f} s")
+        self._track.stuck(str(fault), seconds)
         await asyncio.sleep(seconds)

@@ -9,13 +9,14 @@ from client.answers import MISMATCH, readable
 from client.beginning import create, describe, last_request
 from client.environment import state_folder
 from client.errors import Gone, Mismatch, Refused, UploadError
-from client.file import opened
+from client.file import File, opened
 from client.job import Job
 from client.meter import Meter
 from client.model import OnProgress, Options, Uploaded
 from client.parallel import send_parts
+from client.patience import Reach
 from client.result import Sent, judged
-from client.resume import Part, Record, remembered
+from client.resume import Memory, Part, Record, remembered
 from client.tus import Stored, connected
 from protocol.headers import build_repr_digest
 
@@ -25,26 +26,33 @@ BEGINNINGS = 4  # times that an upload is begun in one go, when the server has l
 async def upload(
     path: str | os.PathLike[str], url: str, *, on_progress: OnProgress | None = None, options: Options | None = None
 ) -> Uploaded:
-    """Upload a file to a tus server, going on with what an earlier call has begun; raises UploadError."""
+    """Upload a file to a tus server, resuming what an earlier call has begun; raises UploadError."""
     options = options or Options()
     folder = options.state or state_folder()
     with opened(Path(path)) as file, remembered(folder, file.identity, url) as memory:
-        meter = Meter(file.path.name, file.size, on_progress)
-        async with connected(url, options) as line:
-            job = Job(line=line, file=file, memory=memory, meter=meter, options=options)
-            try:
-                sent = await _send(job)
-                file.check_unchanged()
-                result = judged(sent, await file.sha256(), meter, file.size)
-            except UploadError as fault:
-                if fault.dead:
-                    memory.forget()
-                raise
+        result = await send(file, url, memory, Reach(), on_progress=on_progress, options=options)
         memory.forget()
         return result
 
 
-async def _send(job: Job) -> Sent:
+async def send(
+    file: File, url: str, memory: Memory, reach: Reach, *, on_progress: OnProgress | None, options: Options
+) -> Uploaded:
+    """Bring a file to its server, and check what came out; raises UploadError."""
+    meter = Meter(file.path.name, file.size, on_progress)
+    async with connected(url, options, reach) as line:
+        job = Job(line=line, file=file, memory=memory, meter=meter, options=options)
+        try:
+            sent = await _sent(job)
+            file.check_unchanged()
+            return judged(sent, await file.sha256(), meter, file.size)
+        except UploadError as fault:
+            if fault.dead:
+                memory.forget()
+            raise
+
+
+async def _sent(job: Job) -> Sent:
     name = job.file.path.name
     metadata = describe(os.fsencode(name), mimetypes.guess_type(name)[0])
     for _ in range(BEGINNINGS):
@@ -55,10 +63,10 @@ async def _send(job: Job) -> Sent:
         except Gone as gone:
             job.memory.forget()
             job.meter.restart()
-            job.meter.tell(f"{gone}; starts anew")
+            job.meter.tell(f"{gone}; starting again from the beginning")
         except Refused as refused:
             if refused.status == MISMATCH:
-                raise Mismatch(f"{refused}: its bytes are not those of {job.file.path}") from None
+                raise Mismatch(f"{refused}: its bytes are not those of this file") from None
             raise
     raise Refused("the server loses the upload again and again")
 

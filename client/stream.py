@@ -10,6 +10,7 @@ from client.beginning import create, describe, require
 from client.errors import Gone, Mismatch, Refused
 from client.meter import Meter
 from client.model import OnProgress, Options, Uploaded
+from client.patience import Reach
 from client.result import Sent, judged
 from client.sender import Sender
 from client.tus import connected
@@ -47,7 +48,7 @@ async def upload_stream(
     """Upload a stream to a tus server under a name; raises UploadError. It can't be resumed by another call."""
     options = options or Options()
     meter, sha256 = Meter(name, None, on_progress), hashlib.sha256()
-    async with connected(url, options) as line:
+    async with connected(url, options, Reach()) as line:
         sender = Sender(line, meter.track(), options)
         place, offset, told = "", 0, None
         async with aclosing(_chunks(stream, options.chunk_size or CHUNK)) as chunks:

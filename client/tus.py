@@ -9,16 +9,17 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from client.answers import judge, length_of, offset_of, parse_url, sha256_of
+from client.answers import judge, length_of, offset_of, parse_target, parse_url, sha256_of, shown
 from client.body import Body
-from client.errors import Gone, Interrupted, Refused
-from client.faults import translated
+from client.errors import Gone, Interrupted, Refused, Unreached
+from client.faults import CONNECT_WAIT, translated
 from client.model import Options
+from client.origin import giving
+from client.patience import Reach
 from protocol.tus1 import CONTENT_TYPE, VERSION
 
 ASK_WAIT = 30.0  # seconds that the answer to a question may take
 JOIN_WAIT = 3600.0  # seconds that joining parts may take; asking again would begin it anew
-CONNECT_WAIT = 15.0
 UNSENT = 2**17  # bytes that may wait in the kernel: what is counted as sent, but lost by a cut
 LONGEST_REASON = 2**13  # bytes read of the body of a refusal
 AGENT = "onward"
@@ -46,15 +47,14 @@ class Created:
 class Line:
     """Asks the server behind one target URL."""
 
-    def __init__(self, session: aiohttp.ClientSession, target: str, options: Options) -> None:
-        self._session, self._options = session, options
+    def __init__(self, session: aiohttp.ClientSession, target: str, options: Options, reach: Reach) -> None:
+        self._session, self._options, self._reach = session, options, reach
         self.target = target
-        self._origin = URL(target).origin()
 
-    async def extensions(self) -> frozenset[str]:
-        """Ask which extensions the server offers."""
-        _, headers = await self._ask("OPTIONS", self.target, {})
-        return frozenset(name.strip() for name in headers.get("Tus-Extension", "").split(","))
+    async def extensions(self, url: str | None = None) -> frozenset[str]:
+        """Ask which extensions the server offers, at the target or at another URL."""
+        _, headers = await self._ask("OPTIONS", url or self.target, {})
+        return frozenset(name.strip() for name in headers.get("Tus-Extension", "").split(",") if name.strip())
 
     async def create(self, headers: Headers, *, wait: float = ASK_WAIT) -> Created:
         """Create an upload."""
@@ -70,7 +70,7 @@ class Line:
         _, told = await self._ask("HEAD", url, {})
         offset = offset_of(told)
         if offset is None:
-            raise Refused(f"{url} is no upload: it tells no Upload-Offset")
+            raise Refused(f"{url} is no upload: the answer has no Upload-Offset")
         known = length_of(told)
         if length is not None and (known not in (None, length) or offset > length):
             raise Gone("the server has an upload of another length there")
@@ -92,27 +92,32 @@ class Line:
             raise
         now = offset_of(told)
         if now is None:
-            raise Interrupted("the server does not tell how far the upload is")
+            raise Interrupted("the answer has no Upload-Offset")
         return Stored(now, sha256_of(told))
 
     async def _ask(
         self, method: str, url: str, headers: Headers, *, wait: float = ASK_WAIT, body: Body | None = None
     ) -> tuple[URL, Headers]:
         """Ask, and give the URL and the headers of a success."""
-        given = self._options.headers if URL(url).origin() == self._origin else {}  # they may be credentials
-        words = {"Tus-Resumable": VERSION, **given, **headers}
+        place, words = URL(url), {"Tus-Resumable": VERSION, **headers}
+        given = giving(self._options.headers, URL(self.target), words)
         try:
-            with translated():
+            with translated(place):
                 async with asyncio.timeout(wait) as limit:
                     data = body.pieces(limit) if body is not None else None
                     async with self._session.request(
-                        method, url, headers=words, data=data, allow_redirects=False
+                        method, place, headers=words, data=data, allow_redirects=False, middlewares=[given]
                     ) as answer:
+                        self._reach.made = True
                         reason = b"" if answer.ok else await answer.content.read(LONGEST_REASON)
+        except Unreached as fault:
+            if self._reach.made:
+                raise Interrupted(str(fault)) from fault
+            raise
         finally:
             if body is not None:
                 body.release()
-        judge(answer.status, answer.headers, reason)
+        judge(answer.status, answer.headers, reason, f"{method} {shown(place)}")
         return answer.url, answer.headers
 
 
@@ -125,14 +130,12 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 @asynccontextmanager
-async def connected(target: str, options: Options) -> AsyncIterator[Line]:
+async def connected(target: str, options: Options, reach: Reach) -> AsyncIterator[Line]:
     """Open a session with a server; no connection yet. Raises Refused where the target is no URL of HTTP."""
-    place = parse_url(target)
-    if place.scheme not in ("http", "https") or not place.host:
-        raise Refused(f"{target} is no URL of HTTP")
+    parse_target(target, "http", "https")
     connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT)
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, trust_env=True, headers={"User-Agent": AGENT}
     ) as session:
-        yield Line(session, target, options)
+        yield Line(session, target, options, reach)

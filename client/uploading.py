@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 
 from client.answers import readable
-from client.bars import say, sending
-from client.errors import UploadError
+from client.bars import fit, say, sending
+from client.batch import Batch
+from client.errors import Unreachable, UploadError
+from client.faults import reason_of
 from client.model import OnProgress, Options, Uploaded
 from client.outputs import while_read
-from client.sending import upload
 from client.stream import upload_stream
 
 STDIN = "-"
@@ -24,7 +25,7 @@ READ = 2**20
 
 
 async def run(words: argparse.Namespace) -> int:
-    """Upload what the words name; gives the exit code."""
+    """Upload what the arguments name; gives the exit code."""
     options = Options(
         chunk_size=words.chunk_size,
         parallel=words.parallel,
@@ -32,25 +33,42 @@ async def run(words: argparse.Namespace) -> int:
         retry_for=words.retry_for,
         stall_after=words.stall_after,
     )
-    failed = False
-    for file in words.files:
+    batch, failed = Batch(words.to, options), False
+    for at, file in enumerate(words.files):
         try:
             with _shown(file, words.quiet) as on_progress:
-                result = await _sent(file, words.to, on_progress, options)
-        except (UploadError, OSError) as error:
+                if file == STDIN:
+                    result, already = await _piped(words.to, on_progress, options), False
+                else:
+                    result, already = await batch.upload(file, on_progress, again=words.again)
+        except Unreachable as error:
+            say(f"onward: {error}")
+            _fail(words.files[at:], error, words)
+            return 1
+        except UploadError as error:
             failed = True
-            say(f"onward: {file}: {error}")
-            if words.json:
-                _print_json({"file": readable(file), "error": readable(str(error))})
-            continue
-        _tell(file, result, words)
+            say(f"onward: {_sentence(file, error)}")
+            _fail([file], error, words)
+        else:
+            _succeed(file, result, words, already=already)
+    if not failed:
+        batch.forget()
     return 1 if failed else 0
 
 
-async def _sent(file: str, target: str, on_progress: OnProgress, options: Options) -> Uploaded:
-    if file == STDIN:
-        return await upload_stream(_stdin(), target, name="stdin", on_progress=on_progress, options=options)
-    return await upload(file, target, on_progress=on_progress, options=options)
+async def _piped(target: str, on_progress: OnProgress, options: Options) -> Uploaded:
+    return await upload_stream(_stdin(), target, name="stdin", on_progress=on_progress, options=options)
+
+
+def _sentence(file: str, error: UploadError) -> str:
+    """Name the file in the sentence of an error, once."""
+    return str(error) if str(error).startswith(f"{Path(file)} ") else f"{file}: {error}"
+
+
+def _fail(files: list[str], error: UploadError, words: argparse.Namespace) -> None:
+    if words.json:
+        for file in files:
+            _print_json({"file": readable(file), "error": readable(str(error))})
 
 
 @contextmanager
@@ -63,9 +81,13 @@ def _shown(file: str, quiet: bool) -> Iterator[OnProgress]:
         yield show
 
 
-def _tell(file: str, result: Uploaded, words: argparse.Namespace) -> None:
-    if not result.verified and not words.quiet:
-        say(f"{file}: not verified by this server, which tells no SHA-256; ours is {result.sha256}")
+def _succeed(file: str, result: Uploaded, words: argparse.Namespace, *, already: bool) -> None:
+    if already and not words.quiet:
+        say(f"{file}: already uploaded: {result.url} (--again uploads it once more)")
+    elif not result.verified and not words.quiet:
+        say(f"{file}: not verified by this server, which gives no SHA-256; ours is {result.sha256}")
+    elif fit(sys.stderr) and not words.quiet:
+        say(f"{file}: verified, sha256 {result.sha256}")
     if words.json:
         _print_json(
             {
@@ -77,6 +99,7 @@ def _tell(file: str, result: Uploaded, words: argparse.Namespace) -> None:
                 "sentBytes": result.sent_bytes,
                 "resumedFrom": result.resumed_from,
             }
+            | ({"alreadyUploaded": True} if already else {})
         )
     else:
         _print(result.url)
@@ -92,11 +115,14 @@ def _print(line: str) -> None:
 
 
 async def _stdin() -> AsyncGenerator[bytes, None]:
-    """Give what comes in; each read has a thread that nobody waits for, since one in a pool would keep the end away."""
+    """Give what comes in; each read has a thread of its own, since the end of the process would wait for a pool's."""
     if sys.stdin is None:
         raise UploadError("stdin is closed")
-    while block := await _read():
-        yield block
+    try:
+        while block := await _read():
+            yield block
+    except OSError as error:
+        raise UploadError(f"stdin can't be read: {reason_of(error)}") from error
 
 
 async def _read() -> bytes:

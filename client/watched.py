@@ -5,26 +5,31 @@ import asyncio
 import json
 import sys
 from contextlib import aclosing
+from functools import partial
 
 from client.bars import WatchedBar, WatchedLines, fit, say
-from client.errors import UploadError
+from client.errors import Unreachable, UploadError
 from client.watching import follow, parse_message
 
 COMPLETED = "completed"
 
 
 async def run(words: argparse.Namespace) -> int:
-    """Watch what the words name; gives the exit code."""
-    ends = await asyncio.gather(*(_watched(url, place, words) for place, url in enumerate(words.urls)))
+    """Watch what the arguments name; gives the exit code."""
+    unreachable: set[str] = set()
+    ends = await asyncio.gather(*(_watched(url, words, unreachable) for url in words.urls))
+    for sentence in sorted(unreachable):
+        say(f"onward: {sentence}")
     return 0 if all(end == COMPLETED for end in ends) else 1
 
 
-async def _watched(url: str, place: int, words: argparse.Namespace) -> str:
+async def _watched(url: str, words: argparse.Namespace, unreachable: set[str]) -> str:
     """Show an upload to its end; gives its final status, or none where it can't be watched."""
-    shown = WatchedBar(url, place) if fit(sys.stdout, sys.stderr) and not words.json else WatchedLines()
-    status = ""
+    shown = WatchedBar() if fit(sys.stdout, sys.stderr) and not words.json else WatchedLines()
+    status, headers = "", dict(words.header or ())
+    following = follow(url, headers=headers, retry_for=words.retry_for, on_trouble=partial(shown.trouble, url))
     try:
-        async with aclosing(follow(url, retry_for=words.retry_for, on_trouble=shown.trouble)) as texts:
+        async with aclosing(following) as texts:
             async for text in texts:
                 message = parse_message(text)
                 status = message.status
@@ -32,6 +37,8 @@ async def _watched(url: str, place: int, words: argparse.Namespace) -> str:
                     print(json.dumps(json.loads(text)), flush=True)  # a stranger's text: one line, no controls
                 else:
                     shown.show(message)
+    except Unreachable as error:
+        unreachable.add(str(error))
     except UploadError as error:
         say(f"onward: {url}: {error}")
         status = ""

@@ -17,7 +17,7 @@ from server.app import open_engine, print_urls, serve
 from server.config import Config, Wrong
 from server.kinds import hide_password, suggest
 from server.parser import Parser
-from server.reading import add_options, located, read
+from server.reading import add_options, foreign_variables, located, read
 from server.workers import Workers
 from storage.base import StorageError
 
@@ -59,6 +59,10 @@ CLIENT_OPTIONS = ("chunk-size", "header", "parallel", "retry-for", "stall-after"
 def main() -> None:
     """Run a command; exits with 2 when its words are wrong, 1 when it can't be done."""
     words = sys.argv[1:]
+    try:
+        ignored = foreign_variables(CLIENT_OPTIONS)
+    except Wrong as wrong:
+        sys.exit(_complain({}, wrong))
     parser = Parser(prog="onward", description="Resumable chunked uploads (tus 1.0.0), server and client.")
     if words[:1] and words[0] in CLIENT:
         from client import cli  # noqa: PLC0415 - a server doesn't pay for it
@@ -74,21 +78,22 @@ def main() -> None:
     if words[:1] and not words[0].startswith("-") and words[0] not in commands.choices:
         parser.error(f"unknown command {words[0]}{suggest(words[0], commands.choices)}")
     options = parser.parse_args(words)
-    sys.exit(_run(options.command, vars(options)))
+    sys.exit(_run(options.command, vars(options), ignored))
 
 
-def _run(command: str, options: Mapping[str, object]) -> int:
-    """Run a command of the server; gives the exit status."""
-    sources: Mapping[str, str] = {}
-
-    def complain(error: Exception) -> int:
-        """Print what can't be done, and give the exit status for it."""
+def _complain(sources: Mapping[str, str], error: Exception) -> int:
+    """Print what can't be done, and give the exit status for it; `sources` tells where each value was read."""
+    if sys.stderr is not None:
         print(f"onward: {located(error, sources) if isinstance(error, Wrong) else error}", file=sys.stderr)
-        return WRONG if isinstance(error, Wrong) else 1
+    return WRONG if isinstance(error, Wrong) else 1
 
+
+def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) -> int:
+    """Run a command of the server; gives the exit status."""
+    complain = partial(_complain, {})
     try:
-        reading = read(options, others=CLIENT_OPTIONS)
-        config, sources = reading.config, reading.sources
+        reading = read(options, ignored=ignored)
+        config, complain = reading.config, partial(_complain, reading.sources)
         _set_up_log(config.log_level)
         if command == "sweep" and not Path(config.data).is_dir():
             raise Wrong("data", f"there is no folder {config.data!r}")
@@ -97,7 +102,7 @@ def _run(command: str, options: Mapping[str, object]) -> int:
         if command == "sweep":
             asyncio.run(_sweep(config))
             return 0
-        announce = partial(_announce, config, reading.ignored)
+        announce = partial(_announce, config, ignored)
         if config.workers > 1:
             status = Workers(config, announce, complain).run()
         else:

@@ -26,11 +26,10 @@ _LINKED_PORT = re.compile(r"(tcp|udp|sctp)://")  # the value of NAME_PORT, which
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """A configuration, where each of its values was found, and which variables were ignored."""
+    """A configuration, and where each of its values was found."""
 
     config: Config
     sources: Mapping[str, str]
-    ignored: Collection[str]
 
 
 def option_name(name: str) -> str:
@@ -63,14 +62,19 @@ def _add_option(group: argparse._ArgumentGroup, name: str, option: Option, defau
         group.add_argument(option_name(name), metavar=option.kind.metavar, action=action, help=text)
 
 
-def read(
-    options: Mapping[str, object], environ: Mapping[str, str] = os.environ, *, others: Collection[str] = ()
-) -> Reading:
-    """Merge the options of a command line, the environment and the file; raises Wrong.
+def foreign_variables(others: Collection[str], environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Give the variables that begin as ours do but belong to somebody else; raises Wrong for one that is misspelt.
 
-    `others` are options of other commands: their variables are known, and are none of the server's.
+    `others` are the options that the commands of the client have besides.
     """
-    ignored = [name for name in sorted(environ) if name.startswith(PREFIX) and _is_foreign(name, environ[name], others)]
+    known = {variable_name(each).removeprefix(PREFIX) for each in (CONFIG, *OPTIONS, *others)}
+    return [name for name in sorted(environ) if name.startswith(PREFIX) and _is_foreign(name, environ[name], known)]
+
+
+def read(
+    options: Mapping[str, object], environ: Mapping[str, str] = os.environ, *, ignored: Collection[str] = ()
+) -> Reading:
+    """Merge the options of a command line, the environment without what is ignored, and the file; raises Wrong."""
     given = {name: value for name, value in environ.items() if value and name not in ignored}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -87,7 +91,7 @@ def read(
         if options.get(name) is not None:
             values[name], sources[name] = options[name], option_name(name)
     try:
-        return Reading(config=Config(**values), sources=sources, ignored=ignored)
+        return Reading(config=Config(**values), sources=sources)
     except Wrong as wrong:
         raise located(wrong, sources) from None
 
@@ -98,12 +102,10 @@ def located(wrong: Wrong, sources: Mapping[str, str]) -> Wrong:
     return Wrong(sources.get(wrong.name, name), wrong.why)
 
 
-def _is_foreign(name: str, value: str, others: Collection[str]) -> bool:
-    """Tell whether a variable with our prefix is none of ours; raises Wrong where it was surely meant to be."""
+def _is_foreign(name: str, value: str, known: Collection[str]) -> bool:
     bare = name.removeprefix(PREFIX)
     if _SERVICE_LINK.fullmatch(bare) or (bare.endswith("PORT") and _LINKED_PORT.match(value)):
         return True
-    known = {variable_name(each).removeprefix(PREFIX) for each in (CONFIG, *OPTIONS, *others)}
     if bare in known:
         return False
     if near := nearest(bare, known, SURELY):

@@ -32,10 +32,10 @@ ORDER = (
     "server.ledger", "server.finish", "server.finals", "server.engine", "server.keys", "server.access", "server.leaving", "server.origin", "server.page", "server.middleware",
     "server.peer", "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
     "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers",
-    "client.errors", "client.model", "client.environment", "client.patience", "client.answers", "client.outputs", "client.meter", "client.file",
+    "client.errors", "client.model", "client.environment", "client.patience", "client.answers", "client.origin", "client.outputs", "client.meter", "client.file",
     "client.faults",
     "client.resume", "client.body", "client.tus", "client.sender", "client.job", "client.beginning", "client.result",
-    "client.parallel", "client.sending", "client.stream", "client.watching", "client.bars", "client.uploading", "client.watched",
+    "client.parallel", "client.sending", "client.batch", "client.stream", "client.watching", "client.bars", "client.uploading", "client.watched",
     "client.cli", "client",
     "server.cli", "server.__main__",
 )  # fmt: skip

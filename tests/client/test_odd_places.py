@@ -55,7 +55,7 @@ def test_a_closed_stdin_is_told(server: Server, tmp_path: Path) -> None:
 
 def test_a_full_stdout_is_told(server: Server, file: Path, tmp_path: Path) -> None:
     ended = shell(tmp_path, ">/dev/full", "upload", str(file), "--to", server.url)
-    assert (ended.returncode, ended.stderr) == (1, "onward: [Errno 28] No space left on device\n")
+    assert (ended.returncode, ended.stderr) == (1, "onward: can't write to stdout: no space left on device\n")
 
 
 @pytest.fixture
@@ -135,5 +135,5 @@ async def test_what_ctrl_c_tells_is_safe_for_a_terminal(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         ended = await end_of(process)
     assert ended.code == 130
-    assert "the same command goes on: onward upload" in ended.err
+    assert "to resume, run the same command: onward upload" in ended.err
     assert "\x1b" not in ended.err

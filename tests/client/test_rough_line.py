@@ -44,7 +44,7 @@ async def test_a_rough_line_costs_less_than_a_hundredth(
         assert line.done == [fault for _, fault in FAULTS]
         assert SIZE <= line.taken < SIZE * 1.01
     check(server, file, ended)
-    assert "goes on in" in ended.err
+    assert "trying again in" in ended.err
     assert resume_files(tmp_path) == []
 
 
@@ -85,7 +85,7 @@ async def test_a_new_process_goes_on(
             first = await end_of(process)
         if by is not signal.SIGKILL:
             assert first.code == 128 + by
-            assert f"the same command goes on: onward {' '.join(words)}" in first.err
+            assert f"to resume, run the same command: onward {' '.join(words)}" in first.err
             assert "Traceback" not in first.err
         locks = [path for path in resume_files(tmp_path) if path.suffix == ".lock"]
         assert len(locks) == (by is signal.SIGKILL), "who was killed at once leaves a lock that holds nobody up"
@@ -174,4 +174,4 @@ async def test_an_upload_that_is_gone_starts_anew(
         ended = await run(tmp_path, *words)
     check(server, file, ended)
     assert ended.told["resumedFrom"] == 0
-    assert "starts anew" in ended.err
+    assert "starting again from the beginning" in ended.err

@@ -59,10 +59,7 @@ async def test_several_files_each_with_its_url(server: Server, file: Path, tmp_p
     ended = await run(tmp_path, *words)
     assert ended.code == 1, "one failed"
     assert [server.published(url) for url in ended.out.split()] == [file.read_bytes(), b""]
-    assert (
-        ended.err
-        == f"onward: {tmp_path / 'missing'}: {tmp_path / 'missing'} can't be read: No such file or directory\n"
-    )
+    assert ended.err == f"onward: {tmp_path / 'missing'} can't be read: No such file or directory\n"
     told = [json.loads(line) for line in (await run(tmp_path, *words, "--json", "--quiet")).out.splitlines()]
     assert [each.get("verified", each.get("error")) for each in told] == [True, told[1]["error"], True]
 
@@ -85,10 +82,15 @@ async def test_the_environment_gives_options(server: Server, file: Path, tmp_pat
     ],
     ids=" ".join,
 )
-async def test_words_that_are_off_end_with_2(tmp_path: Path, words: tuple[str, ...]) -> None:
+async def test_invalid_arguments_end_with_2(tmp_path: Path, words: tuple[str, ...]) -> None:
     ended = await run(tmp_path, "upload", *words)
     assert (ended.code, ended.out) == (2, "")
-    assert "usage:" in ended.err
+    value = next((word for word in words if word.startswith(("--parallel", "--chunk", "--retry", "--header"))), "")
+    if value:
+        assert ended.err.startswith(f"onward: {value.partition('=')[0]}: "), ended.err
+        assert ended.err.count("\n") == 1
+    else:
+        assert ended.err.startswith("usage: onward upload")
 
 
 @pytest.mark.parametrize("command", ["serve", "sweep", "upload", "watch"])
@@ -104,13 +106,17 @@ async def test_refusals_end_at_once_with_a_sentence(start: Start, file: Path, tm
     url = small.url
     for words, sentence in (
         ((str(file), "--to", url), "the server answers 413: An upload may have 1000 bytes at most"),
-        ((str(file), "--to", url + "/x/y"), "takes no uploads"),
+        ((str(file), "--to", url), f" (POST {url})"),
+        ((str(file), "--to", url + "/x/y"), "this URL takes no uploads"),
+        ((str(file), "--to", url.removesuffix("files")), f"this URL takes no uploads; did you mean {url}?"),
         (
             (str(file), "--to", url, "--parallel", "2"),
             "the server does not offer concatenation, which --parallel needs",
         ),
-        ((str(tmp_path), "--to", url), "is no regular file"),
-        ((str(file), "--to", "nowhere"), "nowhere is no URL of HTTP"),
+        ((str(tmp_path), "--to", url), f"onward: {tmp_path} is a folder, and only files can be uploaded"),
+        (("/dev/null", "--to", url), "onward: /dev/null is no regular file"),
+        ((str(file), "--to", "nowhere/files"), "nowhere/files is no URL of HTTP; did you mean http://nowhere/files?"),
+        ((str(file), "--to", "ftp://nowhere/files"), "ftp://nowhere/files is no URL of HTTP\n"),
         ((str(file), "--to", "http://[bad"), "http://[bad is no URL"),
         ((str(file), "--to", "http://127.0.0.1:99999/files"), "is no URL"),
     ):
@@ -131,13 +137,6 @@ async def test_a_name_of_any_bytes_is_sent_and_so_are_the_files_after_it(start: 
     told = [json.loads(line) for line in ended.out.splitlines()]
     assert [one["file"] for one in told] == [f"{tmp_path}/\\udcff.bin", str(next_one)]
     assert all(one["verified"] for one in told)
-
-
-async def test_nobody_there_is_given_up_after_the_time_for_it(file: Path, tmp_path: Path) -> None:
-    ended = await run(tmp_path, "upload", str(file), "--to=http://127.0.0.1:1/files", "--retry-for=1")
-    assert ended.code == 1
-    assert "no progress in 1 s of trying" in ended.err
-    assert "goes on in" in ended.err
 
 
 async def test_a_crowded_server_is_waited_for(
