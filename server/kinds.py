@@ -26,6 +26,7 @@ SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 HIGHEST_MODE = 0o777
 EVERY_ADDRESS = ""  # as a host: all addresses of the machine, of IPv4 and of IPv6
 _MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
+_LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@,]*)(:[0-9]{1,5})?"
 _NETWORK = re.compile(rf"[^:]+://(.*@)?{_HOST}(,{_HOST})*(/[^/?]*[^0-9/?][^/?]*)?(/[0-9]*)?/?(\?.*)?", re.ASCII)
 _PASSWORD = re.compile(r"(?<=://)([^:@/]*):.*(?=@)|(?<=password=)[^&]*", re.ASCII | re.DOTALL)
@@ -86,8 +87,11 @@ def _read_hosts(value: object) -> tuple[str, ...]:
     if any(isinstance(part, str) and not part.strip() for part in given):
         return (EVERY_ADDRESS,)
     hosts = tuple(dict.fromkeys(word.removeprefix("[").removesuffix("]") for word in split_words(value)))
-    if not hosts or any(not re.fullmatch(r"[A-Za-z0-9._:%-]+", host, re.ASCII) for host in hosts):
-        raise ValueError(f"{value!r} is not an address or a host name such as 127.0.0.1, :: or localhost")
+    wrong = [host for host in hosts if not _LISTENED.fullmatch(host)]
+    if wrong or not hosts:
+        raise ValueError(
+            f"{(wrong[0] if wrong else value)!r} is not an address or a host name such as 127.0.0.1, :: or localhost"
+        )
     return hosts
 
 
