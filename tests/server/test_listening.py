@@ -1,19 +1,20 @@
 """One server at an address: a second one is refused with a sentence, and what a dead one left is taken over."""
 
 import os
+import select
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import raw
-from onward_process import ROOT
+from onward_process import ROOT, START_WITHIN
 from ports import free_port
 from server_process import Server, Start, serving
 
@@ -62,14 +63,26 @@ def answers_at(address: str, port: int) -> bool:
 
 
 @contextmanager
-def listening(folder: Path, *options: str, lines: int = 1) -> Iterator[tuple[list[str], subprocess.Popen[bytes]]]:
+def listening(
+    folder: Path, *options: str, lines: int = 1, environ: Mapping[str, str] | None = None
+) -> Iterator[tuple[list[str], subprocess.Popen[bytes]]]:
     """Run a server until the end of the block, and give what it prints before it serves."""
     words = [sys.executable, "-m", "server", "serve", f"--data={folder}", *options]
     log = folder.with_suffix(".log")
-    with log.open("wb") as errors, subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors) as process:
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, bufsize=0, env={**os.environ, **(environ or {})}
+        ) as process,
+    ):
         try:
             assert process.stdout is not None
-            yield [process.stdout.readline().decode().strip() for _ in range(lines)], process
+            shown: list[str] = []
+            while len(shown) < lines:
+                assert select.select([process.stdout], [], [], START_WITHIN)[0], f"no more lines than {shown}"
+                shown.append(process.stdout.readline().decode().strip())
+                assert shown[-1].startswith("listening on "), log.read_text()
+            yield shown, process
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0, log.read_text()
         finally:
@@ -145,6 +158,15 @@ def test_a_proxy_of_another_user_may_connect_to_a_unix_socket(
                 connect = f"import socket; socket.socket(socket.AF_UNIX).connect({str(path)!r})"
                 visit = subprocess.run(["python3", "-c", connect], user=NOBODY, check=False, capture_output=True)
                 assert (visit.returncode == 0) == bool(mode & 0o002), visit.stderr
+
+
+def test_the_service_links_of_kubernetes_do_not_stop_the_start_and_have_one_line(tmp_path: Path) -> None:
+    links = {"ONWARD_SERVICE_HOST": "10.96.12.3", "ONWARD_SERVICE_PORT": "8080", "ONWARD_PORT": "tcp://10.96.12.3:8080"}
+    with listening(tmp_path / "data", f"--port={free_port()}", "--state=memory:", environ=links) as ((line,), _):
+        assert answers_at("127.0.0.1", port_in(line))
+    lines = [line for line in (tmp_path / "data.log").read_text().splitlines() if "ONWARD_" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("are ignored: ONWARD_PORT, ONWARD_SERVICE_HOST, ONWARD_SERVICE_PORT")
 
 
 def test_an_idle_connection_is_closed_after_keep_alive(start: Start) -> None:
