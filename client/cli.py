@@ -11,6 +11,8 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from client.bars import say
 from client.environment import told_option, variable_of
@@ -19,18 +21,40 @@ from client.model import RETRY_FOR, STALL_AFTER
 from client.outputs import drop, replace_closed
 from client.uploading import run as upload
 from client.watched import run as watch
+from protocol.quantities import read_number, read_size, read_time, show_time
 
-TERMINATED = 143
+TERMINATED, WRONG = 143, 2
 AGAIN = "--again"
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
-UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+NEXT_HEADER = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?!//))", re.ASCII)  # a value may have commas, and URLs
 
 
-def main(words: Sequence[str], descriptions: Mapping[str, str]) -> int:
-    """Run a command, each of which has a description, and give its exit code; raises KeyboardInterrupt."""
+class Value(NamedTuple):
+    """An option with a value, which the environment may give as well."""
+
+    metavar: str
+    read: Callable[[Any], object]
+    about: str
+    default: Any = None
+    show: Callable[[Any], str] = str
+    required: bool = False
+    repeated: bool = False
+    watch: bool = False  # whether `onward watch` has it too
+
+
+def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse.ArgumentParser) -> int:
+    """Run a command, each of which has a description, and give its exit code; raises KeyboardInterrupt.
+
+    The parser takes nothing yet; the parsers of the commands become such as it is.
+    """
     replace_closed()
-    options = _parser(descriptions).parse_args(words)
-    _add_headers(options)
+    _add_commands(parser, descriptions)
+    options = parser.parse_args(words)
+    try:
+        _read_values(options)
+    except ValueError as error:
+        say(f"onward: {error}")
+        return WRONG
     run = upload if options.command == "upload" else watch
     try:
         return asyncio.run(_until_terminated(run(options)))
@@ -57,103 +81,75 @@ async def _until_terminated(work: Coroutine[None, None, int]) -> int:
     return await work
 
 
-def _parser(descriptions: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="onward")
+def _add_commands(parser: argparse.ArgumentParser, descriptions: Mapping[str, str]) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     sending = commands.add_parser("upload", description=descriptions["upload"])
     sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for stdin")
-    _option(sending, "to", str, "URL", "where the server takes uploads, such as http://host/files", required=True)
-    _option(sending, "parallel", _count, "N", "send each file as N uploads at once, which the server joins", default=1)
-    _option(sending, "chunk-size", _size, "SIZE", "maximum size of one request, e.g. 8M (default: the whole rest)")
-    _option(sending, "stall-after", _time, "SECONDS", "drop a connection that takes no byte", default=STALL_AFTER)
     watching = commands.add_parser("watch", description=descriptions["watch"])
     watching.add_argument("urls", nargs="+", metavar="URL", help="the URL of an upload, or of its progress")
     for command in (sending, watching):
-        command.set_defaults(parser=command)
-        _option(command, "header", _header, "NAME:VALUE", "a header of each request; may be repeated", action="append")
-        _option(
-            command, "retry-for", _seconds, "SECONDS", "give up after that long without progress", default=RETRY_FOR
-        )
+        for name, value in VALUES.items():
+            if command is sending or value.watch:
+                _add_value(command, name, value)
         command.add_argument("--json", action="store_true", help="print JSON, one object a line")
     sending.add_argument(AGAIN, action="store_true", help="upload also what an interrupted command has finished")
     sending.add_argument("--quiet", action="store_true", help="print only errors and the URLs")
-    return parser
 
 
-def _option(
-    parser: argparse.ArgumentParser,
-    name: str,
-    type: Callable[[str], object],
-    metavar: str,
-    text: str,
-    *,
-    default: float | None = None,
-    action: str = "store",
-    required: bool = False,
-) -> None:
-    """Add an option that the environment may give as well; one that may be repeated gets that after the parsing."""
-    variable = variable_of(name)
-    given = told_option(name) if action == "store" else None
-
-    def read(text: str) -> object:
-        try:
-            return type(text)
-        except argparse.ArgumentTypeError as error:
-            raise argparse.ArgumentTypeError(f"{variable}: {error}" if text is given else str(error)) from None
-
+def _add_value(parser: argparse.ArgumentParser, name: str, value: Value) -> None:
+    default = f"; default: {value.show(value.default)}" if value.default is not None else ""
     parser.add_argument(
         f"--{name}",
-        type=read,
-        metavar=metavar,
-        help=f"{text} [{variable}" + (f"; default: {default:g}]" if default else "]"),
-        action=action,
-        default=default if given is None else given,
-        required=required and given is None,
+        metavar=value.metavar,
+        help=f"{value.about} [{variable_of(name)}{default}]",
+        action="append" if value.repeated else "store",
+        required=value.required and told_option(name) is None,
     )
 
 
-def _add_headers(options: argparse.Namespace) -> None:
-    """Take the header of the environment where the arguments have none."""
-    given = told_option("header")
-    if given is not None and options.header is None:
+def _read_values(options: argparse.Namespace) -> None:
+    """Read the values of the options, of the environment where the command line has none; raises ValueError."""
+    for name, value in VALUES.items():
+        field = name.replace("-", "_")
+        if field not in options:
+            continue
+        place, given = f"--{name}", getattr(options, field)
+        if given is None:
+            place, given = variable_of(name), told_option(name)
         try:
-            options.header = [_header(given)]
-        except argparse.ArgumentTypeError as error:
-            options.parser.error(f"{variable_of('header')}: {error}")
+            setattr(options, field, value.default if given is None else value.read(given))
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
 
 
-def _count(text: str) -> int:
-    """Read a number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
-
-
-def _time(text: str) -> float:
-    """Read seconds, more than none."""
-    if not (seconds := _seconds(text)):
-        raise argparse.ArgumentTypeError("it must be more than 0 seconds")
-    return seconds
-
-
-def _size(text: str) -> int:
-    """Read a size such as 8M or 500K, in powers of 1024."""
-    unit = UNITS.get(text[-1:].upper(), 1)
-    return _count(text[:-1] if unit > 1 else text) * unit
+def _read_headers(given: str | list[str]) -> list[tuple[str, str]]:
+    """Read headers: each that was given, or those of a variable, with commas between them."""
+    return [_header(text) for text in (NEXT_HEADER.split(given) if isinstance(given, str) else given)]
 
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not HEADER_NAME.fullmatch(name) or not value.isprintable():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME:VALUE")
+        raise ValueError(f"{text!r} is not NAME:VALUE")
     return name, value.strip()
+
+
+VALUES = {
+    "to": Value("URL", str, "where the server takes uploads, such as http://host/files", required=True),
+    "parallel": Value(
+        "N", partial(read_number, least=1), "send each file as N uploads at once, which the server joins", 1
+    ),
+    "chunk-size": Value(
+        "BYTES", partial(read_size, least=1), "maximum size of one request, such as 8M (default: the whole rest)"
+    ),
+    "header": Value(
+        "NAME:VALUE", _read_headers, "a header of each request; may be repeated", repeated=True, watch=True
+    ),
+    "stall-after": Value(
+        "SECONDS", partial(read_time, positive=True), "drop a connection that takes no byte for so long", STALL_AFTER,
+        show_time,
+    ),
+    "retry-for": Value(
+        "SECONDS", read_time, "give up after that long without progress", RETRY_FOR, show_time, watch=True
+    ),
+}  # fmt: skip

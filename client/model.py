@@ -2,12 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from protocol.quantities import read_number, read_size, read_time
+
 RETRY_FOR = 3600.0
 STALL_AFTER = 30.0
+_READERS: Mapping[str, Callable[[object], object]] = {
+    "chunk_size": lambda size: None if size is None else read_size(size, least=1),
+    "parallel": partial(read_number, least=1),
+    "retry_for": read_time,
+    "stall_after": partial(read_time, positive=True),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +31,12 @@ class Options:
     state: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could never get anywhere; raises ValueError."""
-        if min(self.parallel, 1 if self.chunk_size is None else self.chunk_size) < 1 or self.stall_after <= 0:
-            raise ValueError("chunk_size and parallel are 1 at least, and stall_after is above 0")
+        """Read sizes and times as the command line does (`"8M"`, `"1h"`); raises ValueError."""
+        for name, read in _READERS.items():
+            try:
+                object.__setattr__(self, name, read(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,25 @@ from typing import Any
 from aiohttp import web
 
 from server.access import ACCESS, Access, everybody
-from server.config import Config
+from server.config import Config, Wrong
 from server.connection import Runner
 from server.cors import add_cors, parse_origins
 from server.engine import Engine
 from server.health import add_health
 from server.keys import CLOSE, CONFIG, ENGINE
-from server.listening import BACKLOG, listen, where
+from server.listening import BACKLOG, listen, urls
 from server.middleware import answering, mark
 from server.page import add_page
 from server.routes import add_routes
 from server.upkeep import add_upkeep
 from server.watch import add_watching
 from storage import open_storage
-from storage.base import Unreachable
+from storage.base import Full, StorageError, Unreachable
 
+Announce = Callable[[Sequence[str]], object]
 log = logging.getLogger("onward")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: another one after each start of the machine
 READ_BUFFER = 2**18  # bytes of a body that wait in aiohttp's stream, at most twice
-KEEP_ALIVE = 75.0
 LARGEST_LINE = 8190  # bytes of a request line, and of a header
 MOST_HEADERS = 64
 YOUNG = 10_000  # objects until garbage is looked for: of the default 700, a few requests make that many
@@ -49,11 +49,18 @@ def _boot() -> str:
 
 
 async def open_engine(config: Config) -> Engine:
-    """Open the storage and what acts on it; raises what the stores raise."""
+    """Open the storage and what acts on it; raises Wrong for a data folder of no use, and what the stores raise."""
     boot = _boot()
-    storage = await open_storage(
-        state=config.state, blobs=config.blobs, data=Path(config.data), durability=config.durability
-    )
+    try:
+        storage = await open_storage(
+            state=config.state, blobs=config.blobs, data=Path(config.data), durability=config.durability
+        )
+    except (OSError, StorageError) as error:
+        fault = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(error, Full) or not isinstance(fault, OSError) or not fault.filename:
+            raise
+        why = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
+        raise Wrong("data", f"{config.data!r} can't be used as the data folder: {why}") from error
     engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
     try:
         await engine.ledger.ask_the_time()
@@ -126,7 +133,7 @@ def create_runner(app: web.Application, config: Config) -> web.AppRunner:
         access_log=None,
         auto_decompress=False,
         handler_cancellation=False,
-        keepalive_timeout=KEEP_ALIVE,
+        keepalive_timeout=config.keep_alive,
         lingering_time=LINGERING,
         max_field_size=LARGEST_LINE,
         max_headers=MOST_HEADERS,
@@ -182,17 +189,20 @@ class LoopFaults:
             log.warning("no connection can be taken at the moment, and they wait: %s", fault.strerror)
 
 
-def print_url(url: str) -> None:
-    """Tell that connections are accepted."""
-    print(f"listening on {url}", flush=True)
+def print_urls(urls: Sequence[str]) -> None:
+    """Tell that connections are accepted: one line for each host, in the order of the options."""
+    for url in urls:
+        print(f"listening on {url}", flush=True)
 
 
 async def serve(
-    config: Config, listener: socket.socket | None = None, announce: Callable[[str], object] = print_url
+    config: Config,
+    listeners: Sequence[socket.socket] = (),
+    announce: Announce = print_urls,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second one, or the end of the time for it, ends at once.
 
-    With a `listener` at that one; `announce` is told the URL once connections are accepted.
+    With `listeners` at those; `announce` is given the URLs once connections are accepted.
     """
     stopping, end_in_time = asyncio.Event(), _watchdog(config.drain + GRACE)
     loop = asyncio.get_running_loop()
@@ -202,6 +212,7 @@ async def serve(
         if stopping.is_set():
             os._exit(1)
         stopping.set()
+        log.info("stopping, in %g s at most", config.drain)
         end_in_time.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -209,11 +220,11 @@ async def serve(
     runner = create_runner(await create_app(config), config)
     try:
         await runner.setup()
-        listener = listener or listen(config)[0]
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
-        log.info("durability %s", config.durability)
+        listeners = listeners or listen(config)[0]
+        for listener in listeners:
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
         _spare_collector()
-        announce(where(config, listener))
+        announce(urls(config, listeners))
         await stopping.wait()
     finally:
         await runner.cleanup()

@@ -1,80 +1,169 @@
 """One frozen value that configures the server; each field is an option, an environment variable and a TOML key.
 
-Options come before the environment, that before the file (`--config`), and that before the defaults. Nothing else reads
-the environment.
+A field is declared once, with the kind of its values, the group and the sentence that `--help` shows. The values are
+checked when a Config is made, however it is made: `Config(max_size="5G")` in code, and what server/reading.py has
+read from a command line, from the environment and from a file.
 """
 
-import argparse
-import os
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-import msgspec
-from msgspec import Meta
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from protocol.model import Limits
-from protocol.tus1 import EXTENSIONS
-from server.cors import EVERY, parse_origins
-from server.proxies import parse_trusted
+from server.cors import EVERY
+from server.kinds import (
+    BASE,
+    FOLDER,
+    HOSTS,
+    MODE,
+    ORIGINS,
+    PATH,
+    POSITIVE_TIME,
+    SIZE,
+    STATE,
+    STORE,
+    SWITCH,
+    TIME,
+    TRUSTED,
+    WITHOUT,
+    Kind,
+    choice,
+    number,
+)  # fmt: skip
 from storage import SHARED
 from storage.base import Durability
 
-PREFIX = "ONWARD_"
-BASE_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?", re.ASCII)
+MOST_WORKERS = 1024
+RUNNING, LISTENING, STORAGE, LIMITS, TIMES, PROXIES, WATCHING = GROUPS = (
+    "Running", "Listening", "Storage", "Limits", "Time-outs", "Proxies and CORS", "Watching",
+)  # fmt: skip
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `onward serve` is told; times in seconds, sizes in bytes."""
+class Wrong(ValueError):
+    """A value that can't be used: the field that has it, and a sentence that shows it and says what is right."""
 
-    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 picks a free one")] = 8080
-    unix_socket: Annotated[str, Meta(description="path of a Unix socket to listen on instead")] = ""
-    base_path: Annotated[str, Meta(description="path of the uploads; / for the root")] = "/files"
-    page: Annotated[bool, Meta(description="serve the page to upload and to watch at /")] = True
-    trusted_proxies: Annotated[str, Meta(description="addresses and networks of proxies to believe, or unix")] = ""
-    proxy_headers: Annotated[
-        Literal["x-forwarded", "forwarded"], Meta(description="the headers that proxies tell it in")
-    ] = "x-forwarded"
-    cors_origins: Annotated[str, Meta(description="origins of pages that may upload, comma-separated, or *")] = ""
-    cors_credentials: Annotated[bool, Meta(description="let those pages send cookies along")] = False
-    data: Annotated[str, Meta(description="the data folder")] = "./data"
-    state: Annotated[str, Meta(description="where records live: sqlite:, redis://…, memory:")] = "sqlite:"
-    blobs: Annotated[str, Meta(description="where bytes live: file: (the data folder), memory:")] = "file:"
-    durability: Annotated[Durability, Meta(description="full, group, process or none")] = Durability.FULL
-    max_size: Annotated[int, Meta(ge=0, description="largest upload in bytes; 0 for no limit")] = 0
-    max_open: Annotated[int, Meta(ge=0, description="uploads that may be unfinished at once; 0 for no limit")] = 0
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name, self.why = name, why
+
+
+class Option(Struct, frozen=True):
+    """What a field of Config is as an option: group, kind and purpose; `sweep` where `onward sweep` has it too."""
+
+    group: str
+    kind: Kind
+    about: str
+    sweep: bool = False
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The configuration of a server; times in seconds, sizes in bytes. Raises Wrong, which is a ValueError.
+
+    Code may write values as the command line does (`"5G"`, `"7d"`), and lists as lists or as words with commas.
+    """
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Option(RUNNING, choice(("debug", "info", "warning", "error")), "log nothing below this level", sweep=True),
+    ] = "info"
+    workers: Annotated[
+        int,
+        Option(RUNNING, number(1, MOST_WORKERS), "worker processes; more than one needs --state=redis://…"),
+    ] = 1
+    drain: Annotated[float, Option(RUNNING, POSITIVE_TIME, "how long a graceful stop may take")] = 10.0
+    host: Annotated[
+        Sequence[str],
+        Option(LISTENING, HOSTS, "address or name to listen on; may be repeated; :: or '' for all of IPv4 and IPv6"),
+    ] = ("127.0.0.1",)
+    port: Annotated[int, Option(LISTENING, number(0, 65535), "port to listen on; 0 picks a free one")] = 8080
+    unix_socket: Annotated[str, Option(LISTENING, PATH, "listen on this Unix socket instead")] = ""
+    socket_mode: Annotated[
+        int, Option(LISTENING, MODE, "permissions of the Unix socket; connecting to it needs write permission")
+    ] = 0o666
+    base_path: Annotated[str, Option(LISTENING, BASE, "path of the uploads; / for the root")] = "/files"
+    page: Annotated[bool, Option(LISTENING, SWITCH, "serve the web page at /")] = True
+    data: Annotated[str, Option(STORAGE, FOLDER, "the data folder", sweep=True)] = "./data"
+    state: Annotated[
+        str, Option(STORAGE, STATE, "where upload records are kept: sqlite:, redis://HOST:PORT/DB, memory:", sweep=True)
+    ] = "sqlite:"
+    blobs: Annotated[
+        str, Option(STORAGE, STORE, "where bytes are kept: file: (the data folder), memory:", sweep=True)
+    ] = "file:"
+    durability: Annotated[
+        Durability, Option(STORAGE, choice(Durability), "what an acknowledged byte survives", sweep=True)
+    ] = Durability.FULL
+    max_size: Annotated[int, Option(LIMITS, SIZE, "largest upload; 0 for no limit")] = 0
+    max_open: Annotated[int, Option(LIMITS, number(), "most unfinished uploads at once; 0 for no limit")] = 0
     reserve: Annotated[
-        int, Meta(ge=0, description="bytes that stay free where files are stored; 0 to look at nothing")
+        int,
+        Option(LIMITS, SIZE, "keep this much disk space free: refuse uploads that would use it; 0 disables the check"),
     ] = 2**26
-    expire_after: Annotated[float, Meta(ge=0, description="seconds an unfinished upload stays; 0 for ever")] = 604800.0
-    forget_after: Annotated[float, Meta(ge=0, description="seconds a failed or ended upload answers 410")] = 604800.0
-    release_after: Annotated[float, Meta(ge=0, description="seconds partial uploads outlive their final one")] = 300.0
-    without: Annotated[str, Meta(description="tus extensions to switch off, comma-separated")] = ""
-    quiet_after: Annotated[float, Meta(gt=0, description="seconds without a request until it is told as paused")] = 2.5
-    sweep_every: Annotated[float, Meta(gt=0, description="seconds between two sweeps")] = 2.0
-    lease_wait: Annotated[float, Meta(gt=0, description="seconds to wait for another request to give way")] = 8.0
-    body_idle: Annotated[float, Meta(gt=0, description="seconds without a byte until a body is cut off")] = 30.0
-    body_rate: Annotated[int, Meta(ge=0, description="bytes a second that a body must have over that time")] = 1024
-    header_wait: Annotated[float, Meta(gt=0, description="seconds until a new connection has sent a request")] = 15.0
-    workers: Annotated[int, Meta(ge=1, description="processes that serve; several need a state that they share")] = 1
-    connections: Annotated[int, Meta(ge=0, description="connections from one address; 0 for no limit")] = 0
-    watchers_per_upload: Annotated[int, Meta(ge=0, description="watchers of one upload here; 0 for no limit")] = 0
-    watchers_per_address: Annotated[int, Meta(ge=0, description="watchers from one address; 0 for no limit")] = 0
-    drain: Annotated[float, Meta(gt=0, description="seconds that a graceful stop may take")] = 10.0
+    connections: Annotated[int, Option(LIMITS, number(), "most connections from one address; 0 for no limit")] = 0
+    without: Annotated[
+        Sequence[str], Option(LIMITS, WITHOUT, "switch off an extension of tus; may be repeated", sweep=True)
+    ] = ()
+    expire_after: Annotated[
+        float,
+        Option(TIMES, TIME, "remove an unfinished upload this long after its last bytes; 0 for never", sweep=True),
+    ] = 604800.0
+    forget_after: Annotated[
+        float, Option(TIMES, TIME, "how long a failed, removed or expired upload answers 410", sweep=True)
+    ] = 604800.0
+    release_after: Annotated[
+        float, Option(TIMES, TIME, "how long parts are kept after they were concatenated", sweep=True)
+    ] = 300.0
+    sweep_every: Annotated[float, Option(TIMES, POSITIVE_TIME, "time between two clean-ups")] = 2.0
+    lease_wait: Annotated[
+        float,
+        Option(TIMES, POSITIVE_TIME, "how long a request waits for another one to give an upload up", sweep=True),
+    ] = 8.0
+    body_idle: Annotated[float, Option(TIMES, POSITIVE_TIME, "end a body that brings no byte for this long")] = 30.0
+    body_rate: Annotated[
+        int, Option(TIMES, SIZE, "end a body that is slower than this, in bytes a second; 0 for no limit")
+    ] = 1024
+    header_wait: Annotated[
+        float, Option(TIMES, POSITIVE_TIME, "how long a new connection may take to send the head of a request")
+    ] = 15.0
+    keep_alive: Annotated[
+        float, Option(TIMES, POSITIVE_TIME, "close a connection that is idle between two requests after this long")
+    ] = 75.0
+    trusted_proxies: Annotated[
+        Sequence[str],
+        Option(PROXIES, TRUSTED, "proxy whose forwarding headers are believed: an address, a network, or unix; may be "
+                                 "repeated"),
+    ] = ()  # fmt: skip
+    proxy_headers: Annotated[
+        Literal["x-forwarded", "forwarded"],
+        Option(PROXIES, choice(("x-forwarded", "forwarded")), "which forwarding headers those proxies write"),
+    ] = "x-forwarded"
+    cors_origins: Annotated[
+        Sequence[str],
+        Option(PROXIES, ORIGINS, "origin whose pages may upload from a browser, or * for all; may be repeated"),
+    ] = ()
+    cors_credentials: Annotated[bool, Option(PROXIES, SWITCH, "let those pages send cookies")] = False
+    quiet_after: Annotated[
+        float,
+        Option(WATCHING, POSITIVE_TIME, "report an upload as paused after this long without a request", sweep=True),
+    ] = 2.5
+    watchers_per_upload: Annotated[
+        int, Option(WATCHING, number(), "most watchers of one upload on this server; 0 for no limit")
+    ] = 0
+    watchers_per_address: Annotated[
+        int, Option(WATCHING, number(), "most watchers from one address; 0 for no limit")
+    ] = 0
 
     def __post_init__(self) -> None:
-        if unknown := self.switched_off - {row.name for row in EXTENSIONS}:
-            raise ValueError(f"--without knows no extension {', '.join(sorted(unknown))}")
+        for name, option in OPTIONS.items():
+            try:
+                force_setattr(self, name, option.kind.read(getattr(self, name)))
+            except ValueError as error:
+                raise Wrong(name, str(error)) from None
         if self.workers > 1 and self.state.partition(":")[0] not in SHARED:
-            raise ValueError(f"--workers={self.workers} needs a state that processes share, as --state=redis://… is")
-        if not BASE_PATH.fullmatch(self.base_path):
-            raise ValueError("--base-path must be / or a path like /api/files")
-        parse_trusted(self.trusted_proxies)
-        if EVERY in parse_origins(self.cors_origins) and self.cors_credentials:
-            raise ValueError("--cors-credentials needs origins, not *")
+            raise Wrong("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
+        if EVERY in self.cors_origins and self.cors_credentials:
+            raise Wrong("cors_credentials", "it needs the names of origins, and can't be used with *")
 
     @property
     def prefix(self) -> str:
@@ -82,51 +171,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.base_path.rstrip("/")
 
     @property
-    def switched_off(self) -> frozenset[str]:
-        """Give the names of the extensions that are switched off."""
-        return frozenset(name.strip() for name in self.without.split(",") if name.strip())
-
-    @property
     def limits(self) -> Limits:
         """Give the part of it that the rules need."""
+        without = frozenset(self.without)
         return Limits(
             max_size=self.max_size or None,
-            expire_after=None if "expiration" in self.switched_off else self.expire_after or None,
+            expire_after=None if "expiration" in without else self.expire_after or None,
             forget_after=self.forget_after,
             release_after=self.release_after,
-            without=self.switched_off,
+            without=without,
             quiet_after=self.quiet_after,
             max_open=self.max_open or None,
             reserve=self.reserve,
         )
 
 
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def _options() -> dict[str, Option]:
+    hints: dict[str, Any] = get_type_hints(Config, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give a parser an option for every field."""
-    parser.add_argument("--config", metavar="FILE", help=f"a TOML file [{PREFIX}CONFIG]")
-    for field in msgspec.structs.fields(Config):
-        meta = msgspec.inspect.type_info(field.type)
-        described = (getattr(meta, "extra_json_schema", None) or {}).get("description", "")
-        text = f"{described} [{PREFIX}{field.name.upper()}; default: {str(field.default)!r}]".replace("%", "%%")
-        parser.add_argument(_option(field.name), dest=field.name, metavar=field.name.upper(), help=text)
-
-
-def read(options: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Config:
-    """Merge options, environment and file; raises ValueError or OSError, with a sentence for people."""
-    names = [field.name for field in msgspec.structs.fields(Config)]
-    path = options.get("config") or environ.get(f"{PREFIX}CONFIG")
-    merged: dict[str, object] = dict(tomllib.loads(Path(path).read_text("utf-8"))) if path else {}
-    merged |= {name: environ[f"{PREFIX}{name.upper()}"] for name in names if f"{PREFIX}{name.upper()}" in environ}
-    merged |= {name: value for name in names if (value := options.get(name)) is not None}
-    return msgspec.convert(merged, Config, strict=False)
-
-
-def parse(arguments: Sequence[str]) -> Config:
-    """Read a configuration from the words of a command line alone, for embedding and tests."""
-    parser = argparse.ArgumentParser()
-    add_options(parser)
-    return read(vars(parser.parse_args(arguments)))
+OPTIONS: Mapping[str, Option] = _options()

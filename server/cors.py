@@ -1,6 +1,7 @@
 """Which pages of other origins may use the server from a browser, and what they may read (Fetch, section 3.3)."""
 
 import re
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -20,11 +21,11 @@ READ = (
 REMEMBERED = 7200  # seconds; Chromium keeps the answer of a preflight no longer
 
 
-def parse_origins(value: str) -> frozenset[str]:
-    """Read a list of origins, or `*`; raises ValueError."""
-    origins = frozenset(word.strip().lower() for word in value.split(",") if word.strip())
+def parse_origins(words: Iterable[str]) -> frozenset[str]:
+    """Read origins, or `*` alone; raises ValueError."""
+    origins = frozenset(word.lower() for word in words)
     if origins != {EVERY} and (wrong := [origin for origin in origins if not ORIGIN.fullmatch(origin)]):
-        raise ValueError(f"{', '.join(sorted(wrong))} is no origin like https://app.example:8443")
+        raise ValueError(f"{min(wrong)!r} is not an origin such as https://app.example:8443, nor * alone")
     return origins
 
 

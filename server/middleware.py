@@ -17,6 +17,7 @@ from storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unre
 
 CONTINUE = "100-continue"
 SOON = {"Retry-After": "1"}  # seconds
+PROBES = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds by machines, and not worth a line each
 log = logging.getLogger("onward")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -165,5 +166,6 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         response = problem(errors.ServerFault(), for_offset=for_offset)
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # what follows on the connection may be no request
-    log.info("%s %s %d %.0f ms", request.method, path, response.status, (time.monotonic() - began) * 1e3)
+    level = logging.DEBUG if request.rel_url.raw_path.endswith(PROBES) else logging.INFO
+    log.log(level, "%s %s %d %.0f ms", request.method, path, response.status, (time.monotonic() - began) * 1e3)
     return response

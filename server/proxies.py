@@ -1,6 +1,7 @@
 """Where the client thinks that the server is: its own scheme and host, or what a trusted proxy tells."""
 
 import re
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from aiohttp import web
@@ -12,13 +13,12 @@ _NODE_PORT = re.compile(r"(?<=[\]0-9]):[0-9]+$", re.ASCII)
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
-def parse_trusted(value: str) -> tuple[Networks, bool]:
-    """Read a list of addresses and networks, and whether `unix` is among them; raises ValueError."""
-    words = [word.strip() for word in value.split(",") if word.strip()]
+def parse_trusted(words: Sequence[str]) -> tuple[Networks, bool]:
+    """Read addresses and networks, and whether `unix` is among them; raises ValueError."""
     return tuple(ip_network(word) for word in words if word != UNIX), UNIX in words
 
 
-def _trusts(trusted: str, peer: str | None) -> bool:
+def _trusts(trusted: Sequence[str], peer: str | None) -> bool:
     networks, unix = parse_trusted(trusted)
     if not peer:
         return unix
@@ -29,7 +29,7 @@ def _trusts(trusted: str, peer: str | None) -> bool:
     return any(address in network for network in networks)
 
 
-def _forwarded(request: web.Request, trusted: str, family: str) -> tuple[str | None, str | None]:
+def _forwarded(request: web.Request, trusted: Sequence[str], family: str) -> tuple[str | None, str | None]:
     """Give the scheme and host that trusted proxies tell: of the element farthest from us that one of them wrote."""
     if family != "forwarded":
         scheme, host = (request.headers.get(f"X-Forwarded-{name}") for name in ("Proto", "Host"))
@@ -42,7 +42,7 @@ def _forwarded(request: web.Request, trusted: str, family: str) -> tuple[str | N
     return scheme, host
 
 
-def public_origin(request: web.Request, trusted: str, family: str) -> tuple[str, str] | None:
+def public_origin(request: web.Request, trusted: Sequence[str], family: str) -> tuple[str, str] | None:
     """Give the scheme and host that the client used; None where they aren't known.
 
     `family` is the one kind of headers that the proxies write; they may pass on what a client wrote into the other.

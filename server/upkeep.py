@@ -8,17 +8,21 @@ from aiohttp import web
 
 from server.engine import CLOSING, Engine
 from storage.base import StorageError
+from storage.reports import Reports
 
 TIDY_EVERY = 3600.0  # seconds
 log = logging.getLogger("onward")
 
 
 async def _for_ever(work: Callable[[], Awaitable[int]], every: float) -> None:
+    reports = Reports("the clean-up")
     while True:
         try:
             await work()
+            reports.succeeded()
         except StorageError as fault:
-            log.warning("the clean-up waits for %g s: %s", every, fault)
+            if not fault.reported:
+                reports.failed(fault)
         except Exception:
             log.exception("the clean-up failed, and is tried again in %g s", every)
         await asyncio.sleep(every)

@@ -8,13 +8,13 @@ import ctypes
 import logging
 import os
 import signal
-import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from server.app import print_url, serve
+from server.app import Announce, serve
 from server.config import Config
-from server.listening import listen, where
+from server.listening import listen, urls
 from storage.base import StorageError
 
 SHORT = 5.0  # seconds; where two in a row lived no longer, the third one is started only after so many
@@ -27,28 +27,29 @@ log = logging.getLogger("onward")
 class Workers:
     """The workers of one server."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, announce: Announce, complain: Callable[[Exception], int]) -> None:
+        """Listen; raises what `listen` raises. `complain` prints what can't be done, and gives the exit status."""
+        self._config, self._announce, self._complain = config, announce, complain
         self._sockets = listen(config, config.workers)
         self._born: dict[int, tuple[int, float]] = {}  # which worker has a process id, and since when
         self._due: dict[int, float] = {}  # when which is started again
         self._short: set[int] = set()  # whose last worker lived shortly
-        self._stopping = self._failed = False
+        self._stopping, self._status = False, 0
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; gives the exit code."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         started = [self._start(number) for number in range(self._config.workers)]
         if all(os.read(ready, 1) for ready in started):  # nothing comes from one that has died
-            print_url(where(self._config, self._sockets[0]))
+            self._announce(urls(self._config, self._sockets[0]))
         else:
-            self._failed = True
+            self._status = self._status or 1
             self._stop()
         for ready in started:
             os.close(ready)
         while self._born or self._due:
             self._wait()
-        return int(self._failed)
+        return self._status
 
     def _wait(self) -> None:
         """Wait for a signal, or until a worker is due."""
@@ -79,8 +80,9 @@ class Workers:
         """Have all workers stop; a second time has them end at once."""
         self._stopping = True
         self._due.clear()
-        for listener in self._sockets:  # a worker that stops listening then refuses connections: nobody has its socket
-            listener.close()
+        for listeners in self._sockets:  # a worker that stops listening then refuses connections: nobody has its socket
+            for listener in listeners:
+                listener.close()
         for pid in self._born:
             os.kill(pid, signal.SIGTERM)
 
@@ -88,7 +90,7 @@ class Workers:
         number, since = self._born.pop(pid)
         code = os.waitstatus_to_exitcode(status)
         if self._stopping:
-            self._failed = self._failed or code != 0
+            self._status = max(self._status, code if code >= 0 else 1)
             return
         log.error("worker %d ended with %d, and is started again", number, code)
         now = time.monotonic()
@@ -116,7 +118,7 @@ class Workers:
     def _work(self, number: int, tell: int, parent: int) -> None:
         """Be a worker, to its end."""
 
-        def announce(_: str) -> None:
+        def announce(_: Sequence[str]) -> None:
             with suppress(BrokenPipeError):  # nobody waits for one that is started again
                 os.write(tell, b".")
 
@@ -125,15 +127,15 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             own = self._sockets[number]
-            for listener in self._sockets:
-                if listener is not own:
+            for listener in (each for listeners in self._sockets if listeners is not own for each in listeners):
+                if listener not in own:
                     listener.close()
             if os.getppid() != parent:
                 return
             asyncio.run(serve(self._config, own, announce))
             code = 0
-        except (OSError, StorageError) as error:
-            print(f"onward: {error}", file=sys.stderr)
+        except (ValueError, OSError, StorageError) as error:
+            code = self._complain(error)
         except Exception:
             log.exception("worker %d failed", number)
         finally:

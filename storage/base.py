@@ -32,7 +32,9 @@ ANYONE = "*"  # the name of a node that nobody knows
 
 
 class StorageError(Exception):
-    """Something behind a seam went wrong."""
+    """Something behind a seam went wrong; `reported` if the log knows already what is unavailable."""
+
+    reported = False
 
 
 class Missing(StorageError):

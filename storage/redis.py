@@ -27,6 +27,7 @@ from storage.codec import decode, encode
 from storage.leases import LocalLeases
 from storage.redis_bus import RedisBus, message
 from storage.redis_client import FAULTS, connect
+from storage.reports import Reports
 from storage.unbroken import Calls
 
 LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
@@ -39,14 +40,20 @@ log = logging.getLogger("onward")
 
 
 @contextmanager
-def mapped() -> Iterator[None]:
-    """Turn the errors of Redis into those of the seams."""
+def mapped(reports: Reports | None = None) -> Iterator[None]:
+    """Turn the errors of Redis into those of the seams; those that are reported here need no other line in the log."""
     try:
         yield
     except OutOfMemoryError as error:
         raise Full(f"Redis: {error}") from error
     except (*FAULTS, RuntimeError) as error:  # a name can't be looked up without a thread, for one
-        raise Unreachable(f"Redis: {error}") from error
+        unreachable = Unreachable(f"Redis: {error}")
+        if reports is not None:
+            reports.failed(error)
+            unreachable.reported = True
+        raise unreachable from error
+    if reports is not None:
+        reports.succeeded()
 
 
 def _keys(id: UploadId) -> list[str]:
@@ -90,7 +97,8 @@ class RedisState:
         self._queue = LocalLeases()
         self._holders: dict[UploadId, Callable[[], None]] = {}
         self._calls = Calls()
-        self._bus = RedisBus(connect(url, 4), self._calls, on_yield=self._yield, on_back=self._snapshot)
+        self._reports = Reports("Redis")
+        self._bus = RedisBus(connect(url, 4), self._calls, self._reports, on_yield=self._yield, on_back=self._snapshot)
 
     async def open(self) -> None:
         """Look whether the server answers, and listen to the bus."""
@@ -106,7 +114,7 @@ class RedisState:
 
     async def load(self, id: UploadId) -> Upload:
         """Give the record."""
-        with mapped():
+        with mapped(self._reports):
             document = await self._calls.end(
                 cast("Awaitable[bytes | None]", self._client.hget(_keys(id)[0], "document"))
             )
@@ -133,7 +141,7 @@ class RedisState:
 
     async def probe(self) -> None:
         """Look whether the server takes writes."""
-        with mapped():
+        with mapped(self._reports):
             await self._calls.end(self._client.set(PROBE_KEY, "", px=1))
 
     async def time(self) -> float | None:
@@ -145,7 +153,7 @@ class RedisState:
         last: tuple[float, bytes] = (-inf, b"")
         known = 0  # ids at the very time of the last one, which stand before what is still to come
         while True:
-            with mapped():
+            with mapped(self._reports):
                 call = self._client.zrangebyscore(DUE_KEY, last[0], now, start=known, num=DUE_BATCH, withscores=True)
                 page = cast("list[tuple[bytes, float]]", await self._calls.end(call))
             fresh = [(at, raw) for raw, at in page if (at, raw) > last]
@@ -189,7 +197,7 @@ class RedisState:
 
     async def owner(self) -> str | None:
         """Give the name of the data folder that it belongs to, None where it is empty."""
-        with mapped():
+        with mapped(self._reports):
             store = await self._calls.end(cast("Awaitable[bytes | None]", self._client.get(STORE_KEY)))
         return store.decode() if store else None
 
@@ -201,7 +209,7 @@ class RedisState:
 
     async def claim(self, store: str) -> None:
         """Note that it belongs to a data folder, unless it belongs to one already."""
-        with mapped():
+        with mapped(self._reports):
             await self._calls.end(self._client.set(STORE_KEY, store, nx=True))
 
     @asynccontextmanager
@@ -220,7 +228,7 @@ class RedisState:
 
     async def _run(self, text: str, id: UploadId, *words: str | bytes | float) -> Any:
         script: AsyncScript = self._scripts[text]
-        with mapped():
+        with mapped(self._reports):
             return await self._calls.end(script(keys=_keys(id), args=list(words)))
 
     async def _acquire(self, id: UploadId, held: "_Held", until: float) -> str | None:

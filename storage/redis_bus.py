@@ -18,6 +18,7 @@ from protocol.progress import Progress
 from storage.base import StorageError, Unreachable
 from storage.hub import Hub
 from storage.redis_client import FAULTS
+from storage.reports import Reports
 from storage.unbroken import Calls
 
 YIELD_CHANNEL = "onward:yield"
@@ -44,11 +45,12 @@ class RedisBus:
         self,
         client: "aioredis.Redis",
         calls: Calls,
+        reports: Reports,
         *,
         on_yield: Callable[[UploadId], None],
         on_back: Callable[[UploadId], Awaitable[Progress | None]],
     ) -> None:
-        self._client, self._calls = client, calls
+        self._client, self._calls, self._reports = client, calls, reports
         self._on_yield, self._on_back = on_yield, on_back
         self._hub = Hub()
         self._pubsub: Any = None
@@ -64,11 +66,11 @@ class RedisBus:
         await self._wait_for(YIELD_CHANNEL)
 
     async def ask_to_yield(self, id: UploadId) -> None:
-        """Ask whoever holds the lease on an upload to give it up; a bus that is down is logged."""
+        """Ask whoever holds the lease on an upload to give it up; a Redis that is down is reported."""
         try:
             await self._calls.end(self._client.publish(YIELD_CHANNEL, id))
         except (*FAULTS, Unreachable) as error:
-            log.warning("the bus is down: %s", error)
+            self._reports.failed(error)
 
     @asynccontextmanager
     async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
@@ -112,9 +114,10 @@ class RedisBus:
             try:
                 await self._listen()
             except LOST as error:
-                log.warning("the bus is down, and is tried again: %s", error)
+                self._reports.failed(error)
             except StorageError as error:
-                log.warning("the state could not be read again: %s", error)
+                if not error.reported:
+                    log.warning("the state could not be read again: %s", error)
             except Exception:
                 log.exception("the bus failed, and is tried again")
             await asyncio.sleep(BACK_OFF)
@@ -126,6 +129,7 @@ class RedisBus:
         self._pubsub, self._lost = self._client.pubsub(), False
         try:
             await self._calls.end(self._pubsub.subscribe(*self._confirmed))
+            self._reports.succeeded()
             while not self._lost:
                 message = await self._calls.end(self._pubsub.get_message(timeout=LISTEN))
                 if message is None:

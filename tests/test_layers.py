@@ -23,14 +23,16 @@ HTTP_FREE = {
     "server.running_hash",
     "server.turn",
     "server.config",
+    "server.kinds",
+    "server.reading",
 }
 ORDER = (
-    "protocol.errors", "protocol.model", "protocol.checksums", "protocol.headers", "protocol.rules",
+    "protocol.errors", "protocol.quantities", "protocol.model", "protocol.checksums", "protocol.headers", "protocol.rules",
     "protocol.concatenation", "protocol.progress", "protocol.tus1",
-    "storage.base", "storage.failpoints", "storage.unbroken", "storage.threads", "storage.group_sync", "storage.codec", "storage.files", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
+    "storage.base", "storage.failpoints", "storage.reports", "storage.unbroken", "storage.threads", "storage.group_sync", "storage.codec", "storage.files", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
     "storage.memory", "storage.disk_sink", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
-    "server.proxies", "server.cors", "server.config", "server.sha256", "server.running_hash", "server.hash_lane", "server.inlet", "server.receive", "server.turn", "server.join",
+    "server.proxies", "server.cors", "server.kinds", "server.config", "server.parser", "server.reading", "server.sha256", "server.running_hash", "server.hash_lane", "server.inlet", "server.receive", "server.turn", "server.join",
     "server.clock", "server.silence", "server.background", "server.ledger", "server.finish", "server.finals", "server.sweep", "server.engine", "server.keys", "server.access", "server.leaving", "server.outage", "server.origin", "server.page", "server.middleware",
     "server.peer", "server.transport_probe", "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
     "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers",
@@ -65,7 +67,7 @@ def wrong_imports(module: str, source: str) -> set[str]:
         wrong |= tops & {"aiohttp"}
     if module.startswith("client"):
         wrong |= tops & {"server", "storage"}
-    if module not in {"server.config", "client.environment"} and re.search(r"\benviron\b", source):
+    if module not in {"server.reading", "client.environment"} and re.search(r"\benviron\b", source):
         wrong.add("os.environ")
     return wrong
 

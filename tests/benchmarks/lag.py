@@ -18,13 +18,14 @@ import raw
 from server_process import serving
 
 from server import cli
+from server.app import Announce, serve
 from server.config import Config
 
 SIZE, BLOCK, PARTS, TICK = 2**28, 2**20, 2, 0.001
 SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
 
-async def probed(config: Config) -> None:
+async def probed(config: Config, *, announce: Announce) -> None:
     """Serve, and print the lags since the last time at each SIGUSR1."""
     lags: list[float] = []
 
@@ -46,7 +47,7 @@ async def probed(config: Config) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, report)
     probing = loop.create_task(probe())
-    await serve(config)
+    await serve(config, announce=announce)
     probing.cancel()
 
 
@@ -83,7 +84,7 @@ def main(folder: Path) -> None:
 
 
 if sys.argv[1] == "serve":
-    serve, cli.COMMANDS["serve"] = cli.COMMANDS["serve"][0], (probed, "run the server with a probe")
+    setattr(cli, "serve", probed)  # noqa: B010
     cli.main()
 else:
     main(Path(sys.argv[1]))

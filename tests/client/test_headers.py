@@ -132,7 +132,8 @@ async def test_an_invalid_variable_is_named(tmp_path: Path, command: str, variab
     words = {"upload": ["file.bin", "--to=http://127.0.0.1:1/"], "watch": ["http://127.0.0.1:1/1"]}[command]
     ended = await run(tmp_path, command, *words, environ={variable: value})
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith(f"usage: onward {command} ")
+    assert ended.err.startswith(f"onward: {variable}: {value!r} ")
+    assert ended.err.count("\n") == 1
     assert f"{variable}: {value!r} is " in ended.err.splitlines()[-1]
     assert "Traceback" not in ended.err
 

@@ -107,7 +107,7 @@ async def test_a_file_arrives_whole(
 async def test_cookies_may_be_sent_along_where_that_is_configured(
     browser: str, origin: str, file: Path, tmp_path: Path
 ) -> None:
-    options = [f"--cors-origins={origin}", "--cors-credentials=true"]
+    options = [f"--cors-origins={origin}", "--cors-credentials"]
     async with (
         onward(tmp_path / "data", "sqlite:", options) as server,
         uploading(browser, origin, file, server.url, withCredentials=True) as page,

@@ -98,7 +98,7 @@ async def test_who_names_several_origins_is_let_in_nowhere(server: OnwardProcess
         ([], {}),
         (["--cors-origins=*"], {"access-control-allow-origin": "*"}),
         (
-            [f"--cors-origins={OURS}", "--cors-credentials=true"],
+            [f"--cors-origins={OURS}", "--cors-credentials"],
             {"access-control-allow-origin": OURS, "access-control-allow-credentials": "true"},
         ),
     ],

@@ -106,7 +106,7 @@ async def test_only_known_files_are_served(tmp_path: Path, http: aiohttp.ClientS
 
 
 async def test_the_page_can_be_left_out(tmp_path: Path, http: aiohttp.ClientSession) -> None:
-    async with onward(tmp_path / "data", "memory:", ["--page=false"]) as server:
+    async with onward(tmp_path / "data", "memory:", ["--no-page"]) as server:
         for path in ("", "page/main.js"):
             async with http.get(server.url.removesuffix("files") + path) as answer:
                 assert answer.status == 404

@@ -36,7 +36,7 @@ async def test_a_location_is_what_a_trusted_proxy_tells(
 
 
 def test_the_words_of_the_options_are_checked() -> None:
-    assert parse_trusted("unix, ::1")[1]
+    assert parse_trusted(("unix", "::1"))[1]
     cases: tuple[dict[str, Any], ...] = (
         {"trusted_proxies": "nobody"},
         {"base_path": "files"},

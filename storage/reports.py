@@ -1,0 +1,33 @@
+"""What the log says of something that keeps failing: one line a minute instead of one a failure, and one at its end."""
+
+import logging
+import time
+from collections.abc import Callable
+
+EVERY = 60.0  # seconds between two lines about the same thing
+log = logging.getLogger("onward")
+
+
+class Reports:
+    """What the log says about one thing that may keep failing."""
+
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._clock = what, clock
+        self._since: float | None = None  # when it began to fail; None while it works
+        self._told = -EVERY  # when a line about it was last logged
+        self._said = False  # whether there is a line about this failure
+
+    def failed(self, error: object) -> None:
+        """Report a failure; it is logged unless one was logged less than a minute ago."""
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+        if now - self._told >= EVERY:
+            log.warning("%s fails, and is tried again: %s", self._what, error)
+            self._told, self._said = now, True
+
+    def succeeded(self) -> None:
+        """Report that it works; it is logged if the log says otherwise."""
+        if self._said and self._since is not None:
+            log.info("%s works again, after %.0f s", self._what, self._clock() - self._since)
+        self._since, self._said = None, False
