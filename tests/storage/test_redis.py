@@ -229,3 +229,19 @@ async def test_what_nobody_lived_to_tell_is_told_after_a_while(
         async with other.hold(ID, wait=0, on_rival=ignore) as lease:
             saved = await other.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
         assert (await asyncio.wait_for(anext(messages), storage.redis_bus.LOOK + 3)).seq == saved.version
+
+
+async def test_an_adopted_record_has_an_epoch_beyond_all_forgotten_leases_by_any_clock(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    state, _ = nodes
+    epoch = int(time.time() * 1000) + 10**9  # it was adopted once before, by a clock that is set back now
+    await state.insert(replace(UPLOAD, epoch=epoch))
+    async with state.hold(ID, wait=0, on_rival=ignore):
+        pass
+    async with state.hold(ID, wait=0, on_rival=ignore) as lease:
+        forgotten = lease.epoch
+    redis_process.flush()
+    await state.adopt(replace(UPLOAD, epoch=epoch))
+    async with state.hold(ID, wait=0, on_rival=ignore) as lease:
+        assert lease.epoch > forgotten
