@@ -124,7 +124,7 @@ def memory(folder: Path, file: Path) -> "Memory":
 
 @pytest.mark.parametrize("words", [{"chunk_size": 0}, {"chunk_size": -5}, {"parallel": 0}, {"stall_after": 0.0}])
 def test_options_that_get_nowhere_are_refused(words: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="at least"):
+    with pytest.raises(ValueError, match=f"{next(iter(words))}: .* is out of range"):
         Options(**words)
 
 

@@ -143,6 +143,13 @@ async def test_a_graceful_stop_makes_all_durable(tmp_path: Path) -> None:
         assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
 
 
+async def test_a_graceful_stop_settles_what_a_killed_process_has_left(tmp_path: Path) -> None:
+    async with crashed(tmp_path, Durability.PROCESS) as id_, engine(tmp_path, Durability.PROCESS):
+        pass
+    async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
+        assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
+
+
 async def test_a_graceful_stop_settles_the_others_beside_uploads_that_were_deleted(tmp_path: Path) -> None:
     async with engine(tmp_path, Durability.PROCESS) as running:
         ids = [await begun(running) for _ in range(12)]

@@ -242,3 +242,17 @@ async def test_many_that_are_due_are_asked_for_page_by_page(
         client.delete(storage.redis.DUE_KEY)
     rest = [id_ async for id_ in due]
     assert (first, len(rest) < 1000) == ("0" * 32, True)
+async def test_an_adopted_record_has_an_epoch_beyond_all_forgotten_leases_by_any_clock(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    state, _ = nodes
+    epoch = int(time.time() * 1000) + 10**9  # it was adopted once before, by a clock that is set back now
+    await state.insert(replace(UPLOAD, epoch=epoch))
+    async with state.hold(ID, wait=0, on_rival=ignore):
+        pass
+    async with state.hold(ID, wait=0, on_rival=ignore) as lease:
+        forgotten = lease.epoch
+    redis_process.flush()
+    await state.adopt(replace(UPLOAD, epoch=epoch))
+    async with state.hold(ID, wait=0, on_rival=ignore) as lease:
+        assert lease.epoch > forgotten
