@@ -242,6 +242,8 @@ async def test_many_that_are_due_are_asked_for_page_by_page(
         client.delete(storage.redis.DUE_KEY)
     rest = [id_ async for id_ in due]
     assert (first, len(rest) < 1000) == ("0" * 32, True)
+
+
 async def test_an_adopted_record_has_an_epoch_beyond_all_forgotten_leases_by_any_clock(
     redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
 ) -> None:
