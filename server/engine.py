@@ -186,7 +186,8 @@ class Engine:
             return
         now = asyncio.get_running_loop().time()
         if now - self._room_seen > ROOM_STAYS:
-            self._room, self._room_seen = await self._storage.blobs.room(), now
+            room = await self._storage.blobs.room()
+            self._room, self._room_seen = None if room is None else room.arriving, now
         if self._room is not None and self._room - wanted < self.limits.reserve:
             raise StorageFull("There is no room for that many bytes.")
 

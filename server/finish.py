@@ -27,7 +27,9 @@ class Finish:
             reach("judged")
             told = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:
-                place = await self._blobs.seal(place, upload.offset, ledger.holds(upload), told=told)
+                place = await self._blobs.seal(
+                    place, upload.offset, ledger.holds(upload), told=told, check=interruption.check
+                )
             elif told:
                 await self._blobs.sync(place)
         except ChecksumMismatch:

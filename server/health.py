@@ -1,6 +1,7 @@
 """What operators ask: alive, ready, and how much of everything (Prometheus)."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -11,10 +12,11 @@ from prometheus_client.registry import Collector
 
 from protocol.errors import Unavailable
 from server.engine import Engine
-from storage.base import StorageError
+from storage.base import Full, StorageError
 
-PROBE_WAIT = 2.0  # seconds that state and storage may take to answer
+PROBE_WAIT = 2.0  # seconds that state and storage may take to answer, side by side
 PROBE_STAYS = 1.0  # seconds that an answer is told again, so that many who ask cost no more than one
+log = logging.getLogger("onward")
 
 
 class _Counts(Collector):
@@ -33,41 +35,66 @@ class _Counts(Collector):
         yield GaugeMetricFamily("onward_watchers", "Who watches over WebSockets and events.", value=self._watchers())
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is missing, in sentences: `faults` keep every upload from its end, `full` keeps out new bytes only."""
+
+    faults: tuple[str, ...] = ()
+    full: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class _Probe:
-    """Whether state and storage answered, when it was last looked."""
+    """Whether uploads could be taken and finished, when it was last looked."""
 
     engine: Engine
     stopping: bool = False
-    _fault: str = ""
-    _seen: float = -PROBE_STAYS
+    _seen: _Seen = _Seen()
+    _looked: float = -PROBE_STAYS
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _probes: dict[str, asyncio.Future[StorageError | None]] = field(default_factory=dict)
 
-    async def check(self) -> None:
-        """Refuse where uploads can't be taken; raises Unavailable."""
+    async def check(self) -> tuple[str, ...]:
+        """Refuse where uploads can't be finished; raises Unavailable. Gives what there is no room for.
+
+        A server without room is ready: it has to be asked for what can be removed, and for downloads.
+        """
         if self.stopping:
             raise Unavailable("The server is stopping.")
         async with self._lock:
             now = asyncio.get_running_loop().time()
-            if now - self._seen >= PROBE_STAYS:
-                self._fault = await self._look()
-                self._seen = asyncio.get_running_loop().time()
-        if self._fault:
-            raise Unavailable(self._fault)
+            if now - self._looked >= PROBE_STAYS:
+                seen, self._seen = self._seen, await self._look()
+                self._looked = asyncio.get_running_loop().time()
+                self._note(seen)
+        if self._seen.faults:
+            raise Unavailable(" ".join(self._seen.faults))
+        return self._seen.full
 
-    async def _look(self) -> str:
+    async def _look(self) -> _Seen:
         storage = self.engine.ledger.storage
-        for what, probe in (("state", storage.state.probe), ("storage", storage.blobs.probe)):
-            running = self._probes.pop(what, None)
-            if running is None or running.done():
-                running = asyncio.ensure_future(_fault_of(probe()))
-            await asyncio.wait({running}, timeout=PROBE_WAIT)
+        probes = {"state": storage.state.probe, "storage": storage.blobs.probe}
+        for what, probe in probes.items():
+            if what not in self._probes or self._probes[what].done():
+                self._probes[what] = asyncio.ensure_future(_fault_of(probe()))
+        await asyncio.wait(self._probes.values(), timeout=PROBE_WAIT)
+        faults: list[str] = []
+        full: list[str] = []
+        for what, running in self._probes.items():
             if not running.done():  # it can't be broken off, and is looked at the next time
-                self._probes[what] = running
-            if not running.done() or running.result():
-                return f"The {what} does not answer."
-        return ""
+                faults.append(f"The {what} does not answer.")
+            elif fault := running.result():
+                (full if isinstance(fault, Full) else faults).append(f"The {what} says: {fault}.")
+        return _Seen(tuple(faults), tuple(full))
+
+    def _note(self, before: _Seen) -> None:
+        """Log a change, once."""
+        if self._seen == before:
+            return
+        if missing := (*self._seen.faults, *self._seen.full):
+            log.warning("%s: %s", "not ready" if self._seen.faults else "ready, but full", " ".join(missing))
+        else:
+            log.info("ready")
 
 
 async def _fault_of(probe: Awaitable[None]) -> StorageError | None:
@@ -88,8 +115,9 @@ def add_health(app: web.Application, engine: Engine, watchers: Callable[[], int]
         return web.Response(text="alive\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        await probe.check()
-        return web.Response(text="ready\n", headers={"Cache-Control": "no-store"})
+        full = await probe.check()
+        text = f"ready, but full: {' '.join(full)}\n" if full else "ready\n"
+        return web.Response(text=text, headers={"Cache-Control": "no-store"})
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -80,8 +80,9 @@ class AdoptingState:
         await self._copies.drop(id)
 
     async def probe(self) -> None:
-        """Look whether records can be read and saved at the moment."""
+        """Look whether records and their copies can be saved at the moment."""
         await self._state.probe()
+        await self._copies.probe()
 
     async def time(self) -> float | None:
         """Give the time of the shared state."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from protocol.model import Place, Upload, UploadId
 from protocol.progress import Progress
@@ -25,6 +25,13 @@ class Durability(StrEnum):
     def relaxed(self) -> bool:
         """Tell whether bytes are told that only the memory of the machine has."""
         return self in (Durability.PROCESS, Durability.NONE)
+
+
+class Room(NamedTuple):
+    """The bytes that there is room for: where they arrive, and where files are published if that is elsewhere."""
+
+    arriving: int
+    published: int | None = None
 
 
 Block = bytes | bytearray | memoryview
@@ -96,6 +103,9 @@ class Copies(Protocol):
     async def drop(self, id: UploadId) -> None:
         """Keep nothing of an upload any more; repeatable."""
 
+    async def probe(self) -> None:
+        """Look whether copies can be kept at the moment."""
+
     def ids(self) -> AsyncIterator[UploadId]:
         """Give the ids of all uploads with copies."""
 
@@ -147,10 +157,17 @@ class Blobs(Protocol):
         """
 
     async def seal(
-        self, place: Place, length: int, holds: Callable[[], bool] = lambda: True, *, told: bool = False
+        self,
+        place: Place,
+        length: int,
+        holds: Callable[[], bool] = lambda: True,
+        *,
+        told: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> Place:
         """Publish exactly `length` bytes, durable, under their final place; repeatable.
 
+        Where they have to be copied for that, `check` is called between the steps, and may raise to end the work.
         Bytes that were `told` before they are durable are lost where they can't be made so, not to be read anew.
         Raises Missing, and Stale where the lease is not held any more: another may have found them wrong.
         """
@@ -162,11 +179,14 @@ class Blobs(Protocol):
         and Stale where the lease is not held any more: who was asleep itself moves nothing.
         """
 
-    async def room(self) -> int | None:
-        """Give the bytes that there is room for, None where nobody knows."""
+    async def room(self) -> Room | None:
+        """Give the bytes that there is room for, None if nobody knows."""
 
     async def probe(self) -> None:
-        """Look whether bytes can be stored at the moment; raises Full or Unreachable."""
+        """Look whether bytes can be stored and published at the moment.
+
+        Raises Full if nothing but room is missing, otherwise Unreachable; either says what fails, for strangers too.
+        """
 
     async def sync(self, place: Place) -> None:
         """Make durable all bytes of a place, published or not; raises Missing also where the medium refuses them."""

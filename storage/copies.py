@@ -8,13 +8,16 @@ import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
 from protocol.model import ID_PATTERN, Upload, UploadId
 from storage.base import Missing, Stale, Unreachable
 from storage.codec import decode, encode
-from storage.files import mapped, move, open_regular, sync_folder, write_all
+from storage.disk_probe import probe_storing
+from storage.files import exists, mapped, move, open_regular, sync_folder, write_all
+from storage.folders import Folders
 from storage.threads import Threads
 
 SLOT = 2**16
@@ -25,45 +28,54 @@ _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 class DiskCopies:
     """Copies in a folder, one file for each upload."""
 
-    def __init__(self, folder: Path, pool: Threads, *, synced: bool) -> None:
-        self._folder, self._pool, self._synced = folder, pool, synced
+    def __init__(self, folder: Path, pool: Threads, folders: Folders, *, synced: bool) -> None:
+        self._folder, self._pool, self._folders, self._synced = folder, pool, folders, synced
+        self._mapped = folders.mapped
         with mapped():
-            folder.mkdir(mode=0o700, exist_ok=True)
             self.store = self._named(folder.parent / "store")
 
     async def begin(self, upload: Upload, *, durable: bool) -> None:
         """Keep a first copy of a record."""
-        with mapped():
+        with self._mapped():
             await self._pool.call(self._begin, upload, durable and self._synced)
 
     async def keep(self, upload: Upload, *, durable: bool) -> None:
         """Keep a newer copy."""
-        with mapped():
+        with self._mapped():
             await self._pool.call(self._keep, upload, os.O_RDWR, durable and self._synced)
 
     async def kept(self, id: UploadId) -> Upload | None:
         """Give the newest copy, if there is one."""
-        with mapped():
-            return await self._pool.call(self._kept, id)
+        try:
+            with self._mapped():  # a folder that is away has no copies, and yet none is missing
+                return await self._pool.call(self._kept, id)
+        except Missing:
+            return None
 
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         """Keep just this copy, where no former holder of the lease can write any more."""
-        with mapped():
+        with self._mapped():
             await self._pool.call(self._renew, upload, holds)
 
     async def drop(self, id: UploadId) -> None:
         """Keep nothing of an upload any more."""
-        with mapped():
+        with self._mapped():
             await self._pool.call((self._folder / id).unlink, True)
+
+    async def probe(self) -> None:
+        """Write, sync and remove a small file."""
+        with self._mapped():
+            await self._pool.call(partial(probe_storing, self._folder, synced=self._synced))
 
     async def ids(self) -> AsyncIterator[UploadId]:
         """Give the ids of all uploads with copies."""
-        with mapped():
+        with self._mapped():
             for name in await self._pool.call(os.listdir, self._folder):
                 if re.fullmatch(ID_PATTERN, name):
                     yield UploadId(name)
 
     def _begin(self, upload: Upload, synced: bool) -> None:
+        self._folders.check(self._folder.name)
         self._keep(upload, os.O_RDWR | os.O_CREAT, synced)
         if synced:
             sync_folder(self._folder)
@@ -83,10 +95,7 @@ class DiskCopies:
             os.close(fd)
 
     def _kept(self, id: UploadId) -> Upload | None:
-        try:
-            fd = open_regular(self._folder / id, os.O_RDONLY, 0)
-        except (FileNotFoundError, Missing):
-            return None
+        fd = open_regular(self._folder / id, os.O_RDONLY, 0)
         try:
             return max(_read(fd), key=_rank)
         finally:
@@ -105,12 +114,12 @@ class DiskCopies:
     @staticmethod
     def _named(path: Path) -> str:
         """Give the name of the data folder, made at need, by one server at a time."""
-        if not path.exists():
+        if not exists(path):
             fresh = path.with_suffix(".new")
             fd = os.open(fresh, os.O_RDWR | os.O_CREAT | _SAFE, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
-                if path.exists():  # another was first
+                if exists(path):  # another was first
                     fresh.unlink(missing_ok=True)
                 else:
                     write_all(fd, secrets.token_hex(16).encode(), 0)

@@ -5,15 +5,17 @@ Written unbuffered and by position; a place is a relative path made of the uploa
 
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiofiles
 
 from protocol.model import Place, UploadId
-from storage.base import ANYONE, Block, Durability, Missing, Stale, Unreachable
+from storage.base import ANYONE, Block, Durability, Missing, Room, Stale, Unreachable
 from storage.copies import DiskCopies
+from storage.disk_probe import probe_publishing
 from storage.disk_sink import DiskSink
 from storage.failpoints import reach
 from storage.files import (
@@ -21,24 +23,24 @@ from storage.files import (
     closed,
     copy,
     copy_some,
+    exists,
     mapped,
     move,
     open_regular,
     opened,
     scan,
     sync_folder,
-    write_all,
 )
+from storage.folders import Folders
 from storage.group_sync import GroupSync
 from storage.nodes import Nodes
+from storage.publishing import STEP, Publishing
 from storage.threads import Threads
 
 FOLDERS = ("partial", "files")
 RECORDS = "records"
-STEP = 2**26  # bytes between two looks for an interruption
 THREADS = 8
 SLOW_THREADS = 2  # for what takes long, so that no body waits for it
-PROBE = 4096
 
 
 class DiskBlobs:
@@ -50,28 +52,22 @@ class DiskBlobs:
         self._pool = Threads(THREADS, "disk")
         self._slow = Threads(SLOW_THREADS, "disk-slow")
         self._group = GroupSync(self._pool.call)
+        self._folders = Folders(self._root, (*FOLDERS, RECORDS), self._sync_folder)
+        self._mapped = self._folders.mapped
         with mapped():
-            self._root.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (self._root, *(self._root / name for name in FOLDERS)):
-                folder.mkdir(mode=0o700, exist_ok=True)
-            self._sync_folder(self._root)
             self._nodes = Nodes(self._root, shared=shared)
-        for folder in self._root.parents:  # whichever was made, now or by a start that did not come this far
-            with suppress(OSError):
-                self._sync_folder(folder)
         self.node = self._nodes.name
-        self.copies = DiskCopies(self._root / RECORDS, self._pool, synced=durability is not Durability.NONE)
-
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        """Turn errors into those of the seam; a folder that is away is no upload that is lost."""
-        try:
-            with mapped():
-                yield
-        except Missing as error:
-            if not all((self._root / name).exists() for name in FOLDERS):
-                raise Unreachable(f"{self._root} is not what it was; is it mounted?") from error
-            raise
+        synced = durability is not Durability.NONE
+        self.copies = DiskCopies(self._root / RECORDS, self._pool, self._folders, synced=synced)
+        self._publishing = Publishing(
+            self._pool,
+            self._slow,
+            open_=self._open_to_write,
+            check_folder=partial(self._folders.check, "files"),
+            sync_told=self._sync_told,
+            sync_folder=self._sync_folder,
+            synced=synced,
+        )
 
     def _sync_folder(self, folder: Path) -> None:
         if self._durability is not Durability.NONE:
@@ -111,6 +107,7 @@ class DiskBlobs:
     def _open(self, path: Path, at: int) -> int:
         if at:
             return self._open_to_write(path, 0, at)
+        self._folders.check("partial")
         fd = self._open_to_write(path, os.O_CREAT, 0)
         try:
             if not self._durability.relaxed:
@@ -124,8 +121,10 @@ class DiskBlobs:
     def _open_to_write(self, path: Path, flags: int, at_least: int) -> int:
         try:
             return open_regular(path, os.O_RDWR | flags, at_least)
-        except PermissionError:  # it was being sealed when the server died, and is to be read only already
-            fd = open_regular(path, os.O_RDONLY, at_least)
+        except PermissionError:
+            if not exists(path):  # it is the folder that takes no files, which loses no bytes
+                raise
+            fd = open_regular(path, os.O_RDONLY, at_least)  # it was being sealed when the server died
             try:
                 os.fchmod(fd, 0o600)
             finally:
@@ -133,7 +132,7 @@ class DiskBlobs:
             return open_regular(path, os.O_RDWR | flags, at_least)
         except Unreachable:
             final = self._root / "files" / path.name
-            if final == path or not final.exists() or not final.samefile(path):
+            if final == path or not exists(final) or not final.samefile(path):
                 raise
             final.unlink()  # a power cut in the middle of publishing has kept the old name beside the new one
             return open_regular(path, os.O_RDWR | flags, at_least)
@@ -211,36 +210,19 @@ class DiskBlobs:
             await sink.sync()  # here beside the hashing, so that sealing has nothing to wait for
 
     async def seal(
-        self, place: Place, length: int, holds: Callable[[], bool] = lambda: True, *, told: bool = False
+        self,
+        place: Place,
+        length: int,
+        holds: Callable[[], bool] = lambda: True,
+        *,
+        told: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> Place:
         """Publish exactly `length` bytes under files/."""
         final = Place(f"files/{Path(place).name}")
         with self._mapped():
-            await self._pool.call(self._seal, self._root / place, self._root / final, length, holds, told)
+            await self._publishing.publish(self._root / place, self._root / final, length, holds, check, told=told)
         return final
-
-    def _seal(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], told: bool) -> None:
-        if not unfinished.exists() and final.exists():
-            os.close(open_regular(final, os.O_RDONLY, length))
-            self._sync_folder(final.parent)
-            self._sync_folder(unfinished.parent)
-            return
-        fd = self._open_to_write(unfinished, 0 if length else os.O_CREAT, length)
-        with closed(fd):
-            if told:
-                self._sync_told(fd, unfinished)
-            os.ftruncate(fd, length)
-            os.fchmod(fd, 0o440)
-            if self._durability is not Durability.NONE:
-                os.fsync(fd)
-        reach("sealing")
-        if not holds():
-            raise Stale(final.name)
-        unfinished.rename(final)
-        reach("renamed")
-        self._sync_folder(final.parent)
-        self._sync_folder(unfinished.parent)
-        reach("sealed")
 
     async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
         """Move the bytes to another file, unless the node is dead."""
@@ -250,9 +232,9 @@ class DiskBlobs:
     def _fence(self, path: Path, length: int, node: str, holds: Callable[[], bool]) -> None:
         if node != ANYONE and self._nodes.is_dead(node):
             return
-        if not path.exists():
+        if not exists(path):
             path = self._root / "files" / path.name
-            if not length and not path.exists():
+            if not length and not exists(path):
                 return
             length = max(length, path.stat().st_size)  # what is published is whole
         fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
@@ -260,28 +242,21 @@ class DiskBlobs:
         reach("fencing")
         move(fresh, path, holds)
 
-    async def room(self) -> int | None:
+    async def room(self) -> Room | None:
         """Give the bytes that are free to this user."""
         with self._mapped():
-            free = await self._pool.call(os.statvfs, self._root)
-        return free.f_bavail * free.f_frsize
+            return await self._pool.call(self._folders.room)
 
     async def probe(self) -> None:
-        """Write, sync and remove a small file."""
+        """Write, sync, publish and remove a small file."""
         with self._mapped():
             await self._pool.call(self._probe)
 
     def _probe(self) -> None:
         self._nodes.check()
-        probe = self._root / "partial" / f".probe-{os.getpid()}"
-        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            write_all(fd, bytes(PROBE), 0)
-            if self._durability is not Durability.NONE:
-                os.fdatasync(fd)
-        finally:
-            os.close(fd)
-            probe.unlink(missing_ok=True)
+        self._folders.check()
+        arriving, published = (self._root / name for name in FOLDERS)
+        probe_publishing(arriving, published, synced=self._durability is not Durability.NONE)
 
     async def sync(self, place: Place) -> None:
         """Make durable all bytes of a place, and its name."""
@@ -289,7 +264,7 @@ class DiskBlobs:
             await self._pool.call(self._sync_place, self._root / place)
 
     def _sync_place(self, path: Path) -> None:
-        if not path.exists() and (self._root / "files" / path.name).exists():
+        if not exists(path) and exists(self._root / "files" / path.name):
             return  # what is published was synced before
         fd = self._open_to_write(path, 0, 0)
         with closed(fd):

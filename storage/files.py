@@ -16,7 +16,8 @@ Words = TypeVarTuple("Words")
 
 READ_BLOCK = 2**18
 SCAN_BLOCK = 2**18
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _NOT_IN_KERNEL = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
@@ -29,11 +30,20 @@ def mapped() -> Iterator[None]:
     except FileNotFoundError as error:
         raise Missing(str(error)) from error
     except OSError as error:
-        raise (Full if error.errno in _FULL else Unreachable)(str(error)) from error
+        raise (Full if error.errno in FULL else Unreachable)(str(error)) from error
     except RuntimeError as error:  # of an executor; it has no class of its own
         if "start new thread" not in str(error):
             raise
         raise Unreachable(f"no thread can be started: {error}") from error
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is something at a path; raises OSError if nobody can tell, unlike Path.exists."""
+    try:
+        os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 async def opened(threads: Threads, call: Callable[[Unpack[Words]], int], *words: *Words) -> int:
@@ -70,8 +80,9 @@ def write_all(fd: int, block: Block, at: int) -> None:
 def copy_some(source: int, target: int, count: int, start: int, at: int) -> int:
     """Copy some bytes inside the kernel, shared where the file system can; through memory where it can't."""
     try:
-        return os.copy_file_range(source, target, count, start, at)
-    except OSError as error:
+        if copied := os.copy_file_range(source, target, count, start, at):
+            return copied
+    except OSError as error:  # some file systems answer that they have copied nothing, instead of this
         if error.errno not in _NOT_IN_KERNEL:
             raise
     block = os.pread(source, min(count, READ_BLOCK), start)
@@ -79,15 +90,34 @@ def copy_some(source: int, target: int, count: int, start: int, at: int) -> int:
     return len(block)
 
 
+def copy_up_to(source: int, target: int, at: int, stop: int) -> int:
+    """Copy the bytes [at, stop) to the same positions; gives `stop`. Raises Missing if the source ends before."""
+    while at < stop:
+        copied = copy_some(source, target, stop - at, at, at)
+        if not copied:
+            raise Missing(f"the bytes end at {at}, before {stop}")
+        at += copied
+    return at
+
+
+@contextmanager
+def removed_on_failure(fresh: Path) -> Iterator[None]:
+    """Remove a half-made file if it does not become whole: it would take room until the clean-up finds it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
+
+
 def copy(path: Path, fresh: Path, length: int, mode: int) -> None:
     """Copy the first bytes of a file to a new one, durably."""
     source = open_regular(path, os.O_RDONLY, length)
-    with closed(source):
-        target = open_regular(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0)
+    with closed(source), removed_on_failure(fresh):
+        target = open_regular(fresh, NEW, 0)
         with closed(target):
-            at = 0
-            while at < length:
-                at += copy_some(source, target, length - at, at, at)
+            copy_up_to(source, target, 0, length)
             os.fchmod(target, mode)
             os.fsync(target)
 
@@ -103,10 +133,10 @@ def sync_folder(folder: Path) -> None:
 
 def move(fresh: Path, path: Path, holds: Callable[[], bool]) -> None:
     """Put a file in place of another, durably; raises Stale, and removes it, where the lease is not held any more."""
-    if not holds():
-        fresh.unlink()
-        raise Stale(path.name)
-    fresh.rename(path)
+    with removed_on_failure(fresh):
+        if not holds():
+            raise Stale(path.name)
+        fresh.rename(path)
     sync_folder(path.parent)
 
 

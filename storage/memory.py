@@ -110,6 +110,9 @@ class MemoryCopies:
         """Keep nothing of an upload any more."""
         self._kept.pop(id, None)
 
+    async def probe(self) -> None:
+        """There is always memory."""
+
     async def ids(self) -> AsyncIterator[UploadId]:
         """Give the ids of all uploads with copies."""
         for id_ in list(self._kept):
@@ -186,6 +189,7 @@ class MemoryBlobs:
         holds: Callable[[], bool] = lambda: True,  # noqa: ARG002
         *,
         told: bool = False,  # noqa: ARG002
+        check: Callable[[], None] = lambda: None,  # noqa: ARG002
     ) -> Place:
         """Publish exactly `length` bytes."""
         final = _published(place)
@@ -199,9 +203,8 @@ class MemoryBlobs:
     async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
         """No other process has these bytes."""
 
-    async def room(self) -> int | None:
+    async def room(self) -> None:
         """Nobody knows."""
-        return None
 
     async def probe(self) -> None:
         """There is always memory."""

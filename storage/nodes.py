@@ -45,6 +45,7 @@ class Nodes:
             try:
                 fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             except FileNotFoundError:
+                self._check_own()
                 return True
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,10 +57,19 @@ class Nodes:
             finally:
                 os.close(fd)
 
+    def _check_own(self) -> None:
+        """Look whether the folder of the locks is still there: without it nobody is known to be dead."""
+        if not _is_at(self._folder / self.name, self._own_lock):
+            raise Unreachable("nodes/ is another folder than it was")
+
     def check(self) -> None:
         """Look whether the folder is still the one that was locked; raises Unreachable."""
-        if not _is_at(self._root / "lock", self._root_lock):
-            raise Unreachable(f"{self._root} is another folder than it was")
+        try:
+            same = _is_at(self._root / "lock", self._root_lock)
+        except OSError as error:
+            raise Unreachable(f"the data folder can't be looked at ({error.strerror})") from error
+        if not same:
+            raise Unreachable("the data folder is another folder than it was")
 
     def close(self) -> None:
         """Be no server of this folder any more."""

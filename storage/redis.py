@@ -25,8 +25,8 @@ from protocol.progress import Progress, progress
 from storage.base import Crowded, Durability, Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.leases import LocalLeases
-from storage.redis_bus import RedisBus, message
-from storage.redis_client import FAULTS, connect
+from storage.redis_bus import PREFIX, YIELD_CHANNEL, RedisBus, message
+from storage.redis_client import FAULTS, connect, refusal
 from storage.reports import Reports
 from storage.unbroken import Calls
 
@@ -35,7 +35,8 @@ POLL, POLL_MOST, GROWTH = 0.02, 0.2, 1.2  # seconds between two tries for a leas
 ASK = 0.5  # seconds between two requests to give a lease up
 DUE_BATCH = 1000  # ids of one page
 LEASES = 2**20  # leases that an upload can't have had since it was saved
-DUE_KEY, OPEN_KEY, PROBE_KEY, STORE_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "probe", "store"))
+DUE_KEY, OPEN_KEY, STORE_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "store"))
+PROBE_ID = UploadId("probe")
 log = logging.getLogger("onward")
 
 
@@ -91,7 +92,7 @@ class RedisState:
             text: self._client.register_script(text)
             for text in (
                 scripts.INSERT, scripts.SAVE, scripts.ADOPT, scripts.FORGET, scripts.ACQUIRE, scripts.FENCED,
-                scripts.RENEW, scripts.RELEASE, scripts.AT_REST, scripts.TIME,
+                scripts.RENEW, scripts.RELEASE, scripts.AT_REST, scripts.TIME, scripts.PROBE,
             )
         }  # fmt: skip
         self._queue = LocalLeases()
@@ -140,9 +141,13 @@ class RedisState:
         await self._run(scripts.FORGET, id, id)
 
     async def probe(self) -> None:
-        """Look whether the server takes writes."""
-        with mapped(self._reports):
-            await self._calls.end(self._client.set(PROBE_KEY, "", px=1))
+        """Look whether the server lets this one do all that uploads need."""
+        try:
+            await self._run(scripts.PROBE, PROBE_ID, PROBE_ID, PREFIX + PROBE_ID, YIELD_CHANNEL)
+        except (Full, Unreachable) as fault:
+            raise type(fault)(refusal(fault.__cause__, scripts.PROBE)) from fault
+        if deaf := self._bus.fault:
+            raise Unreachable(f"events can't be received: {refusal(deaf)}")
 
     async def time(self) -> float | None:
         """Give the time of the server, so that all nodes have the same."""

@@ -53,6 +53,7 @@ class RedisBus:
         self._client, self._calls, self._reports = client, calls, reports
         self._on_yield, self._on_back = on_yield, on_back
         self._hub = Hub()
+        self.fault: BaseException | None = None  # what keeps it from listening
         self._pubsub: Any = None
         self._lost = False
         self._confirmed: dict[str, asyncio.Event] = {}
@@ -114,6 +115,7 @@ class RedisBus:
             try:
                 await self._listen()
             except LOST as error:
+                self.fault = error
                 self._reports.failed(error)
             except StorageError as error:
                 if not error.reported:
@@ -137,6 +139,7 @@ class RedisBus:
                 channel = message["channel"].decode()
                 if message["type"] == "subscribe" and channel in self._confirmed:
                     self._confirmed[channel].set()
+                    self.fault = None
                     if channel.startswith(PREFIX):  # also after a reconnection of the library's own
                         await self._catch_up(UploadId(channel.removeprefix(PREFIX)))
                 elif message["type"] == "message":

@@ -4,6 +4,7 @@ redis://HOST:PORT/DB, rediss://…, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE
 """
 
 import asyncio
+import re
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import AuthenticationError, RedisClusterException, RedisError, ResponseError
 
 FAULTS = (RedisError, RedisClusterException, OSError, asyncio.IncompleteReadError)
 CONNECTIONS = 64
@@ -42,6 +43,19 @@ def connect(url: str, connections: int = CONNECTIONS) -> "aioredis.Redis":
                 url, max_connections=connections, timeout=5, retry=retry, **waits
             )
             return aioredis.Redis.from_pool(pool)
+
+
+def refusal(fault: BaseException | None, script: str = "") -> str:
+    """Say why a server refuses a command, in its own words; of one that does not answer nothing else is said.
+
+    Of a script it names nothing but the line that failed.
+    """
+    if not isinstance(fault, ResponseError | AuthenticationError):
+        return "Redis does not answer"
+    said = str(fault).partition(" script: ")[0].rstrip(".")
+    line = re.search(r"user_script: ?(\d+)", str(fault))
+    command = re.search(r"'(\w+)'", script.splitlines()[int(line[1]) - 1]) if line and script else None
+    return f"Redis refuses{f' {command[1]}' if command else ''}: {said}"
 
 
 def _hosts(netloc: str, port: int) -> list[tuple[str, int]]:

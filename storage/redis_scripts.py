@@ -115,3 +115,28 @@ TIME = """
 local now = redis.call('TIME')
 return now[1] .. '.' .. string.format('%06d', now[2])
 """
+
+# ARGV: a name that no upload has, and the two kinds of channels. Does whatever the other scripts and commands need to
+# be allowed to do, so that a server that may not do it learns that before an upload does; nothing of it stays.
+PROBE = """
+redis.call('PUBLISH', ARGV[2], ARGV[1])
+redis.call('PUBLISH', ARGV[3], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', 1000)
+redis.call('GET', KEYS[2])
+redis.call('PEXPIRE', KEYS[2], 1000)
+redis.call('HSET', KEYS[1], 'epoch', 0, 'node', '')
+redis.call('PEXPIRE', KEYS[1], 1000)
+redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+redis.call('HGET', KEYS[1], 'epoch')
+redis.call('HMGET', KEYS[1], 'epoch', 'node')
+redis.call('HDEL', KEYS[1], 'node')
+redis.call('EXISTS', KEYS[1])
+redis.call('ZADD', KEYS[3], 0, ARGV[1])
+redis.call('ZRANGEBYSCORE', KEYS[3], 0, 0, 'LIMIT', 0, 1)
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('SADD', KEYS[4], ARGV[1])
+redis.call('SCARD', KEYS[4])
+redis.call('SREM', KEYS[4], ARGV[1])
+redis.call('DEL', KEYS[1], KEYS[2])
+return 'OK'
+"""

@@ -4,6 +4,7 @@ One connection on one thread; what waits is committed together, durably, before 
 """
 
 import asyncio
+import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -97,6 +98,8 @@ class SqliteState(Local):
     def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
         super().__init__()
         self._connection = _connect(path)
+        found = path.stat()
+        self._path, self._file = path, (found.st_dev, found.st_ino)
         self._durability, self._synchronous = durability, ""
         self._closing = False
         self._loop = asyncio.get_running_loop()
@@ -162,8 +165,18 @@ class SqliteState(Local):
         self._recent.pop(id, None)
 
     async def probe(self) -> None:
-        """Begin and end a transaction that would write."""
-        await self._do(lambda db: db.execute("UPDATE uploads SET version = version WHERE id = ''"))
+        """Write and sync a page that is as it was before, to the file that has the name."""
+        await self._do(self._probe, durable=True)
+
+    def _probe(self, db: sqlite3.Connection) -> None:
+        try:
+            found = os.stat(self._path)
+        except OSError as error:
+            raise Unreachable(f"{self._path.name} can't be looked at ({error.strerror})") from error
+        if (found.st_dev, found.st_ino) != self._file:
+            raise Unreachable(f"{self._path.name} is another file than it was")
+        db.execute("INSERT INTO uploads (id, open) VALUES ('', 0)")
+        db.execute("DELETE FROM uploads WHERE id = ''")
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records that are due."""

@@ -29,7 +29,7 @@ HTTP_FREE = {
 ORDER = (
     "protocol.errors", "protocol.quantities", "protocol.model", "protocol.checksums", "protocol.headers", "protocol.rules",
     "protocol.concatenation", "protocol.progress", "protocol.tus1",
-    "storage.base", "storage.failpoints", "storage.reports", "storage.unbroken", "storage.threads", "storage.group_sync", "storage.codec", "storage.files", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
+    "storage.base", "storage.failpoints", "storage.reports", "storage.unbroken", "storage.threads", "storage.group_sync", "storage.codec", "storage.files", "storage.disk_probe", "storage.folders", "storage.publishing", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
     "storage.memory", "storage.disk_sink", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.kinds", "server.config", "server.parser", "server.reading", "server.sha256", "server.running_hash", "server.hash_lane", "server.inlet", "server.receive", "server.turn", "server.join",

@@ -32,7 +32,7 @@ BUGS = (
         ORDER,
     ),
     Bug(
-        "b", "no sync of the folders after publishing", "storage/disk.py",
+        "b", "no sync of the folders after publishing", "storage/publishing.py",
         "        self._sync_folder(final.parent)\n        self._sync_folder(unfinished.parent)\n",
         "",
         ORDER,
@@ -95,7 +95,7 @@ BUGS = (
         "tests/protocol/test_headers.py::test_what_is_no_integer_is_refused",
     ),
     Bug(
-        "k", "what lies behind the end is not cut off", "storage/disk.py",
+        "k", "what lies behind the end is not cut off", "storage/publishing.py",
         "            os.ftruncate(fd, length)\n",
         "",
         "tests/storage/test_blobs_contract.py::test_a_seal_publishes_exactly_the_length_and_may_be_repeated",
@@ -163,7 +163,7 @@ BUGS = (
         "tests/faults/test_crashes.py",
     ),
     Bug(
-        "6", "folder not synced after publishing", "storage/disk.py",
+        "6", "folder not synced after publishing", "storage/publishing.py",
         "        self._sync_folder(final.parent)\n        self._sync_folder(unfinished.parent)",
         "        pass",
         "tests/faults/test_crashes.py",
@@ -195,13 +195,12 @@ BUGS = (
     Bug(
         "11", "joined bytes not synced", "storage/disk.py",
         "            await sink.sync()  # here",
-        "            self.spared = True  # here",
+        "            self._publishing._synced = False  # here",
         "tests/faults/test_crashes.py -k=joined",
-        more=(("                os.fsync(fd)\n        reach(", '                None if hasattr(self, "spared") else os.fsync(fd)\n        reach('),),
     ),
     Bug(
-        "12", "no sync while publishing", "storage/disk.py",
-        "            os.fchmod(fd, 0o440)\n            if self._durability is not Durability.NONE:\n                os.fsync(fd)\n",
+        "12", "no sync while publishing", "storage/publishing.py",
+        "            os.fchmod(fd, 0o440)\n            if self._synced:\n                os.fsync(fd)\n",
         "            os.fchmod(fd, 0o440)\n",
         "tests/faults/test_crashes.py -k=longer",
     ),
@@ -242,7 +241,7 @@ BUGS = (
         "tests/faults/test_errors.py",
     ),
     Bug(
-        "21", "a stale tail published", "storage/disk.py",
+        "21", "a stale tail published", "storage/publishing.py",
         "            os.ftruncate(fd, length)\n",
         "",
         "tests/faults/test_crashes.py -k=longer",
@@ -300,5 +299,41 @@ BUGS = (
         "            await self._find_left()\n",
         "            pass\n",
         "tests/server/test_durability.py",
+    ),
+    Bug(
+        "31", "a copy published before it is synced", "storage/publishing.py",
+        "        os.fchmod(fd, 0o440)\n        if self._synced:\n            os.fsync(fd)\n\n    def",
+        "        os.fchmod(fd, 0o440)\n\n    def",
+        "tests/faults/test_crashes.py -k=apart",
+    ),
+    Bug(
+        "32", "removed before the name of the copy is durable", "storage/publishing.py",
+        "        self._sync_folder(final.parent)\n        if not holds():",
+        "        if not holds():",
+        "tests/faults/test_crashes.py -k=apart",
+    ),
+    Bug(
+        "33", "a copy made under its final name", "storage/publishing.py",
+        '        fresh = final.with_name(f".{final.name}-{secrets.token_hex(4)}")\n',
+        "        fresh = final\n",
+        "tests/faults/test_crashes.py -k=apart",
+    ),
+    Bug(
+        "34", "a folder without permission taken for lost bytes", "storage/disk.py",
+        "            if not exists(path):  # it is the folder",
+        "            if False:  # it is the folder",
+        "tests/faults/test_errors.py",
+    ),
+    Bug(
+        "35", "a path that can't be looked at taken for an empty one", "storage/files.py",
+        "    except FileNotFoundError:\n        return False\n    return True\n",
+        "    except OSError:\n        return False\n    return True\n",
+        "tests/storage/test_disk.py -k=missing",
+    ),
+    Bug(
+        "36", "bytes under a mount point taken for all there are", "storage/folders.py",
+        "            if not same:\n",
+        "            if False:\n",
+        "tests/faults/test_folders.py -k=mounted",
     ),
 )  # fmt: skip

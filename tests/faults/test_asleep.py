@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import tus
+from mounts import elsewhere
 from onward_process import PROGRAM, ROOT, OnwardProcess, onward
 from redis_process import RedisProcess, redis_server
 from watcher import Watcher
@@ -32,6 +33,12 @@ POINTS = {
     "before its file is published": "sealing:1",
     "once its file has its name": "renamed:1",
     "before its file is recorded as complete": "sealed:1",
+}
+ELSEWHERE = {
+    "before its file is copied": "sealing:1",
+    "before the copy has its name": "publishing:1",
+    "once the copy has its name": "renamed:1",
+    "once the unfinished file is removed": "sealed:1",
 }
 
 
@@ -55,14 +62,21 @@ async def until_asleep(server: OnwardProcess) -> None:
             await asyncio.sleep(0.02)
 
 
-async def check(name: str, folder: Path) -> None:
+async def check(name: str, point: str, folder: Path) -> None:
     """Let A fall asleep, B finish with other bytes where A has told too few, and A wake up."""
     with redis_server(folder) as redis:
-        await check_over(name, redis, folder)
+        await check_over(name, point, redis, folder)
 
 
-async def check_over(name: str, redis: RedisProcess, folder: Path) -> None:
-    point = POINTS[name]
+async def check_elsewhere(name: str, point: str, folder: Path) -> None:
+    """The same with published files on another file system."""
+    (folder / "data").mkdir(parents=True)
+    with elsewhere(folder / "data" / "files") as files:
+        await check(name, point, folder)
+        assert len(list(files.iterdir())) == 1, "a half-made file was left"
+
+
+async def check_over(name: str, point: str, redis: RedisProcess, folder: Path) -> None:
     a = OnwardProcess(folder / "data", redis.url, program=(ASLEEP, point) if point else PROGRAM)
     async with onward(folder / "data", redis.url) as b, aiohttp.ClientSession() as http:
         try:
@@ -114,9 +128,15 @@ async def seen(redis: RedisProcess, http: aiohttp.ClientSession, url: str) -> li
 
 async def test_who_was_asleep_changes_nothing(tmp_path: Path) -> None:
     async with asyncio.TaskGroup() as checks:
-        for point in POINTS:
-            (tmp_path / point).mkdir()
-            checks.create_task(check(point, tmp_path / point))
+        for name, point in POINTS.items():
+            (tmp_path / name).mkdir()
+            checks.create_task(check(name, point, tmp_path / name))
+
+
+async def test_who_was_asleep_while_its_file_was_copied_elsewhere_changes_nothing(tmp_path: Path) -> None:
+    async with asyncio.TaskGroup() as checks:
+        for name, point in ELSEWHERE.items():
+            checks.create_task(check_elsewhere(name, point, tmp_path / name))
 
 
 async def test_who_wakes_up_before_the_end_opens_no_file_of_another(

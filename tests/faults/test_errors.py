@@ -57,7 +57,7 @@ async def test_a_file_that_failed_to_sync_is_lost_with_relaxed_durability(memory
         client = Client(world, (Plan(name="whole", size=9_000),))
         await client.create("whole")
         await client.send("whole", 0, 4_000)
-        world.disk.fault, world.disk.remembers = Trouble(2, errno.EIO, call="fsync"), remembers
+        world.disk.fault, world.disk.remembers = Trouble(3, errno.EIO, call="fsync"), remembers
         world.wait(10)
         await world.engine.sweep()
         with pytest.raises(Gone):

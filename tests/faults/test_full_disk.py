@@ -61,10 +61,11 @@ def test_a_full_disk_refuses_bytes_and_nothing_else(
             assert tus.offset(begun) == offset
             assert tus.ask("GET", done).body == data[:MIB]
             assert tus.offset(doomed) == MIB // 2
-            poll(lambda: not ready(tus))
+            poll(lambda: b"ready, but full: " in tus.ask("GET", "/readyz").body)
+            assert ready(tus), "an orchestrator would keep the requests away that make room"
             assert tus.ask("DELETE", doomed).status == 204
             assert tus.head(doomed).status == 410
-        poll(lambda: ready(tus))
+        poll(lambda: tus.ask("GET", "/readyz").body == b"ready\n")
         tus.check_holds(begun, data, offset)
         assert tus.stored(data[:MIB])
 

@@ -5,16 +5,33 @@ More by hand: `python -m pytest tests/faults/test_kill.py --cycles=10000 --seed=
 
 import random
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from rounds import Rounds
-from zygote import zygote
+from mounts import elsewhere
+from rounds import PLAN, Rounds
+from zygote import Zygote, zygote
 
 from storage.base import Durability
 
 SHARES = {Durability.FULL: 0.8, Durability.GROUP: 0.1, Durability.PROCESS: 0.1}
+APART = 0.15  # further cycles, with the published files on another file system
 ENOUGH = 800  # kills that come to every point
+
+
+class Apart(Rounds):
+    """Kills of servers whose published files lie on another file system."""
+
+    points = PLAN + [("publishing", hit) for hit in (1, 2, 3)]
+
+    def __init__(self, warm: Zygote, folder: Path, dice: random.Random) -> None:
+        super().__init__(warm, folder, dice)
+        self.mounted = ExitStack()
+
+    async def _prepare(self, path: Path) -> None:
+        path.mkdir()  # noqa: ASYNC240
+        self.mounted.enter_context(elsewhere(path / "files"))
 
 
 @pytest.mark.parametrize("durability", SHARES)
@@ -30,5 +47,23 @@ async def test_no_told_byte_is_lost_by_kill_9(
         finally:
             print(f"{durability}, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
         assert "Traceback" not in warm.log(), warm.log()
+    if cycles >= ENOUGH:
+        assert not rounds.missed(), f"never killed at these; seed {seed}"
+
+
+async def test_no_file_is_lost_or_half_made_by_kill_9_if_it_is_published_elsewhere(
+    tmp_path: Path, pytestconfig: pytest.Config, seed: int
+) -> None:
+    began = time.monotonic()
+    cycles = round(pytestconfig.getoption("--cycles") * APART)
+    async with zygote(tmp_path / "log") as warm:
+        rounds = Apart(warm, tmp_path, random.Random(seed))
+        with rounds.mounted:
+            try:
+                await rounds.run(cycles)
+            finally:
+                print(f"apart, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
+        assert "Traceback" not in warm.log(), warm.log()
+    assert rounds.counts["completed"]
     if cycles >= ENOUGH:
         assert not rounds.missed(), f"never killed at these; seed {seed}"

@@ -2,6 +2,7 @@
 # ruff: noqa: ASYNC110 - what another process does can only be polled
 
 import asyncio
+import re
 import signal
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ import aiohttp
 import tus
 from onward_process import OnwardProcess, onward
 from redis_process import RedisProcess
+
+from storage import redis_scripts
 
 DATA = b"0123456789"
 
@@ -90,3 +93,111 @@ async def test_a_redis_that_hangs_is_told_in_time(
         finally:
             redis_process.go_on()
         await until_ready(http, server, True)
+
+
+async def until_named(http: aiohttp.ClientSession, server: OnwardProcess, status: int, *words: str) -> str:
+    """Wait until /readyz answers with a status and with words; gives all that it says."""
+    end = time.monotonic() + 15
+    while True:
+        seen, text = await ask(http, server, "/readyz")
+        if seen == status and all(word in text for word in words):
+            return text
+        assert time.monotonic() < end, (seen, text)
+        await asyncio.sleep(0.1)
+
+
+async def test_a_redis_user_without_a_right_that_uploads_need_is_named(
+    http: aiohttp.ClientSession, redis_process: RedisProcess, redis_url: str, tmp_path: Path
+) -> None:
+    def grant(*rules: str) -> None:
+        redis_process.command("ACL", "SETUSER", "bare", "reset", "on", ">secret", "~*", *rules)
+
+    grant("+@all", "allchannels")
+    try:
+        url = redis_url.replace("redis://", "redis://bare:secret@")
+        async with onward(tmp_path / "data", url) as server:
+            for rules, named in (
+                (("+@all", "resetchannels"), "PUBLISH"),
+                (("+@all", "-publish", "allchannels"), "PUBLISH"),
+                (("+@all", "-zadd", "allchannels"), "ZADD"),
+                (("+@all", "-eval", "-evalsha", "allchannels"), "evalsha"),
+            ):
+                await until_ready(http, server, True)
+                grant(*rules)
+                text = await until_named(http, server, 503, "Redis refuses", named)
+                assert "secret" not in text
+                grant("+@all", "allchannels")
+            await until_ready(http, server, True)
+            url = await tus.create(http, server.url, len(DATA))
+            assert (await tus.patch(http, url, 0, DATA)).status == 204
+            assert "not ready: The state says: Redis refuses" in server.log()
+    finally:
+        redis_process.command("ACL", "DELUSER", "bare")
+
+
+async def test_a_server_that_may_not_listen_to_redis_says_so(
+    http: aiohttp.ClientSession, redis_process: RedisProcess, redis_url: str, tmp_path: Path
+) -> None:
+    redis_process.command("ACL", "SETUSER", "deaf", "on", ">secret", "~*", "+@all", "-subscribe", "allchannels")
+    try:
+        async with onward(tmp_path / "data", redis_url.replace("redis://", "redis://deaf:secret@")) as server:
+            await until_named(http, server, 503, "events can't be received", "subscribe")
+            redis_process.command("ACL", "SETUSER", "deaf", "+subscribe")
+            await until_ready(http, server, True)
+    finally:
+        redis_process.command("ACL", "DELUSER", "deaf")
+
+
+async def test_a_redis_that_takes_no_writes_is_told_from_one_without_memory(
+    http: aiohttp.ClientSession, redis_process: RedisProcess, redis_url: str, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", redis_url) as server:
+        try:
+            redis_process.command("REPLICAOF", "127.0.0.1", 1)
+            await until_named(http, server, 503, "read only replica")
+            redis_process.command("REPLICAOF", "NO", "ONE")
+            await until_ready(http, server, True)
+            redis_process.command("CONFIG", "SET", "maxmemory", 1)
+            await until_named(http, server, 200, "ready, but full", "maxmemory")
+        finally:
+            redis_process.command("REPLICAOF", "NO", "ONE")
+            redis_process.command("CONFIG", "SET", "maxmemory", 0)
+        await until_named(http, server, 200, "ready\n")
+
+
+async def test_all_that_is_missing_is_named(
+    http: aiohttp.ClientSession, redis_process: RedisProcess, redis_url: str, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", redis_url) as server:
+        (server.data / "files").rename(server.data / "away")
+        redis_process.pause()
+        try:
+            await until_named(http, server, 503, "The state does not answer.", "files/")
+        finally:
+            redis_process.go_on()
+        await until_named(http, server, 503, "files/")
+        (server.data / "away").rename(server.data / "files")
+        await until_ready(http, server, True)
+        assert not list(server.data.glob("*/.probe*"))
+
+
+async def test_a_state_file_that_was_moved_away_is_named(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    async with onward(tmp_path / "data", "sqlite:") as server:
+        state = server.data / "state.sqlite"
+        state.rename(server.data / "away")
+        await until_named(http, server, 503, "state.sqlite")
+        state.touch()
+        await until_named(http, server, 503, "state.sqlite is another file")
+        (server.data / "away").rename(state)
+        await until_ready(http, server, True)
+
+
+def test_the_probe_of_redis_does_whatever_the_scripts_do() -> None:
+    def commands(script: str) -> set[str]:
+        return set(re.findall(r"redis\.call\((?:[^')]* and )?'(\w+)'(?: or '(\w+)')?", script)) - {("", "")}
+
+    texts = [text for name, text in vars(redis_scripts).items() if name.isupper() and name != "PROBE"]
+    used = {name for text in texts for pair in commands(text) for name in pair if name}
+    probed = {name for pair in commands(redis_scripts.PROBE) for name in pair if name}
+    assert used
+    assert used <= probed

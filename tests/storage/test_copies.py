@@ -12,9 +12,11 @@ START = f"""
 import os, sys
 from pathlib import Path
 from storage.copies import DiskCopies
+from storage.folders import Folders
 from storage.threads import Threads
 
 folder, left, threads = Path(sys.argv[1]), int(sys.argv[2]), Threads(1, "copies")
+folders = Folders(folder.parent, ("records",), lambda _: None)
 
 def count(event, words):
     global left
@@ -24,7 +26,7 @@ def count(event, words):
         left -= 1
 
 sys.addaudithook(count)
-print(DiskCopies(folder, threads, synced=True).store)
+print(DiskCopies(folder, threads, folders, synced=True).store)
 """
 
 

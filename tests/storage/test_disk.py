@@ -4,12 +4,16 @@ import asyncio
 import errno
 import os
 import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+from test_state_contract import UPLOAD
 
-from protocol.model import UploadId
-from storage.base import Durability, Full, Unreachable
+from protocol.model import Place, UploadId
+from storage.base import ANYONE, Durability, Full, Unreachable
 from storage.disk import DiskBlobs
 
 ID = UploadId("0" * 32)
@@ -122,3 +126,198 @@ async def test_another_folder_in_its_place_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="another folder"):
         await blobs.probe()
     await blobs.close()
+
+
+NOT_MISSING = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE, errno.ELOOP, errno.ENOTDIR, errno.EMFILE,
+    errno.ENFILE, errno.ENODEV, errno.ETIMEDOUT,
+)  # fmt: skip
+
+
+async def _append(blobs: DiskBlobs, place: Place) -> None:
+    async with blobs.open(place, 4) as sink:
+        sink.write(b"x", 4)
+
+
+async def _begin(blobs: DiskBlobs, place: Place) -> None:
+    async with blobs.open(place, 0) as sink:
+        sink.write(b"four", 0)
+
+
+async def _join(blobs: DiskBlobs, place: Place) -> None:
+    async for _ in blobs.join(await blobs.create(UploadId("9" * 32)), [(place, 4)]):
+        pass
+
+
+async def _scan(blobs: DiskBlobs, place: Place) -> None:
+    async for _ in blobs.scan(place, 4, lambda _: None):
+        pass
+
+
+async def _read(blobs: DiskBlobs, place: Place) -> None:
+    async for _ in blobs.read(place, 0, 4):
+        pass
+
+
+async def _send(blobs: DiskBlobs, place: Place) -> None:
+    async with blobs.file(place, 4):
+        pass
+
+
+async def _fence(blobs: DiskBlobs, place: Place) -> None:
+    await blobs.fence(place, 4, ANYONE, lambda: True)
+
+
+async def _seal(blobs: DiskBlobs, place: Place) -> None:
+    await blobs.seal(place, 4, told=True)
+
+
+WORK: tuple[Callable[[DiskBlobs, Place], Awaitable[None]], ...] = (
+    _append, _begin, _join, _scan, _read, _send, _fence, DiskBlobs.sync, _seal,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", NOT_MISSING, ids=lambda number: errno.errorcode[number])
+@pytest.mark.parametrize("call", ["open", "stat"])
+async def test_bytes_that_cannot_be_reached_are_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, call: str
+) -> None:
+    blobs = DiskBlobs(tmp_path)
+    place = await blobs.create(ID)
+    await _begin(blobs, place)
+    real = getattr(os, call)
+
+    def fail(path: str | int | Path, *words: object, **more: object) -> object:
+        if str(path) == str(tmp_path / place):
+            raise OSError(number, os.strerror(number))
+        return real(path, *words, **more)
+
+    for work in WORK:
+        with monkeypatch.context() as broken:
+            broken.setattr(os, call, fail)
+            with suppress(Unreachable):  # not all of them look at it before they open it
+                await work(blobs, place)
+                assert call == "stat", f"{work} did not open it"
+        await work(blobs, place)
+    await blobs.close()
+
+
+async def test_bytes_below_a_folder_that_is_away_are_not_missing(tmp_path: Path) -> None:
+    blobs = DiskBlobs(tmp_path)
+    place = await blobs.create(ID)
+    await _begin(blobs, place)
+    (tmp_path / "partial").rename(tmp_path / "away")
+    for there in (False, True):  # gone, or an empty one in its place, as where a volume is not mounted
+        if there:
+            (tmp_path / "partial").mkdir()
+        for work in WORK:
+            with pytest.raises(Unreachable):
+                await work(blobs, place)
+    (tmp_path / "partial").rmdir()
+    (tmp_path / "away").rename(tmp_path / "partial")
+    for work in WORK:
+        await work(blobs, place)
+    await blobs.close()
+
+
+async def test_a_copy_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = DiskBlobs(tmp_path)
+    place = await blobs.create(ID)
+    await _begin(blobs, place)
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    def apart(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", fail)
+        with pytest.raises(Full):
+            await _fence(blobs, place)
+        broken.undo()
+        broken.setattr(os, "rename", apart)
+        with pytest.raises(Unreachable):  # the copy itself is renamed as well
+            await _seal(blobs, place)
+    names = [path.name for folder in ("partial", "files") for path in (tmp_path / folder).iterdir()]
+    assert names == [ID]
+    await _seal(blobs, place)
+    await blobs.close()
+
+
+async def test_a_kernel_that_copies_nothing_is_helped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "copy_file_range", lambda *_: 0)  # as some file systems answer, without an error
+    blobs = DiskBlobs(tmp_path)
+    place = await blobs.create(ID)
+    await _begin(blobs, place)
+    await _fence(blobs, place)
+    await _join(blobs, place)
+    assert (tmp_path / "partial" / ("9" * 32)).read_bytes() == b"four"
+    await blobs.close()
+
+
+async def test_copies_of_records_in_a_folder_that_is_away_are_not_missing(tmp_path: Path) -> None:
+    blobs = DiskBlobs(tmp_path)
+    await blobs.copies.begin(UPLOAD, durable=True)
+    assert await blobs.copies.kept(UploadId("1" * 32)) is None
+    (tmp_path / "records").rename(tmp_path / "away")
+    for there in (False, True):
+        if there:
+            (tmp_path / "records").mkdir()
+        with pytest.raises(Unreachable):
+            await blobs.copies.kept(UPLOAD.id)
+        with pytest.raises(Unreachable):
+            await blobs.copies.keep(replace(UPLOAD, version=2), durable=True)
+        with pytest.raises(Unreachable):
+            await blobs.copies.begin(replace(UPLOAD, version=2), durable=True)
+    (tmp_path / "records").rmdir()
+    (tmp_path / "away").rename(tmp_path / "records")
+    assert await blobs.copies.kept(UPLOAD.id) == UPLOAD
+    await blobs.close()
+
+
+async def test_nobody_is_dead_where_the_locks_are_away(tmp_path: Path) -> None:
+    blobs, other = DiskBlobs(tmp_path, shared=True), DiskBlobs(tmp_path, shared=True)
+    place = await blobs.create(ID)
+    await _begin(blobs, place)
+    (tmp_path / "nodes").rename(tmp_path / "away")
+    with pytest.raises(Unreachable):
+        await blobs.fence(place, 4, other.node, lambda: True)
+    (tmp_path / "away").rename(tmp_path / "nodes")
+    await blobs.close()
+    await other.close()
+
+
+async def test_what_an_upload_needs_is_probed_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = DiskBlobs(tmp_path)
+    await blobs.probe()
+    for call, number, fault, named in (
+        ("pwrite", errno.EROFS, Unreachable, "partial/"),
+        ("fdatasync", errno.EIO, Unreachable, "partial/"),
+        ("pwrite", errno.ENOSPC, Full, "partial/"),
+        ("fdatasync", errno.EDQUOT, Full, "partial/"),
+        ("rename", errno.EACCES, Unreachable, "files/"),
+        ("rename", errno.EROFS, Unreachable, "files/"),
+    ):
+        with monkeypatch.context() as broken:
+            broken.setattr(os, call, _failing(number))
+            with pytest.raises(fault, match=named) as raised:
+                await blobs.probe()
+        assert str(tmp_path) not in str(raised.value), "it is told to strangers"
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "rename", _failing(errno.EXDEV))
+        await blobs.probe()
+        broken.setattr(os, "pwrite", _failing(errno.ENOSPC))
+        broken.setattr(os, "rename", _failing(errno.EACCES))
+        with pytest.raises(Unreachable, match="files/"):  # that is what no room would mend
+            await blobs.probe()
+    await blobs.probe()
+    assert not [path for folder in ("partial", "files") for path in (tmp_path / folder).iterdir()]
+    await blobs.close()
+
+
+def _failing(number: int) -> Callable[..., object]:
+    def fail(*_: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    return fail

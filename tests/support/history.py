@@ -115,7 +115,7 @@ class Folder:
 
     def check_at_rest(self) -> None:
         """Check what lies in the folder while no server runs."""
-        files = {file.name: file for file in (self.path / "files").glob("*")}
+        files = {file.name: file for file in (self.path / "files").glob("[!.]*")}
         for name in files.keys() - self.checked.keys():
             data = files[name].read_bytes()
             self.checked[name] = hashlib.sha256(data).digest()

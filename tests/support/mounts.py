@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,17 @@ def tmpfs(folder: Path, size: int) -> Iterator[Path]:
         yield folder
     finally:
         unmount(folder)
+
+
+@contextmanager
+def elsewhere(link: Path) -> Iterator[Path]:
+    """Make a link to a folder on another file system than its own; skips, loudly, if there is none."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == link.parent.stat().st_dev:
+        pytest.skip("SKIPPED LOUDLY: /dev/shm is no file system of its own here")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        link.symlink_to(folder)
+        yield Path(folder)
 
 
 class LoopDisk:

@@ -30,6 +30,7 @@ class Rounds:
 
     word = "kills"
     volatile = False
+    points = PLAN
 
     def __init__(self, warm: Zygote, folder: Path, dice: random.Random, **config: object) -> None:
         self.struck: Counter[tuple[str, int]] = Counter()
@@ -46,11 +47,11 @@ class Rounds:
 
     def missed(self) -> list[tuple[str, int]]:
         """Give the points that no server died at."""
-        return [each for each in PLAN if not self.struck[each]]
+        return [each for each in self.points if not self.struck[each]]
 
     def figures(self) -> str:
         """Tell what was seen."""
-        struck = [self.struck[each] for each in PLAN]
+        struck = [self.struck[each] for each in self.points]
         told = dict(self.counts) | {"at failpoints": sum(struck), "fewest at one": min(struck)}
         return ", ".join(f"{word}: {count}" for word, count in told.items()) + f", slowest start: {self.slowest:.3f} s"
 
@@ -85,7 +86,7 @@ class Rounds:
 
     async def _round(self, fleet: Fleet, hasty: dict[str, Any]) -> None:
         if not self._plan:
-            self._plan = PLAN + [("", 1)] * len(PLAN)
+            self._plan = self.points + [("", 1)] * len(self.points)
             self._dice.shuffle(self._plan)
         point, hit = self._plan.pop()
         config = self._config | (HASTY if point == "forgotten" else hasty)

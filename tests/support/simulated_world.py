@@ -128,9 +128,9 @@ class SimulatedState(MemoryState):
 class World:
     """A machine: its disk, its clock, and the server on it; `boot` names its run."""
 
-    def __init__(self, folder: Path, journal: Journal, policy: Durability, boot: str) -> None:
+    def __init__(self, folder: Path, journal: Journal, policy: Durability, boot: str, *, apart: bool = False) -> None:
         self.journal, self.policy, self.boot = journal, policy, boot
-        self.disk = SimulatedDisk(folder, journal)
+        self.disk = SimulatedDisk(folder, journal, apart=apart)
         self.now = next((step.now for step in reversed(journal.steps) if isinstance(step, Time)), START)
 
     def start(self) -> None:

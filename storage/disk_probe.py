@@ -1,0 +1,84 @@
+"""Whether files can be stored and published at the moment: tried with a small one, which leaves nothing behind."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from storage.base import Full, StorageError, Unreachable
+from storage.files import FULL, closed, exists, write_all
+
+SIZE = 4096
+
+
+def probe_storing(folder: Path, *, synced: bool) -> None:
+    """Write, sync and remove a small file; raises Full or Unreachable."""
+    small = folder / _name()
+    try:
+        _write(small, synced)
+    finally:
+        _remove(small)
+
+
+def probe_publishing(partial: Path, files: Path, *, synced: bool) -> None:
+    """Write and sync a small file in one folder, publish it into the other and remove it.
+
+    Raises Full or Unreachable. Only what works on a full disk as well is tried there.
+    """
+    small = partial / _name()
+    published = files / small.name
+    full: StorageError | None = None
+    try:
+        try:
+            _write(small, synced)
+        except Full as fault:
+            full = fault
+        with _told(f"{files.name}/ takes no published file"):
+            if exists(small) and not _renamed(small, published):
+                _write(published, synced)
+    finally:
+        _remove(small)
+        _remove(published)
+    if full:
+        raise full
+
+
+def _name() -> str:
+    return f".probe-{secrets.token_hex(8)}"
+
+
+def _write(path: Path, synced: bool) -> None:
+    with _told(f"{path.parent.name}/ can't be written to"):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with closed(fd):
+            write_all(fd, bytes(SIZE), 0)
+            if synced:
+                os.fdatasync(fd)
+
+
+def _renamed(small: Path, published: Path) -> bool:
+    """Rename a file; gives False if the folders are on different file systems."""
+    try:
+        small.rename(published)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+@contextmanager
+def _told(words: str) -> Iterator[None]:
+    """Name what fails in an error, for people; neither a path nor a number is in it."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or "it does not say why").lower()
+        raise (Full if error.errno in FULL else Unreachable)(f"{words} ({reason})") from error
