@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from protocol.model import Status, Upload, UploadId
 from protocol.progress import Progress
+from protocol.promises import Promise
 from storage.base import Copies, Lease, Missing, SharedState, Stale, Unreachable
 
 ADOPTIONS = 3  # tries to hold a lease on a record that is lost again and again
@@ -83,6 +84,10 @@ class AdoptingState:
         """Look whether records and their copies can be saved at the moment."""
         await self._state.probe()
         await self._copies.probe()
+
+    async def promised(self) -> Promise:
+        """Give what all unfinished uploads have been promised."""
+        return await self._state.promised()
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records that are due, of a state that was emptied too."""

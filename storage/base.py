@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from protocol.model import Place, Upload, UploadId
 from protocol.progress import Progress
+from protocol.promises import Promise
 
 
 class Durability(StrEnum):
@@ -154,6 +155,9 @@ class Blobs(Protocol):
         Repeatable from its start; durable once sealed. Raises Missing where a part has fewer bytes.
         """
 
+    async def joining(self, lengths: Sequence[int]) -> int:
+        """Give the room that a join of parts of these lengths takes: none if all of it can be shared with them."""
+
     async def seal(
         self,
         place: Place,
@@ -223,6 +227,9 @@ class Records(Protocol):
 
     async def probe(self) -> None:
         """Look whether records can be read and saved at the moment; raises Full or Unreachable."""
+
+    async def promised(self) -> Promise:
+        """Give what all unfinished uploads have been promised; that costs no more if there are many."""
 
     def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records whose `due` is not later than `now`, earliest first."""
