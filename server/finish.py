@@ -49,7 +49,7 @@ class Finish:
             parts = await self._ledger.parts(upload)
             if parts is None:
                 raise Missing(upload.id)
-            with self._reserve.joining(await self._blobs.joining([part.offset for part in parts])):
+            with self._reserve.joining(await self._reserve.joined_size([part.offset for part in parts])):
                 await join(self._blobs, upload.place, parts, running, interruption.check)
         elif running is None or running.offset != upload.offset:
             running = RunningSha256()
