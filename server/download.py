@@ -1,6 +1,7 @@
 """GET of a published file: whole, or one range of it; who doesn't read is let go."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
@@ -19,6 +20,7 @@ from storage.threads import Threads
 TASKS: web.AppKey[set[asyncio.Task[object]]] = web.AppKey("downloads", set)
 THREADS: web.AppKey[Threads] = web.AppKey("sending", Threads)
 SEND_THREADS = 4
+log = logging.getLogger("onward")
 SHARE_OF_DRAIN = 0.8  # of the time for a stop, after which what still runs is cut
 
 
@@ -86,6 +88,8 @@ async def _cuttable(request: web.Request) -> AsyncIterator[None]:
     try:
         yield
     except (StorageError, OSError) as fault:  # a TimeoutError is one
+        if not isinstance(fault, ConnectionError | TimeoutError):
+            log.warning("a download was cut off: %s", fault)
         if request.transport is not None:
             reset(request.transport)
         raise ConnectionAbortedError from fault

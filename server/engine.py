@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from protocol import rules
 from protocol.checksums import ALGORITHMS
-from protocol.errors import Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
+from protocol.errors import Forbidden, Gone, NotCompleted, Refusal, Unavailable
 from protocol.model import Append, Create, Failure, Licence, Limits, Role, Status, Upload, UploadId
 from server.clock import Clock
 from server.finals import Finals
@@ -23,6 +23,7 @@ from server.inlet import BodyThreads, Inlet
 from server.join import Cuttable, Interruption, Running
 from server.ledger import Ledger, verified
 from server.receive import Body, check_body, receive
+from server.reserve import Claim, Reserve
 from server.running_hash import RunningHash, RunningSha256
 from server.sweep import Sweep
 from server.turn import Turn
@@ -30,7 +31,6 @@ from storage.base import Full, Held, Missing, Storage, StorageError
 from storage.failpoints import reach
 from storage.unbroken import disregard
 
-ROOM_STAYS = 1.0  # seconds
 EMPTY_WITHIN = 1.0  # seconds in which a byte too much is waited for; none that comes later is taken either
 CLOSING = 0.25  # seconds that work which was told to end may take; closing the storage ends what does not
 log = logging.getLogger("onward")
@@ -58,27 +58,30 @@ class Engine:
         self._storage = storage
         self._clock = self.ledger.clock
         self._threads = BodyThreads()
-        self._finish = Finish(self.ledger)
+        self.reserve = Reserve(storage, limits.reserve)
+        self._finish = Finish(self.ledger, self.reserve)
         self._finals = Finals(self.ledger, self._finish)
         self._running, self._under_way = Running(), 0
         self.upkeep = Sweep(self.ledger, self._finish, self._finals, self._running, self._removed)
         self.received = 0
-        self._room: int | None = None
-        self._room_seen = -ROOM_STAYS
 
     async def create(self, wish: Create, *, may_wait: bool) -> Upload:
         """Create an upload, empty as yet; `may_wait` lets a final one have unfinished parts.
 
         Raises TooLarge, StorageFull, and for a final upload Missing, Gone or BadRequest for its parts.
         """
+        size = wish.body_size or 0 if wish.length is None else wish.length
         if wish.concat and wish.concat.parts:
-            wish = replace(wish, length=await self._finals.wanted(wish.concat.parts, may_wait=may_wait))
+            length, lengths = await self._finals.wanted(wish.concat.parts, may_wait=may_wait)
+            wish, size = replace(wish, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
         upload = rules.create(wish, id=id_, place=place, now=now, limits=self.limits)
-        if upload.role is not Role.FINAL:
-            await self._check_room(wish.length or wish.body_size or 0)
-        return await self.ledger.insert(upload)
+        await self.reserve.promise(size)
+        try:
+            return await self.ledger.insert(upload)
+        finally:
+            self.reserve.recorded(size)
 
     async def fill(self, upload: Upload, wish: Create, body: Body) -> Upload:
         """Append what the request of a creation brought along, or join the parts; raises what `append` raises."""
@@ -180,17 +183,6 @@ class Engine:
         with self._running.cuttable(Interruption()) as interruption:
             return await self._finish.verify(upload, running, interruption)
 
-    async def _check_room(self, wanted: int) -> None:
-        """Refuse bytes for which there is no room beside the reserve, as it was seen in the last second."""
-        if not self.limits.reserve:
-            return
-        now = asyncio.get_running_loop().time()
-        if now - self._room_seen > ROOM_STAYS:
-            room = await self._storage.blobs.room()
-            self._room, self._room_seen = None if room is None else room.arriving, now
-        if self._room is not None and self._room - wanted < self.limits.reserve:
-            raise StorageFull("There is no room for that many bytes.")
-
     async def _removed(self, ended: Upload) -> None:
         """Record an end, and remove the bytes; on a full disk they make room for the record first."""
         try:
@@ -215,15 +207,16 @@ class Engine:
                 if (told := licence.checksum) is not None:
                     check_body(body, licence, RunningHash(ALGORITHMS[told.algorithm].begin()))
                 return upload
-            await self._check_room(wish.body_size or 0)
-            upload = await self._receive(recorded, upload, licence, body)
+            claim = await self.reserve.body(recorded, upload, wish.body_size)
+            leases.callback(claim.end)
+            upload = await self._receive(recorded, upload, licence, body, claim)
         verified(upload)
         if body.cut_by is not None and upload.status is not Status.COMPLETED:
             raise body.cut_by
         reach("answering")
         return upload
 
-    async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body) -> Upload:
+    async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim) -> Upload:
         running = RunningSha256.of(recorded)
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
@@ -248,13 +241,13 @@ class Engine:
                 self.ledger.carried(upload), offset, now=now, since=since_last(now), limits=self.limits, hashing=hashing
             )
             recorded = upload = await self.ledger.save(told)
-            await self._check_room(0)
+            await claim.note()
 
         inlet: Inlet | None = None
         try:
             async with self._storage.blobs.open(upload.place, licence.start, self.ledger.holds(upload)) as sink:
                 sync = None if self._storage.durability.relaxed else sink.sync
-                inlet = Inlet(self._threads, sink.write, licence, hashes)
+                inlet = Inlet(self._threads, claim.counted(sink.write), licence, hashes)
                 offset = await receive(body, inlet, licence, sync, note)
             if summed is not None:
                 check_body(body, licence, summed)

@@ -17,13 +17,14 @@ class Finals:
     def _limits(self) -> Limits:
         return self._ledger.limits
 
-    async def wanted(self, ids: tuple[UploadId, ...], *, may_wait: bool) -> int | None:
-        """Keep the parts of a final upload, and give its length, None while that isn't known.
+    async def wanted(self, ids: tuple[UploadId, ...], *, may_wait: bool) -> tuple[int | None, list[int]]:
+        """Keep the parts of a final upload; gives its length, None while that isn't known, and those of the parts.
 
         Raises Missing, Gone, BadRequest or TooLarge.
         """
         parts = [await self._wanted(id_) for id_ in ids]
-        return concatenation.check_parts(parts, now=self._ledger.clock(), limits=self._limits, may_wait=may_wait)
+        length = concatenation.check_parts(parts, now=self._ledger.clock(), limits=self._limits, may_wait=may_wait)
+        return length, [part.offset if part.length is None else part.length for part in parts]
 
     async def _wanted(self, id: UploadId) -> Upload:
         part = await self._ledger.load(id)

@@ -5,6 +5,7 @@ from protocol.errors import ChecksumMismatch
 from protocol.model import Failure, Role, Status, Upload
 from server.join import Interruption, hash_stored, join
 from server.ledger import Ledger
+from server.reserve import Reserve
 from server.running_hash import RunningSha256
 from storage.base import Missing, StorageError
 from storage.failpoints import reach
@@ -13,8 +14,8 @@ from storage.failpoints import reach
 class Finish:
     """Brings full uploads to their end; the caller holds the lease."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, reserve: Reserve) -> None:
+        self._ledger, self._reserve = ledger, reserve
         self._blobs = ledger.storage.blobs
 
     async def verify(self, upload: Upload, running: RunningSha256 | None, interruption: Interruption) -> Upload:
@@ -48,7 +49,8 @@ class Finish:
             parts = await self._ledger.parts(upload)
             if parts is None:
                 raise Missing(upload.id)
-            await join(self._blobs, upload.place, parts, running, interruption.check)
+            with self._reserve.joining(await self._reserve.joined_size([part.offset for part in parts])):
+                await join(self._blobs, upload.place, parts, running, interruption.check)
         elif running is None or running.offset != upload.offset:
             running = RunningSha256()
             await hash_stored(self._blobs, upload.place, upload.offset, running, interruption.check, fresh=True)

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from protocol.errors import Unavailable
+from protocol.errors import StorageFull, Unavailable
 from server.engine import Engine
 from storage.base import Full, StorageError
 
@@ -52,7 +52,7 @@ class _Probe:
     _seen: _Seen = _Seen()
     _looked: float = -PROBE_STAYS
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _probes: dict[str, asyncio.Future[StorageError | None]] = field(default_factory=dict)
+    _probes: dict[str, asyncio.Future[StorageError | StorageFull | None]] = field(default_factory=dict)
 
     async def check(self) -> tuple[str, ...]:
         """Refuse where uploads can't be finished; raises Unavailable. Gives what there is no room for.
@@ -73,7 +73,7 @@ class _Probe:
 
     async def _look(self) -> _Seen:
         storage = self.engine.ledger.storage
-        probes = {"state": storage.state.probe, "storage": storage.blobs.probe}
+        probes = {"state": storage.state.probe, "storage": self._probe_storage}
         for what, probe in probes.items():
             if what not in self._probes or self._probes[what].done():
                 self._probes[what] = asyncio.ensure_future(_fault_of(probe()))
@@ -84,8 +84,14 @@ class _Probe:
             if not running.done():  # it can't be broken off, and is looked at the next time
                 faults.append(f"The {what} does not answer.")
             elif fault := running.result():
-                (full if isinstance(fault, Full) else faults).append(f"The {what} says: {fault}.")
+                (full if isinstance(fault, Full | StorageFull) else faults).append(
+                    f"The {what} says: {str(fault).rstrip('.')}."
+                )
         return _Seen(tuple(faults), tuple(full))
+
+    async def _probe_storage(self) -> None:
+        await self.engine.ledger.storage.blobs.probe()
+        await self.engine.reserve.check()
 
     def _note(self, before: _Seen) -> None:
         """Log a change, once."""
@@ -97,10 +103,10 @@ class _Probe:
             log.info("ready")
 
 
-async def _fault_of(probe: Awaitable[None]) -> StorageError | None:
+async def _fault_of(probe: Awaitable[None]) -> StorageError | StorageFull | None:
     try:
         await probe
-    except StorageError as fault:
+    except (StorageError, StorageFull) as fault:
         return fault
     return None
 

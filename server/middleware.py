@@ -127,7 +127,19 @@ def _check_message(request: web.Request) -> None:
 async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.version >= HttpVersion11 and request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
         raise errors.ExpectationFailed
-    return await handler(request)
+    try:
+        return await handler(request)
+    except errors.Refusal as refusal:
+        _log_reason(request, refusal)
+        raise
+
+
+def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
+    """Log why the storage refuses a request that has been given its answer already, as a creation gives one."""
+    fault = refusal if isinstance(refusal, errors.StorageFull) else refusal.__cause__
+    asked_for = isinstance(refusal, errors.NotFound | errors.Locked | errors.Crowded)
+    if isinstance(fault, StorageError | errors.StorageFull) and not asked_for:
+        log.warning("%s %s: %s", request.method, ascii(request.rel_url.raw_path[:16]), fault)
 
 
 def mark_answer(response: web.StreamResponse) -> None:

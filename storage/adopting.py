@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from protocol.model import Status, Upload, UploadId
 from protocol.progress import Progress
+from protocol.promises import Promise
 from storage.base import Copies, Lease, Missing, SharedState, Stale, Unreachable
 
 ADOPTIONS = 3  # tries to hold a lease on a record that is lost again and again
@@ -87,6 +88,10 @@ class AdoptingState:
     async def time(self) -> float | None:
         """Give the time of the shared state."""
         return await self._state.time()
+
+    async def promised(self) -> Promise:
+        """Give what all unfinished uploads have been promised."""
+        return await self._state.promised()
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records that are due, of a state that was emptied too."""

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from protocol.model import Place, Upload, UploadId
 from protocol.progress import Progress
+from protocol.promises import Promise
 
 
 class Durability(StrEnum):
@@ -156,6 +157,9 @@ class Blobs(Protocol):
         Repeatable from its start; durable once sealed. Raises Missing where a part has fewer bytes.
         """
 
+    async def joining(self, lengths: Sequence[int]) -> int:
+        """Give the room that a join of parts of these lengths takes: none if all of it can be shared with them."""
+
     async def seal(
         self,
         place: Place,
@@ -228,6 +232,9 @@ class Records(Protocol):
 
     async def time(self) -> float | None:
         """Give the seconds since the epoch by a clock that all who use the state share, None where there is none."""
+
+    async def promised(self) -> Promise:
+        """Give what all unfinished uploads have been promised; that costs no more if there are many."""
 
     def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records whose `due` is not later than `now`, earliest first."""

@@ -15,7 +15,7 @@ import aiofiles
 from protocol.model import Place, UploadId
 from storage.base import ANYONE, Block, Durability, Missing, Room, Stale, Unreachable
 from storage.copies import DiskCopies
-from storage.disk_probe import probe_publishing
+from storage.disk_probe import BLOCK, can_share, probe_publishing
 from storage.disk_sink import DiskSink
 from storage.failpoints import reach
 from storage.files import (
@@ -59,6 +59,7 @@ class DiskBlobs:
         self.node = self._nodes.name
         synced = durability is not Durability.NONE
         self.copies = DiskCopies(self._root / RECORDS, self._pool, self._folders, synced=synced)
+        self._shares: bool | None = None  # whether a copy can share its blocks, once that was tried
         self._publishing = Publishing(
             self._pool,
             self._slow,
@@ -209,6 +210,15 @@ class DiskBlobs:
                         os.close(source)
             await sink.sync()  # here beside the hashing, so that sealing has nothing to wait for
 
+    async def joining(self, lengths: Sequence[int]) -> int:
+        """Give the bytes that are copied: all, unless the file system can share blocks and the parts are whole ones."""
+        if any(length % BLOCK for length in lengths[:-1]):
+            return sum(lengths)
+        if self._shares is None:
+            with self._mapped():
+                self._shares = await self._pool.call(can_share, self._root / "partial")
+        return 0 if self._shares else sum(lengths)
+
     async def seal(
         self,
         place: Place,
@@ -220,8 +230,10 @@ class DiskBlobs:
     ) -> Place:
         """Publish exactly `length` bytes under files/."""
         final = Place(f"files/{Path(place).name}")
+        unfinished, published = self._root / place, self._root / final
         with self._mapped():
-            await self._publishing.publish(self._root / place, self._root / final, length, holds, check, told=told)
+            if not await self._pool.call(self._publishing.rename, unfinished, published, length, holds, told):
+                await self._publishing.copy(unfinished, published, length, holds, check)
         return final
 
     async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:

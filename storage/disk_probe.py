@@ -1,6 +1,7 @@
 """Whether files can be stored and published at the moment: tried with a small one, which leaves nothing behind."""
 
 import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from pathlib import Path
 from storage.base import Full, StorageError, Unreachable
 from storage.files import FULL, closed, exists, write_all
 
-SIZE = 4096
+SIZE = BLOCK = 4096  # bytes; blocks of file systems are no larger in practice
+FICLONE = 0x40049409  # Linux: let a file share the blocks of another
 
 
 def probe_storing(folder: Path, *, synced: bool) -> None:
@@ -43,6 +45,25 @@ def probe_publishing(partial: Path, files: Path, *, synced: bool) -> None:
         _remove(published)
     if full:
         raise full
+
+
+def can_share(folder: Path) -> bool:
+    """Tell whether a copy of a file can share its blocks, as on XFS and btrfs; raises OSError."""
+    source = folder / _name()
+    target = folder / _name()
+    try:
+        _write(source, synced=False)
+        with source.open("rb") as whole, target.open("xb") as shared:
+            try:
+                fcntl.ioctl(shared, FICLONE, whole.fileno())
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EXDEV):
+                    raise
+                return False
+        return True
+    finally:
+        _remove(source)
+        _remove(target)
 
 
 def _name() -> str:

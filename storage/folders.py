@@ -20,6 +20,7 @@ class Folders:
 
     def __init__(self, root: Path, names: Sequence[str], sync: Callable[[Path], None]) -> None:
         self.root, self._names, self._sync = root, names, sync
+        self._paths = {name: str(root / name) for name in names}
         with mapped():
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for name in names:
@@ -62,7 +63,7 @@ class Folders:
         return Room(arriving=free, published=_free(published) if apart else None)
 
     def _identity(self, name: str) -> tuple[int, int]:
-        found = os.stat(self.root / name)
+        found = os.stat(self._paths[name])
         return found.st_dev, found.st_ino
 
     def _check_volumes(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from protocol.model import Place, Upload, UploadId
+from protocol.promises import Promise, sum_of
 from storage.base import Block, Crowded, Durability, Missing, Stale
 from storage.local import Local
 
@@ -48,6 +49,10 @@ class MemoryState(Local):
 
     async def probe(self) -> None:
         """There is always memory."""
+
+    async def promised(self) -> Promise:
+        """Add up what all unfinished uploads have been promised: there are few here."""
+        return sum_of(self._uploads.values())
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records that are due."""
@@ -181,6 +186,10 @@ class MemoryBlobs:
                 joined += block
                 yield len(joined)
         self._held[place] = joined
+
+    async def joining(self, lengths: Sequence[int]) -> int:
+        """Give the sum: it is copied."""
+        return sum(lengths)
 
     async def seal(
         self,

@@ -39,32 +39,19 @@ class Publishing:
         self._pool, self._slow, self._check_folder = pool, slow, check_folder
         self._open, self._sync_told, self._sync_folder, self._synced = open_, sync_told, sync_folder, synced
 
-    async def publish(
-        self,
-        unfinished: Path,
-        final: Path,
-        length: int,
-        holds: Callable[[], bool],
-        check: Callable[[], None],
-        *,
-        told: bool,
-    ) -> None:
-        """Publish exactly the first `length` bytes; `check` may raise between the steps of a copy."""
-        if await self._pool.call(self._rename, unfinished, final, length, holds, told):
-            return
-        if not await self._pool.call(_is_whole, final, length):
-            await self._copy(unfinished, final, length, holds, check)
-        await self._pool.call(self._let_go, unfinished, final, holds)
-
-    def _rename(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], told: bool) -> bool:
-        """Publish by a rename; gives False if the two folders are on different file systems."""
+    def rename(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], told: bool) -> bool:
+        """Publish exactly the first `length` bytes, in a thread; gives False if the folders refuse a rename."""
         self._check_folder()
-        if not exists(unfinished) and exists(final):
-            os.close(open_regular(final, os.O_RDONLY, length))
+        try:
+            make = os.O_CREAT if not length and not exists(final) else 0
+            fd = self._open(unfinished, make, length)
+        except FileNotFoundError:
+            if not exists(final):
+                raise
+            os.close(open_regular(final, os.O_RDONLY, length))  # it is published already
             self._sync_folder(final.parent)
             self._sync_folder(unfinished.parent)
             return True
-        fd = self._open(unfinished, 0 if length else os.O_CREAT, length)
         with closed(fd):
             if told:
                 self._sync_told(fd, unfinished)
@@ -86,6 +73,14 @@ class Publishing:
         self._sync_folder(unfinished.parent)
         reach("sealed")
         return True
+
+    async def copy(
+        self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], check: Callable[[], None]
+    ) -> None:
+        """Publish what can't be renamed by a copy; `check` may raise between its steps."""
+        if not await self._pool.call(_is_whole, final, length):
+            await self._copy(unfinished, final, length, holds, check)
+        await self._pool.call(self._let_go, unfinished, final, holds)
 
     async def _copy(
         self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], check: Callable[[], None]

@@ -22,6 +22,7 @@ from redis.exceptions import OutOfMemoryError
 import storage.redis_scripts as scripts
 from protocol.model import Upload, UploadId
 from protocol.progress import Progress, progress
+from protocol.promises import Promise, promise
 from storage.base import Crowded, Durability, Full, Held, Lease, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.leases import LocalLeases
@@ -35,7 +36,7 @@ POLL, POLL_MOST, GROWTH = 0.02, 0.2, 1.2  # seconds between two tries for a leas
 ASK = 0.5  # seconds between two requests to give a lease up
 DUE_BATCH = 1000  # ids of one page
 LEASES = 2**20  # leases that an upload can't have had since it was saved
-DUE_KEY, OPEN_KEY, STORE_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "store"))
+DUE_KEY, OPEN_KEY, STORE_KEY, PROMISED_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "store", "promised"))
 PROBE_ID = UploadId("probe")
 log = logging.getLogger("onward")
 
@@ -58,7 +59,7 @@ def mapped(reports: Reports | None = None) -> Iterator[None]:
 
 
 def _keys(id: UploadId) -> list[str]:
-    return [f"{{onward}}:{id}:record", f"{{onward}}:{id}:lease", DUE_KEY, OPEN_KEY]
+    return [f"{{onward}}:{id}:record", f"{{onward}}:{id}:lease", DUE_KEY, OPEN_KEY, PROMISED_KEY]
 
 
 def _clock() -> float:
@@ -152,6 +153,14 @@ class RedisState:
     async def time(self) -> float | None:
         """Give the time of the server, so that all nodes have the same."""
         return float(await self._run(scripts.TIME, UploadId("")))
+
+    async def promised(self) -> Promise:
+        """Give what all unfinished uploads have been promised, by all servers."""
+        with mapped(self._reports):
+            sums = await self._calls.end(
+                cast("Awaitable[list[bytes | None]]", self._client.hmget(PROMISED_KEY, ["unsent", "kept"]))
+            )
+        return Promise(*(max(int(each or 0), 0) for each in sums))
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records that are due, asked for page by page; they may change in between."""
@@ -313,8 +322,9 @@ class RedisState:
             return None
 
 
-def _queued(upload: Upload) -> tuple[str | float, UploadId, int]:
-    return ("" if upload.due is None else upload.due, upload.id, int(not upload.status.final))
+def _queued(upload: Upload) -> tuple[str | float, UploadId, int, int, int]:
+    due = "" if upload.due is None else upload.due
+    return (due, upload.id, int(not upload.status.final), *promise(upload))
 
 
 async def open_state(url: str, _data: Path, _durability: Durability = Durability.FULL, node: str = "") -> RedisState:

@@ -7,7 +7,7 @@ import asyncio
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from protocol.model import Upload, UploadId
+from protocol.promises import NOTHING, Promise, promise, sum_of
 from storage.base import Crowded, Durability, Full, Missing, Stale, StorageError, Unreachable
 from storage.codec import decode, encode
 from storage.local import Local
@@ -44,6 +45,22 @@ class _Job(NamedTuple):
 
 def _fetch(query: str, values: tuple[object, ...], db: sqlite3.Connection) -> list[tuple[float, str]]:
     return db.execute(query, values).fetchall()
+
+
+def _promised(db: sqlite3.Connection, id: UploadId) -> Promise:
+    """Give what the record of an upload promises; one that is missing or damaged promises nothing."""
+    rows = db.execute("SELECT document FROM uploads WHERE id = ?", (id,))
+    return sum_of(_sound(rows))
+
+
+def _all_promised(db: sqlite3.Connection) -> Promise:
+    return sum_of(_sound(db.execute("SELECT document FROM uploads WHERE open")))
+
+
+def _sound(rows: Iterable[tuple[bytes]]) -> Iterator[Upload]:
+    for (document,) in rows:
+        with suppress(Unreachable):
+            yield decode(document)
 
 
 def _fault(error: sqlite3.Error) -> StorageError:
@@ -106,6 +123,7 @@ class SqliteState(Local):
         self._ended = self._loop.create_future()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._recent: OrderedDict[UploadId, Upload] = OrderedDict()
+        self._promised = self._changed = _all_promised(self._connection)
         self._thread = Thread(target=self._run, name="sqlite", daemon=True)
         try:
             self._thread.start()
@@ -121,6 +139,7 @@ class SqliteState(Local):
             if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
                 raise Crowded
             db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", row)
+            self._promise(NOTHING, promise(upload))
 
         await self._do(work, durable=durable)
         self._remember(upload)
@@ -139,14 +158,18 @@ class SqliteState(Local):
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
         """Replace the record, if it is the one that the caller knows."""
         saved = replace(upload, version=upload.version + 1)
+        known = self._recent.get(upload.id)
+        after = promise(saved)
         values = (saved.version, saved.due, not saved.status.final, encode(saved), saved.id, upload.version)
 
         def work(db: sqlite3.Connection) -> None:
             update = "UPDATE uploads SET version = ?, due = ?, open = ?, document = ? WHERE id = ? AND version = ?"
+            before = promise(known) if known and known.version == upload.version else _promised(db, upload.id)
             if db.execute(update, values).rowcount == 1:
+                self._promise(before, after)
                 return
-            known = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()
-            raise Stale(upload.id) if known else Missing(upload.id)
+            found = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()
+            raise Stale(upload.id) if found else Missing(upload.id)
 
         if not self._leases.proves(upload.id, upload.epoch):
             await self.load(upload.id)
@@ -161,7 +184,12 @@ class SqliteState(Local):
 
     async def forget(self, id: UploadId) -> None:
         """Remove the record."""
-        await self._do(lambda db: db.execute("DELETE FROM uploads WHERE id = ?", (id,)), durable=True)
+
+        def work(db: sqlite3.Connection) -> None:
+            self._promise(_promised(db, id), NOTHING)
+            db.execute("DELETE FROM uploads WHERE id = ?", (id,))
+
+        await self._do(work, durable=True)
         self._recent.pop(id, None)
 
     async def probe(self) -> None:
@@ -177,6 +205,16 @@ class SqliteState(Local):
             raise Unreachable(f"{self._path.name} is another file than it was")
         db.execute("INSERT INTO uploads (id, open) VALUES ('', 0)")
         db.execute("DELETE FROM uploads WHERE id = ''")
+
+    async def promised(self) -> Promise:
+        """Give what all unfinished uploads have been promised: added up at the start, and kept up to date since."""
+        return self._promised
+
+    def _promise(self, before: Promise, after: Promise) -> None:
+        """Note a change of the sum, which counts once the batch is committed."""
+        if before != after:
+            unsent, kept = self._changed
+            self._changed = Promise(unsent + after.unsent - before.unsent, kept + after.kept - before.kept)
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Give the ids of the records that are due."""
@@ -232,8 +270,10 @@ class SqliteState(Local):
         try:
             self._sync(any(job.durable for job in batch))
             self._connection.execute("BEGIN IMMEDIATE")
+            self._changed = self._promised
             answers = [(job.future, self._attempt(job.work)) for job in batch]
             self._connection.execute("COMMIT")
+            self._promised = self._changed
         except Exception as error:  # whatever it is, nobody may wait for ever
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")

@@ -20,6 +20,7 @@ HTTP_FREE = {
     "server.ledger",
     "server.inlet",
     "server.receive",
+    "server.reserve",
     "server.running_hash",
     "server.turn",
     "server.config",
@@ -28,12 +29,12 @@ HTTP_FREE = {
 }
 ORDER = (
     "protocol.errors", "protocol.quantities", "protocol.model", "protocol.checksums", "protocol.headers", "protocol.rules",
-    "protocol.concatenation", "protocol.progress", "protocol.tus1",
+    "protocol.concatenation", "protocol.progress", "protocol.promises", "protocol.tus1",
     "storage.base", "storage.failpoints", "storage.reports", "storage.unbroken", "storage.threads", "storage.group_sync", "storage.codec", "storage.files", "storage.disk_probe", "storage.folders", "storage.publishing", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
     "storage.memory", "storage.disk_sink", "storage.disk", "storage.adopting",
     "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
     "server.proxies", "server.cors", "server.kinds", "server.config", "server.parser", "server.reading", "server.sha256", "server.running_hash", "server.hash_lane", "server.inlet", "server.receive", "server.turn", "server.join",
-    "server.clock", "server.silence", "server.background", "server.ledger", "server.finish", "server.finals", "server.sweep", "server.engine", "server.keys", "server.access", "server.leaving", "server.outage", "server.origin", "server.page", "server.middleware",
+    "server.clock", "server.silence", "server.background", "server.ledger", "server.reserve", "server.finish", "server.finals", "server.sweep", "server.engine", "server.keys", "server.access", "server.leaving", "server.outage", "server.origin", "server.page", "server.middleware",
     "server.peer", "server.transport_probe", "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
     "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers",
     "client.errors", "client.model", "client.environment", "client.patience", "client.answers", "client.origin", "client.outputs", "client.meter", "client.file",

@@ -88,6 +88,31 @@ def test_a_broken_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
         tus.check_holds(other, data[:MIB], 0)
 
 
+def test_each_refusal_of_the_storage_is_logged_with_its_reason(tmp_path: Path) -> None:
+    broken, program = tmp_path / "broken", str(Path(__file__).parents[1] / "support" / "broken_disk_server.py")
+    log = tmp_path / "data.log"
+
+    def reasons(words: str) -> int:
+        return sum(words.lower() in line.lower() for line in log.read_text().splitlines())
+
+    with serving(tmp_path / "data", program=(program, str(broken))) as server:
+        tus, data = server.tus, os.urandom(MIB)
+        begun, done = tus.begun(data, 10), tus.stored(data)
+        parts = [tus.stored(data, {"Upload-Concat": "partial"}) for _ in range(2)]
+        broken.touch()
+        answers = [tus.patch(begun, 10, data[10:])]
+        answers.append(tus.post({"Upload-Length": str(len(data))}, data))
+        answers.append(tus.post({"Upload-Concat": f"final;{' '.join(parts)}"}))
+        assert {answer.status for answer in answers} <= {201, 503}, answers
+        assert reasons("input/output error") == len(answers)
+        broken.unlink()
+        assert tus.post({"Upload-Length": str(2**60)}).status == 507
+        assert reasons("POST '/files': There is no room") == 1
+        server.bytes_of(done)[0].unlink()
+        assert tus.ask("GET", done).status == 410
+        assert reasons("GET '/files/") == 2, "the fault, and the request"
+
+
 def test_a_disk_that_turns_read_only_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
     with loop_disk(tmp_path / "disk", 64 * MIB) as disk:
         data = os.urandom(8 * MIB)

@@ -17,7 +17,7 @@ from protocol.errors import Gone, Refusal, StorageFull
 from protocol.model import Append, Checksum, Create, Failure, Limits, Status
 from server.engine import Engine
 from storage import open_storage
-from storage.base import Durability
+from storage.base import Durability, Room
 
 DATA = b"0123456789"
 RELAXED = (Durability.PROCESS, Durability.NONE)
@@ -230,13 +230,14 @@ class Endless(Poured):
 async def test_a_body_of_unknown_size_leaves_the_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = 10_000
 
-    async def shrinking() -> int:
+    async def shrinking() -> Room:
         nonlocal room
         room -= 1000
-        return room
+        return Room(arriving=room)
 
     monkeypatch.setattr("server.receive.STRIDE_BYTES", 1000)
-    monkeypatch.setattr("server.engine.ROOM_STAYS", -1.0)
+    monkeypatch.setattr("server.reserve.ROOM_STAYS", -1.0)
+    monkeypatch.setattr("server.reserve.AHEAD", 1000)
     storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
     monkeypatch.setattr(storage.blobs, "room", shrinking)
     running = Engine(storage, Limits(reserve=5000), lease_wait=1)

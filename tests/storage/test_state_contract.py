@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from protocol.model import Place, Status, Upload, UploadId
+from protocol.model import FINAL, Place, Status, Upload, UploadId
 from protocol.progress import progress
+from protocol.promises import sum_of
 from storage import open_storage
 from storage.adopting import AdoptingState
-from storage.base import Held, Missing, Stale, State
+from storage.base import Held, Missing, Stale, State, Storage
 
 ID = UploadId("0" * 32)
 UPLOAD = Upload(
@@ -279,3 +280,44 @@ async def test_a_record_at_rest_is_given_without_the_lease_and_one_that_is_held_
     assert await state.at_rest(ID) == saved
     await state.forget(ID)
     assert await state.at_rest(ID) is None
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis", "adopting"])
+async def test_promises_are_the_sum_of_all_unfinished_records(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue("redis_url") if kind in ("redis", "adopting") else f"{kind}:"
+    dice, known = random.Random(7), dict[UploadId, Upload]()
+
+    async def opened() -> Storage:
+        return await open_storage(state=url, blobs="file:", data=tmp_path)
+
+    storage = await opened()
+    for number in range(200):
+        state, act = storage.state, dice.choice(["insert", "insert", "save", "save", "save", "save", "end", "forget"])
+        id_ = UploadId(f"{number:032x}")
+        if act == "insert" or not known:
+            length = dice.choice([None, 0, 7, 10**6, 2**40])
+            known[id_] = replace(UPLOAD, id=id_, length=length)
+            await state.insert(known[id_])
+        elif act == "forget":
+            await state.forget(known.pop(dice.choice(list(known))).id)
+        else:
+            upload = known[dice.choice(list(known))]
+            offset = dice.randint(upload.offset, 10**5 if upload.length is None else upload.length)
+            status = dice.choice(list(FINAL)) if act == "end" else Status.UPLOADING
+            async with state.hold(upload.id, wait=1, on_rival=ignore) as lease:
+                with suppress(Stale):  # an old version changes nothing
+                    await state.save(replace(upload, version=upload.version - 1, epoch=lease.epoch, offset=0))
+                    raise AssertionError
+                changed = replace(upload, offset=offset, status=status, epoch=lease.epoch)
+                known[upload.id] = await state.save(changed)
+        if number % 50 == 25 and kind != "memory":
+            await storage.close()
+            storage = await opened()
+        if number % 50 == 30 and kind == "adopting":
+            request.getfixturevalue("redis_process").flush()
+            assert [id_ async for id_ in storage.state.due(0)] == []  # fills it again
+        assert await storage.state.promised() == sum_of(known.values()), (number, act)
+    assert sum_of(known.values()).unsent
+    await storage.close()

@@ -33,7 +33,7 @@ class Group:
             with suppress(aiohttp.ClientError, TimeoutError):
                 async with self.http.get(url, timeout=aiohttp.ClientTimeout(10)) as answer:
                     assert answer.status in (200, 503)
-                    self.ready[index].append(answer.status == 200)
+                    self.ready[index].append(await answer.text() == "ready\n")  # a full Redis is said, with 200
             await asyncio.sleep(LOOK)
 
     async def until_ready(self, within: float) -> None:
