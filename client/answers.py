@@ -7,9 +7,9 @@ from email.utils import mktime_tz, parsedate_tz
 import msgspec
 from yarl import URL
 
-from client.errors import Gone, Interrupted, Refused
-from protocol.errors import Refusal
-from protocol.headers import parse_integer, parse_repr_digest
+from onward.client.errors import Gone, Interrupted, Refused
+from onward.protocol.errors import Refusal
+from onward.protocol.headers import parse_integer, parse_repr_digest
 
 TRANSIENT = frozenset({408, 409, 423, 425, 429})
 NOT_IMPLEMENTED = 501

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from yarl import URL
 
-from client.answers import shown
-from client.errors import Gone, Refused, Setback, UploadError
-from client.file import BLOCK
-from client.model import Options
-from client.sender import Sender
-from client.tus import Created, Line
-from protocol.headers import build_metadata
+from onward.client.answers import shown
+from onward.client.connection import Created, Line
+from onward.client.errors import Gone, Refused, Setback, UploadError
+from onward.client.file import BLOCK
+from onward.client.model import Options
+from onward.client.transfer import Sender
+from onward.protocol.headers import build_metadata
 
 UNKNOWN_TYPE = "application/octet-stream"
 USUAL = "files"  # where this server, and most others, take uploads

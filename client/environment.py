@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from client.errors import UploadError
+from onward.client.errors import UploadError
 
 PREFIX = "ONWARD_"
 

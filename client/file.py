@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.answers import readable
-from client.errors import FileChanged, UploadError
+from onward.client.answers import readable
+from onward.client.errors import FileChanged, UploadError
 
 BLOCK = 2**20
 STEP = 4 * BLOCK  # read at once for the SHA-256 alone; a block to send waits for no longer than that takes

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from client.file import File
-from client.meter import Meter
-from client.model import Options
-from client.resume import Memory
-from client.sender import Sender
-from client.tus import Line
+from onward.client.connection import Line
+from onward.client.file import File
+from onward.client.model import Options
+from onward.client.progress import Meter
+from onward.client.resume_file import Memory
+from onward.client.transfer import Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from protocol.quantities import read_number, read_size, read_time
+from onward.protocol.quantities import read_number, read_size, read_time
 
 RETRY_FOR = 3600.0
 STALL_AFTER = 30.0

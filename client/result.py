@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from client.errors import Mismatch
-from client.meter import Meter
-from client.model import Uploaded
+from onward.client.errors import Mismatch
+from onward.client.model import Uploaded
+from onward.client.progress import Meter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from protocol import rules
-from protocol.errors import BadRequest, Gone, TooLarge
-from protocol.model import Failure, Limits, Role, Status, Upload
-from protocol.rules import Act, moved
+from onward.protocol import decisions, lifecycle
+from onward.protocol.errors import BadRequest, Gone, TooLarge
+from onward.protocol.lifecycle import Change, moved
+from onward.protocol.model import Failure, Limits, Role, Status, Upload
 
 
 def check_parts(parts: Sequence[Upload], *, now: float, limits: Limits, may_wait: bool) -> int | None:
@@ -18,10 +18,10 @@ def check_parts(parts: Sequence[Upload], *, now: float, limits: Limits, may_wait
     for part in parts:
         if part.role is not Role.PARTIAL:
             raise BadRequest("Upload-Concat names an upload that is not partial.")
-        rules.check_open(part, now)
+        decisions.check_open(part, now)
         if part.status is not Status.COMPLETED and not may_wait:
             raise BadRequest("Upload-Concat names an upload that is not complete.")
-    rules.check_size(sum(part.length or part.offset for part in parts), limits)
+    decisions.check_size(sum(part.length or part.offset for part in parts), limits)
     return _length(parts)
 
 
@@ -30,20 +30,20 @@ def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limi
     try:
         length = check_parts(parts, now=now, limits=limits, may_wait=True)
     except TooLarge:
-        return rules.failed(final, Failure.TOO_LARGE, now=now, limits=limits)
+        return decisions.failed(final, Failure.TOO_LARGE, now=now, limits=limits)
     except Gone:
-        return rules.failed(final, Failure.PART_GONE, now=now, limits=limits)
+        return decisions.failed(final, Failure.PART_GONE, now=now, limits=limits)
     ends = [each.expires for each in (final, *parts)]
     latest = None if None in ends else max(end for end in ends if end is not None)
     final = replace(final, length=length, expires=latest)  # it waits as long as its parts may
     if length is None or any(part.status is not Status.COMPLETED for part in parts):
-        return moved(final, Act.WAIT, now, limits)
-    return moved(final, Act.JOIN, now, limits, offset=length)
+        return moved(final, Change.WAIT, now, limits)
+    return moved(final, Change.JOIN, now, limits, offset=length)
 
 
 def wanted(part: Upload, *, now: float, limits: Limits) -> Upload:
     """Note that a final upload was asked for: a complete part stays until it can have been joined."""
-    return moved(part, Act.KEEP, now, limits, expires=rules.expiry(now, limits))
+    return moved(part, Change.KEEP, now, limits, expires=lifecycle.expiry(now, limits))
 
 
 def is_needed_longer(part: Upload, *, now: float, limits: Limits) -> bool:
@@ -57,7 +57,7 @@ def released(part: Upload, *, now: float, limits: Limits) -> Upload:
     """Note that a final upload with this part is sealed: its part goes, but outlives a repeated request."""
     soon = now + limits.release_after
     expires = soon if part.expires is None else min(part.expires, soon)
-    return moved(part, Act.KEEP, now, limits, expires=expires)
+    return moved(part, Change.KEEP, now, limits, expires=expires)
 
 
 def _length(parts: Sequence[Upload]) -> int | None:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
-from protocol.checksums import ALGORITHMS
-from protocol.errors import BadRequest, RangeUnsatisfiable
-from protocol.model import ID_PATTERN, Checksum, UploadId
+from onward.protocol.checksums import ALGORITHMS
+from onward.protocol.errors import BadRequest, RangeUnsatisfiable
+from onward.protocol.model import ID_PATTERN, Checksum, UploadId
 
 MAX_INTEGER = 2**63 - 1
 MAX_METADATA = 4096

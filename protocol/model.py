@@ -119,7 +119,7 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     reserve: int = 0
 
 
-class Create(Struct, frozen=True, kw_only=True, gc=False):
+class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     """A wish to create an upload; `length` is None when it is to be told later."""
 
     length: int | None
@@ -131,7 +131,7 @@ class Create(Struct, frozen=True, kw_only=True, gc=False):
     concat: Concat | None = None
 
 
-class Append(Struct, frozen=True, kw_only=True, gc=False):
+class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):
     """A wish to append a body; `body_size` is None for a body of unknown size."""
 
     offset: int

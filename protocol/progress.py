@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from protocol.headers import parse_metadata
-from protocol.model import Failure, Status, Upload, UploadId
+from onward.protocol.headers import parse_metadata
+from onward.protocol.model import Failure, Status, Upload, UploadId
 
 FAILURE_TITLES = {
     Failure.CHECKSUM_MISMATCH: "The SHA-256 is not the promised one",

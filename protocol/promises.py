@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from protocol.model import FINAL, Role, Status, Upload
+from onward.protocol.model import FINAL, Role, Status, Upload
 
 
 class Promise(NamedTuple):

@@ -15,21 +15,21 @@ from typing import Any
 
 from aiohttp import web
 
-from server.access import ACCESS, Access, everybody
-from server.config import Config, Wrong
-from server.connection import Runner
-from server.cors import add_cors, parse_origins
-from server.engine import Engine
-from server.health import add_health
-from server.keys import CLOSE, CONFIG, ENGINE
-from server.listening import BACKLOG, listen, urls
-from server.middleware import answering, mark
-from server.page import add_page
-from server.routes import add_routes
-from server.upkeep import add_upkeep
-from server.watch import add_watching
-from storage import open_storage
-from storage.base import Full, StorageError, Unreachable
+from onward.server.background import add_background_tasks
+from onward.server.config import Config, Wrong
+from onward.server.health import add_health
+from onward.server.http.access import ACCESS, Access, allow_everything
+from onward.server.http.app_keys import CLOSE, CONFIG, ENGINE
+from onward.server.http.cors import add_cors, parse_origins
+from onward.server.http.problems import answering, mark
+from onward.server.http.routes import add_routes
+from onward.server.http.transport.connection import Runner
+from onward.server.listen import BACKLOG, listen, urls
+from onward.server.page.page import add_page
+from onward.server.uploads.engine import Engine
+from onward.server.watch.routes import add_watching
+from onward.storage import open_storage
+from onward.storage.base import Full, StorageError, Unreachable
 
 Announce = Callable[[Sequence[str]], object]
 log = logging.getLogger("onward")
@@ -63,14 +63,14 @@ async def open_engine(config: Config) -> Engine:
         raise Wrong("data", f"{config.data!r} can't be used as the data folder: {why}") from error
     engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
     try:
-        await engine.ledger.ask_the_time()
+        await engine.records.ask_the_time()
     except BaseException:
         await storage.close()
         raise
     return engine
 
 
-async def create_app(config: Config, access: Access = everybody) -> web.Application:
+async def create_app(config: Config, access: Access = allow_everything) -> web.Application:
     """Build the application, with its storage open; it is closed when the application is cleaned up.
 
     `access` is asked before every act on an upload, watching too; it raises a Refusal.
@@ -89,11 +89,11 @@ def _application(config: Config, engine: Engine, access: Access, origins: frozen
     app[CONFIG], app[ENGINE], app[ACCESS] = config, engine, access
     add_page(app)
     add_routes(app)
-    audiences = add_watching(app, engine.ledger.storage.state)
-    add_health(app, engine, lambda: len(audiences.watchers))
+    broadcast = add_watching(app, engine.records.storage.state)
+    add_health(app, engine, lambda: len(broadcast.watchers))
 
     _add_end(app, engine, config.drain)
-    add_upkeep(app, engine, config.sweep_every)
+    add_background_tasks(app, engine, config.sweep_every)
     app.on_response_prepare.append(mark)
     add_cors(app, origins, credentials=config.cors_credentials)
     return app

@@ -13,13 +13,13 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from server.app import open_engine, print_urls, serve
-from server.config import Config, Wrong
-from server.kinds import hide_password, suggest
-from server.parser import Parser
-from server.reading import add_options, foreign_variables, located, read
-from server.workers import Workers
-from storage.base import StorageError
+from onward.server.app import open_engine, print_urls, serve
+from onward.server.config import Config, Wrong
+from onward.server.config_reader import add_options, foreign_variables, located, read
+from onward.server.option_kinds import hide_password, suggest
+from onward.server.option_parser import Parser
+from onward.server.workers import Workers
+from onward.storage.base import StorageError
 
 WRONG = 2
 log = logging.getLogger("onward")
@@ -65,7 +65,7 @@ def main() -> None:
         sys.exit(_complain({}, wrong))
     parser = Parser(prog="onward", description="Resumable chunked uploads (tus 1.0.0), server and client.")
     if words[:1] and words[0] in CLIENT:
-        from client import cli  # noqa: PLC0415 - a server doesn't pay for it
+        from onward.client import cli  # noqa: PLC0415 - a server doesn't pay for it
 
         sys.exit(cli.main(words, CLIENT, parser))
     parser.add_argument("-V", "--version", action="version", version=f"onward {_version()}")

@@ -1,7 +1,7 @@
 """One frozen value that configures the server; each field is an option, an environment variable and a TOML key.
 
 A field is declared once, with the kind of its values, the group and the sentence that `--help` shows. The values are
-checked when a Config is made, however it is made: `Config(max_size="5G")` in code, and what server/reading.py has
+checked when a Config is made, however it is made: `Config(max_size="5G")` in code, and what server/config_reader.py has
 read from a command line, from the environment and from a file.
 """
 
@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from protocol.model import Limits
-from server.cors import EVERY
-from server.kinds import (
+from onward.protocol.model import Limits
+from onward.server.http.cors import EVERY
+from onward.server.option_kinds import (
     BASE,
     FOLDER,
     HOSTS,
@@ -32,8 +32,8 @@ from server.kinds import (
     choice,
     number,
 )  # fmt: skip
-from storage import SHARED
-from storage.base import Durability
+from onward.storage import SHARED
+from onward.storage.base import Durability
 
 MOST_WORKERS = 1024
 RUNNING, LISTENING, STORAGE, LIMITS, TIMES, PROXIES, WATCHING = GROUPS = (

@@ -10,9 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from protocol.errors import StorageFull, Unavailable
-from server.engine import Engine
-from storage.base import Full, StorageError
+from onward.protocol.errors import StorageFull, Unavailable
+from onward.server.uploads.engine import Engine
+from onward.storage.base import Full, StorageError
 
 PROBE_WAIT = 2.0  # seconds that state and storage may take to answer, side by side
 PROBE_STAYS = 1.0  # seconds that an answer is told again, so that many who ask cost no more than one
@@ -27,7 +27,7 @@ class _Counts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         ended = CounterMetricFamily("onward_uploads_ended", "Uploads by how they ended.", labels=["how"])
-        for how, count in self._engine.ledger.counts.items():
+        for how, count in self._engine.records.counts.items():
             ended.add_metric([how], count)
         yield ended
         yield CounterMetricFamily("onward_received_bytes", "Bytes stored.", value=self._engine.received)
@@ -72,7 +72,7 @@ class _Probe:
         return self._seen.full
 
     async def _look(self) -> _Seen:
-        storage = self.engine.ledger.storage
+        storage = self.engine.records.storage
         probes = {"state": storage.state.probe, "storage": self._probe_storage}
         for what, probe in probes.items():
             if what not in self._probes or self._probes[what].done():
@@ -90,7 +90,7 @@ class _Probe:
         return _Seen(tuple(faults), tuple(full))
 
     async def _probe_storage(self) -> None:
-        await self.engine.ledger.storage.blobs.probe()
+        await self.engine.records.storage.blobs.probe()
         await self.engine.reserve.check()
 
     def _note(self, before: _Seen) -> None:

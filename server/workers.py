@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from server.app import Announce, serve
-from server.config import Config
-from server.listening import listen, urls
-from storage.base import StorageError
+from onward.server.app import Announce, serve
+from onward.server.config import Config
+from onward.server.listen import listen, urls
+from onward.storage.base import StorageError
 
 SHORT = 5.0  # seconds; where two in a row lived no longer, the third one is started only after so many
 PR_SET_PDEATHSIG = 1

@@ -6,23 +6,23 @@ from math import inf
 from pathlib import Path
 from typing import Any, cast
 
-from storage.adopting import AdoptingState
-from storage.base import Blobs, Durability, SharedState, State, Storage, Unreachable
+from onward.storage.base import Blobs, Durability, SharedState, State, Storage, Unreachable
+from onward.storage.recovery import RecoveringState
 
 SHARED = frozenset(
     {"redis", "rediss", "redis+sentinel", "redis+cluster"}
 )  # states that several servers use at once, and that may come back empty
 STATES = {
-    "sqlite": "storage.sqlite:open_state",
-    "redis": "storage.redis:open_state",
-    "rediss": "storage.redis:open_state",
-    "redis+sentinel": "storage.redis:open_state",
-    "redis+cluster": "storage.redis:open_state",
-    "memory": "storage.memory:open_state",
+    "sqlite": "onward.storage.state.sqlite:open_state",
+    "redis": "onward.storage.state.redis.state:open_state",
+    "rediss": "onward.storage.state.redis.state:open_state",
+    "redis+sentinel": "onward.storage.state.redis.state:open_state",
+    "redis+cluster": "onward.storage.state.redis.state:open_state",
+    "memory": "onward.storage.state.memory:open_state",
 }
 BLOBS = {
-    "file": "storage.disk:open_blobs",
-    "memory": "storage.memory:open_blobs",
+    "file": "onward.storage.blobs.disk:open_blobs",
+    "memory": "onward.storage.blobs.memory:open_blobs",
 }
 
 
@@ -41,10 +41,10 @@ async def open_storage(*, state: str, blobs: str, data: Path, durability: Durabi
     return Storage(blobs=opened_blobs, state=opened_state, durability=durability)
 
 
-async def _adopting(state: SharedState, blobs: Blobs) -> AdoptingState:
-    adopting = AdoptingState(state, blobs.copies)
+async def _adopting(state: SharedState, blobs: Blobs) -> RecoveringState:
+    adopting = RecoveringState(state, blobs.backups)
     try:
-        if await state.owner() is None and not [id_ async for id_ in blobs.copies.ids()]:
+        if await state.owner() is None and not [id_ async for id_ in blobs.backups.ids()]:
             async for place, _ in blobs.strays(inf):
                 raise Unreachable(
                     f"the state is new, but {place} has bytes; is it the right state? Move them away if so"

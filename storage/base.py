@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from protocol.model import Place, Upload, UploadId
-from protocol.progress import Progress
-from protocol.promises import Promise
+from onward.protocol.model import Place, Upload, UploadId
+from onward.protocol.progress import Progress
+from onward.protocol.promises import Promise
 
 
 class Durability(StrEnum):
@@ -69,7 +69,7 @@ class Unreachable(StorageError):
     """The store doesn't answer, or answers with a fault of its own; trying later may help."""
 
 
-class Sink(Protocol):
+class BlobWriter(Protocol):
     """Bytes on their way into one place, written by position."""
 
     def write(self, block: Block, at: int) -> None:
@@ -82,7 +82,7 @@ class Sink(Protocol):
         """Make durable what was written; after a failure nothing written since the last success may be trusted."""
 
 
-class Copies(Protocol):
+class Backups(Protocol):
     """Copies of records beside the bytes; all raise Full or Unreachable."""
 
     @property
@@ -119,7 +119,7 @@ class Blobs(Protocol):
         """Name this process among those that use the same bytes."""
 
     @property
-    def copies(self) -> Copies:
+    def backups(self) -> Backups:
         """Give the copies of records that lie beside them."""
 
     async def create(self, id: UploadId) -> Place:
@@ -127,7 +127,7 @@ class Blobs(Protocol):
 
     def open(
         self, place: Place, at: int, holds: Callable[[], bool] = lambda: True
-    ) -> AbstractAsyncContextManager[Sink]:
+    ) -> AbstractAsyncContextManager[BlobWriter]:
         """Open a place that holds at least `at` bytes, made at need where `at` is 0, before the first write at latest.
 
         Raises Missing, and Stale where the lease is not held any more once it is open: it may not be one's own then.

@@ -4,8 +4,8 @@ from zlib import crc32
 
 import msgspec
 
-from protocol.model import Upload
-from storage.base import Unreachable
+from onward.protocol.model import Upload
+from onward.storage.base import Unreachable
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Upload)

@@ -12,12 +12,12 @@ BLOCK = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)
 
 def diagram() -> str:
     """Draw the table: one arrow for all that leads from one status to another."""
-    from protocol.model import Status
-    from protocol.rules import TRANSITIONS
+    from onward.protocol.lifecycle import TRANSITIONS
+    from onward.protocol.model import Status
 
     arrows: defaultdict[tuple[Status, Status], list[str]] = defaultdict(list)
-    for (status, act), then in TRANSITIONS.items():
-        arrows[status, then].append(act.value)
+    for (status, change), then in TRANSITIONS.items():
+        arrows[status, then].append(change.value)
     lines = [f"    {status} --> {then}: {', '.join(acts)}" for (status, then), acts in arrows.items()]
     ends = [f"    {status} --> [*]: forget" for status in Status if status.final and status is not Status.COMPLETED]
     return "\n".join(["stateDiagram-v2", f"    [*] --> {Status.PENDING}: create", *lines, *ends, ""])

@@ -1,4 +1,4 @@
-"""Imports run one way: protocol <- storage <- server, and inside them as docs/architecture.md draws it."""
+"""Imports run one way between the folders, as docs/architecture.md draws them, and never in a circle between files."""
 
 import ast
 import re
@@ -7,43 +7,32 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPURE = {"asyncio", "os", "time", "random", "secrets", "socket", "threading", "pathlib", "io", "logging", "subprocess"}
-HTTP_FREE = {
-    "server.background",
-    "server.clock",
-    "server.silence",
-    "server.sweep",
-    "server.engine",
-    "server.finals",
-    "server.finish",
-    "server.hash_lane",
-    "server.join",
-    "server.ledger",
-    "server.inlet",
-    "server.receive",
-    "server.reserve",
-    "server.running_hash",
-    "server.turn",
-    "server.config",
-    "server.kinds",
-    "server.reading",
-}
-ORDER = (
-    "protocol.errors", "protocol.quantities", "protocol.model", "protocol.checksums", "protocol.headers", "protocol.rules",
-    "protocol.concatenation", "protocol.progress", "protocol.promises", "protocol.tus1",
-    "storage.base", "storage.failpoints", "storage.reports", "storage.unbroken", "storage.threads", "storage.group_sync", "storage.codec", "storage.files", "storage.disk_probe", "storage.folders", "storage.publishing", "storage.copies", "storage.nodes", "storage.hub", "storage.leases", "storage.local",
-    "storage.memory", "storage.disk_sink", "storage.disk", "storage.adopting",
-    "storage.sqlite", "storage.redis_scripts", "storage.redis_client", "storage.redis_bus", "storage.redis", "storage",
-    "server.proxies", "server.cors", "server.kinds", "server.config", "server.parser", "server.reading", "server.sha256", "server.running_hash", "server.hash_lane", "server.inlet", "server.receive", "server.turn", "server.join",
-    "server.clock", "server.silence", "server.background", "server.ledger", "server.reserve", "server.finish", "server.finals", "server.sweep", "server.engine", "server.keys", "server.access", "server.leaving", "server.outage", "server.origin", "server.page", "server.middleware",
-    "server.peer", "server.transport_probe", "server.connection", "server.direct", "server.body", "server.sendfile", "server.download", "server.routes",
-    "server.watcher", "server.audience", "server.events", "server.sockets", "server.watch", "server.upkeep", "server.health", "server.listening", "server.app", "server.workers",
-    "client.errors", "client.model", "client.environment", "client.patience", "client.answers", "client.origin", "client.outputs", "client.meter", "client.file",
-    "client.faults",
-    "client.resume", "client.body", "client.tus", "client.sender", "client.job", "client.beginning", "client.result",
-    "client.parallel", "client.sending", "client.batch", "client.stream", "client.watching", "client.bars", "client.uploading", "client.watched",
-    "client.cli", "client",
-    "server.cli", "server.__main__",
-)  # fmt: skip
+MAY_IMPORT = {  # what each folder may import, beside itself; the longest folder that fits a module counts
+    "protocol": set(),
+    "storage": {"protocol"},
+    "client": {"protocol"},
+    "client.cli": {"protocol", "client"},
+    "server.uploads": {"protocol", "storage"},
+    "server.http": {"protocol", "storage", "server.uploads", "server.config", "server.http.transport"},
+    "server.http.transport": {"protocol", "storage", "server.uploads", "server.http"},
+    "server.watch": {"protocol", "storage", "server.uploads", "server.http", "server.http.transport", "server.config"},
+    "server.page": {"protocol", "server.http", "server.config"},
+    "server": {"protocol", "storage", "client", "client.cli", "server.uploads", "server.http", "server.http.transport",
+               "server.watch", "server.page"},
+}  # fmt: skip
+SETTINGS = {"server.config", "server.option_kinds"}  # what the folders of the server may know of its root
+HTTP_FREE = ("protocol", "storage", "server.uploads", *SETTINGS, "server.config_reader")
+READS_ENVIRONMENT = {"server.config_reader", "client.environment"}
+
+
+def modules() -> dict[str, str]:
+    """Give the source of each module, by its name below `onward`."""
+    files = [file for top in ("protocol", "storage", "server", "client") for file in sorted((ROOT / top).rglob("*.py"))]
+    names = (".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files)
+    return {name: file.read_text() for name, file in zip(names, files, strict=True)}
+
+
+MODULES = modules()
 
 
 def imported(source: str) -> set[str]:
@@ -57,43 +46,77 @@ def imported(source: str) -> set[str]:
     return names
 
 
+def folder_of(module: str) -> str:
+    """Give the folder that a module is counted to: the longest one that its name begins with."""
+    return max((folder for folder in MAY_IMPORT if f"{module}.".startswith(f"{folder}.")), key=len)
+
+
 def wrong_imports(module: str, source: str) -> set[str]:
     """Give the imports of a module that run against the arrows."""
     names = imported(source)
     tops = {name.partition(".")[0] for name in names}
-    wrong = {name for name in names if name in ORDER and ORDER.index(name) > ORDER.index(module)}
-    if module.startswith("protocol"):
-        wrong |= {top for top in tops if top in IMPURE or top not in sys.stdlib_module_names | {"protocol", "msgspec"}}
-    if module.startswith("storage") or module in HTTP_FREE:
+    ours = {name.removeprefix("onward.") for name in names if name.removeprefix("onward.") in MODULES}
+    folder = folder_of(module)
+    allowed = MAY_IMPORT[folder] | {folder}
+    wrong = {name for name in ours if folder_of(name) not in allowed}
+    if "server.config" in allowed:
+        wrong -= SETTINGS
+    if folder == "protocol":
+        wrong |= {top for top in tops if top in IMPURE or top not in sys.stdlib_module_names | {"onward", "msgspec"}}
+    if f"{module}.".startswith(tuple(f"{free}." for free in HTTP_FREE)):
         wrong |= tops & {"aiohttp"}
-    if module.startswith("client"):
-        wrong |= tops & {"server", "storage"}
-    if module not in {"server.reading", "client.environment"} and re.search(r"\benviron\b", source):
+    if module not in READS_ENVIRONMENT and re.search(r"\benviron\b", source):
         wrong.add("os.environ")
     return wrong
 
 
-def modules() -> dict[str, str]:
-    """Give the source of each module that has arrows."""
-    files = (file for package in ("protocol", "storage", "server", "client") for file in (ROOT / package).glob("*.py"))
-    named = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
-    return {name: file.read_text() for name, file in named.items() if name not in {"protocol", "server"}}
+def circles() -> set[str]:
+    """Give the modules that import themselves by way of others; packages count by what their own file imports."""
+    graph = {
+        name: {other.removeprefix("onward.") for other in imported(source)} & MODULES.keys() - {name}
+        for name, source in MODULES.items()
+    }
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        ahead = set(graph[start])
+        while ahead:
+            name = ahead.pop()
+            if name not in found:
+                found.add(name)
+                ahead |= graph[name]
+        return found
+
+    return {name for name in graph if name in reached(name)}
 
 
-def test_every_module_has_its_place() -> None:
-    assert set(modules()) == set(ORDER)
+def test_imports_run_one_way_between_folders() -> None:
+    assert {name: wrong for name, source in MODULES.items() if (wrong := wrong_imports(name, source))} == {}
 
 
-def test_imports_run_one_way() -> None:
-    assert {name: wrong for name, source in modules().items() if (wrong := wrong_imports(name, source))} == {}
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circles() == set()
+
+
+def test_everything_is_imported_under_one_name() -> None:
+    tops = ("protocol", "storage", "server", "client")
+    bare = {name: found for name, source in MODULES.items() if (found := imported(source) & set(tops))}
+    assert bare == {}
 
 
 def test_a_wrong_import_is_found() -> None:
-    assert wrong_imports("protocol.rules", "from protocol.tus1 import VERSION") == {"protocol.tus1"}
     assert wrong_imports("protocol.model", "import time") == {"time"}
-    assert wrong_imports("storage.disk", "from aiohttp import web") == {"aiohttp"}
-    assert wrong_imports("storage.base", "import server.engine") == {"server.engine"}
-    assert wrong_imports("server.engine", "import aiohttp") == {"aiohttp"}
+    assert wrong_imports("protocol.model", "from onward.storage.base import Blobs") == {"storage.base"}
+    assert wrong_imports("storage.blobs.disk", "from aiohttp import web") == {"aiohttp"}
+    assert wrong_imports("storage.base", "import onward.server.uploads.engine") == {"server.uploads.engine"}
+    assert wrong_imports("server.uploads.engine", "import aiohttp") == {"aiohttp"}
+    assert wrong_imports("server.uploads.engine", "from onward.server.http import routes") == {
+        "server.http",
+        "server.http.routes",
+    }
+    assert wrong_imports("server.http.routes", "from onward.server.app import serve") == {"server.app"}
     assert wrong_imports("server.app", "import os\nos.environ") == {"os.environ"}
-    assert wrong_imports("client.tus", "from storage.base import State") == {"storage"}
-    assert wrong_imports("server.app", "from client import upload") == {"client"}
+    assert wrong_imports("client.connection", "from onward.storage.base import State") == {
+        "storage",
+        "storage.base",
+    } - {"storage"}

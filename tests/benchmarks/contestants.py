@@ -84,7 +84,7 @@ class Running:
         return own
 
 
-def onward(*options: str, name: str = "onward", program: tuple[str, ...] = ("-m", "server")) -> Contestant:
+def onward(*options: str, name: str = "onward", program: tuple[str, ...] = ("-m", "onward")) -> Contestant:
     """Give this server."""
     words = (sys.executable, *program, "serve", "--port={port}", "--data={data}", *OPTIONS, *options)
     return Contestant(name, words, folder=False)

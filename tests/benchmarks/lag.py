@@ -17,9 +17,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 import raw
 from server_process import serving
 
-from server import cli
-from server.app import Announce, serve
-from server.config import Config
+from onward.server import cli
+from onward.server.app import Announce, serve
+from onward.server.config import Config
 
 SIZE, BLOCK, PARTS, TICK = 2**28, 2**20, 2, 0.001
 SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}

@@ -18,9 +18,9 @@ from contestants import onward, running
 from load import Client
 from redis_process import redis_server
 
-from protocol.model import Place, Status, Upload, UploadId
-from storage import open_storage
-from storage.base import Durability
+from onward.protocol.model import Place, Status, Upload, UploadId
+from onward.storage import open_storage
+from onward.storage.base import Durability
 
 COUNTS = (10**3, 10**4, 10**5, 10**6)
 HEADS, AT_ONCE = 3000, 2000

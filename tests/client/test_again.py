@@ -15,10 +15,10 @@ from client_process import Ended, end_of, resume_files, run, started
 from rough_line import RoughLine
 from server_process import Server
 
-from client import Options
-from client.batch import Batch
-from client.file import opened
-from client.resume import Finished, remembered
+from onward import Options
+from onward.client.cli.batch import Batch
+from onward.client.file import opened
+from onward.client.resume_file import Finished, remembered
 
 MIB = 2**20
 SMALL, LARGE = 100_000, 16 * MIB

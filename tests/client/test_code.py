@@ -16,9 +16,9 @@ from rough_line import RoughLine
 from server_process import Server, Start
 from yarl import URL
 
-from client import FileChanged, Mismatch, Options, Progress, Refused, Uploaded, upload, upload_stream, watch
-from client.file import BLOCK, STEP, File, opened
-from client.resume import Memory, Part, Record, remembered
+from onward import FileChanged, Mismatch, Options, Progress, Refused, Uploaded, upload, upload_stream, watch
+from onward.client.file import BLOCK, STEP, File, opened
+from onward.client.resume_file import Memory, Part, Record, remembered
 
 MIB = 2**20
 SIZE = 9 * MIB + 12345

@@ -8,10 +8,9 @@ from aiohttp import web
 from client_process import run
 from pytest_aiohttp.plugin import AiohttpServer
 
-from client import Options, Refused, upload, watch
-from protocol.errors import Refusal
-from protocol.model import UploadId
-from server import Act, Config, create_app, create_runner
+from onward import Act, Config, Options, Refused, create_app, create_runner, upload, watch
+from onward.protocol.errors import Refusal
+from onward.protocol.model import UploadId
 
 TOKEN = "Bearer secret"
 LOGIN = f"Authorization: {TOKEN}"

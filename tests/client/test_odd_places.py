@@ -16,8 +16,8 @@ from odd_server import odd_server
 from onward_process import ROOT
 from server_process import Server
 
-from client import Options, UploadError, upload
-from client.environment import state_folder
+from onward import Options, UploadError, upload
+from onward.client.environment import state_folder
 
 WITHIN = 60
 
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 def shell(tmp_path: Path, redirected: str, *words: str, stdin: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command by a shell that redirects its streams."""
     return subprocess.run(
-        ["/bin/sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "server", *words],
+        ["/bin/sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "onward", *words],
         cwd=ROOT, env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "PYTHONUNBUFFERED": ""},
         capture_output=True, text=True, timeout=WITHIN, check=False, stdin=stdin,
     )  # fmt: skip

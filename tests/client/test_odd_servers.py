@@ -8,8 +8,8 @@ from client_process import run
 from odd_server import odd_server
 from server_process import Server
 
-import client.watching
-from client import GivenUp, Options, Refused, upload, upload_stream, watch
+import onward.client.watch_upload
+from onward import GivenUp, Options, Refused, upload, upload_stream, watch
 
 CREATED = "201 Created\r\nLocation: /files/1"
 OFFERED = "204 No Content\r\nTus-Extension: creation,creation-defer-length"
@@ -47,7 +47,7 @@ async def test_a_stream_is_not_taken_for_more_than_was_sent() -> None:
 
 
 async def test_a_watcher_who_gets_no_answer_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client.watching, "ANSWER_WAIT", 0.2)
+    monkeypatch.setattr(onward.client.watch_upload, "ANSWER_WAIT", 0.2)
     async with odd_server({}) as odd:
         with pytest.raises(GivenUp, match="nothing came through in time"):
             [message async for message in watch(odd.url + "/1", retry_for=0.5)]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from client.answers import judge, printable, retry_after
-from client.errors import GivenUp, Gone, Interrupted, Refused
-from client.patience import LONGEST, Patience
+from onward.client.answers import judge, printable, retry_after
+from onward.client.errors import GivenUp, Gone, Interrupted, Refused
+from onward.client.retry import LONGEST, Patience
 
 
 class Clock:

@@ -4,8 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from client.file import Identity
-from client.resume import KEPT, Part, Record, remembered
+from onward.client.file import Identity
+from onward.client.resume_file import KEPT, Part, Record, remembered
 
 FILE = Identity(path="/some.bin", size=1, mtime_ns=1, inode=1)
 RECORD = Record("some.bin", (Part(0, 1, "http://127.0.0.1/files/1"),))

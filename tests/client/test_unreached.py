@@ -21,11 +21,11 @@ from rough_line import Fault, RoughLine
 from server_process import Server
 from yarl import URL
 
-import client.patience
-from client import Options, Progress, Unreachable, upload, upload_stream, watch
-from client.errors import Interrupted, Refused, Unreached
-from client.faults import translated
-from client.patience import Patience
+import onward.client.retry
+from onward import Options, Progress, Unreachable, upload, upload_stream, watch
+from onward.client.errors import Interrupted, Refused, Unreached
+from onward.client.retry import Patience
+from onward.client.transport_errors import translated
 
 MIB = 2**20
 REFUSED = "can't connect to 127.0.0.1:{port}: connection refused"
@@ -73,7 +73,7 @@ async def test_a_name_that_nobody_has_is_the_reason(file: Path, tmp_path: Path) 
 
 
 async def test_code_is_told_as_well(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client.patience, "UNREACHED_FOR", 0.5)
+    monkeypatch.setattr(onward.client.retry, "UNREACHED_FOR", 0.5)
     url = f"http://127.0.0.1:{free_port()}/files"
 
     async def blocks() -> AsyncIterator[bytes]:
@@ -114,7 +114,7 @@ async def test_a_server_that_was_reached_is_waited_for(
     server: Server, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parallel: int
 ) -> None:
     """It goes away for longer than a server that nobody has reached is waited for."""
-    monkeypatch.setattr(client.patience, "UNREACHED_FOR", 0.05)
+    monkeypatch.setattr(onward.client.retry, "UNREACHED_FOR", 0.05)
     port, refused = free_port(), asyncio.Event()
     line = RoughLine(server.tus.port, rate=2 * 2**20)
     listener = await asyncio.start_server(line._serve, "127.0.0.1", port)
@@ -144,7 +144,7 @@ async def test_a_server_that_was_reached_is_waited_for(
 async def test_a_watched_server_that_was_reached_is_waited_for(
     server: Server, http: aiohttp.ClientSession, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.patience, "UNREACHED_FOR", 0.05)
+    monkeypatch.setattr(onward.client.retry, "UNREACHED_FOR", 0.05)
     place = await tus.create(http, server.url, 5)
     port, refused = free_port(), asyncio.Event()
     line = RoughLine(server.tus.port)

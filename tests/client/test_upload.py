@@ -13,7 +13,7 @@ import tus
 from client_process import resume_files, run
 from server_process import Server, Start
 
-from protocol.headers import parse_metadata
+from onward.protocol.headers import parse_metadata
 
 SIZE = 3 * 2**20 + 12345
 

@@ -56,7 +56,9 @@ def main(signs: list[str]) -> int:
         trees: SimpleQueue[Path] = SimpleQueue()
         for number in range(AT_ONCE):
             tree = Path(folder) / str(number) / "tree"
-            shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", "node_modules"))
+            shutil.copytree(
+                ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "node_modules")
+            )
             trees.put(tree)
 
         def attempt(bug: Bug) -> bool:

@@ -17,7 +17,7 @@ from onward_process import PROGRAM, ROOT, OnwardProcess, onward
 from redis_process import RedisProcess, redis_server
 from watcher import Watcher
 
-from storage.redis import LEASE
+from onward.storage.state.redis.state import LEASE
 
 ASLEEP = str(ROOT / "tests" / "support" / "asleep_server.py")
 SIZE, HALF = 2**20, 2**19

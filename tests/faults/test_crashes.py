@@ -6,8 +6,8 @@ import pytest
 from simulated_crashes import Simulation
 from simulated_scenarios import SCENARIOS, Scenario
 
-from protocol.model import UploadId
-from storage.disk import DiskBlobs
+from onward.protocol.model import UploadId
+from onward.storage.blobs.disk import DiskBlobs
 
 STATES = 800  # for each scenario
 SEED = 1
@@ -24,8 +24,8 @@ async def test_a_crash_after_any_step_loses_nothing_that_was_told(scenario: Scen
 async def test_publishing_what_is_published_leaves_it_there(memory: Path) -> None:
     blobs = DiskBlobs(memory)
     place = await blobs.create(UploadId("0" * 32))
-    async with blobs.open(place, 0) as sink:
-        sink.write(b"0123456789", 0)
+    async with blobs.open(place, 0) as writer:
+        writer.write(b"0123456789", 0)
     sealed = await blobs.seal(place, 10)
     assert await blobs.seal(sealed, 10) == await blobs.seal(place, 10) == sealed
     assert (memory / sealed).read_bytes() == b"0123456789"

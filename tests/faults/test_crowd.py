@@ -14,15 +14,15 @@ import pytest
 import tus
 from aiohttp import web
 
-from server import watcher
-from server.app import create_app, create_runner
-from server.audience import Audience
-from server.config import Config
-from server.connection import Connection
-from server.watch import AUDIENCES
-from server.watcher import Watcher
-from storage.base import Durability
-from storage.hub import Mailbox
+from onward.server.app import create_app, create_runner
+from onward.server.config import Config
+from onward.server.http.transport.connection import Connection
+from onward.server.watch import subscriber
+from onward.server.watch.broadcast import Topic
+from onward.server.watch.routes import AUDIENCES
+from onward.server.watch.subscriber import Subscriber
+from onward.storage.base import Durability
+from onward.storage.state.hub import Mailbox
 
 CROWD = Path(__file__).resolve().parents[1] / "support" / "crowd.py"
 HEALTHY, STUCK, EVENTS = 285, 15, 28
@@ -34,17 +34,17 @@ PATIENCE = 60.0
 def alive() -> Counter[type]:
     """Count what there is of each kind of thing that a watcher needs."""
     gc.collect()
-    kinds = (Watcher, Audience, Mailbox, Connection, web.WebSocketResponse)
+    kinds = (Subscriber, Topic, Mailbox, Connection, web.WebSocketResponse)
     return Counter(type(each) for each in gc.get_objects() if isinstance(each, kinds))
 
 
 async def test_all_who_read_get_the_end_and_nothing_stays_behind(
     http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher, "SEND_WAIT", SEND_WAIT)
+    monkeypatch.setattr(subscriber, "SEND_WAIT", SEND_WAIT)
     config = Config(data=str(tmp_path / "data"), state="memory:", durability=Durability.NONE, quiet_after=600.0)
     app = await create_app(config)
-    audiences, runner = app[AUDIENCES], create_runner(app, config)
+    broadcast, runner = app[AUDIENCES], create_runner(app, config)
     await runner.setup()
     crowd = None
     try:
@@ -60,9 +60,9 @@ async def test_all_who_read_get_the_end_and_nothing_stays_behind(
         assert crowd.stdout is not None
         async with asyncio.timeout(PATIENCE):
             assert await crowd.stdout.readline() == b"ready\n"
-            while len(audiences.watchers) < HEALTHY + STUCK:  # noqa: ASYNC110
+            while len(broadcast.watchers) < HEALTHY + STUCK:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            while len(audiences.watchers) > HEALTHY:
+            while len(broadcast.watchers) > HEALTHY:
                 assert (await tus.patch(http, url, offset, b"x")).status == 204
                 offset += 1
                 await asyncio.sleep(0.05)
@@ -80,4 +80,4 @@ async def test_all_who_read_get_the_end_and_nothing_stays_behind(
     assert report["ends"] == {"completed 1000": HEALTHY - EVENTS, "completed 200": EVENTS}
     assert len(report["dropped"]) == STUCK
     assert report["backwards"] == 0
-    assert not audiences.watchers
+    assert not broadcast.watchers

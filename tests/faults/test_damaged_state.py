@@ -12,14 +12,14 @@ import pytest
 from bodies import Poured
 from test_state_contract import UPLOAD
 
-from protocol.errors import Refusal
-from protocol.model import Append, Create, Limits, Status, Upload, UploadId
-from server.clock import Clock, boottime
-from server.engine import Engine
-from server.sweep import STRAY
-from storage import open_storage
-from storage.base import Durability, Missing, Unreachable
-from storage.codec import decode, encode
+from onward.protocol.errors import Refusal
+from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status, Upload, UploadId
+from onward.server.uploads.clock import Clock, boottime
+from onward.server.uploads.engine import Engine
+from onward.server.uploads.sweep import STRAY
+from onward.storage import open_storage
+from onward.storage.base import Durability, Missing, Unreachable
+from onward.storage.codec import decode, encode
 
 FLIPS = 330
 UPLOADS = 30  # so many that the file has inner pages
@@ -77,10 +77,10 @@ async def folder(memory: Path) -> Folder:
     for number in range(UPLOADS):
         data = os.urandom(7000 + number)
         metadata = f"filename {'bmFt' * (number % 5 + 1)}"
-        create = Create(length=len(data), metadata=metadata, promised=None, body_size=0, has_body=False)
+        create = CreateRequest(length=len(data), metadata=metadata, promised=None, body_size=0, has_body=False)
         upload = await engine.create(create, may_wait=True)
         count = len(data) if number % 3 == 0 else 1000 + 111 * number
-        wish = Append(offset=0, length=None, promised=None, body_size=count)
+        wish = AppendRequest(offset=0, length=None, promised=None, body_size=count)
         upload = await engine.append(upload.id, wish, Arriving(data[:count]))
         told[upload.id], sent[upload.id] = upload, data
     await engine.close()
@@ -112,7 +112,7 @@ async def outcome(folder: Folder, state: bytes) -> str:
     try:
         answers = [await told_right(engine, folder, told) for told in folder.told.values()]
         later = Clock(lambda: time.time() + LATER, lambda: boottime() + LATER)
-        engine._clock = engine.ledger.clock = engine.upkeep._files = later
+        engine._clock = engine.records.clock = engine.upkeep._files = later
         with suppress(Unreachable):
             await engine.sweep()
             await engine.upkeep.tidy()

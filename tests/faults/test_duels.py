@@ -14,11 +14,11 @@ from raw import Tus
 from server_process import Server
 from slow_body import SlowBody
 
-from protocol.errors import Gone, Refusal
-from protocol.model import Append, Create, Limits, Status
-from server.clock import Clock
-from server.engine import Engine
-from storage import open_storage
+from onward.protocol.errors import Gone, Refusal
+from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status
+from onward.server.uploads.clock import Clock
+from onward.server.uploads.engine import Engine
+from onward.storage import open_storage
 
 OPTIONS = ["--lease-wait=3"]
 SEED = 1
@@ -35,7 +35,7 @@ def stored(server: Server, path: str) -> bytes:
     return files[0].read_bytes() if files else b""
 
 
-def finish(server: Server, path: str, sources: tuple[bytes, bytes]) -> None:
+def completion(server: Server, path: str, sources: tuple[bytes, bytes]) -> None:
     """Finish an upload as whoever has won so far, and check that the file is all of one's."""
     offset = server.tus.offset(path)
     prefix = stored(server, path)[:offset]
@@ -60,7 +60,7 @@ def test_of_two_patches_at_one_offset_one_wins(server: Server, pool: ThreadPoolE
         for answer, source in zip(answers, sources, strict=True):
             if answer.status == 204:
                 assert stored(server, path) == source, "told as stored, and it is not"
-        finish(server, path, sources)
+        completion(server, path, sources)
     assert len(seen) > 1, f"always {seen}"
 
 
@@ -91,7 +91,7 @@ def test_whoever_comes_at_the_last_byte_sees_one_truth(server: Server, pool: Thr
             assert answer.status in {204, 423}, answer
             assert other.status == 200
             assert SIZE - 1000 <= int(other["Upload-Offset"]) <= server.tus.offset(path)
-            finish(server, path, (source, source))
+            completion(server, path, (source, source))
             assert hashlib.sha256(stored(server, path)).digest() == digest
         else:
             assert (other.status, server.tus.head(path).status) == (204, 410)
@@ -108,10 +108,10 @@ async def test_the_sweep_takes_no_upload_from_who_sends(tmp_path: Path) -> None:
     seen = Counter[str]()
     for _ in range(120):
         source = drawn.randbytes(4000)
-        wish = Create(length=len(source), metadata=None, promised=None, body_size=0, has_body=False)
+        wish = CreateRequest(length=len(source), metadata=None, promised=None, body_size=0, has_body=False)
         upload = await engine.create(wish, may_wait=True)
         body = SlowBody([source[at : at + 1000] for at in range(0, 4000, 1000)])
-        append = Append(offset=0, length=None, promised=None, body_size=len(source))
+        append = AppendRequest(offset=0, length=None, promised=None, body_size=len(source))
 
         async def sweep() -> None:
             for _ in range(drawn.randrange(1, 12)):
@@ -119,7 +119,7 @@ async def test_the_sweep_takes_no_upload_from_who_sends(tmp_path: Path) -> None:
             now[0] += 11.0
             await engine.sweep()
 
-        async def send(append: Append = append, body: SlowBody = body, upload: object = upload) -> object:
+        async def send(append: AppendRequest = append, body: SlowBody = body, upload: object = upload) -> object:
             for _ in range(drawn.randrange(10)):
                 await asyncio.sleep(drawn.choice((0, 0, 0.0005)))
             return await engine.append(upload.id, append, body)  # type: ignore[attr-defined]

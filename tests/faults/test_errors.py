@@ -10,9 +10,9 @@ from simulated_journal import Journal
 from simulated_scenarios import SCENARIOS, Scenario
 from simulated_world import World, machine
 
-from protocol.errors import Gone
-from protocol.model import Status
-from storage.base import Durability, Full
+from onward.protocol.errors import Gone
+from onward.protocol.model import Status
+from onward.storage.base import Durability, Full
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

@@ -16,7 +16,7 @@ OBEYING_MODES = """
 import ctypes, os, sys
 for capability in (1, 2):  # those by which root may read and write whatever the modes say: CAP_DAC_*
     ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
-os.execv(sys.executable, [sys.executable, "-m", "server", *sys.argv[1:]])
+os.execv(sys.executable, [sys.executable, "-m", "onward", *sys.argv[1:]])
 """
 REFUSED = {  # how a PATCH may be answered while a folder takes no files: some of them need none
     "partial": {503},
@@ -127,7 +127,7 @@ def test_a_volume_that_is_not_mounted_loses_nothing(folder: str, tmp_path: Path)
                 assert tus.ask("GET", "/readyz").status == 503
                 assert tus.head(begun).status == (200 if folder == "partial" else 423)
                 assert not lost(tus)
-            words = [sys.executable, "-m", "server", "serve", "--port=0", f"--data={data}"]
+            words = [sys.executable, "-m", "onward", "serve", "--port=0", f"--data={data}"]
             refused = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
             assert refused.returncode != 0
             assert "is it mounted?" in refused.stderr

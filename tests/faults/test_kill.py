@@ -13,7 +13,7 @@ from mounts import elsewhere
 from rounds import PLAN, Rounds
 from zygote import Zygote, zygote
 
-from storage.base import Durability
+from onward.storage.base import Durability
 
 SHARES = {Durability.FULL: 0.8, Durability.GROUP: 0.1, Durability.PROCESS: 0.1}
 APART = 0.15  # further cycles, with the published files on another file system

@@ -19,9 +19,9 @@ from redis_process import RedisProcess, redis_at
 from rough_line import CHUNK, RoughLine
 from test_state_contract import UPLOAD, ignore
 
-from protocol.model import Upload, UploadId
-from storage.base import Held
-from storage.redis import open_state
+from onward.protocol.model import Upload, UploadId
+from onward.storage.base import Held
+from onward.storage.state.redis.state import open_state
 
 PIECE = 2**17
 DELAY = 0.02  # seconds on the line to Redis, each way

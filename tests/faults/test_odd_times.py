@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from bodies import Poured
 
-from protocol.errors import Refusal
-from protocol.model import Append, Create, Limits, Status, UploadId
-from server.clock import Clock
-from server.engine import Engine
-from storage import open_storage
-from storage.base import Events
+from onward.protocol.errors import Refusal
+from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status, UploadId
+from onward.server.uploads.clock import Clock
+from onward.server.uploads.engine import Engine
+from onward.storage import open_storage
+from onward.storage.base import Events
 
 PIECE = 2**17
 HOUR = 3600.0
@@ -91,10 +91,10 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_body_disturbs_nobody(
     ahead, watcher, data = 0.0, Watcher(), os.urandom(4 * PIECE)
     storage = await open_storage(state=state_url, blobs="file:", data=tmp_path)
     engine = Engine(storage, LIMITS, lease_wait=1, clock=Clock(lambda: time.time() + ahead))
-    create = Create(length=4 * PIECE, metadata=None, promised=None, body_size=0, has_body=False)
+    create = CreateRequest(length=4 * PIECE, metadata=None, promised=None, body_size=0, has_body=False)
     upload, body = await engine.create(create, may_wait=True), Fed()
     async with watcher.watching(storage.state, upload.id):
-        wish = Append(offset=0, length=None, promised=None, body_size=4 * PIECE)
+        wish = AppendRequest(offset=0, length=None, promised=None, body_size=4 * PIECE)
         sending = asyncio.create_task(engine.append(upload.id, wish, body))
         for number in range(3):
             body.pieces.put_nowait(data[number * PIECE : (number + 1) * PIECE])
@@ -111,7 +111,7 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_body_disturbs_nobody(
         assert upload.expires == pytest.approx(time.time() + judge + HOUR / 2, abs=60)
         body.pieces.put_nowait(data[3 * PIECE :])
         body.pieces.put_nowait(b"")
-        wish = Append(offset=3 * PIECE, length=None, promised=None, body_size=PIECE)
+        wish = AppendRequest(offset=3 * PIECE, length=None, promised=None, body_size=PIECE)
         assert (await engine.append(upload.id, wish, body)).status is Status.COMPLETED
         await watcher.until(4 * PIECE)
         ahead = 0.0  # it is set right again

@@ -18,7 +18,7 @@ from power import Disk, disk
 from rounds import Rounds
 from zygote import Child, Zygote, zygote
 
-from storage.base import Durability
+from onward.storage.base import Durability
 
 SHARES = {Durability.FULL: 0.5, Durability.GROUP: 0.2, Durability.PROCESS: 0.3}
 ENOUGH_TO_GROW = 300  # records that fill the log of SQLite, which is written from its start again then

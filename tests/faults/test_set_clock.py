@@ -14,9 +14,9 @@ from redis_process import RedisProcess
 from slow_body import SlowBody
 from watcher import Watcher
 
-from protocol.model import Append, Create, Limits, Status
-from server.engine import Engine
-from storage import open_storage
+from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status
+from onward.server.uploads.engine import Engine
+from onward.storage import open_storage
 
 DAY, YEARS = 86400, 3 * 365 * 86400
 SWEEPS = ["--sweep-every=0.1", "--quiet-after=0.3"]
@@ -152,10 +152,10 @@ async def test_a_step_of_the_shared_clock_expires_nothing(
 
         monkeypatch.setattr(storage.state, "time", time)
         engines.append(Engine(storage, limits, lease_wait=1))
-        await engines[-1].ledger.ask_the_time()
-    creation = Create(length=10, metadata=None, promised=None, body_size=0, has_body=False)
-    first = Append(offset=0, length=None, promised=None, body_size=5)
-    rest = Append(offset=5, length=None, promised=None, body_size=5)
+        await engines[-1].records.ask_the_time()
+    creation = CreateRequest(length=10, metadata=None, promised=None, body_size=0, has_body=False)
+    first = AppendRequest(offset=0, length=None, promised=None, body_size=5)
+    rest = AppendRequest(offset=5, length=None, promised=None, body_size=5)
     ids = [(await engine.create(creation, may_wait=True)).id for engine in engines]
     for engine, id_ in zip(engines, ids, strict=True):
         await engine.append(id_, first, SlowBody([b"12345"]))
@@ -171,7 +171,7 @@ async def test_a_step_of_the_shared_clock_expires_nothing(
     for engine, id_ in zip(engines, reversed(ids), strict=True):
         seen = await engine.inspect(id_)
         assert (seen.offset, seen.status) == (5, Status.PAUSED)
-        assert seen.expires == pytest.approx(engine.ledger.clock() + 3600, abs=60)
+        assert seen.expires == pytest.approx(engine.records.clock() + 3600, abs=60)
         assert (await engine.append(id_, rest, SlowBody([b"67890"]))).status is Status.COMPLETED
     for engine in engines:
         await engine.close()

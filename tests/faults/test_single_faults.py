@@ -10,12 +10,12 @@ from bodies import Poured
 from redis_process import RedisProcess
 from test_state_contract import ID, UPLOAD, ignore
 
-from protocol.errors import Refusal
-from protocol.model import Append, Create, Limits, Status
-from server.engine import Engine
-from storage import open_storage
-from storage.base import Unreachable
-from storage.redis import open_state
+from onward.protocol.errors import Refusal
+from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status
+from onward.server.uploads.engine import Engine
+from onward.storage import open_storage
+from onward.storage.base import Unreachable
+from onward.storage.state.redis.state import open_state
 
 DATA = b"0123456789"
 
@@ -37,9 +37,9 @@ class Arriving(Poured):
 async def test_a_failed_sync_is_never_tried_again_and_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
     engine = Engine(storage, Limits(), lease_wait=1)
-    creation = Create(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
+    creation = CreateRequest(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
     upload = await engine.create(creation, may_wait=True)
-    wish = Append(offset=0, length=None, promised=None, body_size=len(DATA))
+    wish = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
     real, calls = os.fdatasync, 0
 
     def fail_once(fd: int) -> None:

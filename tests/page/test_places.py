@@ -8,8 +8,8 @@ from aiohttp import web
 from scenario import sha256_of
 from upload_page import upload_page
 
-from server.app import create_app, create_runner
-from server.config import Config
+from onward.server.app import create_app, create_runner
+from onward.server.config import Config
 
 Write = Callable[[str, int], Path]
 

@@ -3,13 +3,24 @@
 import pytest
 from msgspec.structs import replace
 
-from protocol import concatenation, rules
-from protocol.errors import BadRequest, Forbidden, Gone, Refusal, TooLarge
-from protocol.model import Append, Concat, Create, Failure, Limits, Place, Role, Status, Upload, UploadId
+from onward.protocol import concatenation, decisions
+from onward.protocol.errors import BadRequest, Forbidden, Gone, Refusal, TooLarge
+from onward.protocol.model import (
+    AppendRequest,
+    Concat,
+    CreateRequest,
+    Failure,
+    Limits,
+    Place,
+    Role,
+    Status,
+    Upload,
+    UploadId,
+)
 
 LIMITS = Limits(max_size=100, expire_after=60.0, quiet_after=5.0, release_after=10.0)
-PART = rules.create(
-    Create(
+PART = decisions.create(
+    CreateRequest(
         length=10, metadata=None, promised=None, body_size=0, has_body=False, concat=Concat(role=Role.PARTIAL, told="partial")
     ),
     id=UploadId("p"), place=Place("p"), now=0.0, limits=LIMITS,
@@ -61,16 +72,16 @@ def test_a_final_upload_fails_with_its_parts() -> None:
 
 
 def test_a_final_upload_takes_no_bytes() -> None:
-    wish = Append(offset=0, length=None, promised=None, body_size=1)
+    wish = AppendRequest(offset=0, length=None, promised=None, body_size=1)
     with pytest.raises(Forbidden):
-        rules.append(FINAL, wish, now=1.0, limits=LIMITS)
+        decisions.append(FINAL, wish, now=1.0, limits=LIMITS)
 
 
 def test_a_complete_part_expires_and_goes_soon_after_the_final_one() -> None:
     verifying = replace(PART, status=Status.VERIFYING, offset=10)
-    done = rules.completed(verifying, sha256=b"", place=PART.place, now=1.0, limits=LIMITS)
+    done = decisions.completed(verifying, sha256=b"", place=PART.place, now=1.0, limits=LIMITS)
     assert (done.expires, done.due) == (61.0, 61.0)
-    assert rules.is_expired(done, 61.0)
+    assert decisions.is_expired(done, 61.0)
     assert concatenation.wanted(done, now=30.0, limits=LIMITS).expires == 90.0
     assert concatenation.released(done, now=30.0, limits=LIMITS).due == 40.0
     assert concatenation.released(replace(done, expires=None), now=30.0, limits=LIMITS).expires == 40.0

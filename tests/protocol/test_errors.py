@@ -1,6 +1,6 @@
 """Every refusal has a status, a code and a title of its own, and the docstring draws them all."""
 
-from protocol import errors
+from onward.protocol import errors
 
 CLASSES = errors.Refusal.__subclasses__()
 

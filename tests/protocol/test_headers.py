@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import headers
-from protocol.checksums import ALGORITHMS
-from protocol.errors import BadRequest, RangeUnsatisfiable, Refusal
-from protocol.model import Checksum
+from onward.protocol import headers
+from onward.protocol.checksums import ALGORITHMS
+from onward.protocol.errors import BadRequest, RangeUnsatisfiable, Refusal
+from onward.protocol.model import Checksum
 
 DIGEST = hashlib.sha256(b"x").digest()
 ENCODED = b64encode(DIGEST).decode()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from protocol.errors import BadRequest
-from protocol.headers import matches_etag, parse_upload_ids
+from onward.protocol.errors import BadRequest
+from onward.protocol.headers import matches_etag, parse_upload_ids
 
 ONE, OTHER = "a" * 32, "b" * 32
 

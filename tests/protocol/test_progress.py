@@ -4,8 +4,8 @@ import json
 
 from msgspec.structs import replace
 
-from protocol.model import Failure, Place, Status, Upload, UploadId
-from protocol.progress import progress
+from onward.protocol.model import Failure, Place, Status, Upload, UploadId
+from onward.protocol.progress import progress
 
 UPLOAD = Upload(
     id=UploadId("i"), place=Place("p"), status=Status.UPLOADING, length=1048576, offset=512000,

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from protocol.model import FINAL, Concat, Place, Role, Status, Upload, UploadId
-from protocol.promises import Promise, promise, sum_of
+from onward.protocol.model import FINAL, Concat, Place, Role, Status, Upload, UploadId
+from onward.protocol.promises import Promise, promise, sum_of
 
 UPLOAD = Upload(
     id=UploadId("0" * 32), place=Place("p"), status=Status.UPLOADING, length=10, offset=4, metadata=None, promised=None,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.quantities import (
+from onward.protocol.quantities import (
     MOST_BYTES,
     MOST_SECONDS,
     read_number,

@@ -8,11 +8,21 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from protocol import rules
-from protocol.errors import BadRequest, ChecksumMismatch, Gone, OffsetMismatch, Refusal, TooLarge
-from protocol.headers import MAX_INTEGER
-from protocol.model import Append, Create, Failure, Licence, Limits, Place, Status, Upload, UploadId
-from protocol.rules import Act
+from onward.protocol import decisions, lifecycle
+from onward.protocol.errors import BadRequest, ChecksumMismatch, Gone, OffsetMismatch, Refusal, TooLarge
+from onward.protocol.headers import MAX_INTEGER
+from onward.protocol.lifecycle import Change
+from onward.protocol.model import (
+    AppendRequest,
+    CreateRequest,
+    Failure,
+    Licence,
+    Limits,
+    Place,
+    Status,
+    Upload,
+    UploadId,
+)
 
 LIMITS = Limits(max_size=100, expire_after=60.0, forget_after=30.0, quiet_after=5.0)
 SHA256 = b"\x01" * 32
@@ -20,23 +30,25 @@ ID = UploadId("0" * 32)
 
 
 def created(**changes: Any) -> Upload:
-    wish = Create(**({"length": 10, "metadata": None, "promised": None, "body_size": 0, "has_body": False} | changes))
-    return rules.create(wish, id=ID, place=Place("p"), now=0.0, limits=LIMITS)
+    wish = CreateRequest(
+        **({"length": 10, "metadata": None, "promised": None, "body_size": 0, "has_body": False} | changes)
+    )
+    return decisions.create(wish, id=ID, place=Place("p"), now=0.0, limits=LIMITS)
 
 
 def at(status: Status, **changes: Any) -> Upload:
     return replace(created(), status=status, **changes)
 
 
-def wish(**changes: Any) -> Append:
-    return Append(**({"offset": 0, "length": None, "promised": None, "body_size": None} | changes))
+def wish(**changes: Any) -> AppendRequest:
+    return AppendRequest(**({"offset": 0, "length": None, "promised": None, "body_size": None} | changes))
 
 
 def test_a_new_upload_is_pending_and_expires() -> None:
     upload = created()
     assert (upload.status, upload.offset, upload.version, upload.expires, upload.due) == (Status.PENDING, 0, 1, 60, 60)
-    forever = rules.create(
-        Create(length=None, metadata=None, promised=None, body_size=None, has_body=True),
+    forever = decisions.create(
+        CreateRequest(length=None, metadata=None, promised=None, body_size=None, has_body=True),
         id=ID, place=Place("p"), now=0.0, limits=Limits(expire_after=None),
     )  # fmt: skip
     assert (forever.expires, forever.due) == (None, None)
@@ -50,26 +62,26 @@ def test_a_creation_beyond_the_limits_is_refused(changes: dict[str, Any]) -> Non
 
 
 def test_the_table_reaches_every_status_and_leaves_no_final_one_but_by_termination() -> None:
-    assert set(rules.TRANSITIONS.values()) == set(Status)
-    left = {(status, act) for status, act in rules.TRANSITIONS if status.final}
+    assert set(lifecycle.TRANSITIONS.values()) == set(Status)
+    left = {(status, change) for status, change in lifecycle.TRANSITIONS if status.final}
     assert left == {
-        (Status.COMPLETED, Act.TERMINATE),
-        (Status.FAILED, Act.TERMINATE),
-        (Status.COMPLETED, Act.EXPIRE),
-        (Status.COMPLETED, Act.KEEP),
+        (Status.COMPLETED, Change.TERMINATE),
+        (Status.FAILED, Change.TERMINATE),
+        (Status.COMPLETED, Change.EXPIRE),
+        (Status.COMPLETED, Change.KEEP),
     }
 
 
 def test_a_licence_covers_what_is_left() -> None:
-    upload, licence = rules.append(at(Status.PAUSED, offset=4), wish(offset=4, body_size=6), now=1.0, limits=LIMITS)
+    upload, licence = decisions.append(at(Status.PAUSED, offset=4), wish(offset=4, body_size=6), now=1.0, limits=LIMITS)
     assert (licence, upload.offset) == (Licence(start=4, end=10), 4)
-    _, licence = rules.append(created(length=None), wish(), now=1.0, limits=LIMITS)
+    _, licence = decisions.append(created(length=None), wish(), now=1.0, limits=LIMITS)
     assert licence.end == 100
-    _, licence = rules.append(created(length=None), wish(), now=1.0, limits=Limits())
+    _, licence = decisions.append(created(length=None), wish(), now=1.0, limits=Limits())
     assert licence.end == MAX_INTEGER
 
 
-CASES: dict[str, tuple[Upload, Append, type[Refusal]]] = {
+CASES: dict[str, tuple[Upload, AppendRequest, type[Refusal]]] = {
     "behind": (at(Status.PAUSED, offset=4), wish(offset=3), OffsetMismatch),
     "ahead": (at(Status.PAUSED, offset=4), wish(offset=5), OffsetMismatch),
     "too long": (at(Status.PAUSED, offset=4), wish(offset=4, body_size=7), TooLarge),
@@ -87,26 +99,26 @@ CASES: dict[str, tuple[Upload, Append, type[Refusal]]] = {
 
 
 @pytest.mark.parametrize(("upload", "asked", "refusal"), CASES.values(), ids=CASES.keys())
-def test_an_append_is_refused(upload: Upload, asked: Append, refusal: type[Refusal]) -> None:
+def test_an_append_is_refused(upload: Upload, asked: AppendRequest, refusal: type[Refusal]) -> None:
     with pytest.raises(refusal):
-        rules.append(upload, asked, now=60.0 if refusal is Gone else 1.0, limits=LIMITS)
+        decisions.append(upload, asked, now=60.0 if refusal is Gone else 1.0, limits=LIMITS)
 
 
 def test_the_length_and_the_promise_may_come_late() -> None:
-    upload, licence = rules.append(created(length=None), wish(length=7, promised=SHA256), now=1.0, limits=LIMITS)
+    upload, licence = decisions.append(created(length=None), wish(length=7, promised=SHA256), now=1.0, limits=LIMITS)
     assert (upload.length, upload.promised, licence.end) == (7, SHA256, 7)
-    again, _ = rules.append(upload, wish(length=7, promised=SHA256), now=1.0, limits=LIMITS)
+    again, _ = decisions.append(upload, wish(length=7, promised=SHA256), now=1.0, limits=LIMITS)
     assert again == upload
-    unlimited, _ = rules.append(created(length=None), wish(length=10**6), now=1.0, limits=Limits())
+    unlimited, _ = decisions.append(created(length=None), wish(length=10**6), now=1.0, limits=Limits())
     assert unlimited.length == 10**6
 
 
 def test_received_bytes_move_the_offset_and_the_rate() -> None:
-    first = rules.received(created(), 4, now=2.0, since=0.0, limits=LIMITS)
+    first = decisions.received(created(), 4, now=2.0, since=0.0, limits=LIMITS)
     assert (first.status, first.offset, first.rate, first.expires, first.due) == (Status.UPLOADING, 4, 2.0, 62.0, 7.0)
-    second = rules.received(first, 8, now=3.0, since=2.0, limits=LIMITS)
+    second = decisions.received(first, 8, now=3.0, since=2.0, limits=LIMITS)
     assert second.rate == pytest.approx(2.0 + 2.0 * (1 - exp(-1 / 3)))
-    full = rules.received(second, 10, now=3.0, since=3.0, limits=Limits(expire_after=None, quiet_after=5.0))
+    full = decisions.received(second, 10, now=3.0, since=3.0, limits=Limits(expire_after=None, quiet_after=5.0))
     assert (full.status, full.expires, full.due) == (Status.UPLOADING, None, 8.0)
 
 
@@ -120,25 +132,25 @@ def test_received_bytes_move_the_offset_and_the_rate() -> None:
     ],
 )
 def test_a_body_ends(offset: int, cut: bool, status: Status) -> None:
-    assert rules.ended(created(), offset, now=1.0, since=0.0, limits=LIMITS, cut=cut).status is status
+    assert decisions.ended(created(), offset, now=1.0, since=0.0, limits=LIMITS, cut=cut).status is status
 
 
 def test_a_promise_is_held() -> None:
-    rules.judge(at(Status.VERIFYING), SHA256)
-    rules.judge(at(Status.VERIFYING, promised=SHA256), SHA256)
+    decisions.judge(at(Status.VERIFYING), SHA256)
+    decisions.judge(at(Status.VERIFYING, promised=SHA256), SHA256)
     with pytest.raises(ChecksumMismatch):
-        rules.judge(at(Status.VERIFYING, promised=bytes(32)), SHA256)
+        decisions.judge(at(Status.VERIFYING, promised=bytes(32)), SHA256)
 
 
 def test_completed_stays_for_ever() -> None:
-    done = rules.completed(at(Status.VERIFYING), sha256=SHA256, place=Place("q"), now=1.0, limits=LIMITS)
+    done = decisions.completed(at(Status.VERIFYING), sha256=SHA256, place=Place("q"), now=1.0, limits=LIMITS)
     assert (done.status, done.place, done.expires, done.due) == (Status.COMPLETED, "q", None, None)
-    rules.check_open(done, 10**9)
-    assert not rules.is_expired(done, 10**9)
+    decisions.check_open(done, 10**9)
+    assert not decisions.is_expired(done, 10**9)
 
 
 def test_what_failed_is_forgotten_later() -> None:
-    gone = rules.failed(at(Status.VERIFYING), Failure.LOST, now=1.0, limits=LIMITS)
+    gone = decisions.failed(at(Status.VERIFYING), Failure.LOST, now=1.0, limits=LIMITS)
     assert (gone.status, gone.failure, gone.due) == (Status.FAILED, Failure.LOST, 31.0)
 
 
@@ -146,40 +158,40 @@ def test_what_failed_is_forgotten_later() -> None:
 def test_termination_ends_all_that_is_not_gone(status: Status) -> None:
     if status in {Status.TERMINATED, Status.EXPIRED}:
         with pytest.raises(Gone):
-            rules.terminated(at(status), now=1.0, limits=LIMITS)
+            decisions.terminated(at(status), now=1.0, limits=LIMITS)
     else:
-        assert rules.terminated(at(status), now=1.0, limits=LIMITS).status is Status.TERMINATED
+        assert decisions.terminated(at(status), now=1.0, limits=LIMITS).status is Status.TERMINATED
 
 
 def test_time_runs_out_for_what_is_unfinished() -> None:
-    assert rules.is_expired(created(), 60.0)
-    assert not rules.is_expired(created(), 59.9)
-    assert rules.expired(created(), now=60.0, limits=LIMITS).status is Status.EXPIRED
+    assert decisions.is_expired(created(), 60.0)
+    assert not decisions.is_expired(created(), 59.9)
+    assert decisions.expired(created(), now=60.0, limits=LIMITS).status is Status.EXPIRED
     with pytest.raises(KeyError):
-        rules.expired(at(Status.FAILED), now=60.0, limits=LIMITS)
-    assert not rules.is_expired(at(Status.COMPLETED, expires=None), 60.0)
+        decisions.expired(at(Status.FAILED), now=60.0, limits=LIMITS)
+    assert not decisions.is_expired(at(Status.COMPLETED, expires=None), 60.0)
 
 
 def test_what_the_machine_has_in_memory_only_is_lost_with_its_run() -> None:
-    upload = rules.volatile(at(Status.PAUSED), "first", now=0.0, limits=LIMITS)
+    upload = decisions.volatile(at(Status.PAUSED), "first", now=0.0, limits=LIMITS)
     assert (upload.volatile, upload.due) == ("first", 5.0)
-    assert not rules.is_lost(upload, "first")
-    assert rules.is_lost(upload, "second")
-    settled = rules.durable(upload, now=0.0, limits=LIMITS)
+    assert not decisions.is_lost(upload, "first")
+    assert decisions.is_lost(upload, "second")
+    settled = decisions.durable(upload, now=0.0, limits=LIMITS)
     assert (settled.volatile, settled.due) == (None, 60.0)
-    assert not rules.is_lost(settled, "second")
-    done = rules.completed(
+    assert not decisions.is_lost(settled, "second")
+    done = decisions.completed(
         replace(upload, status=Status.VERIFYING), sha256=SHA256, place=Place("q"), now=1.0, limits=LIMITS
     )
     assert done.volatile is None
-    assert not rules.is_lost(at(Status.FAILED, volatile="first"), "second")
+    assert not decisions.is_lost(at(Status.FAILED, volatile="first"), "second")
 
 
 ENDS = {
-    "terminated": lambda upload: rules.terminated(upload, now=1.0, limits=LIMITS),
-    "expired": lambda upload: rules.expired(upload, now=1.0, limits=LIMITS),
-    "lost": lambda upload: rules.failed(upload, Failure.LOST, now=1.0, limits=LIMITS),
-    "failed": lambda upload: rules.failed(upload, Failure.CHECKSUM_MISMATCH, now=1.0, limits=LIMITS),
+    "terminated": lambda upload: decisions.terminated(upload, now=1.0, limits=LIMITS),
+    "expired": lambda upload: decisions.expired(upload, now=1.0, limits=LIMITS),
+    "lost": lambda upload: decisions.failed(upload, Failure.LOST, now=1.0, limits=LIMITS),
+    "failed": lambda upload: decisions.failed(upload, Failure.CHECKSUM_MISMATCH, now=1.0, limits=LIMITS),
 }
 
 
@@ -187,7 +199,7 @@ ENDS = {
 def test_an_upload_that_has_ended_has_nothing_in_memory_only_and_is_looked_at_as_any_other(
     end: Callable[[Upload], Upload],
 ) -> None:
-    volatile = rules.volatile(at(Status.PAUSED, offset=4, hashing=b"state"), "first", now=0.0, limits=LIMITS)
+    volatile = decisions.volatile(at(Status.PAUSED, offset=4, hashing=b"state"), "first", now=0.0, limits=LIMITS)
     ended, plain = end(volatile), end(at(Status.PAUSED, offset=4))
     assert (ended.volatile, ended.hashing) == (None, None)
     assert ended == plain
@@ -195,55 +207,59 @@ def test_an_upload_that_has_ended_has_nothing_in_memory_only_and_is_looked_at_as
 
 
 def test_each_status_says_when_the_sweep_looks() -> None:
-    assert set(rules.LOOKS) == set(Status)
+    assert set(lifecycle.LOOKS) == set(Status)
     for status in Status:
-        due = rules.LOOKS[status](at(status), 1.0, LIMITS)
+        due = lifecycle.LOOKS[status](at(status), 1.0, LIMITS)
         assert due is not None
         assert due > 1.0
 
 
 def test_the_bytes_of_a_failed_upload_go_before_its_record() -> None:
     limits = Limits(forget_after=1000.0, release_after=30.0)
-    failed = rules.failed(at(Status.VERIFYING), Failure.CHECKSUM_MISMATCH, now=1.0, limits=limits)
+    failed = decisions.failed(at(Status.VERIFYING), Failure.CHECKSUM_MISMATCH, now=1.0, limits=limits)
     assert failed.due == 31.0
-    assert not rules.is_forgotten(failed, 31.0, limits)
-    assert rules.emptied(failed, limits=limits).due == 1001.0
-    assert rules.is_forgotten(failed, 1001.0, limits)
-    assert rules.failed(at(Status.VERIFYING), Failure.LOST, now=1.0, limits=limits).due == 1001.0
-    assert not rules.is_forgotten(at(Status.COMPLETED), 10**9, limits)
+    assert not decisions.is_forgotten(failed, 31.0, limits)
+    assert decisions.emptied(failed, limits=limits).due == 1001.0
+    assert decisions.is_forgotten(failed, 1001.0, limits)
+    assert decisions.failed(at(Status.VERIFYING), Failure.LOST, now=1.0, limits=limits).due == 1001.0
+    assert not decisions.is_forgotten(at(Status.COMPLETED), 10**9, limits)
 
 
 def test_a_clock_that_is_set_back_leaves_the_rate() -> None:
-    upload = rules.received(created(), 5, now=1.0, since=0.0, limits=LIMITS)
+    upload = decisions.received(created(), 5, now=1.0, since=0.0, limits=LIMITS)
     assert upload.rate == 5.0
-    assert rules.received(upload, 6, now=0.0, since=1.0, limits=LIMITS).rate == 5.0
+    assert decisions.received(upload, 6, now=0.0, since=1.0, limits=LIMITS).rate == 5.0
     later = replace(upload, status=Status.PAUSED, updated=9.0)
-    assert rules.received(later, 6, now=3.0, since=2.0, limits=LIMITS).rate == pytest.approx(5 - 4 * (1 - exp(-1 / 3)))
+    assert decisions.received(later, 6, now=3.0, since=2.0, limits=LIMITS).rate == pytest.approx(
+        5 - 4 * (1 - exp(-1 / 3))
+    )
 
 
 def test_the_rate_of_a_chunked_upload_counts_its_gaps() -> None:
     upload, now = created(length=100), 0.0
     for number in range(1, 40):  # a second of silence, then 1,000 bytes in a hundredth of one
         now += 1.0
-        upload = rules.received(upload, number * 1000, now=now, since=now - 0.01, limits=LIMITS)
+        upload = decisions.received(upload, number * 1000, now=now, since=now - 0.01, limits=LIMITS)
     assert upload.rate == pytest.approx(1000, rel=0.01)
 
 
 def test_the_rate_is_steady_where_bytes_come_in_bursts() -> None:
     upload, rates = created(length=100), []
     for number in range(1, 100):
-        upload = rules.received(upload, 1000 * (number // 2), now=number / 4, since=(number - 1) / 4, limits=LIMITS)
+        upload = decisions.received(upload, 1000 * (number // 2), now=number / 4, since=(number - 1) / 4, limits=LIMITS)
         rates.append(upload.rate)
     assert all(0.9 * 2000 < rate < 1.1 * 2000 for rate in rates[60:])
 
 
 def test_the_rate_goes_on_after_a_short_pause_and_begins_anew_after_a_long_one() -> None:
-    upload = rules.paused(rules.received(created(), 4, now=2.0, since=0.0, limits=LIMITS), now=2.0, limits=LIMITS)
-    assert rules.received(upload, 5, now=3.0, since=2.5, limits=LIMITS).rate == pytest.approx(2.0)
-    assert rules.received(upload, 10, now=4.0, since=3.0, limits=LIMITS).rate == pytest.approx(
+    upload = decisions.paused(
+        decisions.received(created(), 4, now=2.0, since=0.0, limits=LIMITS), now=2.0, limits=LIMITS
+    )
+    assert decisions.received(upload, 5, now=3.0, since=2.5, limits=LIMITS).rate == pytest.approx(2.0)
+    assert decisions.received(upload, 10, now=4.0, since=3.0, limits=LIMITS).rate == pytest.approx(
         2.0 + 4.0 * (1 - exp(-2 / 3))
     )
-    assert rules.received(upload, 10, now=100.0, since=99.0, limits=LIMITS).rate == pytest.approx(6.0)
+    assert decisions.received(upload, 10, now=100.0, since=99.0, limits=LIMITS).rate == pytest.approx(6.0)
 
 
 @pytest.mark.parametrize(
@@ -255,4 +271,4 @@ def test_the_rate_goes_on_after_a_short_pause_and_begins_anew_after_a_long_one()
 )  # fmt: skip
 def test_a_largest_size_is_told_for_people(size: int, said: str) -> None:
     with pytest.raises(TooLarge, match=f"^An upload may have {re.escape(said)} at most"):
-        rules.check_size(size + 1, replace(LIMITS, max_size=size))
+        decisions.check_size(size + 1, replace(LIMITS, max_size=size))

@@ -5,10 +5,11 @@ from base64 import b64encode
 import pytest
 from msgspec.structs import replace
 
-from protocol import errors, tus1
-from protocol.errors import BadRequest, Forbidden, MediaType, Refusal, VersionUnsupported
-from protocol.headers import build_repr_digest
-from protocol.model import Checksum, Concat, Create, Limits, Place, Role, Status, Upload, UploadId
+from onward.protocol import errors
+from onward.protocol.dialects import tus1
+from onward.protocol.errors import BadRequest, Forbidden, MediaType, Refusal, VersionUnsupported
+from onward.protocol.headers import build_repr_digest
+from onward.protocol.model import Checksum, Concat, CreateRequest, Limits, Place, Role, Status, Upload, UploadId
 
 V = {"tus-resumable": "1.0.0"}
 T = {"content-type": tus1.CONTENT_TYPE}
@@ -22,18 +23,18 @@ UPLOAD = Upload(
 )  # fmt: skip
 
 
-def question(headers: dict[str, str], body_size: int | None = 0) -> tus1.Question:
-    return tus1.Question(headers=headers, body_size=body_size, has_body=body_size != 0)
+def question(headers: dict[str, str], body_size: int | None = 0) -> tus1.Request:
+    return tus1.Request(headers=headers, body_size=body_size, has_body=body_size != 0)
 
 
 def test_discovery_is_made_from_the_table() -> None:
-    told = tus1.discovery(Limits(max_size=5))
+    told = tus1.build_options_headers(Limits(max_size=5))
     assert (
         told["Tus-Extension"]
         == "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,concatenation,concatenation-unfinished"
     )
     assert (told["Tus-Version"], told["Tus-Max-Size"]) == ("1.0.0", "5")
-    told = tus1.discovery(Limits(expire_after=None))
+    told = tus1.build_options_headers(Limits(expire_after=None))
     assert "expiration" not in told["Tus-Extension"]
     assert "Tus-Max-Size" not in told
 
@@ -94,7 +95,7 @@ def test_an_append_is_refused(headers: dict[str, str], refusal: type[Refusal]) -
 
 
 def test_the_state_is_told() -> None:
-    assert tus1.tell_state(UPLOAD) == {
+    assert tus1.build_head_headers(UPLOAD) == {
         "Tus-Resumable": "1.0.0",
         "Upload-Offset": "4",
         "Upload-Expires": "Sun, 06 Nov 1994 08:49:37 GMT",
@@ -102,21 +103,21 @@ def test_the_state_is_told() -> None:
         "Upload-Length": "10",
         "Upload-Metadata": "a YQ==",
     }
-    deferred = tus1.tell_state(replace(UPLOAD, length=None, metadata=None, expires=None))
+    deferred = tus1.build_head_headers(replace(UPLOAD, length=None, metadata=None, expires=None))
     assert deferred["Upload-Defer-Length"] == "1"
     assert not {"Upload-Length", "Upload-Metadata", "Upload-Expires"} & set(deferred)
     done = replace(UPLOAD, status=Status.COMPLETED, sha256=SHA256)
-    assert tus1.tell_stored(done)["Repr-Digest"] == build_repr_digest(SHA256)
+    assert tus1.build_upload_headers(done)["Repr-Digest"] == build_repr_digest(SHA256)
 
 
 def test_extensions_are_switched_off_with_all_that_needs_them() -> None:
     limits = Limits(without=frozenset({"creation", "termination", "expiration", "checksum"}), expire_after=None)
-    assert tus1.discovery(limits) == {"Tus-Resumable": "1.0.0", "Tus-Version": "1.0.0"}
-    assert "sha1" in tus1.discovery(Limits())["Tus-Checksum-Algorithm"].split(",")
+    assert tus1.build_options_headers(limits) == {"Tus-Resumable": "1.0.0", "Tus-Version": "1.0.0"}
+    assert "sha1" in tus1.build_options_headers(Limits())["Tus-Checksum-Algorithm"].split(",")
 
 
 def test_what_is_switched_off_is_not_acted_on() -> None:
-    def wish(name: str, headers: dict[str, str], size: int = 0) -> Create:
+    def wish(name: str, headers: dict[str, str], size: int = 0) -> CreateRequest:
         return tus1.read_create(question(V | T | headers, size), Limits(without=frozenset({name})))
 
     with pytest.raises(BadRequest):
@@ -133,15 +134,15 @@ def test_a_checksum_is_read() -> None:
 
 
 def test_a_concatenation_is_read_and_told_as_it_was_received() -> None:
-    asked = tus1.Question(headers=V | FINAL, host="t")
+    asked = tus1.Request(headers=V | FINAL, host="t")
     concat = tus1.read_create(asked, Limits()).concat
     assert concat == Concat(role=Role.FINAL, told=FINAL["upload-concat"], parts=(PART, PART))
     with pytest.raises(BadRequest):
         tus1.read_create(replace(asked, host="other"), Limits())
-    waiting = tus1.tell_state(replace(UPLOAD, concat=concat, length=None, offset=0))
+    waiting = tus1.build_head_headers(replace(UPLOAD, concat=concat, length=None, offset=0))
     assert waiting["Upload-Concat"] == FINAL["upload-concat"]
     assert not {"Upload-Offset", "Upload-Length", "Upload-Defer-Length"} & set(waiting)
-    joined = tus1.tell_state(replace(UPLOAD, concat=concat, status=Status.COMPLETED, offset=10))
+    joined = tus1.build_head_headers(replace(UPLOAD, concat=concat, status=Status.COMPLETED, offset=10))
     assert (joined["Upload-Offset"], joined["Upload-Length"]) == ("10", "10")
 
 

@@ -10,8 +10,8 @@ from raw import UNKNOWN, Headers, Tus
 from server_process import Server, Start
 from strike import ID, Row, strike
 
-from protocol.model import ID_PATTERN
-from server.engine import new_id
+from onward.protocol.model import ID_PATTERN
+from onward.server.uploads.engine import new_id
 
 METHODS = ("PATCH", "HEAD", "GET", "DELETE")
 PATHS = (

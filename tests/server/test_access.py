@@ -9,11 +9,11 @@ import pytest
 import tus
 from aiohttp import web
 
-from protocol.errors import AccessDenied
-from protocol.model import UploadId
-from server.access import Act
-from server.app import create_app, create_runner
-from server.config import Config
+from onward.protocol.errors import AccessDenied
+from onward.protocol.model import UploadId
+from onward.server.app import create_app, create_runner
+from onward.server.config import Config
+from onward.server.http.access import Act
 
 DATA = b"mine"
 EVENTS = {"Accept": "text/event-stream"}

@@ -8,14 +8,14 @@ from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
-from protocol.errors import Unavailable
-from protocol.model import UploadId
-from protocol.progress import Progress
-from server import audience
-from server.audience import Audiences
-from server.watcher import Watcher
-from storage.base import StorageError
-from storage.memory import MemoryState
+from onward.protocol.errors import Unavailable
+from onward.protocol.model import UploadId
+from onward.protocol.progress import Progress
+from onward.server.watch import broadcast
+from onward.server.watch.broadcast import Broadcast
+from onward.server.watch.subscriber import Subscriber
+from onward.storage.base import StorageError
+from onward.storage.state.memory import MemoryState
 
 ONE, OTHER = UploadId("1" * 32), UploadId("2" * 32)
 
@@ -31,15 +31,15 @@ async def transport() -> AsyncIterator[asyncio.Transport]:
 
 
 @pytest.fixture
-def audiences() -> Audiences:
-    return Audiences(MemoryState(), per_upload=0, per_address=0)
+def watched() -> Broadcast:
+    return Broadcast(MemoryState(), per_upload=0, per_address=0)
 
 
 def told(seq: int, id: UploadId = ONE, *, final: bool = False) -> Progress:
     return Progress(id=id, seq=seq, final=final, json=json.dumps({"seq": seq}))
 
 
-async def rest(watcher: Watcher) -> list[tuple[UploadId, int]]:
+async def rest(watcher: Subscriber) -> list[tuple[UploadId, int]]:
     """Read to the end."""
     messages = []
     while (message := await watcher.next()) is not None:
@@ -48,7 +48,7 @@ async def rest(watcher: Watcher) -> list[tuple[UploadId, int]]:
 
 
 async def test_who_is_late_gets_the_newest_and_the_final_one(transport: asyncio.Transport) -> None:
-    watcher = Watcher(transport, "", [ONE, OTHER])
+    watcher = Subscriber(transport, "", [ONE, OTHER])
     watcher.greet(told(4, OTHER), 4)
     for seq in (1, 3, 2):
         watcher.put(told(seq))
@@ -63,7 +63,7 @@ async def test_who_is_late_gets_the_newest_and_the_final_one(transport: asyncio.
 
 
 async def test_who_knows_the_end_is_told_nothing(transport: asyncio.Transport) -> None:
-    watcher = Watcher(transport, "", [ONE])
+    watcher = Subscriber(transport, "", [ONE])
     watcher.greet(told(5, final=True), 5)
     assert watcher.over
     assert await rest(watcher) == []
@@ -73,7 +73,7 @@ async def test_who_knows_the_end_is_told_nothing(transport: asyncio.Transport) -
 async def test_who_names_another_state_gets_what_came_while_it_was_read(
     transport: asyncio.Transport, known: int
 ) -> None:
-    watcher = Watcher(transport, "", [ONE])
+    watcher = Subscriber(transport, "", [ONE])
     watcher.put(told(5, final=True))
     watcher.greet(told(4), known)
     assert await rest(watcher) == [(ONE, 5)]
@@ -81,12 +81,12 @@ async def test_who_names_another_state_gets_what_came_while_it_was_read(
 
 async def test_one_subscription_serves_all_and_ends_with_the_last(transport: asyncio.Transport) -> None:
     state = MemoryState()
-    audiences = Audiences(state, per_upload=0, per_address=0)
+    watched = Broadcast(state, per_upload=0, per_address=0)
     tasks = asyncio.all_tasks()
     with ExitStack() as stack:
-        watchers = [stack.enter_context(audiences.joined(transport, "", [ONE])) for _ in range(120)]
-        watchers += [stack.enter_context(audiences.joined(transport, "", [OTHER, ONE]))]
-        await asyncio.gather(*(audiences.ready(watcher) for watcher in watchers))
+        watchers = [stack.enter_context(watched.joined(transport, "", [ONE])) for _ in range(120)]
+        watchers += [stack.enter_context(watched.joined(transport, "", [OTHER, ONE]))]
+        await asyncio.gather(*(watched.ready(watcher) for watcher in watchers))
         assert len(asyncio.all_tasks()) - len(tasks) == 2
         reading = [asyncio.create_task(rest(watcher)) for watcher in watchers]
         for seq in range(1, 20):
@@ -101,16 +101,16 @@ async def test_one_subscription_serves_all_and_ends_with_the_last(transport: asy
     async with asyncio.timeout(10):
         while asyncio.all_tasks() != tasks:  # noqa: ASYNC110
             await asyncio.sleep(0)
-    assert not audiences.watchers
+    assert not watched.watchers
 
 
 async def test_a_final_message_waits_for_no_rest(transport: asyncio.Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audience, "REST", 1e9)
-    monkeypatch.setattr(audience, "PACE", 3600.0)
+    monkeypatch.setattr(broadcast, "REST", 1e9)
+    monkeypatch.setattr(broadcast, "PACE", 3600.0)
     state = MemoryState()
-    audiences = Audiences(state, per_upload=0, per_address=0)
-    with audiences.joined(transport, "", [ONE]) as watcher:
-        await audiences.ready(watcher)
+    watched = Broadcast(state, per_upload=0, per_address=0)
+    with watched.joined(transport, "", [ONE]) as watcher:
+        await watched.ready(watcher)
         state._hub.deliver(told(1))
         assert await watcher.next() == told(1)
         state._hub.deliver(told(2))
@@ -125,12 +125,12 @@ async def test_a_final_message_waits_for_no_rest(transport: asyncio.Transport, m
 async def test_a_message_in_a_rest_is_told_after_it(
     transport: asyncio.Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audience, "REST", 1e9)
-    monkeypatch.setattr(audience, "PACE", 0.2)
+    monkeypatch.setattr(broadcast, "REST", 1e9)
+    monkeypatch.setattr(broadcast, "PACE", 0.2)
     state = MemoryState()
-    audiences = Audiences(state, per_upload=0, per_address=0)
-    with audiences.joined(transport, "", [ONE]) as watcher:
-        await audiences.ready(watcher)
+    watched = Broadcast(state, per_upload=0, per_address=0)
+    with watched.joined(transport, "", [ONE]) as watcher:
+        await watched.ready(watcher)
         for seq in (1, 2, 3):
             state._hub.deliver(told(seq))
             await asyncio.sleep(0.02)
@@ -148,20 +148,20 @@ class Broken(MemoryState):
 
 
 async def test_where_events_fail_watchers_are_let_go(transport: asyncio.Transport) -> None:
-    audiences = Audiences(Broken(), per_upload=0, per_address=0)
+    watched = Broadcast(Broken(), per_upload=0, per_address=0)
     for _ in range(2):
-        with audiences.joined(transport, "", [ONE]) as watcher:
+        with watched.joined(transport, "", [ONE]) as watcher:
             async with asyncio.timeout(10):
-                await audiences.ready(watcher)
+                await watched.ready(watcher)
                 assert await rest(watcher) == []
             assert not watcher.over
-            with audiences.joined(transport, "", [ONE]) as late:
+            with watched.joined(transport, "", [ONE]) as late:
                 assert late.done
 
 
-async def test_nobody_joins_a_server_that_stops(transport: asyncio.Transport, audiences: Audiences) -> None:
-    with audiences.joined(transport, "", [ONE]) as watcher:
-        audiences.stop()
+async def test_nobody_joins_a_server_that_stops(transport: asyncio.Transport, watched: Broadcast) -> None:
+    with watched.joined(transport, "", [ONE]) as watcher:
+        watched.stop()
         assert await rest(watcher) == []
-        with pytest.raises(Unavailable), audiences.joined(transport, "", [ONE]):
+        with pytest.raises(Unavailable), watched.joined(transport, "", [ONE]):
             pass

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import StreamReader
 from aiohttp.test_utils import make_mocked_request
 
-from protocol.errors import Locked
-from server.body import RequestBody
+from onward.protocol.errors import Locked
+from onward.server.http.transport.body import RequestBody
 
 
 def body_of(stream: StreamReader, idle: float = 30) -> RequestBody:

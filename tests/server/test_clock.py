@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.clock import Clock
+from onward.server.uploads.clock import Clock
 
 HOUR, DAY = 3600.0, 86400.0
 

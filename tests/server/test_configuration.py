@@ -14,14 +14,14 @@ from client_process import run
 from onward_process import ROOT
 from server_process import Start
 
-from client import Options
-from client.cli import VALUES
-from protocol.quantities import MOST_BYTES
-from server.cli import CLIENT_OPTIONS
-from server.config import OPTIONS, Config, Wrong
-from server.parser import Parser
-from server.reading import add_options, foreign_variables, option_name, read
-from storage.base import Durability
+from onward import Options
+from onward.client.cli import VALUES
+from onward.protocol.quantities import MOST_BYTES
+from onward.server.cli import CLIENT_OPTIONS
+from onward.server.config import OPTIONS, Config, Wrong
+from onward.server.config_reader import add_options, foreign_variables, option_name, read
+from onward.server.option_parser import Parser
+from onward.storage.base import Durability
 
 ENDS_WITHIN = 60
 TABLE_ROW = re.compile(r"^\| (`--[a-z-]+`(?:, `--[a-z-]+`)*) ", re.M)

@@ -17,9 +17,9 @@ from onward_process import PROGRAM, ROOT
 from raw import Connection
 from server_process import Server, Start, serving
 
-from protocol.model import Licence
-from server.direct import Direct
-from server.inlet import BodyThreads, Inlet
+from onward.protocol.model import Licence
+from onward.server.http.transport.socket_reader import SocketReader
+from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 
 SIZE = 2**22
 SOME = 2**20
@@ -159,17 +159,17 @@ async def test_a_peer_that_the_kernel_gives_up_on_is_a_lost_connection() -> None
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
         taken, _ = listener.accept()
         transport, _ = await loop.create_connection(asyncio.Protocol, sock=taken)
-        direct = Direct(transport)
-        direct.begin(b"before", SOME)
+        socket_reader = SocketReader(transport)
+        socket_reader.begin(b"before", SOME)
         taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
         with suppress(BlockingIOError):
             while True:  # to a peer that reads nothing, so that something waits for it
                 taken.send(bytes(SOME))
-        await direct.readable()
-        inlet = Inlet(threads, lambda block, at: None, Licence(start=0, end=SOME, checksum=None), ())
-        await inlet.run(lambda: direct.draw(inlet, SOME, 1, lambda: False))
-        assert (inlet.position, direct.lost) == (len(b"before"), True)
-        direct.close()
+        await socket_reader.readable()
+        body_writer = BodyWriter(threads, lambda block, at: None, Licence(start=0, end=SOME, checksum=None), ())
+        await body_writer.run(lambda: socket_reader.draw(body_writer, SOME, 1, lambda: False))
+        assert (body_writer.position, socket_reader.lost) == (len(b"before"), True)
+        socket_reader.close()
         transport.abort()
     threads.close()
 

@@ -13,11 +13,11 @@ from bodies import Poured
 from onward_process import onward
 from slow_body import SlowBody
 
-from protocol.errors import Gone, Refusal, StorageFull
-from protocol.model import Append, Checksum, Create, Failure, Limits, Status
-from server.engine import Engine
-from storage import open_storage
-from storage.base import Durability, Room
+from onward.protocol.errors import Gone, Refusal, StorageFull
+from onward.protocol.model import AppendRequest, Checksum, CreateRequest, Failure, Limits, Status
+from onward.server.uploads.engine import Engine
+from onward.storage import open_storage
+from onward.storage.base import Durability, Room
 
 DATA = b"0123456789"
 RELAXED = (Durability.PROCESS, Durability.NONE)
@@ -67,14 +67,14 @@ async def engine(data: Path, durability: Durability, boot: str = "first", quiet:
 
 
 async def begun(running: Engine, length: int = len(DATA)) -> str:
-    creation = Create(length=length, metadata=None, promised=None, body_size=0, has_body=False)
+    creation = CreateRequest(length=length, metadata=None, promised=None, body_size=0, has_body=False)
     upload = await running.create(creation, may_wait=True)
     await append(running, upload.id, 0, DATA[:5])
     return upload.id
 
 
 async def append(running: Engine, id_: object, offset: int, data: bytes) -> Status:
-    wish = Append(offset=offset, length=None, promised=None, body_size=len(data))
+    wish = AppendRequest(offset=offset, length=None, promised=None, body_size=len(data))
     return (await running.append(id_, wish, Arriving(data))).status  # type: ignore[arg-type]
 
 
@@ -114,7 +114,7 @@ async def test_after_a_stop_of_the_machine_an_upload_is_as_told_or_lost(tmp_path
         if durability.relaxed:
             with pytest.raises(Gone):
                 await running.inspect(id_)  # type: ignore[arg-type]
-            assert running.ledger.counts[Failure.LOST] == 1
+            assert running.records.counts[Failure.LOST] == 1
         else:
             assert (await running.inspect(id_)).offset == 5  # type: ignore[arg-type]
 
@@ -132,7 +132,7 @@ async def test_a_silent_upload_is_made_durable_and_outlives_the_machine(tmp_path
     async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
         assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
         await append(later, id_, 5, DATA[5:7])
-        record = await later.ledger.load(id_)  # type: ignore[arg-type]
+        record = await later.records.load(id_)  # type: ignore[arg-type]
         assert record.volatile == "second"
 
 
@@ -155,7 +155,7 @@ async def test_a_graceful_stop_settles_the_others_beside_uploads_that_were_delet
         ids = [await begun(running) for _ in range(12)]
         for id_ in ids[::2]:
             await running.terminate(id_)  # type: ignore[arg-type]
-        assert running.ledger.unsettled == 6
+        assert running.records.unsettled == 6
     async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
         for id_ in ids[1::2]:
             assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
@@ -174,7 +174,7 @@ async def test_a_graceful_stop_settles_the_others_beside_one_that_fails_in_any_w
 
     async with engine(tmp_path, Durability.PROCESS) as running:
         ids = [await begun(running) for _ in range(6)]
-        monkeypatch.setattr("storage.failpoints.armed", fail_once)
+        monkeypatch.setattr("onward.storage.failpoints.armed", fail_once)
     assert not failing
     async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
         for id_ in ids:
@@ -235,15 +235,15 @@ async def test_a_body_of_unknown_size_leaves_the_reserve(tmp_path: Path, monkeyp
         room -= 1000
         return Room(arriving=room)
 
-    monkeypatch.setattr("server.receive.STRIDE_BYTES", 1000)
-    monkeypatch.setattr("server.reserve.ROOM_STAYS", -1.0)
-    monkeypatch.setattr("server.reserve.AHEAD", 1000)
+    monkeypatch.setattr("onward.server.uploads.receive.STRIDE_BYTES", 1000)
+    monkeypatch.setattr("onward.server.uploads.reserve.ROOM_STAYS", -1.0)
+    monkeypatch.setattr("onward.server.uploads.reserve.AHEAD", 1000)
     storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
     monkeypatch.setattr(storage.blobs, "room", shrinking)
     running = Engine(storage, Limits(reserve=5000), lease_wait=1)
-    creation = Create(length=None, metadata=None, promised=None, body_size=0, has_body=False)
+    creation = CreateRequest(length=None, metadata=None, promised=None, body_size=0, has_body=False)
     upload = await running.create(creation, may_wait=True)
-    wish = Append(offset=0, length=None, promised=None, body_size=None)
+    wish = AppendRequest(offset=0, length=None, promised=None, body_size=None)
     with pytest.raises(StorageFull):
         await running.append(upload.id, wish, Endless())
     assert 0 < (await running.inspect(upload.id)).offset <= 5000
@@ -263,9 +263,9 @@ async def test_stored_bytes_are_counted_whatever_comes_of_their_body(
     blocks: list[bytes], length: int | None, checksum: Checksum | None, stored: int, tmp_path: Path
 ) -> None:
     async with engine(tmp_path, Durability.FULL) as running:
-        creation = Create(length=10, metadata=None, promised=None, body_size=0, has_body=False)
+        creation = CreateRequest(length=10, metadata=None, promised=None, body_size=0, has_body=False)
         upload = await running.create(creation, may_wait=True)
-        wish = Append(offset=0, length=None, promised=None, body_size=length, checksum=checksum)
+        wish = AppendRequest(offset=0, length=None, promised=None, body_size=length, checksum=checksum)
         with suppress(Refusal):
             await running.append(upload.id, wish, SlowBody(blocks))
         assert running.received == stored

@@ -8,7 +8,7 @@ import pytest
 import tus
 from aiohttp import web
 
-from server import Config, create_app, create_runner
+from onward import Config, create_app, create_runner
 
 DATA = b"under another roof" * 1000
 

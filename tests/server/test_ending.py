@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from server import Config, create_app, create_runner
-from server.connection import Connection
+from onward import Config, create_app, create_runner
+from onward.server.http.transport.connection import Connection
 
 WITHIN = 10.0
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from bodies import Poured
 
-from protocol.errors import Refusal
-from protocol.model import Append, Create, Limits, Status, Upload
-from server.engine import Engine
-from storage import open_storage
-from storage.base import Unreachable
+from onward.protocol.errors import Refusal
+from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status, Upload
+from onward.server.uploads.engine import Engine
+from onward.storage import open_storage
+from onward.storage.base import Unreachable
 
 DATA = b"the whole file"
 
@@ -37,7 +37,7 @@ async def test_a_lost_save_at_the_end_is_made_up_for(
 ) -> None:
     storage = await open_storage(state="memory:", blobs=blobs, data=tmp_path)
     engine = Engine(storage, Limits(), lease_wait=1)
-    creation = Create(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
+    creation = CreateRequest(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
     upload = await engine.create(creation, may_wait=True)
     save = storage.state.save
 
@@ -46,7 +46,7 @@ async def test_a_lost_save_at_the_end_is_made_up_for(
             raise Unreachable
         return await save(record, durable=durable)
 
-    wish = Append(offset=0, length=None, promised=None, body_size=len(DATA))
+    wish = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
     monkeypatch.setattr(storage.state, "save", fail)
     with pytest.raises(Unreachable):
         await engine.append(upload.id, wish, WholeBody(DATA))

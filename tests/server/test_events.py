@@ -87,8 +87,8 @@ async def test_a_forged_id_hides_nothing(server: OnwardProcess, http: aiohttp.Cl
         async with asyncio.timeout(20):
             assert [(await anext(watcher))["seq"] for watcher in watchers] == [seq] * len(forged)
             await tus.patch(http, url, 5, DATA[5:])
-            finals = [[message async for message in watcher][-1]["status"] for watcher in watchers]
-    assert finals == ["completed"] * len(forged)
+            final_uploads = [[message async for message in watcher][-1]["status"] for watcher in watchers]
+    assert final_uploads == ["completed"] * len(forged)
     async with http.get(f"{url}/progress", headers=EVENTS | {"Last-Event-ID": forged[-1]}) as answer:
         assert [message["status"] async for message in follow(answer)] == ["completed"]
 

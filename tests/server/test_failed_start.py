@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from ports import free_port
 
-from server.app import create_app, create_runner, open_engine, serve
-from server.config import Config
+from onward.server.app import create_app, create_runner, open_engine, serve
+from onward.server.config import Config
 
 
 class Broken(Exception):
@@ -79,7 +79,7 @@ async def test_a_setting_that_is_wrong_leaves_nothing_open(tmp_path: Path, monke
         raise Broken
 
     with monkeypatch.context() as patched:
-        patched.setattr("server.app.add_routes", refuse)
+        patched.setattr("onward.server.app.add_routes", refuse)
         with pytest.raises(Broken):
             await create_app(config)
     await check_free(config)
@@ -103,7 +103,7 @@ async def test_a_server_whose_start_up_fails_leaves_nothing_open(
         return app
 
     with monkeypatch.context() as patched:
-        patched.setattr("server.app.create_app", created)
+        patched.setattr("onward.server.app.create_app", created)
         with pytest.raises(Broken):
             await serve(config)
     await check_free(config)

@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from server.hash_lane import HashLane
-from server.running_hash import RunningHash
-from storage.base import Block
+from onward.server.uploads.hashing import HashQueue, RunningHash
+from onward.storage.base import Block
 
 
 @pytest.fixture
@@ -47,25 +46,25 @@ class Slow(RunningHash):
 def test_many_blocks_are_hashed_in_their_order(pool: ThreadPoolExecutor) -> None:
     blocks = [os.urandom(1 + number % 500) for number in range(500)]
     running = Alone(hashlib.sha256())
-    lane = HashLane(pool, running)
+    queue = HashQueue(pool, running)
     for number, block in enumerate(blocks):
-        lane.take_now(block) if number % 7 == 0 else lane.take(block)
+        queue.take_now(block) if number % 7 == 0 else queue.take(block)
         if number % 5 == 0:
-            lane.wait(number % 3)
-    lane.wait()
+            queue.wait(number % 3)
+    queue.wait()
     assert running.digest() == hashlib.sha256(b"".join(blocks)).digest()
 
 
 def test_a_wait_is_over_once_only_the_last_blocks_are_missing(pool: ThreadPoolExecutor) -> None:
     slow = Slow()
-    lane = HashLane(pool, slow)
+    queue = HashQueue(pool, slow)
     for _ in range(4):
-        lane.take(b"block")
+        queue.take(b"block")
     slow.go_on.release()
-    lane.wait(3)
+    queue.wait(3)
     assert slow.offset == 5
     slow.go_on.release(3)
-    lane.wait()
+    queue.wait()
     assert slow.offset == 20
 
 
@@ -76,13 +75,13 @@ def test_what_hashing_raises_is_told_and_the_blocks_behind_are_waited_for(pool: 
             if block == b"broken":
                 raise MemoryError
 
-    lane = HashLane(pool, Broken(hashlib.sha256()))
+    queue = HashQueue(pool, Broken(hashlib.sha256()))
     for block in (b"whole", b"broken", b"whole"):
-        lane.take(block)
+        queue.take(block)
     with pytest.raises(MemoryError):
-        lane.wait()
-    lane.wait()
-    assert lane._hash.offset == 16
+        queue.wait()
+    queue.wait()
+    assert queue._hash.offset == 16
 
 
 @pytest.fixture
@@ -98,22 +97,22 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_where_no_thread_can_be_started_a_block_is_hashed_by_who_brings_it(no_threads: pytest.MonkeyPatch) -> None:
     running = Alone(hashlib.sha256())
-    lane = HashLane(ThreadPoolExecutor(2), running)
+    queue = HashQueue(ThreadPoolExecutor(2), running)
     for _ in range(3):
-        lane.take(b"block")
-        lane.wait(1)
+        queue.take(b"block")
+        queue.wait(1)
     assert running.offset == 15, "somebody waits for a thread that there is not"
-    lane.wait()
+    queue.wait()
     assert running.digest() == hashlib.sha256(b"block" * 3).digest()
 
 
 def test_what_the_pool_kept_of_it_is_not_hashed_again_once_there_are_threads(no_threads: pytest.MonkeyPatch) -> None:
     blocks, running = [os.urandom(100) for _ in range(50)], Alone(hashlib.sha256())
     with ThreadPoolExecutor(2) as pool:
-        lane = HashLane(pool, running)
+        queue = HashQueue(pool, running)
         for number, block in enumerate(blocks):
             if number == 10:
                 no_threads.undo()
-            lane.take(block)
-        lane.wait()
+            queue.take(block)
+        queue.wait()
     assert running.digest() == hashlib.sha256(b"".join(blocks)).digest()

@@ -12,7 +12,7 @@ import tus
 from onward_process import OnwardProcess, onward
 from redis_process import RedisProcess
 
-from storage import redis_scripts
+from onward.storage.state.redis import scripts
 
 DATA = b"0123456789"
 
@@ -196,8 +196,8 @@ def test_the_probe_of_redis_does_whatever_the_scripts_do() -> None:
     def commands(script: str) -> set[str]:
         return set(re.findall(r"redis\.call\((?:[^')]* and )?'(\w+)'(?: or '(\w+)')?", script)) - {("", "")}
 
-    texts = [text for name, text in vars(redis_scripts).items() if name.isupper() and name != "PROBE"]
+    texts = [text for name, text in vars(scripts).items() if name.isupper() and name != "PROBE"]
     used = {name for text in texts for pair in commands(text) for name in pair if name}
-    probed = {name for pair in commands(redis_scripts.PROBE) for name in pair if name}
+    probed = {name for pair in commands(scripts.PROBE) for name in pair if name}
     assert used
     assert used <= probed

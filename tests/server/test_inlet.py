@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import TooLarge
-from protocol.model import Licence, UploadId
-from server.inlet import BodyThreads, Inlet
-from server.running_hash import RunningSha256
-from storage.base import Block, Full
-from storage.disk import DiskBlobs
+from onward.protocol.errors import TooLarge
+from onward.protocol.model import Licence, UploadId
+from onward.server.uploads.body_writer import BodyThreads, BodyWriter
+from onward.server.uploads.hashing import RunningSha256
+from onward.storage.base import Block, Full
+from onward.storage.blobs.disk import DiskBlobs
 
 ID = UploadId("1" * 32)
 DATA = b"bytes of this upload"
@@ -29,13 +29,13 @@ async def test_what_is_let_in_is_hashed_and_stored_where_it_belongs() -> None:
     def write(block: Block, at: int) -> None:
         stored[at : at + len(block)] = block
 
-    inlet = Inlet(threads, write, licence(0, len(DATA)), [running])
+    body_writer = BodyWriter(threads, write, licence(0, len(DATA)), [running])
     for at in range(0, len(DATA), 7):
-        await inlet.put(DATA[at : at + 7])
-    assert (inlet.position, bytes(stored)) == (len(DATA), DATA)
+        await body_writer.put(DATA[at : at + 7])
+    assert (body_writer.position, bytes(stored)) == (len(DATA), DATA)
     assert running.digest() == hashlib.sha256(DATA).digest()
     with pytest.raises(TooLarge):
-        await inlet.put(b"!")
+        await body_writer.put(b"!")
     assert running.digest() == hashlib.sha256(DATA).digest()
     threads.close()
 
@@ -47,11 +47,11 @@ async def test_what_could_not_be_stored_does_not_count() -> None:
         if at:
             raise Full
 
-    inlet = Inlet(threads, write, licence(0, len(DATA)), [RunningSha256()])
-    await inlet.put(DATA[:5])
+    body_writer = BodyWriter(threads, write, licence(0, len(DATA)), [RunningSha256()])
+    await body_writer.put(DATA[:5])
     with pytest.raises(Full):
-        await inlet.put(DATA[5:])
-    assert inlet.position == 5
+        await body_writer.put(DATA[5:])
+    assert body_writer.position == 5
     threads.close()
 
 
@@ -69,8 +69,8 @@ async def test_a_cancelled_write_keeps_its_descriptor_to_its_end(
     place = await blobs.create(ID)
 
     async def put() -> None:
-        async with blobs.open(place, 0) as sink:
-            await Inlet(threads, sink.write, licence, ()).put(DATA)
+        async with blobs.open(place, 0) as writer:
+            await BodyWriter(threads, writer.write, licence, ()).put(DATA)
 
     monkeypatch.setattr(os, "pwrite", slow)
     task = asyncio.create_task(put())

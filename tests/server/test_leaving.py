@@ -15,9 +15,9 @@ from aiohttp.test_utils import make_mocked_request
 from onward_process import OnwardProcess, onward
 from test_state_contract import ignore
 
-from protocol.model import UploadId
-from server.leaving import unless_left
-from storage.redis import open_state
+from onward.protocol.model import UploadId
+from onward.server.http.transport.disconnect import cancel_on_disconnect
+from onward.storage.state.redis.state import open_state
 
 SIZE, CROWD = 1000, 100
 PATIENT = ["--lease-wait=120"]
@@ -127,7 +127,7 @@ async def test_who_only_says_no_more_is_answered(http: aiohttp.ClientSession, re
 async def test_work_that_is_cancelled_for_another_reason_as_well_stays_cancelled() -> None:
     content = StreamReader(BaseProtocol(asyncio.get_running_loop()), 2**16)
     request = make_mocked_request("PATCH", "/", payload=content)
-    work = asyncio.create_task(unless_left(request, asyncio.sleep(20)))
+    work = asyncio.create_task(cancel_on_disconnect(request, asyncio.sleep(20)))
     await asyncio.sleep(0)
     content.set_exception(ConnectionResetError())
     await asyncio.sleep(0)

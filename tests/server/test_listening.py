@@ -26,7 +26,7 @@ LOOPBACKS = ("127.0.0.1", "::1")
 
 def second(folder: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
     """Start a server that has to end by itself."""
-    words = [sys.executable, "-m", "server", "serve", f"--data={folder}", *options]
+    words = [sys.executable, "-m", "onward", "serve", f"--data={folder}", *options]
     return subprocess.run(words, cwd=ROOT, capture_output=True, timeout=60, check=False)
 
 
@@ -67,7 +67,7 @@ def listening(
     folder: Path, *options: str, lines: int = 1, environ: Mapping[str, str] | None = None
 ) -> Iterator[tuple[list[str], subprocess.Popen[bytes]]]:
     """Run a server until the end of the block, and give what it prints before it serves."""
-    words = [sys.executable, "-m", "server", "serve", f"--data={folder}", *options]
+    words = [sys.executable, "-m", "onward", "serve", f"--data={folder}", *options]
     log = folder.with_suffix(".log")
     with (
         log.open("wb") as errors,
@@ -192,7 +192,7 @@ def test_a_port_in_use_is_refused(workers: str, others: str, redis_url: str, tmp
 
 def test_two_that_start_at_once_do_not_share_a_port(redis_url: str, tmp_path: Path) -> None:
     options = [f"--port={free_port()}", f"--data={tmp_path}", f"--state={redis_url}", "--workers=2"]
-    words = [sys.executable, "-m", "server", "serve", *options]
+    words = [sys.executable, "-m", "onward", "serve", *options]
     both = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     try:
         raw.poll(lambda: any(each.poll() is not None for each in both), 40)

@@ -10,7 +10,7 @@ from onward_process import OnwardProcess, onward
 from raw import poll
 from redis_process import redis_server
 
-from server.kinds import hide_password
+from onward.server.option_kinds import hide_password
 
 PROBES = ("/healthz", "/readyz", "/metrics")
 AWAY = 6.0  # seconds, in which a clean-up is due three times and the events are missed thirty times

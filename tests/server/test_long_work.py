@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from slow_body import SlowBody
 
-from protocol.checksums import ALGORITHMS
-from protocol.errors import Locked
-from protocol.model import Append, Concat, Create, Limits, Place, Role, Status, Upload, UploadId
-from server.engine import Engine
-from server.join import join
-from server.running_hash import RunningHash
-from storage import failpoints, open_storage
-from storage.base import Block
-from storage.disk import DiskBlobs
+from onward.protocol.checksums import ALGORITHMS
+from onward.protocol.errors import Locked
+from onward.protocol.model import AppendRequest, Concat, CreateRequest, Limits, Place, Role, Status, Upload, UploadId
+from onward.server.uploads.concatenation import join
+from onward.server.uploads.engine import Engine
+from onward.server.uploads.hashing import RunningHash
+from onward.storage import failpoints, open_storage
+from onward.storage.base import Block
+from onward.storage.blobs.disk import DiskBlobs
 
 DATA = b"0123456789"
 LIMITS = Limits(quiet_after=0.02, expire_after=0.3)
@@ -32,8 +32,8 @@ class Stall:
 
     def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.let_go = asyncio.Event(), asyncio.Event()
-        self._scan = engine.ledger.storage.blobs.scan
-        monkeypatch.setattr(engine.ledger.storage.blobs, "scan", self._stalling)
+        self._scan = engine.records.storage.blobs.scan
+        monkeypatch.setattr(engine.records.storage.blobs, "scan", self._stalling)
 
     async def _stalling(
         self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
@@ -45,7 +45,7 @@ class Stall:
 
 
 async def create(engine: Engine, concat: Concat | None = None) -> Upload:
-    wish = Create(
+    wish = CreateRequest(
         length=None if concat and concat.parts else 10,
         metadata=None,
         promised=None,
@@ -57,7 +57,7 @@ async def create(engine: Engine, concat: Concat | None = None) -> Upload:
 
 
 async def append(engine: Engine, id_: UploadId, data: bytes, offset: int = 0) -> Upload:
-    wish = Append(offset=offset, length=None, promised=None, body_size=len(data))
+    wish = AppendRequest(offset=offset, length=None, promised=None, body_size=len(data))
     return await engine.append(id_, wish, SlowBody([data]))
 
 
@@ -106,13 +106,13 @@ async def test_other_uploads_are_paused_and_expired_beside_long_work(
         other = (await create(engine)).id
         await append(engine, other, DATA[:5])
         for status in (Status.PAUSED, Status.EXPIRED):
-            while (await engine.ledger.load(other)).status is not status:
+            while (await engine.records.load(other)).status is not status:
                 await asyncio.sleep(0.05)
                 await engine.upkeep.look()
-        assert (await engine.ledger.load(id_)).status is Status.VERIFYING
+        assert (await engine.records.load(id_)).status is Status.VERIFYING
         stall.let_go.set()
         await engine.sweep()  # that of the command waits for all of it
-        done = await engine.ledger.load(id_)
+        done = await engine.records.load(id_)
         assert done.status is Status.COMPLETED
         assert (tmp_path / "files" / id_).read_bytes() == DATA * (done.offset // 10)
 
@@ -128,7 +128,7 @@ async def test_a_stop_cuts_long_work_and_what_waits_for_its_turn(
         engine.stop()
         stall.let_go.set()
         await engine.upkeep.long.over()
-        assert (await engine.ledger.load(id_)).status is Status.VERIFYING
+        assert (await engine.records.load(id_)).status is Status.VERIFYING
         assert engine.running == 0
 
 
@@ -140,14 +140,14 @@ async def test_the_end_of_the_upkeep_ends_long_work_that_hangs(tmp_path: Path, m
         ending = engine.upkeep.cancel()
         assert len(ending) == 1
         await asyncio.wait(ending)
-        assert (await engine.ledger.load(id_)).status is Status.VERIFYING
+        assert (await engine.records.load(id_)).status is Status.VERIFYING
 
 
 async def test_a_cancelled_join_is_cancelled_also_while_it_waits_for_its_hash(tmp_path: Path) -> None:
     blobs = DiskBlobs(tmp_path / "data")
     place = await blobs.create(UploadId("1" * 32))
-    async with blobs.open(place, 0) as sink:
-        sink.write(DATA, 0)
+    async with blobs.open(place, 0) as writer:
+        writer.write(DATA, 0)
     part = Upload(
         id=UploadId("1" * 32), place=place, status=Status.COMPLETED, length=10, offset=10, metadata=None,
         promised=None, created=0.0, updated=0.0,

@@ -7,9 +7,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from server.app import create_app, create_runner
-from server.config import Config
-from server.connection import _Server
+from onward.server.app import create_app, create_runner
+from onward.server.config import Config
+from onward.server.http.transport.connection import _Server
 
 
 class Untouched(Counter[str]):

@@ -11,9 +11,9 @@ import tus
 from aiohttp import web
 from onward_process import onward
 
-from server.app import create_app, create_runner
-from server.config import Config
-from server.page import STATIC
+from onward.server.app import create_app, create_runner
+from onward.server.config import Config
+from onward.server.page.page import STATIC
 
 POLICY = {
     "default-src": "'none'",

@@ -8,8 +8,8 @@ import pytest
 import tus
 from onward_process import onward
 
-from server.config import Config
-from server.proxies import parse_trusted
+from onward.server.config import Config
+from onward.server.http.proxies import parse_trusted
 
 
 @pytest.mark.parametrize(

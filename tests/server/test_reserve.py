@@ -19,12 +19,12 @@ from raw import Tus
 from server_process import serving
 from test_state_contract import UPLOAD
 
-from protocol.errors import StorageFull
-from protocol.model import Upload
-from protocol.promises import Promise, sum_of
-from server import reserve
-from server.reserve import Claim, Reserve
-from storage.base import Room, Storage
+from onward.protocol.errors import StorageFull
+from onward.protocol.model import Upload
+from onward.protocol.promises import Promise, sum_of
+from onward.server.uploads import reserve
+from onward.server.uploads.reserve import Claim, Reserve
+from onward.storage.base import Room, Storage
 
 MIB = 2**20
 PIECE = MIB

@@ -9,7 +9,7 @@ import sys
 import pytest
 from onward_process import ROOT
 
-from server import sha256
+from onward.server.uploads import sha256
 
 DATA = random.Random(5).randbytes(300_000)
 CUTS = (0, 1, 55, 56, 63, 64, 65, 127, 128, 4096, 299_999, 300_000)
@@ -67,7 +67,7 @@ def test_without_the_library_it_is_right_but_cannot_be_put_down(monkeypatch: pyt
 
 LARGER = """
 import ctypes
-from server import sha256
+from onward.server.uploads import sha256
 
 def touch(context, *_):  # as much as SHA256_CTX has, and 400 bytes more
     ctypes.memset(ctypes.addressof(context._obj), 0x11, 112 + 400)

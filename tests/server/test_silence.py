@@ -8,7 +8,7 @@ import tus
 from onward_process import onward
 from watcher import Watcher
 
-from server.config import Config
+from onward.server.config import Config
 
 NEVER = "--sweep-every=600"
 

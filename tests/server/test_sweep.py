@@ -61,7 +61,7 @@ async def test_bytes_without_a_record_go_once_they_are_old(http: aiohttp.ClientS
     young.write_bytes(b"half made")
     (data / "files" / ("c" * 32)).write_bytes(b"published, its record is gone")
     os.utime(data / "files" / ("c" * 32), (0, 0))
-    words = [sys.executable, "-m", "server", "sweep", f"--data={data}"]
+    words = [sys.executable, "-m", "onward", "sweep", f"--data={data}"]
     sweep = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert (await sweep.communicate())[0] == b"0 uploads tended, 5 strays removed\n"
     assert {path.name for path in (data / "partial").iterdir()} == {kept, "d" * 32}

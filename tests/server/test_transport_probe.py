@@ -12,11 +12,11 @@ from onward_process import ROOT
 from raw import Connection
 from server_process import serving
 
-from server import transport_probe
-from server.app import create_app, create_runner
-from server.config import Config
-from server.connection import Connection as OwnConnection
-from server.connection import _Server
+from onward.server.app import create_app, create_runner
+from onward.server.config import Config
+from onward.server.http.transport import support
+from onward.server.http.transport.connection import Connection as OwnConnection
+from onward.server.http.transport.connection import _Server
 
 SIZES = (1000, 131_071, 131_072, 2**20, 5 * 2**20 + 1)
 PROGRAM = str(ROOT / "tests" / "support" / "lacking_server.py")
@@ -47,7 +47,7 @@ def test_bodies_of_every_size_arrive_without_what_is_missing(tmp_path: Path, whi
 
 def test_the_tested_versions_are_those_of_the_pin() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    first, end = (".".join(map(str, version)) for version in transport_probe.TESTED)
+    first, end = (".".join(map(str, version)) for version in support.TESTED)
     assert f"aiohttp>={first},<{end}" in project["dependencies"]
 
 
@@ -56,7 +56,7 @@ def test_the_tested_versions_are_those_of_the_pin() -> None:
     [("3.14.5", True), ("3.14.12", True), ("3.14.4", False), ("3.13.5", False), ("3.15.0", False), ("4.0.0a1", False)],
 )
 def test_a_version_is_known_or_not(version: str, tested: bool) -> None:
-    assert transport_probe.is_tested(version) is tested
+    assert support.is_tested(version) is tested
 
 
 async def started(tmp_path: Path) -> web.AppRunner:
@@ -76,8 +76,8 @@ async def test_this_aiohttp_lacks_nothing(tmp_path: Path, caplog: pytest.LogCapt
 async def test_another_version_is_named_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_probe, "TESTED", ((2, 0), (2, 1)))
-    monkeypatch.setattr(transport_probe, "is_tested", lambda: False)
+    monkeypatch.setattr(support, "TESTED", ((2, 0), (2, 1)))
+    monkeypatch.setattr(support, "is_tested", lambda: False)
     await started(tmp_path)
     assert [record.levelname for record in caplog.records if "is none of the versions" in record.message] == ["WARNING"]
 
@@ -100,5 +100,5 @@ async def test_a_parser_that_is_another_one_is_not_built_upon(broken: Exception 
         return Parser()
 
     ours: Callable[[], Any] = connection.fresh_parser
-    assert transport_probe.missing_for_fast_bodies(connection, ours) == []
-    assert len(transport_probe.missing_for_fast_bodies(connection, other)) == 1
+    assert support.missing_for_fast_bodies(connection, ours) == []
+    assert len(support.missing_for_fast_bodies(connection, other)) == 1

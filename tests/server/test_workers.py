@@ -157,7 +157,7 @@ def test_what_can_not_be_is_refused(state: str, tmp_path: Path) -> None:
     words = [
         sys.executable,
         "-m",
-        "server",
+        "onward",
         "serve",
         "--port=0",
         f"--data={tmp_path}",

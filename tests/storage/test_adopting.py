@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from redis_process import RedisProcess
 from test_state_contract import UPLOAD
 
-from protocol.model import Place, Status
-from storage import open_storage, redis_bus
-from storage.base import ANYONE, Missing, Stale, Storage, Unreachable
+from onward.protocol.model import Place, Status
+from onward.storage import open_storage
+from onward.storage.base import ANYONE, Missing, Stale, Storage, Unreachable
+from onward.storage.state.redis import bus
 
 ID = UPLOAD.id
 
@@ -107,27 +108,27 @@ async def test_a_state_of_another_data_folder_is_refused(redis_url: str, tmp_pat
 
 @pytest.mark.parametrize("damage", [b"\0" * 60, b"~"], ids=["torn", "flipped"])
 async def test_a_damaged_copy_leaves_the_one_before(storage: Storage, damage: bytes, tmp_path: Path) -> None:
-    copies = storage.blobs.copies
-    await copies.begin(UPLOAD, durable=True)
-    await copies.keep(replace(UPLOAD, version=2, offset=5), durable=True)
+    backups = storage.blobs.backups
+    await backups.begin(UPLOAD, durable=True)
+    await backups.keep(replace(UPLOAD, version=2, offset=5), durable=True)
     path = tmp_path / "data" / "records" / ID
     newest = path.read_bytes().index(b'"offset":5')
     with path.open("r+b") as file:
         file.seek(newest)
         file.write(damage)
-    assert await copies.kept(ID) == UPLOAD
-    await copies.keep(replace(UPLOAD, version=2, offset=6), durable=True)
-    assert await copies.kept(ID) == replace(UPLOAD, version=2, offset=6)
+    assert await backups.kept(ID) == UPLOAD
+    await backups.keep(replace(UPLOAD, version=2, offset=6), durable=True)
+    assert await backups.kept(ID) == replace(UPLOAD, version=2, offset=6)
 
 
 async def test_an_earlier_lease_keeps_no_copy_over_a_later_one(storage: Storage) -> None:
-    copies = storage.blobs.copies
-    await copies.begin(replace(UPLOAD, epoch=7), durable=True)
+    backups = storage.blobs.backups
+    await backups.begin(replace(UPLOAD, epoch=7), durable=True)
     with pytest.raises(Stale):
-        await copies.keep(replace(UPLOAD, epoch=6, version=9), durable=True)
-    await copies.renew(replace(UPLOAD, epoch=7), lambda: True)
-    assert await copies.kept(ID) == replace(UPLOAD, epoch=7)
-    assert [id_ async for id_ in copies.ids()] == [ID]
+        await backups.keep(replace(UPLOAD, epoch=6, version=9), durable=True)
+    await backups.renew(replace(UPLOAD, epoch=7), lambda: True)
+    assert await backups.kept(ID) == replace(UPLOAD, epoch=7)
+    assert [id_ async for id_ in backups.ids()] == [ID]
 
 
 async def test_a_node_that_may_be_asleep_is_shut_out_and_a_dead_one_costs_nothing(
@@ -239,20 +240,20 @@ async def test_a_watcher_learns_of_what_was_lost_from_its_copy(storage: Storage,
         async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
             saved = await storage.state.save(replace(UPLOAD, epoch=lease.epoch, status=Status.TERMINATED))
         redis_process.flush()
-        async with asyncio.timeout(redis_bus.LOOK + 5):
+        async with asyncio.timeout(bus.LOOK + 5):
             while (await anext(messages)).seq != saved.version:
                 pass
 
 
 async def test_two_copies_of_one_version_are_never_kept(storage: Storage) -> None:
-    copies = storage.blobs.copies
-    await copies.begin(UPLOAD, durable=True)
+    backups = storage.blobs.backups
+    await backups.begin(UPLOAD, durable=True)
     newer = replace(UPLOAD, version=2, offset=5)
-    await copies.keep(newer, durable=True)
-    await copies.keep(newer, durable=True)
+    await backups.keep(newer, durable=True)
+    await backups.keep(newer, durable=True)
     with pytest.raises(Stale):
-        await copies.keep(replace(UPLOAD, version=2, offset=4), durable=True)
-    assert await copies.kept(ID) == newer
+        await backups.keep(replace(UPLOAD, version=2, offset=4), durable=True)
+    assert await backups.kept(ID) == newer
 
 
 async def test_what_was_terminated_does_not_come_back_completed(storage: Storage, redis_process: RedisProcess) -> None:
@@ -298,12 +299,12 @@ async def test_a_joined_file_is_shut_off_empty_or_whole(redis_url: str, tmp_path
     async with opened(redis_url, tmp_path) as storage:
         place = await storage.blobs.create(ID)
         await storage.blobs.fence(place, 0, ANYONE, lambda: True)
-        async with storage.blobs.open(place, 0) as sink:
-            sink.write(b"half of it", 0)
+        async with storage.blobs.open(place, 0) as writer:
+            writer.write(b"half of it", 0)
         await storage.blobs.fence(place, 0, ANYONE, lambda: True)
         assert (tmp_path / place).read_bytes() == b""
-        async with storage.blobs.open(place, 0) as sink:
-            sink.write(b"all of it", 0)
+        async with storage.blobs.open(place, 0) as writer:
+            writer.write(b"all of it", 0)
         sealed = await storage.blobs.seal(place, 9)
         await storage.blobs.fence(place, 0, ANYONE, lambda: True)
         assert (tmp_path / sealed).read_bytes() == b"all of it"

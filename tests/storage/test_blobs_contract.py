@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from protocol.model import Place, UploadId
-from storage import open_storage
-from storage.base import Blobs, Durability, Missing
+from onward.protocol.model import Place, UploadId
+from onward.storage import open_storage
+from onward.storage.base import Blobs, Durability, Missing
 
 ID = UploadId("0" * 32)
 
@@ -26,9 +26,9 @@ async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def write(blobs: Blobs, place: Place, at: int, data: bytes) -> None:
-    async with blobs.open(place, at) as sink:
-        sink.write(data, at)
-        await sink.sync()
+    async with blobs.open(place, at) as writer:
+        writer.write(data, at)
+        await writer.sync()
 
 
 async def content(blobs: Blobs, place: Place, start: int, stop: int) -> bytes:

@@ -11,9 +11,9 @@ KILLED = 9
 START = f"""
 import os, sys
 from pathlib import Path
-from storage.copies import DiskCopies
-from storage.folders import Folders
-from storage.threads import Threads
+from onward.storage.blobs.backups import DiskCopies
+from onward.storage.blobs.folders import Folders
+from onward.storage.running.threads import Threads
 
 folder, left, threads = Path(sys.argv[1]), int(sys.argv[2]), Threads(1, "copies")
 folders = Folders(folder.parent, ("records",), lambda _: None)

@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 from test_state_contract import UPLOAD
 
-from protocol.model import Place, UploadId
-from storage.base import ANYONE, Durability, Full, Unreachable
-from storage.disk import DiskBlobs
+from onward.protocol.model import Place, UploadId
+from onward.storage.base import ANYONE, Durability, Full, Unreachable
+from onward.storage.blobs.disk import DiskBlobs
 
 ID = UploadId("0" * 32)
 
@@ -24,8 +24,8 @@ async def test_a_short_write_is_finished(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "pwrite", lambda fd, block, at: real(fd, block[:3], at))
     blobs = DiskBlobs(tmp_path)
     place = await blobs.create(ID)
-    async with blobs.open(place, 0) as sink:
-        sink.write(b"0123456789", 0)
+    async with blobs.open(place, 0) as writer:
+        writer.write(b"0123456789", 0)
     assert (tmp_path / place).read_bytes() == b"0123456789"
     await blobs.close()
 
@@ -38,13 +38,13 @@ async def test_the_errors_of_the_disk_are_told(
         raise OSError(number, os.strerror(number))
 
     blobs = DiskBlobs(tmp_path)
-    async with blobs.open(await blobs.create(ID), 0) as sink:
+    async with blobs.open(await blobs.create(ID), 0) as writer:
         for call in ("pwrite", "fdatasync"):
             monkeypatch.setattr(os, call, fail)
         with pytest.raises(fault):
-            sink.write(b"x", 0)
+            writer.write(b"x", 0)
         with pytest.raises(fault):
-            await sink.sync()
+            await writer.sync()
     await blobs.close()
 
 
@@ -55,8 +55,8 @@ async def test_a_link_is_never_followed(tmp_path: Path) -> None:
     target.write_bytes(b"precious")
     (tmp_path / "data" / place).symlink_to(target)
     with pytest.raises(Unreachable):
-        async with blobs.open(place, 0) as sink:
-            sink.write(b"x", 0)
+        async with blobs.open(place, 0) as writer:
+            writer.write(b"x", 0)
     assert target.read_bytes() == b"precious"
     await blobs.close()
 
@@ -64,8 +64,8 @@ async def test_a_link_is_never_followed(tmp_path: Path) -> None:
 async def test_files_are_private_and_published_ones_read_only(tmp_path: Path) -> None:
     blobs = DiskBlobs(tmp_path)
     place = await blobs.create(ID)
-    async with blobs.open(place, 0) as sink:
-        sink.write(b"four", 0)
+    async with blobs.open(place, 0) as writer:
+        writer.write(b"four", 0)
     assert (tmp_path / place).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / await blobs.seal(place, 4)).stat().st_mode & 0o777 == 0o440
     assert (tmp_path / "files").stat().st_mode & 0o777 == 0o700
@@ -84,9 +84,9 @@ async def test_a_failed_sync_is_told_to_whose_bytes_they_are(tmp_path: Path, mon
     blobs = DiskBlobs(tmp_path, Durability.GROUP)
 
     async def put(digit: str) -> None:
-        async with blobs.open(await blobs.create(UploadId(digit * 32)), 0) as sink:
-            sink.write(b"four", 0)
-            await sink.sync()
+        async with blobs.open(await blobs.create(UploadId(digit * 32)), 0) as writer:
+            writer.write(b"four", 0)
+            await writer.sync()
 
     ends = await asyncio.gather(put("1"), put("2"), put("3"), return_exceptions=True)
     assert [type(end) for end in ends] == [type(None), Unreachable, type(None)]
@@ -102,8 +102,8 @@ async def test_who_is_not_root_seals_what_a_crash_left_read_only() -> None:
         try:
             blobs = DiskBlobs(Path(folder))
             place = await blobs.create(ID)
-            async with blobs.open(place, 0) as sink:
-                sink.write(b"all of it", 0)
+            async with blobs.open(place, 0) as writer:
+                writer.write(b"all of it", 0)
             (Path(folder) / place).chmod(0o440)
             sealed = await blobs.seal(place, 9)
             assert (Path(folder) / sealed).read_bytes() == b"all of it"
@@ -135,13 +135,13 @@ NOT_MISSING = (
 
 
 async def _append(blobs: DiskBlobs, place: Place) -> None:
-    async with blobs.open(place, 4) as sink:
-        sink.write(b"x", 4)
+    async with blobs.open(place, 4) as writer:
+        writer.write(b"x", 4)
 
 
 async def _begin(blobs: DiskBlobs, place: Place) -> None:
-    async with blobs.open(place, 0) as sink:
-        sink.write(b"four", 0)
+    async with blobs.open(place, 0) as writer:
+        writer.write(b"four", 0)
 
 
 async def _join(blobs: DiskBlobs, place: Place) -> None:
@@ -258,21 +258,21 @@ async def test_a_kernel_that_copies_nothing_is_helped(tmp_path: Path, monkeypatc
 
 async def test_copies_of_records_in_a_folder_that_is_away_are_not_missing(tmp_path: Path) -> None:
     blobs = DiskBlobs(tmp_path)
-    await blobs.copies.begin(UPLOAD, durable=True)
-    assert await blobs.copies.kept(UploadId("1" * 32)) is None
+    await blobs.backups.begin(UPLOAD, durable=True)
+    assert await blobs.backups.kept(UploadId("1" * 32)) is None
     (tmp_path / "records").rename(tmp_path / "away")
     for there in (False, True):
         if there:
             (tmp_path / "records").mkdir()
         with pytest.raises(Unreachable):
-            await blobs.copies.kept(UPLOAD.id)
+            await blobs.backups.kept(UPLOAD.id)
         with pytest.raises(Unreachable):
-            await blobs.copies.keep(replace(UPLOAD, version=2), durable=True)
+            await blobs.backups.keep(replace(UPLOAD, version=2), durable=True)
         with pytest.raises(Unreachable):
-            await blobs.copies.begin(replace(UPLOAD, version=2), durable=True)
+            await blobs.backups.begin(replace(UPLOAD, version=2), durable=True)
     (tmp_path / "records").rmdir()
     (tmp_path / "away").rename(tmp_path / "records")
-    assert await blobs.copies.kept(UPLOAD.id) == UPLOAD
+    assert await blobs.backups.kept(UPLOAD.id) == UPLOAD
     await blobs.close()
 
 

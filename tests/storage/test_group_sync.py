@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.base import Unreachable
-from storage.group_sync import GroupSync, Sync
+from onward.storage.base import Unreachable
+from onward.storage.running.group_sync import GroupSync, Sync
 
 
 class Runs:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.nodes import Nodes
+from onward.storage.blobs.nodes import Nodes
 
 
 def test_who_makes_its_file_anew_while_another_looks_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,14 @@ from redis.asyncio.client import PubSub
 from redis_process import RedisProcess, redis_server
 from test_state_contract import ID, UPLOAD, ignore
 
-import storage.redis
-import storage.redis_bus
-import storage.redis_scripts as scripts
-from protocol.progress import progress
-from storage.base import Stale, Unreachable
-from storage.codec import encode
-from storage.redis import RedisState, open_state
-from storage.redis_bus import message
+import onward.storage.state.redis.bus
+import onward.storage.state.redis.state
+from onward.protocol.progress import progress
+from onward.storage.base import Stale, Unreachable
+from onward.storage.codec import encode
+from onward.storage.state.redis import scripts
+from onward.storage.state.redis.bus import message
+from onward.storage.state.redis.state import RedisState, open_state
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def nodes(redis_url: str) -> AsyncIterator[tuple[RedisState, RedisState]]:
 async def test_a_lost_lease_is_told_and_saves_nothing(
     redis_process: RedisProcess, nodes: tuple[RedisState, RedisState], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage.redis, "LEASE", 0.6)
+    monkeypatch.setattr(onward.storage.state.redis.state, "LEASE", 0.6)
     state, _ = nodes
     await state.insert(UPLOAD)
     lost = asyncio.Event()
@@ -132,11 +132,11 @@ async def test_who_was_refused_or_ends_late_hides_nothing_of_its_node_that_still
         ended = one._held[ID, first.epoch]
     async with one.hold(ID, wait=0, on_rival=ignore):
         redis_process.delete(lease)  # it fell asleep, and its time is over
-        for late in (ended, storage.redis._Held("a token that was refused")):
+        for late in (ended, onward.storage.state.redis.state._Held("a token that was refused")):
             await one._release(ID, late)
         async with other.hold(ID, wait=0, on_rival=ignore) as after:
             assert after.left_by == "a"
-            for late in (ended, storage.redis._Held("a token that was refused")):
+            for late in (ended, onward.storage.state.redis.state._Held("a token that was refused")):
                 await one._release(ID, late)
         async with other.hold(ID, wait=0, on_rival=ignore) as after:
             assert after.left_by == "a"
@@ -228,7 +228,7 @@ async def test_what_nobody_lived_to_tell_is_told_after_a_while(
             pass
         async with other.hold(ID, wait=0, on_rival=ignore) as lease:
             saved = await other.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
-        assert (await asyncio.wait_for(anext(messages), storage.redis_bus.LOOK + 3)).seq == saved.version
+        assert (await asyncio.wait_for(anext(messages), onward.storage.state.redis.bus.LOOK + 3)).seq == saved.version
 
 
 async def test_many_that_are_due_are_asked_for_page_by_page(
@@ -236,10 +236,12 @@ async def test_many_that_are_due_are_asked_for_page_by_page(
 ) -> None:
     state, _ = nodes
     with redis.Redis(port=redis_process.port) as client:
-        client.zadd(storage.redis.DUE_KEY, {f"{number:032x}": 1.0 + number for number in range(5000)})
+        client.zadd(
+            onward.storage.state.redis.state.DUE_KEY, {f"{number:032x}": 1.0 + number for number in range(5000)}
+        )
         due = state.due(10_000)
         first = await anext(due)
-        client.delete(storage.redis.DUE_KEY)
+        client.delete(onward.storage.state.redis.state.DUE_KEY)
     rest = [id_ async for id_ in due]
     assert (first, len(rest) < 1000) == ("0" * 32, True)
 

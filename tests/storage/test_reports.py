@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from storage.reports import EVERY, Reports
+from onward.storage.failure_log import EVERY, Reports
 
 
 def test_a_failure_has_one_line_a_minute_and_one_at_its_end(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 from test_state_contract import ID, UPLOAD, ignore
 
-from protocol.model import UploadId
-from storage.base import Missing, Unreachable
-from storage.sqlite import RECENT, SqliteState, open_state
+from onward.protocol.model import UploadId
+from onward.storage.base import Missing, Unreachable
+from onward.storage.state.sqlite import RECENT, SqliteState, open_state
 
 
 async def test_records_survive_the_process(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from protocol.model import FINAL, Place, Status, Upload, UploadId
-from protocol.progress import progress
-from protocol.promises import sum_of
-from storage import open_storage
-from storage.adopting import AdoptingState
-from storage.base import Held, Missing, Stale, State, Storage
+from onward.protocol.model import FINAL, Place, Status, Upload, UploadId
+from onward.protocol.progress import progress
+from onward.protocol.promises import sum_of
+from onward.storage import open_storage
+from onward.storage.base import Held, Missing, Stale, State, Storage
+from onward.storage.recovery import RecoveringState
 
 ID = UploadId("0" * 32)
 UPLOAD = Upload(
@@ -43,7 +43,7 @@ async def test_a_record_is_kept_whole(state: State) -> None:
 
 async def test_a_state_that_is_shared_tells_the_time_of_all_and_another_none(state: State) -> None:
     told = await state.time()
-    assert (told is not None) == isinstance(state, AdoptingState)
+    assert (told is not None) == isinstance(state, RecoveringState)
     if told is not None:
         assert 0 <= (await state.time() or 0.0) - told < 60
         assert told == pytest.approx(time.time(), abs=60)

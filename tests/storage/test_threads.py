@@ -8,8 +8,8 @@ import weakref
 
 import pytest
 
-from storage.base import Unreachable
-from storage.threads import SHORT, Answer, Threads
+from onward.storage.base import Unreachable
+from onward.storage.running.threads import SHORT, Answer, Threads
 
 
 class NoMore(threading.Thread):
@@ -51,7 +51,7 @@ async def test_where_the_system_has_no_more_threads_those_that_are_there_do_it(m
     threads, go_on = Threads(4, "test"), threading.Event()
     slow = threads.call(go_on.wait, 10)
     with monkeypatch.context() as patched:
-        patched.setattr("storage.threads.Thread", NoMore)
+        patched.setattr("onward.storage.running.threads.Thread", NoMore)
         waiting = [threads.call(pow, number, 2) for number in range(4)]
         await asyncio.sleep(0.05)
         go_on.set()
@@ -65,7 +65,7 @@ async def test_a_call_that_no_thread_could_be_started_for_is_refused_and_never_d
 ) -> None:
     threads, done = Threads(4, "test"), list[int]()
     with monkeypatch.context() as patched:
-        patched.setattr("storage.threads.Thread", NoMore)
+        patched.setattr("onward.storage.running.threads.Thread", NoMore)
         with pytest.raises(Unreachable):
             await threads.call(done.append, 1)
     await asyncio.wait_for(threads.call(done.append, 2), 10)
@@ -153,8 +153,8 @@ async def test_shutting_down_waits_for_what_was_called() -> None:
 
 
 async def test_one_thread_does_what_comes_as_long_as_it_keeps_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.threads.KEEPING_UP", 60.0)
-    monkeypatch.setattr("storage.threads.SHORT", 60.0)  # whatever keeps the processor from this test
+    monkeypatch.setattr("onward.storage.running.threads.KEEPING_UP", 60.0)
+    monkeypatch.setattr("onward.storage.running.threads.SHORT", 60.0)  # whatever keeps the processor from this test
     threads = Threads(8, "test")
     names = await asyncio.gather(*(threads.call(lambda: threading.current_thread().name) for _ in range(200)))
     assert set(names) == {"test-0"}
@@ -192,7 +192,7 @@ async def test_an_answer_that_comes_during_a_look_waits_for_no_later_call(
         time.sleep(0.1)
 
     await threads.call(pow, 2, 3)
-    monkeypatch.setattr("storage.threads.SHORT", 60.0)
+    monkeypatch.setattr("onward.storage.running.threads.SHORT", 60.0)
     threads._wake_one()
     monkeypatch.setattr(threads, "_wake_one", wake_one_slowly)
     quick, slow = threads.call(began.wait, 10), threads.call(go_on.wait, 10)
@@ -215,6 +215,6 @@ async def test_calls_that_take_long_have_a_thread_each_at_once(monkeypatch: pyte
     threads, together = Threads(4, "test"), threading.Barrier(4)
     for _ in range(20):
         await threads.call(time.sleep, 0.005)
-    monkeypatch.setattr("storage.threads.KEEPING_UP", 60.0)
+    monkeypatch.setattr("onward.storage.running.threads.KEEPING_UP", 60.0)
     assert sorted(await asyncio.gather(*(threads.call(together.wait, 10) for _ in range(4)))) == [0, 1, 2, 3]
     threads.shutdown()

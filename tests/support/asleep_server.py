@@ -8,8 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from server.cli import main
-from storage import failpoints
+from onward.server.cli import main
+from onward.storage import failpoints
 
 name, _, hit = sys.argv.pop(1).partition(":")
 hits = iter(range(1, int(hit or 1) + 1))

@@ -9,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from server.cli import main
+from onward.server.cli import main
 
 broken = Path(sys.argv.pop(1))
 

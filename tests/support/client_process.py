@@ -37,7 +37,7 @@ async def started(
     """Start a command, in a terminal if there is one; it is killed at the end if it still runs."""
     out = asyncio.subprocess.PIPE if terminal is None else terminal
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server", *words),
+        *(sys.executable, "-m", "onward", *words),
         cwd=ROOT,
         env={**os.environ, "XDG_STATE_HOME": str(state), **(environ or {})},
         stdin=asyncio.subprocess.PIPE,

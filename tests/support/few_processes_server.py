@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from server.cli import main
+from onward.server.cli import main
 
 exhausted = Path(sys.argv.pop(1))
 real = os.fork

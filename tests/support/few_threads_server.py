@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from server.cli import main
+from onward.server.cli import main
 
 exhausted = Path(sys.argv.pop(1))
 sync = os.fdatasync

@@ -5,10 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from server import peer
+from onward.server.http.transport import tcp
 
-peer.STALL = float(sys.argv.pop(1))
+tcp.STALL = float(sys.argv.pop(1))
 
-from server.cli import main  # noqa: E402 - what it imports takes the constant along
+from onward.server.cli import main  # noqa: E402 - what it imports takes the constant along
 
 main()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from server import transport_probe
+from onward.server.http.transport import support
 
 which = sys.argv.pop(1)
-setattr(transport_probe, which, (*getattr(transport_probe, which), "_gone"))
+setattr(support, which, (*getattr(support, which), "_gone"))
 
-from server.cli import main  # noqa: E402 - in the order of the server itself
+from onward.server.cli import main  # noqa: E402 - in the order of the server itself
 
 main()

@@ -40,6 +40,6 @@ def _missing(packages: tuple[str, ...]) -> list[str]:
 @cache
 def _install() -> None:
     """Install all packages, once a session; several test processes take turns."""
-    with (INTEROP / "package.json").open() as turn, suppress(subprocess.TimeoutExpired):
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    with (INTEROP / "package.json").open() as interrupt, suppress(subprocess.TimeoutExpired):
+        fcntl.flock(interrupt, fcntl.LOCK_EX)
         subprocess.run(INSTALL, cwd=INTEROP, check=False, timeout=INSTALL_WITHIN)

@@ -12,7 +12,7 @@ from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_WITHIN = 40.0
-PROGRAM = ("-m", "server")
+PROGRAM = ("-m", "onward")
 
 
 def peak_memory(pid: int) -> int:

@@ -7,9 +7,9 @@ from math import inf
 from simulated_client import Client
 from simulated_journal import Journal
 
-from protocol.errors import Gone
-from protocol.model import FINAL, Role, Status, Upload, UploadId
-from storage.base import Missing
+from onward.protocol.errors import Gone
+from onward.protocol.model import FINAL, Role, Status, Upload, UploadId
+from onward.storage.base import Missing
 
 ENDED = {Status.FAILED.value, Status.TERMINATED.value, Status.EXPIRED.value}
 
@@ -96,7 +96,7 @@ class Check:
     async def ended(self) -> None:
         """Bring every plan to its end, and check that it is the right one."""
         before = {id_: max((t.offset for t in self.world.journal.told(id_)), default=0) for id_ in self._ids()}
-        ends = await self.client.finish()
+        ends = await self.client.completion()
         used = {part for name, plan in self.client.plans.items() if ends[name] for part in plan.parts}
         for name, upload in ends.items():
             plan = self.client.plans[name]
@@ -119,7 +119,7 @@ class Check:
 
     async def _tidy(self) -> None:
         """Remove what steps that were cut short have left, as the clean-up does once it is an hour old."""
-        blobs = self.world.engine.ledger.storage.blobs
+        blobs = self.world.engine.records.storage.blobs
         async for place, id_ in blobs.strays(inf):
             if id_ is None:
                 await blobs.remove(place)

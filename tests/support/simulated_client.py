@@ -11,9 +11,9 @@ from bodies import Poured
 from simulated_journal import Created
 from simulated_world import World
 
-from protocol.errors import ChecksumMismatch, Gone, Locked, Refusal, StorageFull, Unavailable
-from protocol.model import Append, Checksum, Concat, Create, Role, Status, Upload, UploadId
-from storage.base import Missing, StorageError
+from onward.protocol.errors import ChecksumMismatch, Gone, Locked, Refusal, StorageFull, Unavailable
+from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest, Role, Status, Upload, UploadId
+from onward.storage.base import Missing, StorageError
 
 BLOCK = 1700
 Ending = Literal["completed", "failed", "terminated", "expired"]
@@ -84,7 +84,7 @@ class Client:
             parts = tuple(self.ids[part] for part in plan.parts)
             concat = Concat(role=Role.FINAL, told="final;", parts=parts)
         promise = hashlib.sha256(self.source(name) + b"?" * (plan.promise == "wrong")).digest()
-        wish = Create(
+        wish = CreateRequest(
             length=None if plan.deferred or plan.parts else plan.size,
             metadata="filename " + base64.b64encode(name.encode()).decode(),
             promised=None if plan.promise == "none" else promise,
@@ -114,7 +114,7 @@ class Client:
         body = source[start:stop] + b"!" * junk
         told = source[start:] if cut else body
         digest = hashlib.sha1(body + b"?" * (checksum == "wrong")).digest()
-        wish = Append(
+        wish = AppendRequest(
             offset=start,
             length=plan.size if plan.deferred and stop is None else None,
             promised=None,
@@ -124,9 +124,9 @@ class Client:
         lost = Unavailable("The connection was lost.") if cut else None
         return await self.world.engine.append(self.ids[name], wish, Blocks(body, lost))
 
-    async def finish(self) -> dict[str, Upload | None]:
+    async def completion(self) -> dict[str, Upload | None]:
         """Bring every plan to its end; gives the uploads, None for those that are gone."""
-        return {name: await self._finish(plan) for name, plan in self.plans.items()}
+        return {name: await self._completion(plan) for name, plan in self.plans.items()}
 
     async def attempt(self) -> None:
         """Try everything twice, and be told no."""
@@ -134,7 +134,7 @@ class Client:
             with suppress(*AGAIN, Gone, Missing, ChecksumMismatch, KeyError):
                 await self._advance(plan)
 
-    async def _finish(self, plan: Plan) -> Upload | None:
+    async def _completion(self, plan: Plan) -> Upload | None:
         for _ in range(12):
             try:
                 upload = await self._advance(plan)

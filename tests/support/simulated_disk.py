@@ -20,7 +20,7 @@ from simulated_journal import (
     folder_of,
 )
 
-from storage import group_sync
+from onward.storage.running import group_sync
 
 REAL: dict[str, Callable[..., Any]] = {
     name: getattr(os, name)

@@ -15,9 +15,9 @@ from simulated_journal import Journal
 from simulated_scenarios import Scenario
 from simulated_world import World, machine
 
-from protocol.errors import ChecksumMismatch, Gone, Refusal
-from server.middleware import FAULTS
-from storage.base import Full, Missing, StorageError, Unreachable
+from onward.protocol.errors import ChecksumMismatch, Gone, Refusal
+from onward.server.http.problems import FAULTS
+from onward.storage.base import Full, Missing, StorageError, Unreachable
 
 SHORT, STATE_DOWN, STATE_FULL = -1, -2, -3
 GROWING = ("pwrite", "copy_file_range", "fdatasync", "fsync", "syncfs")

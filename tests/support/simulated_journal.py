@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from simulated_damage import PLAIN, Damage
 
-from protocol.model import Upload, UploadId
+from onward.protocol.model import Upload, UploadId
 
 FOLDER = -1  # the node of every folder
 Records = Mapping[UploadId, Upload]

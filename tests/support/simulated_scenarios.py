@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from simulated_client import Client, Plan
 
-from protocol.errors import BodyMismatch, ChecksumMismatch, Unavailable
-from storage.base import Durability
+from onward.protocol.errors import BodyMismatch, ChecksumMismatch, Unavailable
+from onward.storage.base import Durability
 
 PLAN = Plan(name="whole", size=13_000)
 PARTS = (Plan(name="left", size=5_300, partial=True), Plan(name="right", size=4_800, partial=True))

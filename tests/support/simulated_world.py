@@ -13,14 +13,15 @@ from unittest.mock import patch
 from simulated_disk import Fault, SimulatedDisk
 from simulated_journal import Journal, Recorded, Time, Told
 
-from protocol.model import Limits, Upload, UploadId
-from protocol.progress import progress
-from server.clock import Clock
-from server.engine import Engine
-from storage.base import Durability, Storage
-from storage.disk import DiskBlobs
-from storage.memory import MemoryCopies, MemoryState
-from storage.threads import Answer, Result, Threads, Words
+from onward.protocol.model import Limits, Upload, UploadId
+from onward.protocol.progress import progress
+from onward.server.uploads.clock import Clock
+from onward.server.uploads.engine import Engine
+from onward.storage.base import Durability, Storage
+from onward.storage.blobs.disk import DiskBlobs
+from onward.storage.blobs.memory import MemoryBackups
+from onward.storage.running.threads import Answer, Result, Threads, Words
+from onward.storage.state.memory import MemoryState
 
 LIMITS = Limits(max_size=100_000, expire_after=1000.0, forget_after=5000.0, quiet_after=5.0, release_after=100.0)
 STRIDE = 5000  # bytes between two records of one body
@@ -68,9 +69,9 @@ class Alone:
         """Nothing is held."""
 
 
-def _no_copies(*_: object, **__: object) -> MemoryCopies:
+def _no_copies(*_: object, **__: object) -> MemoryBackups:
     """Give copies that nobody needs: the state is not shared."""
-    return MemoryCopies()
+    return MemoryBackups()
 
 
 class SimulatedState(MemoryState):
@@ -158,15 +159,15 @@ def machine(world: World) -> Iterator[World]:
     """Run a server on a machine, without threads and with short strides; the folder goes with it."""
     with (
         world.disk.mounted(),
-        patch("storage.disk.Threads", InlineThreads),
-        patch("storage.disk.Nodes", Alone),
-        patch("storage.disk.DiskCopies", _no_copies),
-        patch("server.inlet.Threads", InlineThreads),
-        patch("server.inlet.ThreadPoolExecutor", Inline),
-        patch("server.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),
-        patch("server.receive.STRIDE_BYTES", STRIDE),
-        patch("server.receive.STRIDE_SECONDS", 1e6),
-        patch("storage.group_sync.GATHER", 0),
+        patch("onward.storage.blobs.disk.Threads", InlineThreads),
+        patch("onward.storage.blobs.disk.Nodes", Alone),
+        patch("onward.storage.blobs.disk.DiskCopies", _no_copies),
+        patch("onward.server.uploads.body_writer.Threads", InlineThreads),
+        patch("onward.server.uploads.body_writer.ThreadPoolExecutor", Inline),
+        patch("onward.server.uploads.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),
+        patch("onward.server.uploads.receive.STRIDE_BYTES", STRIDE),
+        patch("onward.server.uploads.receive.STRIDE_SECONDS", 1e6),
+        patch("onward.storage.running.group_sync.GATHER", 0),
     ):
         world.start()
         yield world

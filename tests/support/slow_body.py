@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bodies import Poured
 
-from protocol.errors import Refusal
+from onward.protocol.errors import Refusal
 
 
 class SlowBody(Poured):

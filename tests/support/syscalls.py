@@ -89,7 +89,7 @@ async def traced(data: Path, trace: Path) -> AsyncIterator[int]:
     words = ["serve", "--port=0", f"--data={data}", "--sweep-every=600"]
     tracing = ["strace", "-D", "-f", "-y", "-s", "64", "-o", str(trace), "-e", f"trace={CALLS}"]
     server = await asyncio.create_subprocess_exec(
-        *tracing, sys.executable, "-m", "server", *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        *tracing, sys.executable, "-m", "onward", *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert server.stdout is not None
     try:

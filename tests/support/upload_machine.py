@@ -15,12 +15,12 @@ from slow_body import SlowBody
 from upload_model import EXPIRE, LIMITS, Model, Patch
 from upload_watch import Watch
 
-from protocol.errors import Gone, Locked, Refusal, Unavailable
-from protocol.model import Append, Checksum, Concat, Create, Role, Status, Upload, UploadId
-from server.clock import Clock
-from server.engine import Engine
-from storage import failpoints, open_storage
-from storage.base import Durability, Missing, Storage, StorageError
+from onward.protocol.errors import Gone, Locked, Refusal, Unavailable
+from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest, Role, Status, Upload, UploadId
+from onward.server.uploads.clock import Clock
+from onward.server.uploads.engine import Engine
+from onward.storage import failpoints, open_storage
+from onward.storage.base import Durability, Missing, Storage, StorageError
 
 SIZES = st.sampled_from([0, 1, 511, 512, 4096, 4097, 9000])
 PICK = st.integers(0, 10**6)
@@ -119,7 +119,9 @@ class UploadMachine(RuleBasedStateMachine):
 
     def _created(self, model: Model, promised: bytes | None, concat: Concat | None, expected: Any = None) -> None:
         length = None if model.parts else model.length
-        wish = Create(length=length, metadata=None, promised=promised, body_size=0, has_body=False, concat=concat)
+        wish = CreateRequest(
+            length=length, metadata=None, promised=promised, body_size=0, has_body=False, concat=concat
+        )
         upload = self.do(self.engine.create(wish, may_wait=True))
         self._check(upload, expected)
         if expected is None:
@@ -132,7 +134,7 @@ class UploadMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.models)
     @rule(pick=PICK, known=st.booleans(), check=st.sampled_from(["none", "none", "right"]))
-    def finish(self, pick: int, known: bool, check: str) -> None:
+    def completion(self, pick: int, known: bool, check: str) -> None:
         self._patch(self.pick(pick), Patch(rest=True, known=known, check=check))
 
     @precondition(lambda self: self.models)
@@ -168,7 +170,7 @@ class UploadMachine(RuleBasedStateMachine):
         data = model.source(offset, offset + size)
         cut = asked.cut and (model.length is None or size < model.length - model.offset)
         digest = hashlib.sha1(data + b"?" * (asked.check == "wrong")).digest()
-        wish = Append(
+        wish = AppendRequest(
             offset=offset,
             length=length,
             promised=None,
@@ -237,7 +239,7 @@ class UploadMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def delete(self, pick: int) -> None:
         model = self.pick(pick)
-        record = self.do(self.engine.ledger.load(model.id))
+        record = self.do(self.engine.records.load(model.id))
         ended = isinstance(record, Upload) and record.status in (Status.TERMINATED, Status.EXPIRED)
         ended = ended or model.is_expired(self.now)
         lost = Missing if model.status == "forgotten" else None
@@ -253,7 +255,7 @@ class UploadMachine(RuleBasedStateMachine):
         if model.parts or model.refusal(self.now) or model.status == "completed" or (room is not None and size >= room):
             return
         data, body = model.source(model.offset, model.offset + size), SlowBody([])
-        wish = Append(offset=model.offset, length=None, promised=None, body_size=None)
+        wish = AppendRequest(offset=model.offset, length=None, promised=None, body_size=None)
         body.hang([data])
         first, second = self.runner.run(self._duel(model, wish, body, rival))
         model.offset, model.expires = model.offset + size, self.now + EXPIRE
@@ -267,7 +269,7 @@ class UploadMachine(RuleBasedStateMachine):
         else:
             assert second.offset == model.offset, "the rival goes on where the first has ended"
 
-    async def _duel(self, model: Model, wish: Append, body: SlowBody, rival: str) -> tuple[Any, Any]:
+    async def _duel(self, model: Model, wish: AppendRequest, body: SlowBody, rival: str) -> tuple[Any, Any]:
         holder = asyncio.ensure_future(self.engine.append(model.id, wish, body))
         await body.hanging.wait()
         if rival == "head":
@@ -277,7 +279,7 @@ class UploadMachine(RuleBasedStateMachine):
             other = None
         else:
             offset = wish.offset + len(body.given)
-            late = Append(offset=offset, length=None, promised=None, body_size=0)
+            late = AppendRequest(offset=offset, length=None, promised=None, body_size=0)
             other = await self.engine.append(model.id, late, SlowBody([]))
         return (await asyncio.gather(holder, return_exceptions=True))[0], other
 
@@ -326,7 +328,7 @@ class UploadMachine(RuleBasedStateMachine):
             if not model.parts and not model.wrong and not model.refusal(self.now) and model.status == "open":
                 end = model.offset if model.length is None else model.length
                 length = end if model.length is None else None
-                wish = Append(offset=model.offset, length=length, promised=None, body_size=end - model.offset)
+                wish = AppendRequest(offset=model.offset, length=length, promised=None, body_size=end - model.offset)
                 body = SlowBody([model.source(model.offset, end)])
                 self._check(self.do(self.engine.append(model.id, wish, body)), None)
         if self.storage is not None:

@@ -3,7 +3,7 @@
 from hypothesis.stateful import precondition, rule
 from upload_machine import PICK, UploadMachine
 
-from storage.base import Durability
+from onward.storage.base import Durability
 
 FAR = 1e7  # seconds; further than all waits of a run together
 

@@ -4,9 +4,17 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
-from protocol.errors import BadRequest, BodyMismatch, ChecksumMismatch, Gone, OffsetMismatch, TooLarge, Unavailable
-from protocol.model import Limits, UploadId
-from storage.base import Missing
+from onward.protocol.errors import (
+    BadRequest,
+    BodyMismatch,
+    ChecksumMismatch,
+    Gone,
+    OffsetMismatch,
+    TooLarge,
+    Unavailable,
+)
+from onward.protocol.model import Limits, UploadId
+from onward.storage.base import Missing
 
 LIMITS = Limits(max_size=50_000, expire_after=1000.0, forget_after=3000.0, quiet_after=5.0, release_after=100.0)
 EXPIRE, FORGET, RELEASE = 1000.0, 3000.0, 100.0

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 from upload_model import Model
 
-from protocol.progress import Progress
-from storage.base import State
+from onward.protocol.progress import Progress
+from onward.storage.base import State
 
 
 class Watch:

@@ -1,0 +1,155 @@
+"""The commands `onward upload` and `onward watch`.
+
+They exit with 0 when all went well, 1 when something failed, 2 on invalid arguments, 143 when terminated;
+KeyboardInterrupt is left to the caller.
+"""
+
+import argparse
+import asyncio
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from onward.client.cli.bars import say
+from onward.client.cli.outputs import drop, replace_closed
+from onward.client.cli.upload import run as upload
+from onward.client.cli.watch import run as watch
+from onward.client.environment import told_option, variable_of
+from onward.client.model import RETRY_FOR, STALL_AFTER
+from onward.client.transport_errors import reason_of
+from onward.protocol.quantities import read_number, read_size, read_time, show_time
+
+TERMINATED, WRONG = 143, 2
+AGAIN = "--again"
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
+NEXT_HEADER = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?!//))", re.ASCII)  # a value may have commas, and URLs
+
+
+class Value(NamedTuple):
+    """An option with a value, which the environment may give as well."""
+
+    metavar: str
+    read: Callable[[Any], object]
+    about: str
+    default: Any = None
+    show: Callable[[Any], str] = str
+    required: bool = False
+    repeated: bool = False
+    watch: bool = False  # whether `onward watch` has it too
+
+
+def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse.ArgumentParser) -> int:
+    """Run a command, each of which has a description, and give its exit code; raises KeyboardInterrupt.
+
+    The parser takes nothing yet; the parsers of the commands become such as it is.
+    """
+    replace_closed()
+    _add_commands(parser, descriptions)
+    options = parser.parse_args(words)
+    try:
+        _read_values(options)
+    except ValueError as error:
+        say(f"onward: {error}")
+        return WRONG
+    run = upload if options.command == "upload" else watch
+    try:
+        return asyncio.run(_until_terminated(run(options)))
+    except (KeyboardInterrupt, asyncio.CancelledError) as end:
+        if options.command == "upload" and "-" not in options.files:
+            say("")
+            again = shlex.join(word for word in words if word != AGAIN)  # it would upload what is finished once more
+            say(f"interrupted; to resume, run the same command: onward {again}")
+        if isinstance(end, KeyboardInterrupt):
+            raise
+        return TERMINATED
+    except OSError as error:  # of stdout: all others have become an UploadError
+        drop(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            say(f"onward: can't write to stdout: {reason_of(error)}")
+        return 1
+
+
+async def _until_terminated(work: Coroutine[None, None, int]) -> int:
+    """Do something until its end, or until SIGTERM, which cancels it as Ctrl-C does."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
+def _add_commands(parser: argparse.ArgumentParser, descriptions: Mapping[str, str]) -> None:
+    commands = parser.add_subparsers(dest="command", required=True)
+    sending = commands.add_parser("upload", description=descriptions["upload"])
+    sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for stdin")
+    watching = commands.add_parser("watch", description=descriptions["watch"])
+    watching.add_argument("urls", nargs="+", metavar="URL", help="the URL of an upload, or of its progress")
+    for command in (sending, watching):
+        for name, value in VALUES.items():
+            if command is sending or value.watch:
+                _add_value(command, name, value)
+        command.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    sending.add_argument(AGAIN, action="store_true", help="upload also what an interrupted command has finished")
+    sending.add_argument("--quiet", action="store_true", help="print only errors and the URLs")
+
+
+def _add_value(parser: argparse.ArgumentParser, name: str, value: Value) -> None:
+    default = f"; default: {value.show(value.default)}" if value.default is not None else ""
+    parser.add_argument(
+        f"--{name}",
+        metavar=value.metavar,
+        help=f"{value.about} [{variable_of(name)}{default}]",
+        action="append" if value.repeated else "store",
+        required=value.required and told_option(name) is None,
+    )
+
+
+def _read_values(options: argparse.Namespace) -> None:
+    """Read the values of the options, of the environment where the command line has none; raises ValueError."""
+    for name, value in VALUES.items():
+        field = name.replace("-", "_")
+        if field not in options:
+            continue
+        place, given = f"--{name}", getattr(options, field)
+        if given is None:
+            place, given = variable_of(name), told_option(name)
+        try:
+            setattr(options, field, value.default if given is None else value.read(given))
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
+
+
+def _read_headers(given: str | list[str]) -> list[tuple[str, str]]:
+    """Read headers: each that was given, or those of a variable, with commas between them."""
+    return [_header(text) for text in (NEXT_HEADER.split(given) if isinstance(given, str) else given)]
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not HEADER_NAME.fullmatch(name) or not value.isprintable():
+        raise ValueError(f"{text!r} is not NAME:VALUE")
+    return name, value.strip()
+
+
+VALUES = {
+    "to": Value("URL", str, "where the server takes uploads, such as http://host/files", required=True),
+    "parallel": Value(
+        "N", partial(read_number, least=1), "send each file as N uploads at once, which the server joins", 1
+    ),
+    "chunk-size": Value(
+        "BYTES", partial(read_size, least=1), "maximum size of one request, such as 8M (default: the whole rest)"
+    ),
+    "header": Value(
+        "NAME:VALUE", _read_headers, "a header of each request; may be repeated", repeated=True, watch=True
+    ),
+    "stall-after": Value(
+        "SECONDS", partial(read_time, positive=True), "drop a connection that takes no byte for so long", STALL_AFTER,
+        show_time,
+    ),
+    "retry-for": Value(
+        "SECONDS", read_time, "give up after that long without progress", RETRY_FOR, show_time, watch=True
+    ),
+}  # fmt: skip

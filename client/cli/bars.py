@@ -1,0 +1,177 @@
+"""What people see during an upload: live bars in a terminal, plain lines elsewhere; all of it on stderr."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Never, TextIO
+
+from tqdm import tqdm
+
+from onward.client.answers import printable
+from onward.client.cli.outputs import while_read
+from onward.client.model import Message, OnProgress, Progress
+
+BETWEEN_LINES = 1.0  # seconds
+SENDING = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}{postfix}"
+WATCHING = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
+UNKNOWN = "{desc} {n_fmt} {rate_fmt}{postfix}"  # where the length is
+UNIT = 1000  # as on the page
+
+
+def fit(*streams: TextIO) -> bool:
+    """Tell whether bars make sense, where these all go to a terminal."""
+    return all(stream.isatty() for stream in streams)
+
+
+def say(sentence: str) -> None:
+    """Print a line for people, above the bars."""
+    with while_read(sys.stderr):
+        tqdm.write(printable(sentence), file=sys.stderr)
+
+
+def _bar(name: str, total: int | None, layout: str, place: int = 0) -> "tqdm[Never]":
+    return tqdm(
+        total=total,
+        desc=printable(name),
+        position=place,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=UNIT,
+        dynamic_ncols=True,
+        bar_format=UNKNOWN if total is None else layout,
+        file=sys.stderr,
+    )
+
+
+@contextmanager
+def sending(name: str, size: int | None) -> Iterator[OnProgress]:
+    """Show the progress of sending: a bar in a terminal once the upload exists, elsewhere only what goes wrong."""
+    if not fit(sys.stderr):
+        yield lambda progress: say(f"{name}: {_trouble(progress)}") if progress.trouble else None
+        return
+    shown = _SendingBar(name, size)
+    try:
+        yield shown.show
+    finally:
+        shown.close()
+
+
+def _trouble(progress: Progress) -> str:
+    """Say what interrupts an upload, and when it is tried again."""
+    return f"{progress.trouble}{'' if progress.retry_in is None else f'; trying again in {progress.retry_in:.1f} s'}"
+
+
+class _SendingBar:
+    """An upload as a bar; what interrupts it is a line above, since a bar is cut off at the edge of the terminal."""
+
+    def __init__(self, name: str, size: int | None) -> None:
+        self._name, self._size = name, size
+        self._bar: tqdm[Never] | None = None
+        self._url: str | None = None
+        self._said: str | None = None
+
+    def show(self, progress: Progress) -> None:
+        """Show how far it is; a reason that comes again and again is said once."""
+        if progress.url not in (self._url, None):
+            say(f"{self._name} is uploaded to {progress.url}")
+        self._url = progress.url
+        if progress.trouble is None:
+            self._said = None
+        elif progress.trouble != self._said:
+            self._said = progress.trouble
+            say(f"{self._name}: {_trouble(progress)}")
+        if self._bar is None:
+            if progress.url is None and not progress.sent:
+                return
+            self._bar = _bar(self._name, self._size, SENDING)
+        bar = self._bar
+        bar.set_postfix_str(
+            "" if progress.retry_in is None else f"next try in {progress.retry_in:.1f} s", refresh=False
+        )
+        if bar.n == 0:
+            bar.initial = progress.sent  # what was there before says nothing about the rate
+        bar.n = progress.sent
+        bar.update(0)
+        if progress.trouble:
+            bar.refresh()
+
+    def close(self) -> None:
+        """Leave it as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class WatchedBar:
+    """A watched upload as a bar in a terminal, from its first message on."""
+
+    _places = count()  # one below the other
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Never] | None = None
+        self._said: str | None = None
+
+    def show(self, message: Message) -> None:
+        """Show a message."""
+        if self._bar is None:
+            self._bar = _bar(_name(message), message.file_size, WATCHING, next(self._places))
+        self._said = None
+        bar = self._bar
+        bar.bar_format = UNKNOWN if message.file_size is None else WATCHING
+        bar.total, bar.n = message.file_size, message.uploaded_bytes
+        bar.set_description_str(_name(message), refresh=False)
+        bar.set_postfix_str(_state(message), refresh=True)
+
+    def trouble(self, url: str, reason: str, seconds: float) -> None:
+        """Say what keeps the messages away; a reason that comes again and again is said once."""
+        if reason != self._said:
+            self._said = reason
+            say(f"{url}: {reason}; trying again in {seconds:.1f} s")
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"next try in {seconds:.1f} s", refresh=True)
+
+    def close(self) -> None:
+        """Leave it as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class WatchedLines:
+    """A watched upload as lines on stdout: one for each change of the status, and otherwise one a second."""
+
+    def __init__(self) -> None:
+        self._status = ""
+        self._next = 0.0
+
+    def show(self, message: Message) -> None:
+        """Print a message, if it is time."""
+        now = time.monotonic()
+        if message.status == self._status and now < self._next:
+            return
+        self._status, self._next = message.status, now + BETWEEN_LINES
+        size = "?" if message.file_size is None else f"{message.file_size:,}"
+        percent = "" if message.progress is None else f"  {message.progress:.1f} %"
+        print(f"{_name(message)}  {message.uploaded_bytes:,} of {size} bytes{percent}  {_state(message)}", flush=True)
+
+    def trouble(self, url: str, reason: str, seconds: float) -> None:
+        """Print what keeps the messages away."""
+        say(f"{url}: {reason}; trying again in {seconds:.1f} s")
+
+    def close(self) -> None:
+        """Do nothing: lines stay as they are."""
+
+
+def _name(message: Message) -> str:
+    return printable(message.file_name or message.upload_id)
+
+
+def _state(message: Message) -> str:
+    """Give the status, with what belongs to it."""
+    if message.error is not None:
+        return f"{message.status}: {printable(message.error.title)}"
+    if message.status != "uploading":
+        return message.status
+    rate = tqdm.format_sizeof(message.bytes_per_second, "B/s", UNIT)
+    left = "" if message.eta_seconds is None else f", {tqdm.format_interval(int(message.eta_seconds))} left"
+    return f"{message.status} {rate}{left}"

@@ -1,0 +1,75 @@
+"""What the faults of the HTTP client mean: asking again may help, or never does."""
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from yarl import URL
+
+from onward.client.errors import Interrupted, Refused, Unreached
+
+CONNECT_WAIT = 15.0  # seconds until a connection must have been made
+ERRNO = re.compile(r"\[Errno (\d+)\]")
+HINT = "SSL_CERT_FILE can name certificates to trust"
+
+
+@contextmanager
+def translated(place: URL) -> Iterator[None]:
+    """Turn the faults of requests to a place into Interrupted or Refused."""
+    try:
+        yield
+    except aiohttp.InvalidURL as error:
+        raise Refused(f"{error} is no URL") from error
+    except aiohttp.TooManyRedirects as error:
+        raise Refused("the server leads in a circle") from error
+    except aiohttp.NonHttpUrlRedirectClientError as error:
+        raise Refused(f"the server redirects to {error}, which is no URL of HTTP") from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        sentence = f"no safe connection to {_address(error.host, error.port)}: {_certificate_fault(error)} ({HINT})"
+        raise Refused(sentence) from error
+    except aiohttp.ClientConnectorSSLError as error:
+        raise Refused(
+            f"no safe connection to {_address(error.host, error.port)}: {reason_of(error.os_error)}"
+        ) from error
+    except aiohttp.ConnectionTimeoutError as error:
+        where = _address(place.host, place.port)
+        raise Unreached(f"can't connect to {where}: no answer in {CONNECT_WAIT:g} s", CONNECT_WAIT) from error
+    except aiohttp.ClientConnectorError as error:
+        where = _address(error.host, error.port)
+        raise Unreached(f"can't connect to {where}: {reason_of(error.os_error)}") from error
+    except TimeoutError as error:
+        raise Interrupted("nothing came through in time") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise Interrupted(f"the connection failed: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Say for people what went wrong, without numbers and names of classes."""
+    match error:
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed it"
+        case aiohttp.ClientPayloadError():
+            return "the answer was cut off"
+        case ssl.SSLError():
+            text = (error.reason or str(error)).replace("_", " ").lower()
+        case socket.gaierror() | socket.herror():
+            text = error.strerror or str(error)
+        case OSError(errno=int() as number):
+            text = os.strerror(number)
+        case _:
+            several = ERRNO.search(str(error))  # one address of a host was refused, another can't be reached
+            text = os.strerror(int(several[1])) if several else str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]
+
+
+def _certificate_fault(error: aiohttp.ClientConnectorCertificateError) -> str:
+    fault = error.certificate_error
+    return fault.verify_message if isinstance(fault, ssl.SSLCertVerificationError) else reason_of(fault)
+
+
+def _address(host: str | None, port: int | None) -> str:
+    return f"[{host}]:{port}" if host and ":" in host else f"{host}:{port}"

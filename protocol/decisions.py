@@ -1,0 +1,217 @@
+"""The pure decisions about an upload: each takes the record, what happened and the time.
+
+A decision returns the next record, or raises the Refusal that a client gets. The engine calls these functions under
+the lease of the upload and saves what they return; the tables that they follow are in lifecycle.py.
+"""
+
+from math import exp
+from typing import Any
+
+from msgspec.structs import replace
+
+from onward.protocol.errors import BadRequest, ChecksumMismatch, Forbidden, Gone, OffsetMismatch, TooLarge
+from onward.protocol.headers import MAX_INTEGER
+from onward.protocol.lifecycle import TRANSITIONS, Change, expiry, moved, with_next_look
+from onward.protocol.model import (
+    AppendRequest,
+    CreateRequest,
+    Failure,
+    Licence,
+    Limits,
+    Place,
+    Role,
+    Status,
+    Upload,
+    UploadId,
+)
+
+UNITS = ((2**40, "TiB"), (10**12, "TB"), (2**30, "GiB"), (10**9, "GB"), (2**20, "MiB"), (10**6, "MB"))
+RATE_SMOOTHING = 3.0  # seconds after which an old rate weighs 1/e in the told one
+
+
+def largest(limits: Limits) -> int:
+    """Give the length in bytes that an upload may have."""
+    return MAX_INTEGER if limits.max_size is None else limits.max_size
+
+
+def check_size(length: int, limits: Limits) -> None:
+    """Refuse an upload of more bytes than one may have; raises TooLarge."""
+    room = largest(limits)
+    if length > room:
+        raise TooLarge(f"An upload may have {sized(room)} at most.", headers={"Tus-Max-Size": str(room)})
+
+
+def sized(count: int) -> str:
+    """Give a size for people: a round one in its unit, any other in bytes."""
+    for unit, name in UNITS:
+        if count and not count % unit:
+            return f"{count // unit:,} {name}"
+    return f"{count} bytes" if count < 10_000 else f"{count:,} bytes"
+
+
+def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:
+    """Decide on a new upload; raises TooLarge."""
+    check_size(request.length or 0, limits)
+    if request.body_size is not None and request.body_size > (
+        largest(limits) if request.length is None else request.length
+    ):
+        raise TooLarge("The body is longer than the upload.")
+    upload = Upload(
+        id=id,
+        place=place,
+        status=Status.PENDING,
+        length=request.length,
+        offset=0,
+        metadata=request.metadata,
+        promised=request.promised,
+        created=now,
+        updated=now,
+        expires=expiry(now, limits),
+        concat=request.concat,
+    )
+    return with_next_look(upload, now, limits)
+
+
+def check_open(upload: Upload, now: float) -> None:
+    """Refuse what has failed, was terminated or has expired; raises Gone."""
+    if upload.status is Status.FAILED:
+        raise Gone(f"The upload failed: {upload.failure}.")
+    if upload.status in (Status.TERMINATED, Status.EXPIRED):
+        raise Gone(f"The upload was {upload.status}.")
+    if is_expired(upload, now):
+        raise Gone("The upload was expired.")
+
+
+def append(upload: Upload, request: AppendRequest, *, now: float, limits: Limits) -> tuple[Upload, Licence]:
+    """Decide on a body: the record with what the request declares, and the licence.
+
+    Raises Gone, Forbidden, OffsetMismatch, BadRequest or TooLarge; a completed upload takes an empty body at its end.
+    """
+    check_open(upload, now)
+    if upload.role is Role.FINAL:
+        raise Forbidden("A final upload takes no bytes of its own.")
+    if request.offset != upload.offset:
+        raise OffsetMismatch(upload.offset)
+    upload = _declared(upload, request, limits)
+    end = largest(limits) if upload.length is None else upload.length
+    if request.body_size is not None and request.body_size > end - upload.offset:
+        raise TooLarge(f"{end - upload.offset} bytes are left to send.")
+    return upload, Licence(start=upload.offset, end=end, checksum=request.checksum)
+
+
+def _declared(upload: Upload, request: AppendRequest, limits: Limits) -> Upload:
+    length, promised = upload.length, upload.promised
+    if request.length is not None:
+        if length is not None and request.length != length:
+            raise BadRequest("Upload-Length was told before, and differs.")
+        if request.length < upload.offset:
+            raise BadRequest("Upload-Length is below the offset.")
+        check_size(request.length, limits)
+        length = request.length
+    if request.promised is not None:
+        known = upload.sha256 if upload.status is Status.COMPLETED else promised
+        if known is not None and request.promised != known:
+            raise BadRequest("The promised SHA-256 differs from the one known before.")
+        promised = known or request.promised
+    if (length, promised) == (upload.length, upload.promised):
+        return upload
+    return replace(upload, length=length, promised=promised)
+
+
+def _rate(upload: Upload, count: int, now: float, since: float) -> float:
+    """Give the smoothed rate in bytes a second; gaps between the bodies of a chunked upload count, pauses don't."""
+    began = upload.updated if upload.status is Status.UPLOADING else since
+    if now <= began:  # the clock was set back
+        return upload.rate
+    age = max(now - upload.updated, now - began)
+    weight = 1.0 - exp(-age / RATE_SMOOTHING) if upload.rate else 1.0
+    return upload.rate + weight * (count / (now - began) - upload.rate)
+
+
+def _progress(upload: Upload, offset: int, now: float, since: float, limits: Limits) -> dict[str, Any]:
+    rate = _rate(upload, offset - upload.offset, now, since)
+    return {"offset": offset, "rate": rate, "expires": expiry(now, limits)}
+
+
+def received(
+    upload: Upload, offset: int, *, now: float, since: float, limits: Limits, hashing: bytes | None = None
+) -> Upload:
+    """Note that the bytes up to `offset` are durable; `since` is when the last were noted. It never completes."""
+    changes = _progress(upload, offset, now, since, limits)
+    return moved(upload, Change.RECEIVE, now, limits, hashing=hashing, **changes)
+
+
+def ended(
+    upload: Upload, offset: int, *, now: float, since: float, limits: Limits, cut: bool, hashing: bytes | None = None
+) -> Upload:
+    """Note the end of a body, whole or cut: uploading, paused, or verifying when the last byte is in."""
+    change = Change.FILL if offset == upload.length else Change.PAUSE if cut else Change.RECEIVE
+    return moved(upload, change, now, limits, hashing=hashing, **_progress(upload, offset, now, since, limits))
+
+
+def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:
+    """Note that nobody is sending."""
+    return moved(upload, Change.PAUSE, now, limits)
+
+
+def volatile(upload: Upload, boot: str, *, now: float, limits: Limits) -> Upload:
+    """Note that something told is in the memory of the machine only, in its run `boot`; nothing else changes."""
+    if upload.volatile == boot:
+        return upload
+    return with_next_look(replace(upload, volatile=boot), now, limits)
+
+
+def durable(upload: Upload, *, now: float, limits: Limits) -> Upload:
+    """Note that all that was told is durable now; nothing else changes."""
+    return with_next_look(replace(upload, volatile=None), now, limits)
+
+
+def is_lost(upload: Upload, boot: str) -> bool:
+    """Tell whether the machine stopped while told bytes were in its memory only; `boot` is the one that runs now."""
+    return upload.volatile not in (None, boot) and (upload.status, Change.FAIL) in TRANSITIONS
+
+
+def judge(upload: Upload, sha256: bytes) -> None:
+    """Hold the SHA-256 of the whole file against the promise; raises ChecksumMismatch."""
+    if upload.promised is not None and upload.promised != sha256:
+        raise ChecksumMismatch(f"The bytes have the SHA-256 {sha256.hex()}.")
+
+
+def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits) -> Upload:
+    """Note that the file is verified, and published at `place`; a partial upload goes on to expire."""
+    expires = expiry(now, limits) if upload.role is Role.PARTIAL else None
+    return moved(upload, Change.PASS, now, limits, sha256=sha256, place=place, expires=expires)
+
+
+def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha256: bytes | None = None) -> Upload:
+    """Note that the upload can't be completed any more."""
+    return moved(upload, Change.FAIL, now, limits, failure=failure, sha256=sha256)
+
+
+def emptied(upload: Upload, *, limits: Limits) -> Upload:
+    """Note that the bytes of a failed upload are removed; the record still tells why it is gone."""
+    return replace(upload, due=upload.updated + limits.forget_after)
+
+
+def is_forgotten(upload: Upload, now: float, limits: Limits) -> bool:
+    """Tell whether an upload that is gone has told so for long enough."""
+    gone = upload.status in (Status.FAILED, Status.TERMINATED, Status.EXPIRED)
+    return gone and upload.updated + limits.forget_after <= now
+
+
+def terminated(upload: Upload, *, now: float, limits: Limits) -> Upload:
+    """Note that the client gave the upload up; raises Gone where it is gone already."""
+    if (upload.status, Change.TERMINATE) not in TRANSITIONS:
+        raise Gone(f"The upload was {upload.status}.")
+    return moved(upload, Change.TERMINATE, now, limits)
+
+
+def expired(upload: Upload, *, now: float, limits: Limits) -> Upload:
+    """Note that the time of an unfinished or partial upload is over."""
+    return moved(upload, Change.EXPIRE, now, limits)
+
+
+def is_expired(upload: Upload, now: float) -> bool:
+    """Tell whether the time of an unfinished or partial upload is over."""
+    may = (upload.status, Change.EXPIRE) in TRANSITIONS
+    return may and upload.expires is not None and upload.expires <= now

@@ -1,0 +1,132 @@
+"""The life of an upload: which status may follow which, and when the sweep looks at each.
+
+Two tables, and nothing else in the project decides either question:
+
+    TRANSITIONS   (status, change) -> status     what may happen to an upload; a pair that is missing is refused
+    LOOKS         status -> rule                 when the sweep has to look at an upload of that status next
+
+decisions.py makes every new record by `moved`, which uses both tables, so that no record is saved without the time of
+its next look. The diagram in docs/architecture.md is drawn from TRANSITIONS by a test.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from math import inf
+from typing import Any
+
+from msgspec.structs import replace
+
+from onward.protocol.model import Failure, Limits, Role, Status, Upload
+
+LONGEST_WAIT = 60.0  # seconds between two looks of the sweep at a final upload that waits for its parts
+
+
+class Change(StrEnum):
+    """What can happen to an upload."""
+
+    RECEIVE = "receive"
+    PAUSE = "pause"
+    FILL = "fill"
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    TERMINATE = "terminate"
+    EXPIRE = "expire"
+    WAIT = "wait"
+    JOIN = "join"
+    KEEP = "keep"
+
+
+_UNFINISHED = (Status.PENDING, Status.UPLOADING, Status.PAUSED)
+
+TRANSITIONS: dict[tuple[Status, Change], Status] = {
+    **{(status, Change.RECEIVE): Status.UPLOADING for status in _UNFINISHED},
+    **{(status, Change.PAUSE): Status.PAUSED for status in _UNFINISHED},
+    **{(status, Change.FILL): Status.VERIFYING for status in _UNFINISHED},
+    **{(status, Change.FAIL): Status.FAILED for status in (*_UNFINISHED, Status.VERIFYING)},
+    (Status.VERIFYING, Change.PASS): Status.COMPLETED,
+    **{
+        (status, Change.TERMINATE): Status.TERMINATED
+        for status in (*_UNFINISHED, Status.VERIFYING, Status.COMPLETED, Status.FAILED)
+    },
+    **{(status, Change.EXPIRE): Status.EXPIRED for status in (*_UNFINISHED, Status.COMPLETED)},
+    (Status.PENDING, Change.WAIT): Status.PENDING,
+    (Status.PENDING, Change.JOIN): Status.VERIFYING,
+    (Status.COMPLETED, Change.KEEP): Status.COMPLETED,
+}
+
+
+Look = Callable[[Upload, float, Limits], float | None]
+
+
+def _at_expiry(upload: Upload, _now: float, _limits: Limits) -> float | None:
+    return upload.expires
+
+
+def _when_quiet(upload: Upload, now: float, limits: Limits) -> float | None:
+    return _not_later(now + limits.quiet_after, upload.expires)
+
+
+def _when_settled(upload: Upload, now: float, limits: Limits) -> float | None:
+    """Look at an unfinished upload that nobody is sending; what only memory has is made durable soon."""
+    if upload.volatile:
+        return _when_quiet(upload, now, limits)
+    return upload.expires
+
+
+def _when_begun(upload: Upload, now: float, limits: Limits) -> float | None:
+    """Look at a new upload; a final one waits for its parts, and is looked at less and less often."""
+    if upload.role is not Role.FINAL:
+        return _when_settled(upload, now, limits)
+    wait = min(max(limits.quiet_after, (now - upload.created) / 10), LONGEST_WAIT)
+    return _not_later(now + wait, upload.expires)
+
+
+def _when_released(upload: Upload, now: float, limits: Limits) -> float | None:
+    """Look at a failed upload to remove its bytes; lost bytes stay with the record, since a disk may come back."""
+    stays = inf if upload.failure is Failure.LOST else limits.release_after
+    return now + min(stays, limits.forget_after)
+
+
+def _when_forgotten(_upload: Upload, now: float, limits: Limits) -> float | None:
+    return now + limits.forget_after
+
+
+def _not_later(at: float, end: float | None) -> float:
+    return at if end is None else min(at, end)
+
+
+LOOKS: dict[Status, Look] = {  # when the sweep looks at an upload next, counted from the change that is recorded
+    Status.PENDING: _when_begun,
+    Status.UPLOADING: _when_quiet,
+    Status.PAUSED: _when_settled,
+    Status.VERIFYING: _when_quiet,
+    Status.COMPLETED: _at_expiry,
+    Status.FAILED: _when_released,
+    Status.TERMINATED: _when_forgotten,
+    Status.EXPIRED: _when_forgotten,
+}
+_ENDED: dict[str, Any] = {"volatile": None, "hashing": None}  # what no upload has that has come to its end
+
+
+def with_next_look(upload: Upload, now: float, limits: Limits) -> Upload:
+    """Note when the sweep has to look at an upload next."""
+    return replace(upload, due=LOOKS[upload.status](upload, now, limits))
+
+
+def moved(upload: Upload, change: Change, now: float, limits: Limits, **changes: Any) -> Upload:
+    """Move a record on by the table, with what else changes, and note when the sweep has to look at it."""
+    status = TRANSITIONS[upload.status, change]
+    if status.final:
+        changes |= _ENDED
+    return with_next_look(replace(upload, status=status, updated=now, **changes), now, limits)
+
+
+def carried(upload: Upload, by: float, *, now: float, limits: Limits) -> Upload:
+    """Give a record of before the clock was set by so many seconds the time that it still has."""
+    expires = None if upload.expires is None else upload.expires + by
+    return with_next_look(replace(upload, updated=now, expires=expires), now, limits)
+
+
+def expiry(now: float, limits: Limits) -> float | None:
+    """Give the time when an upload expires that nothing happens to from now on."""
+    return None if limits.expire_after is None else now + limits.expire_after

@@ -1,0 +1,183 @@
+"""Refusals become answers (RFC 9457) in this one place, and each request one line in the log."""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from aiohttp import HttpVersion11, web
+
+from onward.protocol import errors
+from onward.protocol.dialects.tus1 import VERSION, choose_status
+from onward.protocol.model import ID_PATTERN
+from onward.server.http.proxies import HOST
+from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
+
+CONTINUE = "100-continue"
+SOON = {"Retry-After": "1"}  # seconds
+PROBES = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds by machines, and not worth a line each
+log = logging.getLogger("onward")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+FAULTS: dict[type[StorageError], type[errors.Refusal]] = {
+    Missing: errors.NotFound,
+    Stale: errors.Locked,
+    Held: errors.Locked,
+    Crowded: errors.Crowded,
+    Full: errors.StorageFull,
+    Unreachable: errors.Unavailable,
+}
+
+
+ASKED_FOR = (Missing, Stale, Held, Crowded)  # faults that clients bring about, and that operators need not look at
+APPLICATION = {kind.status: kind for kind in (errors.BadRequest, errors.AccessDenied, errors.NotFound)}
+OF_BODIES = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
+
+
+def _with_short_ids(text: str) -> str:
+    """Shorten the ids of uploads in a text: anyone who knows an id may use the upload."""
+    return re.sub(ID_PATTERN, lambda id_: f"{id_[0][:8]}…", text)
+
+
+def problem(refusal: errors.Refusal, *, for_offset: bool = False) -> web.Response:
+    """Write a refusal as an answer; `for_offset` if the request asks, or may ask, for the offset of an upload."""
+    status = choose_status(refusal.status, for_offset=for_offset)
+    response = _document(status, refusal.code, refusal.title, refusal.detail)
+    response.headers.update(refusal.headers if status == refusal.status else SOON | refusal.headers)
+    return response
+
+
+def _document(status: int, code: str, title: str, detail: str) -> web.Response:
+    body = {"type": f"urn:onward:error:{code}", "title": title, "status": status}
+    if detail:
+        body["detail"] = detail
+    return web.Response(
+        status=status,
+        body=json.dumps(body | {"code": code}).encode(),
+        content_type="application/problem+json",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return errors.MethodNotAllowed(headers={"Allow": ",".join(sorted(error.allowed_methods))})
+    if error.status == 404:
+        return errors.NotFound()
+    return errors.BadRequest(error.text or "")
+
+
+def _asks_for_offset(request: web.Request) -> bool:
+    """Tell whether a client of tus asks for the offset of an upload."""
+    method = request.headers.get("X-HTTP-Method-Override", request.method)
+    return method == "HEAD" and "id" in request.match_info and "Tus-Resumable" in request.headers
+
+
+def _answered_by_exception(request: web.Request, error: web.HTTPException, *, for_offset: bool) -> web.Response:
+    """Answer with an exception of aiohttp: one of its router as ever, any other as the application means it.
+
+    The access function of an application, or a middleware of its own, says no in this way: status, reason and headers
+    are passed on, and an error gets a problem document. What is no error, such as a redirect, is passed on as it is.
+    """
+    if error is request.match_info.http_exception:
+        return problem(_refused_by_aiohttp(error), for_offset=for_offset)
+    status = choose_status(error.status, for_offset=for_offset)
+    response = web.Response(body=error.body) if error.status < 400 else _described(error, status)
+    response.set_status(status, error.reason if status == error.status else None)
+    whole = error.status < 400
+    passed = [(name, value) for name, value in error.headers.items() if whole or name.lower() not in OF_BODIES]
+    for name, _ in passed:
+        response.headers.popall(name, None)
+    response.headers.extend(passed)
+    if status != error.status:
+        for name, value in SOON.items():
+            response.headers.setdefault(name, value)
+    response.cookies.update(error.cookies)
+    return response
+
+
+def _described(error: web.HTTPException, status: int) -> web.Response:
+    """Write the problem document of an application's error: with its reason and its text, if it has any of its own."""
+    phrase = HTTPStatus(error.status).phrase if error.status in set(HTTPStatus) else "Refused"
+    known = APPLICATION.get(error.status)
+    return _document(
+        status,
+        known.code if known else phrase.lower().replace(" ", "-"),
+        known.title if known and error.reason == phrase else error.reason,
+        "" if error.text == f"{error.status}: {error.reason}" else error.text or "",
+    )
+
+
+def refusal_of(fault: StorageError) -> errors.Refusal:
+    """Give the refusal that tells a client of a fault behind the seams."""
+    return FAULTS[type(fault)]()
+
+
+def _check_message(request: web.Request) -> None:
+    """Refuse what a proxy on the way may have read otherwise (RFC 9112, 3.2 and 6.1); raises BadRequest."""
+    if not HOST.fullmatch(request.headers.get("Host", "none")):
+        raise errors.BadRequest("Host must be a name or an address, and a port.")
+    coding = request.headers.get("Transfer-Encoding")
+    if coding is not None and (coding.lower() != "chunked" or request.version < HttpVersion11):
+        raise errors.BadRequest("No Transfer-Encoding but chunked of HTTP/1.1 can be taken.")
+
+
+async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.version >= HttpVersion11 and request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
+        raise errors.ExpectationFailed
+    try:
+        return await handler(request)
+    except errors.Refusal as refusal:
+        _log_reason(request, refusal)
+        raise
+
+
+def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
+    """Log why the storage refuses a request that has been given its answer already, as a creation gives one."""
+    fault = refusal if isinstance(refusal, errors.StorageFull) else refusal.__cause__
+    asked_for = isinstance(refusal, errors.NotFound | errors.Locked | errors.Crowded)
+    if isinstance(fault, StorageError | errors.StorageFull) and not asked_for:
+        log.warning("%s %s: %s", request.method, ascii(request.rel_url.raw_path[:16]), fault)
+
+
+def mark_answer(response: web.StreamResponse) -> None:
+    """Name the protocol version in an answer, and no version of the software."""
+    response.headers["Tus-Resumable"] = VERSION
+    response.headers["Server"] = "onward"
+
+
+async def mark(_: web.Request, response: web.StreamResponse) -> None:
+    """Do so in every answer of an application."""
+    mark_answer(response)
+
+
+@web.middleware
+async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every refusal, and every fault as one; log the request."""
+    began, sound = time.monotonic(), False
+    for_offset = _asks_for_offset(request)
+    path = ascii(request.rel_url.raw_path[:16])
+    try:
+        _check_message(request)
+        sound = True
+        response = await _handle(request, handler)
+    except errors.Refusal as refusal:
+        response = problem(refusal, for_offset=for_offset)
+    except StorageError as fault:
+        level = logging.INFO if isinstance(fault, ASKED_FOR) else logging.WARNING
+        log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, _with_short_ids(str(fault)))
+        response = problem(refusal_of(fault), for_offset=for_offset)
+    except web.HTTPException as error:
+        response = _answered_by_exception(request, error, for_offset=for_offset)
+    except ConnectionError:  # the client is gone: aiohttp takes note
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, path)
+        response = problem(errors.ServerFault(), for_offset=for_offset)
+    if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
+        response.force_close()  # what follows on the connection may be no request
+    level = logging.DEBUG if request.rel_url.raw_path.endswith(PROBES) else logging.INFO
+    log.log(level, "%s %s %d %.0f ms", request.method, path, response.status, (time.monotonic() - began) * 1e3)
+    return response

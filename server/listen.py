@@ -1,0 +1,137 @@
+"""The sockets that the server listens at."""
+
+import errno
+import socket
+import stat
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from onward.server.config import Config, Wrong
+from onward.server.option_kinds import EVERY_ADDRESS
+
+BACKLOG = 1024  # connections that wait until they are taken
+TRIES = 10  # to find a port that is free on several addresses
+ANY: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - only where the operator asks for it
+_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})  # the machine has no such address, or no such family
+Address = tuple[int, tuple[Any, ...]]  # a family, and an address with a port as that family writes it
+
+
+def listen(config: Config, count: int = 1) -> list[list[socket.socket]]:
+    """Give so many lists of listening sockets, each with one for every address; the kernel spreads the connections.
+
+    Raises Wrong where there is no such address or path, and OSError, with a sentence for people, where another server
+    listens already.
+    """
+    if config.unix_socket:
+        return [[_listen_at(Path(config.unix_socket), config.socket_mode)]] * count
+    hosts = _addresses(config)
+    tries = TRIES if not config.port and sum(map(len, hosts.values())) > 1 else 1
+    while True:
+        tries -= 1
+        try:
+            return _listen_to_all(hosts, count)
+        except OSError:
+            if not tries:
+                raise
+
+
+def urls(config: Config, listeners: Sequence[socket.socket]) -> list[str]:
+    """Give the URLs of the uploads, one for each host; `listeners` are those of one process."""
+    path = config.prefix or "/"
+    if config.unix_socket:
+        return [f"unix:{config.unix_socket}{path}"]
+    port = listeners[0].getsockname()[1]
+    hosts = [host or ANY[listeners[-1].family] for host in config.host]
+    return [f"http://{f'[{host}]' if ':' in host else host}:{port}{path}" for host in hosts]
+
+
+def _addresses(config: Config) -> dict[str, list[Address]]:
+    """Give the addresses of each host, without those that a wider one covers."""
+    found: dict[str, list[Address]] = {}
+    for host in config.host:
+        if host in (EVERY_ADDRESS, ANY[socket.AF_INET6]):
+            found[host] = [(family, (address, config.port)) for family, address in ANY.items()]
+            continue
+        try:
+            infos = socket.getaddrinfo(host, config.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise Wrong("host", f"{host!r} is not an address or a name of this machine") from None
+        found[host] = [(family, address) for family, _, _, _, address in infos]
+    taken: set[Address] = set()
+    every = {family for each in found.values() for family, address in each if address[0] == ANY.get(family)}
+    for host, addresses in found.items():
+        wider = [each for each in addresses if each[0] not in every or each[1][0] == ANY[each[0]]]
+        found[host] = [each for each in dict.fromkeys(wider) if each not in taken]
+        taken.update(found[host])
+    return found
+
+
+def _listen_to_all(hosts: dict[str, list[Address]], count: int) -> list[list[socket.socket]]:
+    """Listen to all addresses at one port; a host may lack some of its addresses, but not all of them."""
+    opened: list[list[socket.socket]] = []
+    with ExitStack() as undo:
+        for host, addresses in hosts.items():
+            absent: list[Wrong] = []
+            for family, (address, port, *rest) in addresses:
+                at = (address, opened[0][0].getsockname()[1] if opened else port, *rest)
+                try:
+                    listeners = _listen_to(at, family, host, count)
+                except Wrong as wrong:
+                    absent.append(wrong)
+                    continue
+                opened.append([undo.enter_context(listener) for listener in listeners])
+            if absent and len(absent) == len(addresses):
+                raise absent[0]
+        undo.pop_all()
+    return [list(each) for each in zip(*opened, strict=True)]
+
+
+def _listen_to(address: tuple[Any, ...], family: int, host: str, count: int) -> list[socket.socket]:
+    try:
+        first = socket.create_server(address, family=family, backlog=BACKLOG)
+    except PermissionError:
+        raise Wrong("port", f"{address[1]} can't be listened on without more rights; take one above 1023") from None
+    except OSError as error:
+        if error.errno in _ABSENT:
+            raise Wrong("host", f"{host!r} is not an address of this machine") from None
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"can't be listened on: {error.strerror}"
+        raise OSError(f"port {address[1]} of {host or address[0]} {why}") from error
+    if count > 1:  # shared only once it is ours: it would have joined another server's
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    address = (address[0], first.getsockname()[1], *address[2:])
+    more = (socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=True) for _ in range(count - 1))
+    return [first, *more]
+
+
+def _listen_at(path: Path, mode: int) -> socket.socket:
+    try:
+        kind = path.stat().st_mode if path.exists() else None
+        dead = kind is not None and stat.S_ISSOCK(kind) and _is_dead(path)
+        if kind is None or dead:
+            path.unlink(missing_ok=True)
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(str(path))
+            path.chmod(mode)  # nobody can connect before it listens
+    except OSError as error:
+        raise Wrong("unix_socket", f"{str(path)!r} can't be made: {error.strerror or error}") from None
+    if kind is not None and not dead:
+        raise OSError(
+            f"another server listens at {path}" if stat.S_ISSOCK(kind) else f"{path} exists, and is no socket"
+        )
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _is_dead(path: Path) -> bool:
+    """Tell whether nobody listens at a socket any more."""
+    with socket.socket(socket.AF_UNIX) as visitor:
+        visitor.setblocking(False)  # it would wait where many others wait already
+        try:
+            visitor.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except BlockingIOError:
+            pass
+    return False

@@ -1,0 +1,175 @@
+"""The kinds of options: how each is read from a word, a TOML value or code, and how its value is shown.
+
+Every reader takes its own result again, and raises ValueError with a sentence that shows the value and says what
+would be right. Which option or variable it was is added by the caller.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from onward.protocol.dialects.tus1 import EXTENSIONS
+from onward.protocol.quantities import read_number, read_size, read_time, show_size, show_time
+from onward.server.http.cors import parse_origins
+from onward.server.http.proxies import parse_trusted
+from onward.storage import BLOBS, SHARED, STATES
+
+NEAR = 0.6  # how much alike two names are, from 0 to 1, so that one is suggested for the other
+BASE_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?", re.ASCII)
+SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+HIGHEST_MODE = 0o777
+EVERY_ADDRESS = ""  # as a host: all addresses of the machine, of IPv4 and of IPv6
+_MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
+_LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@,]*)(:[0-9]{1,5})?"
+_NETWORK = re.compile(rf"[^:]+://(.*@)?{_HOST}(,{_HOST})*(/[^/?]*[^0-9/?][^/?]*)?(/[0-9]*)?/?(\?.*)?", re.ASCII)
+_PASSWORD = re.compile(r"(?<=://)([^:@/]*):.*(?=@)|(?<=password=)[^&]*", re.ASCII | re.DOTALL)
+
+
+class Kind(Struct, frozen=True):
+    """How the values of an option are written."""
+
+    metavar: str
+    read: Callable[[Any], Any]
+    show: Callable[[Any], str] = str
+    repeated: bool = False
+
+
+def nearest(name: str, names: Iterable[str], near: float = NEAR) -> str:
+    """Give the name that another was probably meant for, or nothing."""
+    return next(iter(get_close_matches(name, list(names), 1, near)), "")
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """Give the end of a sentence that asks whether another name was meant; empty where none is near."""
+    found = nearest(name, names)
+    return f"; did you mean {found}?" if found else ""
+
+
+def hide_password(url: str) -> str:
+    """Give a URL that may be shown: without its password."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}:***" if found[1] is not None else "***", url)
+
+
+def split_words(value: object) -> tuple[str, ...]:
+    """Read a list, or words with commas between them; several such strings are one list."""
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple | set | frozenset) or not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"{value!r} is not a list of words, nor words with commas between them")
+    return tuple(word.strip() for part in parts for word in part.split(",") if word.strip())
+
+
+def _read_path(value: object, *, needed: bool) -> str:
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or "\0" in path or (needed and not path.strip()):
+        raise ValueError(f"{value!r} is not a path")
+    return path
+
+
+def _read_switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    switched = SWITCHED.get(str(value).strip().lower())
+    if switched is None:
+        raise ValueError(f"{value!r} is neither yes nor no: write true, yes, on or 1, or false, no, off or 0")
+    return switched
+
+
+def _read_hosts(value: object) -> tuple[str, ...]:
+    """Read addresses and names to listen on; an empty one stands for every address of the machine."""
+    given = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(part, str) and not part.strip() for part in given):
+        return (EVERY_ADDRESS,)
+    hosts = tuple(dict.fromkeys(word.removeprefix("[").removesuffix("]") for word in split_words(value)))
+    wrong = [host for host in hosts if not _LISTENED.fullmatch(host)]
+    if wrong or not hosts:
+        raise ValueError(
+            f"{(wrong[0] if wrong else value)!r} is not an address or a host name such as 127.0.0.1, :: or localhost"
+        )
+    return hosts
+
+
+def _read_mode(value: object) -> int:
+    """Read permissions: octal digits in a string, or the number itself in code."""
+    mode = int(value, 8) if isinstance(value, str) and _MODE.fullmatch(value) else value
+    if isinstance(mode, bool) or not isinstance(mode, int) or not 0 <= mode <= HIGHEST_MODE:
+        raise ValueError(f"{value!r} is not a file mode: write octal digits, such as 0660")
+    return mode
+
+
+def _read_choice(values: Mapping[str, Any], value: object) -> object:
+    if not isinstance(value, str) or value.lower() not in values:
+        near = suggest(str(value).lower(), values)
+        raise ValueError(f"{value!r} is not one of {', '.join(values)}{near}")
+    return values[value.lower()]
+
+
+def _read_base_path(value: object) -> str:
+    if not isinstance(value, str) or not BASE_PATH.fullmatch(value):
+        raise ValueError(f"{value!r} is not / or a path such as /files or /api/files")
+    return value
+
+
+def _read_url(schemes: Iterable[str], value: object) -> str:
+    """Read where something is stored; only the scheme is shown of a wrong one, since the rest may be a secret."""
+    scheme = value.partition(":")[0] if isinstance(value, str) else ""
+    if not isinstance(value, str) or scheme not in schemes or "\0" in value:
+        known = ", ".join(f"{each}:" for each in schemes)
+        raise ValueError(f"{scheme + ':' if isinstance(value, str) else value!r} is not one of {known}")
+    if scheme in SHARED and not _NETWORK.fullmatch(value):
+        raise ValueError(f"{hide_password(value)!r} is not a URL such as {scheme}://127.0.0.1:6379/0")
+    return value
+
+
+def _read_origins(value: object) -> tuple[str, ...]:
+    origins = split_words(value)
+    parse_origins(origins)
+    return origins
+
+
+def _read_trusted(value: object) -> tuple[str, ...]:
+    trusted = split_words(value)
+    parse_trusted(trusted)
+    return trusted
+
+
+def _read_extensions(value: object) -> tuple[str, ...]:
+    names, known = split_words(value), [row.name for row in EXTENSIONS]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} is not an extension of tus{suggest(name, known) or ': ' + ', '.join(known)}")
+    return names
+
+
+def number(least: int = 0, most: int | None = None) -> Kind:
+    """Give the kind of whole numbers in a range."""
+    bounds = {"least": least} if most is None else {"least": least, "most": most}
+    return Kind("N", partial(read_number, **bounds))
+
+
+def choice(values: type[StrEnum] | tuple[str, ...]) -> Kind:
+    """Give the kind of one word among several."""
+    named = {str(value): value for value in values}
+    return Kind("|".join(named), partial(_read_choice, named))
+
+
+SIZE = Kind("BYTES", read_size, show_size)
+TIME = Kind("SECONDS", read_time, show_time)
+POSITIVE_TIME = Kind("SECONDS", partial(read_time, positive=True), show_time)
+SWITCH = Kind("", _read_switch, lambda on: "yes" if on else "no")
+PATH = Kind("PATH", partial(_read_path, needed=False))
+FOLDER = Kind("PATH", partial(_read_path, needed=True))
+BASE = Kind("PATH", _read_base_path)
+MODE = Kind("MODE", _read_mode, "{:04o}".format)
+HOSTS = Kind("HOST", _read_hosts, ", ".join, repeated=True)
+ORIGINS = Kind("ORIGIN", _read_origins, ", ".join, repeated=True)
+TRUSTED = Kind("ADDRESS", _read_trusted, ", ".join, repeated=True)
+WITHOUT = Kind("EXTENSION", _read_extensions, ", ".join, repeated=True)
+STATE = Kind("URL", partial(_read_url, STATES), hide_password)
+STORE = Kind("URL", partial(_read_url, BLOBS), hide_password)

@@ -1,0 +1,63 @@
+"""The page at `/` and its files: kept in memory, found by relative URLs, under a policy that lets in nothing else."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from html import escape
+from pathlib import Path
+
+from aiohttp import web
+
+from onward.protocol.headers import matches_etag
+from onward.server.http.app_keys import CONFIG
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+STATIC = Path(__file__).with_name("static")
+INDEX = "index.html"
+PLACE = "/page/"  # no upload's id is as short as the names of these files
+MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",  # who knows the URL of an upload can write to it
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def _serve(content: bytes, media_type: str) -> Handler:
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = HEADERS | {"ETag": etag}
+
+    async def serve(request: web.Request) -> web.Response:
+        if matches_etag(request.headers.get("If-None-Match", ""), etag):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=content, headers=headers, content_type=media_type, charset="utf-8")
+
+    return serve
+
+
+def add_page(app: web.Application) -> None:
+    """Add the page and its files, before the routes of uploads: under the base path `/` both live at `/`."""
+    config = app[CONFIG]
+    if not config.page:
+        return
+    endpoint = escape(config.prefix.removeprefix("/") or ".")
+    for file in STATIC.iterdir():
+        content, path = file.read_bytes(), PLACE + file.name
+        if file.name == INDEX:
+            content, path = content.replace(b"{endpoint}", endpoint.encode()), "/"
+        app.router.add_get(path, _serve(content, MEDIA_TYPES[file.suffix]))

@@ -1,0 +1,36 @@
+"""Which pages may watch: browsers let any page open a WebSocket, and send along who is logged in."""
+
+from aiohttp import web
+
+from onward.protocol.errors import ForeignOrigin
+from onward.server.http.app_keys import CONFIG
+from onward.server.http.cors import EVERY, parse_origins
+from onward.server.http.proxies import public_origin
+
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def _own(request: web.Request) -> str | None:
+    config = request.app[CONFIG]
+    own = public_origin(request, config.trusted_proxies, config.proxy_headers)
+    return f"{own[0]}://{own[1].lower().removesuffix(DEFAULT_PORTS[own[0]])}" if own else None
+
+
+def check_sole_origin(request: web.Request) -> None:
+    """Refuse a request that names several origins, of which others may judge another one; raises ForeignOrigin."""
+    if len(request.headers.getall("Origin", [])) > 1:
+        raise ForeignOrigin
+
+
+def check_origin(request: web.Request) -> None:
+    """Refuse a page of another origin than the server's own and `--cors-origins`; raises ForeignOrigin.
+
+    Behind a proxy that isn't trusted the own scheme is unknown, and the host decides. Without Origin it is no browser.
+    """
+    origin = request.headers.get("Origin", "").lower()
+    allowed = parse_origins(request.app[CONFIG].cors_origins)
+    if "Origin" not in request.headers or EVERY in allowed or origin in allowed:
+        return
+    own = _own(request)
+    if origin != own if own else origin.partition("://")[2] != request.host.lower():
+        raise ForeignOrigin

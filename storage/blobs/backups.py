@@ -1,0 +1,157 @@
+"""Copies of records beside the bytes: what a state that was emptied is filled from again.
+
+A file has two slots, written in turn, so that a torn write leaves the copy before it; the newest whole one counts.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from zlib import crc32
+
+from onward.protocol.model import ID_PATTERN, Upload, UploadId
+from onward.storage.base import Missing, Stale, Unreachable
+from onward.storage.blobs.disk_probe import probe_storing
+from onward.storage.blobs.files import exists, mapped, move, open_regular, sync_folder, write_all
+from onward.storage.blobs.folders import Folders
+from onward.storage.codec import decode, encode
+from onward.storage.running.threads import Threads
+
+SLOT = 2**16
+_HEAD = 8  # bytes: length and CRC-32
+_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class DiskBackups:
+    """Copies in a folder, one file for each upload."""
+
+    def __init__(self, folder: Path, pool: Threads, folders: Folders, *, synced: bool) -> None:
+        self._folder, self._pool, self._folders, self._synced = folder, pool, folders, synced
+        self._mapped = folders.mapped
+        with mapped():
+            self.store = self._named(folder.parent / "store")
+
+    async def begin(self, upload: Upload, *, durable: bool) -> None:
+        """Keep a first copy of a record."""
+        with self._mapped():
+            await self._pool.call(self._begin, upload, durable and self._synced)
+
+    async def keep(self, upload: Upload, *, durable: bool) -> None:
+        """Keep a newer copy."""
+        with self._mapped():
+            await self._pool.call(self._keep, upload, os.O_RDWR, durable and self._synced)
+
+    async def kept(self, id: UploadId) -> Upload | None:
+        """Give the newest copy, if there is one."""
+        try:
+            with self._mapped():  # a folder that is away has no copies, and yet none is missing
+                return await self._pool.call(self._kept, id)
+        except Missing:
+            return None
+
+    async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
+        """Keep just this copy, where no former holder of the lease can write any more."""
+        with self._mapped():
+            await self._pool.call(self._renew, upload, holds)
+
+    async def drop(self, id: UploadId) -> None:
+        """Keep nothing of an upload any more."""
+        with self._mapped():
+            await self._pool.call((self._folder / id).unlink, True)
+
+    async def probe(self) -> None:
+        """Write, sync and remove a small file."""
+        with self._mapped():
+            await self._pool.call(partial(probe_storing, self._folder, synced=self._synced))
+
+    async def ids(self) -> AsyncIterator[UploadId]:
+        """Give the ids of all uploads with copies."""
+        with self._mapped():
+            for name in await self._pool.call(os.listdir, self._folder):
+                if re.fullmatch(ID_PATTERN, name):
+                    yield UploadId(name)
+
+    def _begin(self, upload: Upload, synced: bool) -> None:
+        self._folders.check(self._folder.name)
+        self._keep(upload, os.O_RDWR | os.O_CREAT, synced)
+        if synced:
+            sync_folder(self._folder)
+
+    def _keep(self, upload: Upload, flags: int, synced: bool) -> None:
+        fd = os.open(self._folder / upload.id, flags | _SAFE, 0o600)
+        try:
+            backups = _read(fd)
+            newest = max(range(2), key=lambda slot: _rank(backups[slot]))
+            if backups[newest] != upload:
+                if _rank(backups[newest]) >= _rank(upload):
+                    raise Stale(upload.id)
+                write_all(fd, _packed(upload), SLOT * (1 - newest))
+            if synced:
+                os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+    def _kept(self, id: UploadId) -> Upload | None:
+        fd = open_regular(self._folder / id, os.O_RDONLY, 0)
+        try:
+            return max(_read(fd), key=_rank)
+        finally:
+            os.close(fd)
+
+    def _renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
+        path = self._folder / f".{upload.id}-{secrets.token_hex(4)}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, 0o600)
+        try:
+            write_all(fd, _packed(upload), 0)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        move(path, self._folder / upload.id, holds)
+
+    @staticmethod
+    def _named(path: Path) -> str:
+        """Give the name of the data folder, made at need, by one server at a time."""
+        if not exists(path):
+            fresh = path.with_suffix(".new")
+            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | _SAFE, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                if exists(path):  # another was first
+                    fresh.unlink(missing_ok=True)
+                else:
+                    write_all(fd, secrets.token_hex(16).encode(), 0)
+                    os.fsync(fd)
+                    fresh.rename(path)
+                    sync_folder(path.parent)
+            finally:
+                os.close(fd)
+        if not (name := path.read_text()):
+            raise Unreachable(f"{path} is damaged: it should have the name of the data folder")
+        return name
+
+
+def _packed(upload: Upload) -> bytes:
+    document = encode(upload)
+    return len(document).to_bytes(4, "big") + crc32(document).to_bytes(4, "big") + document
+
+
+def _read(fd: int) -> tuple[Upload | None, Upload | None]:
+    return _unpacked(os.pread(fd, SLOT, 0)), _unpacked(os.pread(fd, SLOT, SLOT))
+
+
+def _unpacked(slot: bytes) -> Upload | None:
+    length, total = int.from_bytes(slot[:4], "big"), int.from_bytes(slot[4:_HEAD], "big")
+    document = slot[_HEAD : _HEAD + length]
+    if not length or len(document) != length or crc32(document) != total:
+        return None
+    try:
+        return decode(document)
+    except Unreachable:
+        return None
+
+
+def _rank(copy: Upload | None) -> tuple[int, int]:
+    return (copy.epoch, copy.version) if copy else (-1, -1)

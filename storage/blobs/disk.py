@@ -1,0 +1,331 @@
+"""Bytes in a local folder: `partial/` while they arrive, `files/` once they are published.
+
+Written unbuffered and by position; a place is a relative path made of the upload's own id.
+"""
+
+import os
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import aiofiles
+
+from onward.protocol.model import Place, UploadId
+from onward.storage.base import ANYONE, Block, Durability, Missing, Room, Stale, Unreachable
+from onward.storage.blobs.backups import DiskBackups
+from onward.storage.blobs.disk_probe import BLOCK, can_share, probe_publishing
+from onward.storage.blobs.file_writer import FileWriter
+from onward.storage.blobs.files import (
+    READ_BLOCK,
+    closed,
+    copy,
+    copy_some,
+    exists,
+    mapped,
+    move,
+    open_regular,
+    opened,
+    scan,
+    sync_folder,
+)
+from onward.storage.blobs.folders import Folders
+from onward.storage.blobs.nodes import Nodes
+from onward.storage.blobs.publishing import STEP, Publishing
+from onward.storage.failpoints import reach
+from onward.storage.running.group_sync import GroupSync
+from onward.storage.running.threads import Threads
+
+FOLDERS = ("partial", "files")
+RECORDS = "records"
+THREADS = 8
+SLOW_THREADS = 2  # for what takes long, so that no body waits for it
+
+
+class DiskBlobs:
+    """Bytes in a local folder."""
+
+    def __init__(self, root: Path, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
+        self._root = root.resolve()
+        self._durability = durability
+        self._pool = Threads(THREADS, "disk")
+        self._slow = Threads(SLOW_THREADS, "disk-slow")
+        self._group = GroupSync(self._pool.call)
+        self._folders = Folders(self._root, (*FOLDERS, RECORDS), self._sync_folder)
+        self._mapped = self._folders.mapped
+        with mapped():
+            self._nodes = Nodes(self._root, shared=shared)
+        self.node = self._nodes.name
+        synced = durability is not Durability.NONE
+        self.backups = DiskBackups(self._root / RECORDS, self._pool, self._folders, synced=synced)
+        self._shares: bool | None = None  # whether a copy can share its blocks, once that was tried
+        self._publishing = Publishing(
+            self._pool,
+            self._slow,
+            open_=self._open_to_write,
+            check_folder=partial(self._folders.check, "files"),
+            sync_told=self._sync_told,
+            sync_folder=self._sync_folder,
+            synced=synced,
+        )
+
+    def _sync_folder(self, folder: Path) -> None:
+        if self._durability is not Durability.NONE:
+            sync_folder(folder)
+
+    async def _sync_file(self, fd: int) -> None:
+        if self._durability is Durability.GROUP:
+            await self._group.sync(fd)
+        elif self._durability is not Durability.NONE:
+            await self._pool.call(os.fdatasync, fd)
+
+    async def create(self, id: UploadId) -> Place:
+        """Mint a place; the file is made with its first byte."""
+        return Place(f"partial/{id}")
+
+    @asynccontextmanager
+    async def open(self, place: Place, at: int, holds: Callable[[], bool] = lambda: True) -> AsyncIterator[FileWriter]:
+        """Open a place that holds at least `at` bytes, once something is written to it."""
+
+        def open_() -> int:
+            reach("opening")
+            with self._mapped():
+                fd = self._open(self._root / place, at)
+            if not holds():
+                os.close(fd)
+                raise Stale(place)
+            return fd
+
+        writer = FileWriter(open_, self._sync_file)
+        try:
+            yield writer
+        finally:
+            if writer.fd is not None:
+                with self._mapped():
+                    os.close(writer.fd)
+
+    def _open(self, path: Path, at: int) -> int:
+        if at:
+            return self._open_to_write(path, 0, at)
+        self._folders.check("partial")
+        fd = self._open_to_write(path, os.O_CREAT, 0)
+        try:
+            if not self._durability.relaxed:
+                self._sync_folder(path.parent)  # also for a file that is there: who made it may not have come this far
+        except OSError:
+            os.close(fd)
+            raise
+        reach("opened")
+        return fd
+
+    def _open_to_write(self, path: Path, flags: int, at_least: int) -> int:
+        try:
+            return open_regular(path, os.O_RDWR | flags, at_least)
+        except PermissionError:
+            if not exists(path):  # it is the folder that takes no files, which loses no bytes
+                raise
+            fd = open_regular(path, os.O_RDONLY, at_least)  # it was being sealed when the server died
+            try:
+                os.fchmod(fd, 0o600)
+            finally:
+                os.close(fd)
+            return open_regular(path, os.O_RDWR | flags, at_least)
+        except Unreachable:
+            final = self._root / "files" / path.name
+            if final == path or not exists(final) or not final.samefile(path):
+                raise
+            final.unlink()  # a power cut in the middle of publishing has kept the old name beside the new one
+            return open_regular(path, os.O_RDWR | flags, at_least)
+
+    async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Give the bytes [start, stop) in blocks."""
+        if start == stop:  # there may be no file
+            return
+        with self._mapped():
+            fd = await opened(self._pool, self._open_to_read, place)
+            async with aiofiles.open(fd, "rb", buffering=0) as file:
+                await file.seek(start)
+                while start < stop:
+                    block = await file.read(min(READ_BLOCK, stop - start))
+                    if not block:
+                        raise Missing(f"{place} ends at {start}, before {stop}")
+                    start += len(block)
+                    yield block
+
+    @asynccontextmanager
+    async def file(self, place: Place, length: int) -> AsyncIterator[int]:
+        """Give a descriptor of a place."""
+        with self._mapped():
+            fd = await opened(self._pool, self._open_to_read, place, length)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _open_to_read(self, place: Place, length: int = 0) -> int:
+        path = self._root / place
+        try:
+            return open_regular(path, os.O_RDONLY, length)
+        except FileNotFoundError:
+            return open_regular(self._root / "files" / path.name, os.O_RDONLY, length)
+
+    async def scan(
+        self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
+    ) -> AsyncGenerator[int, None]:
+        """Call `take` with the first bytes in order."""
+        with self._mapped():
+            fd = await opened(self._pool, self._open_to_read, place)
+            try:
+                if fresh:  # pages whose writing back has failed count as clean, and would tell what the disk hasn't got
+                    await self._pool.call(os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                at = 0
+                while at < length:
+                    at = await self._slow.call(scan, fd, at, min(at + STEP, length), take)
+                    yield at
+            finally:
+                os.close(fd)
+
+    async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
+        """Fill a place with the first bytes of each part."""
+        at = 0
+        async with self.open(place, 0) as writer:
+            target = await self._pool.call(writer.descriptor)
+            for part, length in parts:
+                if not length:  # there may be no file
+                    continue
+                with self._mapped():
+                    source = await opened(self._pool, open_regular, self._root / part, os.O_RDONLY, length)
+                    try:
+                        start = 0
+                        while start < length:
+                            count = min(STEP, length - start)
+                            copied = await self._slow.call(copy_some, source, target, count, start, at)
+                            if not copied:
+                                raise Missing(f"{part} ends at {start}, before {length}")
+                            start, at = start + copied, at + copied
+                            reach("copied")
+                            yield at
+                    finally:
+                        os.close(source)
+            await writer.sync()  # here beside the hashing, so that sealing has nothing to wait for
+
+    async def joining(self, lengths: Sequence[int]) -> int:
+        """Give the bytes that are copied: all, unless the file system can share blocks and the parts are whole ones."""
+        if any(length % BLOCK for length in lengths[:-1]):
+            return sum(lengths)
+        if self._shares is None:
+            with self._mapped():
+                self._shares = await self._pool.call(can_share, self._root / "partial")
+        return 0 if self._shares else sum(lengths)
+
+    async def seal(
+        self,
+        place: Place,
+        length: int,
+        holds: Callable[[], bool] = lambda: True,
+        *,
+        told: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> Place:
+        """Publish exactly `length` bytes under files/."""
+        final = Place(f"files/{Path(place).name}")
+        unfinished, published = self._root / place, self._root / final
+        with self._mapped():
+            if not await self._pool.call(self._publishing.rename, unfinished, published, length, holds, told):
+                await self._publishing.copy(unfinished, published, length, holds, check)
+        return final
+
+    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
+        """Move the bytes to another file, unless the node is dead."""
+        with self._mapped():
+            await self._slow.call(self._fence, self._root / place, length, node, holds)
+
+    def _fence(self, path: Path, length: int, node: str, holds: Callable[[], bool]) -> None:
+        if node != ANYONE and self._nodes.is_dead(node):
+            return
+        if not exists(path):
+            path = self._root / "files" / path.name
+            if not length and not exists(path):
+                return
+            length = max(length, path.stat().st_size)  # what is published is whole
+        fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        copy(path, fresh, length, 0o440 if path.parent.name == "files" else 0o600)
+        reach("fencing")
+        move(fresh, path, holds)
+
+    async def room(self) -> Room | None:
+        """Give the bytes that are free to this user."""
+        with self._mapped():
+            return await self._pool.call(self._folders.room)
+
+    async def probe(self) -> None:
+        """Write, sync, publish and remove a small file."""
+        with self._mapped():
+            await self._pool.call(self._probe)
+
+    def _probe(self) -> None:
+        self._nodes.check()
+        self._folders.check()
+        arriving, published = (self._root / name for name in FOLDERS)
+        probe_publishing(arriving, published, synced=self._durability is not Durability.NONE)
+
+    async def sync(self, place: Place) -> None:
+        """Make durable all bytes of a place, and its name."""
+        with self._mapped():
+            await self._pool.call(self._sync_place, self._root / place)
+
+    def _sync_place(self, path: Path) -> None:
+        if not exists(path) and exists(self._root / "files" / path.name):
+            return  # what is published was synced before
+        fd = self._open_to_write(path, 0, 0)
+        with closed(fd):
+            self._sync_told(fd, path)
+        self._sync_folder(path.parent)
+
+    def _sync_told(self, fd: int, path: Path) -> None:
+        try:
+            if self._durability is not Durability.NONE:
+                os.fsync(fd)
+        except OSError as error:  # the system may have dropped what it could not write, and would deny it next time
+            raise Missing(f"{path.name} can't be synced: {error}") from error
+
+    async def remove(self, place: Place) -> None:
+        """Remove a place, published or not."""
+        with self._mapped():
+            await self._pool.call(self._remove, self._root / place)
+
+    def _remove(self, path: Path) -> None:
+        if "." in path.name:  # what a crash has left of a file that was to take the place of another
+            path.unlink(missing_ok=True)
+            return
+        for folder in FOLDERS:
+            (self._root / folder / path.name).unlink(missing_ok=True)
+            reach("removed")
+            self._sync_folder(self._root / folder)
+
+    async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
+        """Give the unfinished places that nothing was written to since a time."""
+        with self._mapped():
+            paths = await self._slow.call(self._untouched, before)
+        for path in paths:
+            yield Place(f"{path.parent.name}/{path.name}"), None if "." in path.name else UploadId(path.name)
+
+    def _untouched(self, before: float) -> list[Path]:
+        found: list[Path] = []
+        for folder in filter(Path.exists, (self._root / name for name in (*FOLDERS, RECORDS))):
+            with os.scandir(folder) as entries:
+                strange = (entry for entry in entries if folder.name == "partial" or "." in entry.name)
+                found += [Path(entry) for entry in strange if entry.stat(follow_symlinks=False).st_mtime < before]
+        return found
+
+    async def close(self) -> None:
+        """Let the threads end, and the folder go."""
+        self._pool.shutdown()
+        self._slow.shutdown()
+        self._nodes.close()
+
+
+async def open_blobs(_url: str, data: Path, durability: Durability, shared: bool) -> DiskBlobs:
+    """Open the data folder, made at need; raises Unreachable where somebody has it who doesn't share it."""
+    return DiskBlobs(data, durability, shared=shared)

@@ -1,0 +1,105 @@
+"""Whether files can be stored and published at the moment: tried with a small one, which leaves nothing behind."""
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from onward.storage.base import Full, StorageError, Unreachable
+from onward.storage.blobs.files import FULL, closed, exists, write_all
+
+SIZE = BLOCK = 4096  # bytes; blocks of file systems are no larger in practice
+FICLONE = 0x40049409  # Linux: let a file share the blocks of another
+
+
+def probe_storing(folder: Path, *, synced: bool) -> None:
+    """Write, sync and remove a small file; raises Full or Unreachable."""
+    small = folder / _name()
+    try:
+        _write(small, synced)
+    finally:
+        _remove(small)
+
+
+def probe_publishing(partial: Path, files: Path, *, synced: bool) -> None:
+    """Write and sync a small file in one folder, publish it into the other and remove it.
+
+    Raises Full or Unreachable. Only what works on a full disk as well is tried there.
+    """
+    small = partial / _name()
+    published = files / small.name
+    full: StorageError | None = None
+    try:
+        try:
+            _write(small, synced)
+        except Full as fault:
+            full = fault
+        with _told(f"{files.name}/ takes no published file"):
+            if exists(small) and not _renamed(small, published):
+                _write(published, synced)
+    finally:
+        _remove(small)
+        _remove(published)
+    if full:
+        raise full
+
+
+def can_share(folder: Path) -> bool:
+    """Tell whether a copy of a file can share its blocks, as on XFS and btrfs; raises OSError."""
+    source = folder / _name()
+    target = folder / _name()
+    try:
+        _write(source, synced=False)
+        with source.open("rb") as whole, target.open("xb") as shared:
+            try:
+                fcntl.ioctl(shared, FICLONE, whole.fileno())
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EXDEV):
+                    raise
+                return False
+        return True
+    finally:
+        _remove(source)
+        _remove(target)
+
+
+def _name() -> str:
+    return f".probe-{secrets.token_hex(8)}"
+
+
+def _write(path: Path, synced: bool) -> None:
+    with _told(f"{path.parent.name}/ can't be written to"):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with closed(fd):
+            write_all(fd, bytes(SIZE), 0)
+            if synced:
+                os.fdatasync(fd)
+
+
+def _renamed(small: Path, published: Path) -> bool:
+    """Rename a file; gives False if the folders are on different file systems."""
+    try:
+        small.rename(published)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+@contextmanager
+def _told(words: str) -> Iterator[None]:
+    """Name what fails in an error, for people; neither a path nor a number is in it."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or "it does not say why").lower()
+        raise (Full if error.errno in FULL else Unreachable)(f"{words} ({reason})") from error

@@ -1,0 +1,36 @@
+"""A file on its way to be whole, as one body writes it."""
+
+from collections.abc import Awaitable, Callable
+
+from onward.storage.base import Block
+from onward.storage.blobs.files import mapped, write_all
+from onward.storage.failpoints import reach
+
+
+class FileWriter:
+    """A file on its way; it is opened by the thread that writes to it first."""
+
+    def __init__(self, open_: Callable[[], int], sync: Callable[[int], Awaitable[None]]) -> None:
+        self._open, self._sync = open_, sync
+        self.fd: int | None = None
+
+    def descriptor(self) -> int:
+        """Give its descriptor, opened at need."""
+        if self.fd is None:
+            self.fd = self._open()
+        return self.fd
+
+    def write(self, block: Block, at: int) -> None:
+        """Write the whole block at a position; a short write is finished."""
+        fd = self.descriptor()
+        with mapped():
+            write_all(fd, block, at)
+        reach("written")
+
+    async def sync(self) -> None:
+        """Make durable what was written."""
+        if self.fd is None:  # nothing was written
+            return
+        with mapped():
+            await self._sync(self.fd)
+        reach("synced")

@@ -1,0 +1,167 @@
+"""Files as this storage wants them: calls in threads, whole writes, nothing but regular files of our own."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from stat import S_ISREG
+from typing import TypeVarTuple, Unpack
+
+from onward.storage.base import Block, Full, Missing, Stale, StorageError, Unreachable
+from onward.storage.running.threads import Threads
+
+Words = TypeVarTuple("Words")
+
+READ_BLOCK = 2**18
+SCAN_BLOCK = 2**18
+NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_NOT_IN_KERNEL = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Turn the system's errors into those of the seam."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Missing(str(error)) from error
+    except OSError as error:
+        raise (Full if error.errno in FULL else Unreachable)(str(error)) from error
+    except RuntimeError as error:  # of an executor; it has no class of its own
+        if "start new thread" not in str(error):
+            raise
+        raise Unreachable(f"no thread can be started: {error}") from error
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is something at a path; raises OSError if nobody can tell, unlike Path.exists."""
+    try:
+        os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+async def opened(threads: Threads, call: Callable[[Unpack[Words]], int], *words: *Words) -> int:
+    """Call what opens a descriptor; where nobody waits for it any more, it is closed."""
+    answer = threads.call(call, *words)
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if answer.exception() is None:
+            os.close(answer.result())
+        raise
+
+
+@contextmanager
+def closed(fd: int) -> Iterator[None]:
+    """Close a descriptor in the end; an error of that hides none before it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            os.close(fd)
+        raise
+    os.close(fd)
+
+
+def write_all(fd: int, block: Block, at: int) -> None:
+    """Write a whole block at a position, however short the single writes are."""
+    rest = memoryview(block)
+    while rest:
+        count = os.pwrite(fd, rest, at)
+        rest, at = rest[count:], at + count
+
+
+def copy_some(source: int, target: int, count: int, start: int, at: int) -> int:
+    """Copy some bytes inside the kernel, shared where the file system can; through memory where it can't."""
+    try:
+        if copied := os.copy_file_range(source, target, count, start, at):
+            return copied
+    except OSError as error:  # some file systems answer that they have copied nothing, instead of this
+        if error.errno not in _NOT_IN_KERNEL:
+            raise
+    block = os.pread(source, min(count, READ_BLOCK), start)
+    write_all(target, block, at)
+    return len(block)
+
+
+def copy_up_to(source: int, target: int, at: int, stop: int) -> int:
+    """Copy the bytes [at, stop) to the same positions; gives `stop`. Raises Missing if the source ends before."""
+    while at < stop:
+        copied = copy_some(source, target, stop - at, at, at)
+        if not copied:
+            raise Missing(f"the bytes end at {at}, before {stop}")
+        at += copied
+    return at
+
+
+@contextmanager
+def removed_on_failure(fresh: Path) -> Iterator[None]:
+    """Remove a half-made file if it does not become whole: it would take room until the clean-up finds it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
+
+
+def copy(path: Path, fresh: Path, length: int, mode: int) -> None:
+    """Copy the first bytes of a file to a new one, durably."""
+    source = open_regular(path, os.O_RDONLY, length)
+    with closed(source), removed_on_failure(fresh):
+        target = open_regular(fresh, NEW, 0)
+        with closed(target):
+            copy_up_to(source, target, 0, length)
+            os.fchmod(target, mode)
+            os.fsync(target)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which names a folder has."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def move(fresh: Path, path: Path, holds: Callable[[], bool]) -> None:
+    """Put a file in place of another, durably; raises Stale, and removes it, where the lease is not held any more."""
+    with removed_on_failure(fresh):
+        if not holds():
+            raise Stale(path.name)
+        fresh.rename(path)
+    sync_folder(path.parent)
+
+
+def scan(fd: int, start: int, stop: int, take: Callable[[Block], None]) -> int:
+    """Give the bytes [start, stop) in blocks that stay in the processor's cache."""
+    block = memoryview(bytearray(SCAN_BLOCK))
+    while start < stop:
+        count = os.preadv(fd, [block[: stop - start]], start)
+        if not count:
+            raise Missing(f"the bytes end at {start}, before {stop}")
+        take(block[:count])
+        start += count
+    return stop
+
+
+def open_regular(path: Path, flags: int, at_least: int) -> int:
+    """Open a file of ours: neither a link, nor a pipe to wait at, nor, for writing, known by a second name."""
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    stat = os.fstat(fd)
+    try:
+        if not S_ISREG(stat.st_mode) or stat.st_size < at_least:
+            raise Missing(f"{path.name} holds less than {at_least} bytes")
+        if flags & os.O_RDWR and stat.st_nlink != 1:
+            raise Unreachable(f"{path.name} has a second name")
+    except StorageError:
+        os.close(fd)
+        raise
+    return fd

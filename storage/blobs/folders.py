@@ -1,0 +1,87 @@
+"""The folders of a data folder: made at the start, and known again later.
+
+A folder that is another one than it was (a volume that is not mounted, a share that went away) has no bytes, and yet
+none is lost. So nothing is called missing until it is certain that the folders are still those of the start.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from onward.storage.base import Missing, Room, Unreachable
+from onward.storage.blobs.files import mapped
+
+VOLUMES = "volumes"  # the file that names the folders that are on a file system of their own
+
+
+class Folders:
+    """The data folder and the folders in it; raises Unreachable if one of them is not mounted."""
+
+    def __init__(self, root: Path, names: Sequence[str], sync: Callable[[Path], None]) -> None:
+        self.root, self._names, self._sync = root, names, sync
+        self._paths = {name: str(root / name) for name in names}
+        with mapped():
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name in names:
+                (root / name).mkdir(mode=0o700, exist_ok=True)
+            self._check_volumes()
+            sync(root)
+            self._known = {name: self._identity(name) for name in names}
+        for folder in root.parents:  # any of them was made now, or by a start that did not come this far
+            with suppress(OSError):
+                sync(folder)
+
+    @contextmanager
+    def mapped(self) -> Iterator[None]:
+        """Turn errors into those of the seam; bytes in a folder that is away are not missing."""
+        try:
+            with mapped():
+                yield
+        except Missing:
+            self.check()
+            raise
+
+    def check(self, *names: str) -> None:
+        """Look whether folders, all without names, are those that they were at the start; raises Unreachable.
+
+        This comes before a file gets a name: it would lie under the mount point, and vanish with the next mount.
+        """
+        for name in names or self._names:
+            try:
+                same = self._identity(name) == self._known[name]
+            except OSError as error:
+                raise Unreachable(f"{name}/ can't be looked at: {error.strerror}") from error
+            if not same:
+                raise Unreachable(f"{name}/ is another folder than it was at the start; is it mounted?")
+
+    def room(self) -> Room:
+        """Give the bytes that are free to this user; looked at in a thread."""
+        arriving, published = (self.root / name for name in self._names[:2])
+        free = _free(arriving)
+        apart = os.stat(arriving).st_dev != os.stat(published).st_dev
+        return Room(arriving=free, published=_free(published) if apart else None)
+
+    def _identity(self, name: str) -> tuple[int, int]:
+        found = os.stat(self._paths[name])
+        return found.st_dev, found.st_ino
+
+    def _check_volumes(self) -> None:
+        """Refuse to start if a folder that had a file system of its own has none; remember which have one."""
+        device = os.stat(self.root).st_dev
+        own = [name for name in self._names if os.stat(self.root / name).st_dev != device]
+        path = self.root / VOLUMES
+        with suppress(FileNotFoundError):
+            for name in set(path.read_text().split()) - set(own):
+                raise Unreachable(
+                    f"{self.root / name} was on a file system of its own, and is not now; is it mounted? "
+                    f"Remove {path} if its files were moved"
+                )
+        if own:
+            path.write_text("\n".join(own))
+            self._sync(self.root)
+
+
+def _free(folder: Path) -> int:
+    free = os.statvfs(folder)
+    return free.f_bavail * free.f_frsize

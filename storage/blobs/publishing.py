@@ -1,0 +1,135 @@
+"""From partial/ to files/: by a rename, or by a copy if the two are on different file systems.
+
+A file appears under its name whole and synced, or not at all. The copy is made under a temporary name in files/ and
+renamed there; only when that is durable does the unfinished file go. After a crash in between, both names exist, and
+publishing again finds the published file whole. What a crash leaves under a temporary name goes with the clean-up.
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from stat import S_ISREG
+
+from onward.storage.base import Stale
+from onward.storage.blobs.files import NEW, closed, copy_up_to, exists, open_regular, opened
+from onward.storage.failpoints import reach
+from onward.storage.running.threads import Threads
+
+STEP = 2**26  # bytes between two looks for an interruption
+Open = Callable[[Path, int, int], int]
+
+
+class Publishing:
+    """Publishes the files of one data folder; it is given the steps that other work on the folder has too."""
+
+    def __init__(
+        self,
+        pool: Threads,
+        slow: Threads,
+        *,
+        open_: Open,
+        check_folder: Callable[[], None],
+        sync_told: Callable[[int, Path], None],
+        sync_folder: Callable[[Path], None],
+        synced: bool,
+    ) -> None:
+        self._pool, self._slow, self._check_folder = pool, slow, check_folder
+        self._open, self._sync_told, self._sync_folder, self._synced = open_, sync_told, sync_folder, synced
+
+    def rename(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], told: bool) -> bool:
+        """Publish exactly the first `length` bytes, in a thread; gives False if the folders refuse a rename."""
+        self._check_folder()
+        try:
+            make = os.O_CREAT if not length and not exists(final) else 0
+            fd = self._open(unfinished, make, length)
+        except FileNotFoundError:
+            if not exists(final):
+                raise
+            os.close(open_regular(final, os.O_RDONLY, length))  # it is published already
+            self._sync_folder(final.parent)
+            self._sync_folder(unfinished.parent)
+            return True
+        with closed(fd):
+            if told:
+                self._sync_told(fd, unfinished)
+            os.ftruncate(fd, length)
+            os.fchmod(fd, 0o440)
+            if self._synced:
+                os.fsync(fd)
+        reach("sealing")
+        if not holds():
+            raise Stale(final.name)
+        try:
+            unfinished.rename(final)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return False
+        reach("renamed")
+        self._sync_folder(final.parent)
+        self._sync_folder(unfinished.parent)
+        reach("sealed")
+        return True
+
+    async def copy(
+        self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], check: Callable[[], None]
+    ) -> None:
+        """Publish what can't be renamed by a copy; `check` may raise between its steps."""
+        if not await self._pool.call(_is_whole, final, length):
+            await self._copy(unfinished, final, length, holds, check)
+        await self._pool.call(self._let_go, unfinished, final, holds)
+
+    async def _copy(
+        self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], check: Callable[[], None]
+    ) -> None:
+        """Copy a whole file to files/, and name it there once it is durable."""
+        fresh = final.with_name(f".{final.name}-{secrets.token_hex(4)}")
+        try:
+            source = await opened(self._slow, open_regular, unfinished, os.O_RDONLY, length)
+            with closed(source):
+                target = await opened(self._slow, open_regular, fresh, NEW, 0)
+                with closed(target):
+                    at = 0
+                    while at < length:
+                        at = await self._slow.call(copy_up_to, source, target, at, min(at + STEP, length))
+                        reach("publishing")
+                        check()
+                    await self._slow.call(self._protect, target)
+            await self._pool.call(_name, fresh, final, holds)
+        except BaseException:
+            with suppress(OSError):
+                await self._slow.call(fresh.unlink, True)
+            raise
+
+    def _protect(self, fd: int) -> None:
+        os.fchmod(fd, 0o440)
+        if self._synced:
+            os.fsync(fd)
+
+    def _let_go(self, unfinished: Path, final: Path, holds: Callable[[], bool]) -> None:
+        """Remove an unfinished file once the name of its copy is durable."""
+        self._sync_folder(final.parent)
+        if not holds():  # another server works with that file by now
+            raise Stale(final.name)
+        unfinished.unlink(missing_ok=True)
+        self._sync_folder(unfinished.parent)
+        reach("sealed")
+
+
+def _is_whole(final: Path, length: int) -> bool:
+    """Tell whether a file is published already: it never has its name before it is whole and synced."""
+    if not exists(final):
+        return False
+    found = os.stat(final, follow_symlinks=False)
+    return S_ISREG(found.st_mode) and found.st_size == length
+
+
+def _name(fresh: Path, final: Path, holds: Callable[[], bool]) -> None:
+    """Give a whole copy its name."""
+    if not holds():
+        raise Stale(final.name)
+    fresh.rename(final)
+    reach("renamed")

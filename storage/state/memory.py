@@ -1,0 +1,67 @@
+"""Records, leases and events in memory, for tests and demonstrations: nothing survives the process."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from onward.protocol.model import Upload, UploadId
+from onward.protocol.promises import Promise, sum_of
+from onward.storage.base import Crowded, Durability, Missing, Stale
+from onward.storage.state.local import Local
+
+
+class MemoryState(Local):
+    """Records in a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._uploads: dict[UploadId, Upload] = {}
+
+    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:  # noqa: ARG002
+        """Record a new upload."""
+        if most is not None and sum(not known.status.final for known in self._uploads.values()) >= most:
+            raise Crowded
+        self._uploads[upload.id] = upload
+
+    async def load(self, id: UploadId) -> Upload:
+        """Give the record."""
+        try:
+            return self._uploads[id]
+        except KeyError:
+            raise Missing(id) from None
+
+    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
+        """Replace the record, if it is the one that the caller knows."""
+        if (await self.load(upload.id)).version != upload.version or not self._leases.proves(upload.id, upload.epoch):
+            raise Stale(upload.id)
+        saved = self._uploads[upload.id] = replace(upload, version=upload.version + 1)
+        self._tell(saved)
+        return saved
+
+    async def forget(self, id: UploadId) -> None:
+        """Remove the record."""
+        self._uploads.pop(id, None)
+
+    async def probe(self) -> None:
+        """There is always memory."""
+
+    async def promised(self) -> Promise:
+        """Add up what all unfinished uploads have been promised: there are few here."""
+        return sum_of(self._uploads.values())
+
+    async def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Give the ids of the records that are due."""
+        due = [(upload.due, upload) for upload in self._uploads.values() if upload.due is not None]
+        for at, upload in sorted(due, key=lambda pair: pair[0]):
+            if at <= now:
+                yield upload.id
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._uploads.clear()
+
+
+async def open_state(_url: str, _data: Path, _durability: Durability, _node: str) -> MemoryState:
+    """Give an empty state."""
+    return MemoryState()

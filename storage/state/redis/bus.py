@@ -1,0 +1,183 @@
+"""Events over Redis: one connection per process listens for all its watchers, and comes back by itself.
+
+After each coming back the state of every watched upload is read anew, and so it is after some silence: whoever saved a
+record may have died, or lost its line, before it could tell.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import msgspec
+from redis import asyncio as aioredis
+
+from onward.protocol.model import UploadId
+from onward.protocol.progress import Progress
+from onward.storage.base import StorageError, Unreachable
+from onward.storage.failure_log import Reports
+from onward.storage.running.uncancellable import PendingCalls
+from onward.storage.state.hub import Hub
+from onward.storage.state.redis.client import FAULTS
+
+YIELD_CHANNEL = "onward:yield"
+PREFIX = "onward:progress:"
+CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
+BACK_OFF = 0.2
+LOOK = 3.0  # seconds of silence until the record of a watched upload is read
+AT_ONCE = 32  # records that are read together, so that uploads get a connection too
+LISTEN = 0.25  # seconds that closing may have to wait for
+LOST = (*FAULTS, AttributeError, LookupError, RuntimeError, TypeError)  # all but the first from within a reconnection
+log = logging.getLogger("onward")
+_decoder = msgspec.json.Decoder(Progress)
+
+
+def message(progress: Progress) -> tuple[str, bytes]:
+    """Give the channel and the text that the watchers of every process are told by."""
+    return PREFIX + progress.id, msgspec.json.encode(progress)
+
+
+class RedisBus:
+    """Progress and requests to give way, between processes."""
+
+    def __init__(
+        self,
+        client: "aioredis.Redis",
+        calls: PendingCalls,
+        reports: Reports,
+        *,
+        on_yield: Callable[[UploadId], None],
+        on_back: Callable[[UploadId], Awaitable[Progress | None]],
+    ) -> None:
+        self._client, self._calls, self._reports = client, calls, reports
+        self._on_yield, self._on_back = on_yield, on_back
+        self._hub = Hub()
+        self.fault: BaseException | None = None  # what keeps it from listening
+        self._pubsub: Any = None
+        self._lost = False
+        self._confirmed: dict[str, asyncio.Event] = {}
+        self._heard: dict[UploadId, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Begin to listen; entered once the server has confirmed it, or after a short wait."""
+        self._confirmed[YIELD_CHANNEL] = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._listen_for_ever()), asyncio.create_task(self._look_for_ever())]
+        await self._wait_for(YIELD_CHANNEL)
+
+    async def ask_to_yield(self, id: UploadId) -> None:
+        """Ask whoever holds the lease on an upload to give it up; a Redis that is down is reported."""
+        try:
+            await self._calls.end(self._client.publish(YIELD_CHANNEL, id))
+        except (*FAULTS, Unreachable) as error:
+            self._reports.failed(error)
+
+    @asynccontextmanager
+    async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
+        """Follow an upload from the moment that the server has confirmed it."""
+        channel = PREFIX + id
+        with self._hub.mailbox(id) as mailbox:
+            try:
+                if channel not in self._confirmed:
+                    self._confirmed[channel] = asyncio.Event()
+                    await self._command("subscribe", channel)
+                await self._wait_for(channel)
+                yield mailbox
+            finally:
+                if self._hub.count(id) == 1:
+                    del self._confirmed[channel]
+                    await self._command("unsubscribe", channel)
+
+    async def close(self) -> None:
+        """Stop listening, and give up every call."""
+        for task in self._tasks:
+            task.cancel()
+        self._calls.give_up()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._client.aclose()
+
+    async def _wait_for(self, channel: str) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONFIRMED_WITHIN):
+                await self._confirmed[channel].wait()
+
+    async def _command(self, name: str, channel: str) -> None:
+        """Change the subscriptions; where that fails, the listener comes back with what they are to be."""
+        if self._pubsub is not None:
+            try:
+                await self._calls.end(getattr(self._pubsub, name)(channel))
+            except (*LOST, Unreachable):
+                self._lost = True
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except LOST as error:
+                self.fault = error
+                self._reports.failed(error)
+            except StorageError as error:
+                if not error.reported:
+                    log.warning("the state could not be read again: %s", error)
+            except Exception:
+                log.exception("the bus failed, and is tried again")
+            await asyncio.sleep(BACK_OFF)
+
+    async def _listen(self) -> None:
+        for event in self._confirmed.values():
+            event.clear()
+        await self._calls.end(self._client.initialize())  # a cluster's client subscribes only once it knows the nodes
+        self._pubsub, self._lost = self._client.pubsub(), False
+        try:
+            await self._calls.end(self._pubsub.subscribe(*self._confirmed))
+            self._reports.succeeded()
+            while not self._lost:
+                message = await self._calls.end(self._pubsub.get_message(timeout=LISTEN))
+                if message is None:
+                    continue
+                channel = message["channel"].decode()
+                if message["type"] == "subscribe" and channel in self._confirmed:
+                    self._confirmed[channel].set()
+                    self.fault = None
+                    if channel.startswith(PREFIX):  # also after a reconnection of the library's own
+                        await self._catch_up(UploadId(channel.removeprefix(PREFIX)))
+                elif message["type"] == "message":
+                    self._deliver(channel, message["data"])
+        finally:
+            pubsub, self._pubsub = self._pubsub, None
+            with suppress(*LOST):
+                await pubsub.aclose()
+
+    async def _look_for_ever(self) -> None:
+        """Read the state of each watched upload that was silent for a while."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK)
+            now = loop.time()
+            silent = [id_ for id_ in self._hub.ids() if now - self._heard.get(id_, 0.0) >= LOOK]
+            for first in range(0, len(silent), AT_ONCE):
+                await self._look_at(silent[first : first + AT_ONCE])
+            self._heard = {id_: heard for id_, heard in self._heard.items() if self._hub.count(id_)}
+
+    async def _look_at(self, ids: list[UploadId]) -> None:
+        ends = await asyncio.gather(*(self._catch_up(id_) for id_ in ids), return_exceptions=True)
+        for fault in ends:
+            if fault is not None and not isinstance(fault, StorageError):
+                log.error("the state of a watched upload could not be read", exc_info=fault)
+
+    async def _catch_up(self, id: UploadId) -> None:
+        if snapshot := await self._on_back(id):
+            self._hub.deliver(snapshot)
+
+    def _deliver(self, channel: str, data: bytes) -> None:
+        if channel == YIELD_CHANNEL:
+            self._on_yield(UploadId(data.decode("ascii", "replace")))
+            return
+        try:
+            progress = _decoder.decode(data)
+        except msgspec.MsgspecError as error:  # of another version, or of somebody else
+            log.warning("a message on the bus can't be read: %s", error)
+            return
+        self._heard[progress.id] = asyncio.get_running_loop().time()
+        self._hub.deliver(progress)

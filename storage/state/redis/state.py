@@ -1,0 +1,338 @@
+"""Records, leases and events on Redis: several servers share their uploads.
+
+The lease on an upload is a token with a time to live, renewed by its holder; its epoch stands in the record, so that
+a save under an older one is refused.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any, cast
+
+from msgspec.structs import replace
+from redis.commands.core import AsyncScript
+from redis.exceptions import OutOfMemoryError
+
+from onward.protocol.model import Upload, UploadId
+from onward.protocol.progress import Progress, progress
+from onward.protocol.promises import Promise, promise
+from onward.storage.base import Crowded, Durability, Full, Held, Lease, Missing, Stale, StorageError, Unreachable
+from onward.storage.codec import decode, encode
+from onward.storage.failure_log import Reports
+from onward.storage.running.uncancellable import PendingCalls
+from onward.storage.state.leases import LocalLeases
+from onward.storage.state.redis import scripts
+from onward.storage.state.redis.bus import PREFIX, YIELD_CHANNEL, RedisBus, message
+from onward.storage.state.redis.client import FAULTS, connect, refusal
+
+LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
+POLL, POLL_MOST, GROWTH = 0.02, 0.2, 1.2  # seconds between two tries for a lease, longer each time
+ASK = 0.5  # seconds between two requests to give a lease up
+DUE_BATCH = 1000  # ids of one page
+LEASES = 2**20  # leases that an upload can't have had since it was saved
+DUE_KEY, OPEN_KEY, STORE_KEY, PROMISED_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "store", "promised"))
+PROBE_ID = UploadId("probe")
+log = logging.getLogger("onward")
+
+
+@contextmanager
+def mapped(reports: Reports | None = None) -> Iterator[None]:
+    """Turn the errors of Redis into those of the seams; those that are reported here need no other line in the log."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise Full(f"Redis: {error}") from error
+    except (*FAULTS, RuntimeError) as error:  # a name can't be looked up without a thread, for one
+        unreachable = Unreachable(f"Redis: {error}")
+        if reports is not None:
+            reports.failed(error)
+            unreachable.reported = True
+        raise unreachable from error
+    if reports is not None:
+        reports.succeeded()
+
+
+def _keys(id: UploadId) -> list[str]:
+    return [f"{{onward}}:{id}:record", f"{{onward}}:{id}:lease", DUE_KEY, OPEN_KEY, PROMISED_KEY]
+
+
+def _clock() -> float:
+    """Give seconds that go on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A lease of ours: its token, until when nobody else can have it, and the record that it was taken with."""
+
+    token: str
+    epoch: int = 0
+    until: float = 0.0
+    document: bytes = b""
+
+    def holds(self) -> bool:
+        return _clock() < self.until
+
+
+class RedisState:
+    """Records, leases and events on one Redis server."""
+
+    def __init__(self, url: str, node: str) -> None:
+        self._node = node
+        self._held: dict[tuple[UploadId, int], _Held] = {}
+        self._look: Callable[[UploadId], Awaitable[Upload]] = self.load
+        self._releases: set[asyncio.Task[None]] = set()
+        self._client = connect(url)
+        self._scripts = {
+            text: self._client.register_script(text)
+            for text in (
+                scripts.INSERT, scripts.SAVE, scripts.ADOPT, scripts.FORGET, scripts.ACQUIRE, scripts.FENCED,
+                scripts.RENEW, scripts.RELEASE, scripts.AT_REST, scripts.TIME, scripts.PROBE,
+            )
+        }  # fmt: skip
+        self._queue = LocalLeases()
+        self._holders: dict[UploadId, Callable[[], None]] = {}
+        self._calls = PendingCalls()
+        self._reports = Reports("Redis")
+        self._bus = RedisBus(connect(url, 4), self._calls, self._reports, on_yield=self._yield, on_back=self._snapshot)
+
+    async def open(self) -> None:
+        """Look whether the server answers, and listen to the bus."""
+        with mapped():
+            await self._client.ping()
+        await self._bus.open()
+
+    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:  # noqa: ARG002
+        """Record a new upload."""
+        words = (encode(upload), upload.version, upload.epoch, *_queued(upload), "" if most is None else most)
+        if await self._run(scripts.INSERT, upload.id, *words) == b"CROWDED":
+            raise Crowded
+
+    async def load(self, id: UploadId) -> Upload:
+        """Give the record."""
+        with mapped(self._reports):
+            document = await self._calls.end(
+                cast("Awaitable[bytes | None]", self._client.hget(_keys(id)[0], "document"))
+            )
+        if document is None:
+            raise Missing(id)
+        return decode(document)
+
+    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
+        """Replace the record, if it is the one that the caller knows and the lease is held."""
+        saved = replace(upload, version=upload.version + 1)
+        held = self._held.get((upload.id, upload.epoch))
+        if held is None or not held.holds():
+            await self.load(upload.id)
+            raise Stale(upload.id)
+        words = (encode(saved), upload.version, upload.epoch, *_queued(saved), held.token, *message(progress(saved)))
+        answer = await self._run(scripts.SAVE, upload.id, *words)
+        if answer != b"OK":
+            raise (Missing if answer == b"MISSING" else Stale)(upload.id)
+        return saved
+
+    async def forget(self, id: UploadId) -> None:
+        """Remove the record."""
+        await self._run(scripts.FORGET, id, id)
+
+    async def probe(self) -> None:
+        """Look whether the server lets this one do all that uploads need."""
+        try:
+            await self._run(scripts.PROBE, PROBE_ID, PROBE_ID, PREFIX + PROBE_ID, YIELD_CHANNEL)
+        except (Full, Unreachable) as fault:
+            raise type(fault)(refusal(fault.__cause__, scripts.PROBE)) from fault
+        if deaf := self._bus.fault:
+            raise Unreachable(f"events can't be received: {refusal(deaf)}")
+
+    async def time(self) -> float | None:
+        """Give the time of the server, so that all nodes have the same."""
+        return float(await self._run(scripts.TIME, UploadId("")))
+
+    async def promised(self) -> Promise:
+        """Give what all unfinished uploads have been promised, by all servers."""
+        with mapped(self._reports):
+            sums = await self._calls.end(
+                cast("Awaitable[list[bytes | None]]", self._client.hmget(PROMISED_KEY, ["unsent", "kept"]))
+            )
+        return Promise(*(max(int(each or 0), 0) for each in sums))
+
+    async def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Give the ids of the records that are due, asked for page by page; they may change in between."""
+        last: tuple[float, bytes] = (-inf, b"")
+        known = 0  # ids at the very time of the last one, which stand before what is still to come
+        while True:
+            with mapped(self._reports):
+                call = self._client.zrangebyscore(DUE_KEY, last[0], now, start=known, num=DUE_BATCH, withscores=True)
+                page = cast("list[tuple[bytes, float]]", await self._calls.end(call))
+            fresh = [(at, raw) for raw, at in page if (at, raw) > last]
+            for _, raw in fresh:
+                yield UploadId(raw.decode("ascii", "replace"))
+            if len(page) < DUE_BATCH:
+                return
+            last, known = (fresh[-1], 0) if fresh else (last, known + len(page))
+
+    @asynccontextmanager
+    async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
+        """Hold the lease as the seam says; it is renewed until it is given up.
+
+        Of those who want it in this process one at a time asks Redis; the others wait here, and ask that one.
+        """
+        until = asyncio.get_running_loop().time() + wait
+        async with self._queue.hold(id, wait=wait, on_rival=on_rival):
+            held = _Held(secrets.token_hex(8))
+            left_by = await self._acquire(id, held, until)
+            if left_by == self._node:
+                left_by = None  # whatever we did under that lease has ended
+            self._holders[id] = on_rival
+            self._held[id, held.epoch] = held
+            renewal = asyncio.create_task(self._renew(id, held, on_rival))
+            try:
+                record = decode(held.document) if held.document else None
+                yield Lease(id=id, epoch=held.epoch, left_by=left_by, holds=held.holds, record=record)
+            finally:
+                renewal.cancel()
+                del self._held[id, held.epoch], self._holders[id]
+                await asyncio.shield(self._release(id, held))
+
+    async def at_rest(self, id: UploadId) -> Upload | None:
+        """Give the record if nobody holds the lease, nor has left it without a word."""
+        document = await self._run(scripts.AT_REST, id)
+        return decode(document) if document else None
+
+    async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: ARG002
+        """Note that whoever left the lease before this one can't change the bytes any more."""
+        await self._run(scripts.FENCED, lease.id, lease.epoch)
+
+    async def owner(self) -> str | None:
+        """Give the name of the data folder that it belongs to, None where it is empty."""
+        with mapped(self._reports):
+            store = await self._calls.end(cast("Awaitable[bytes | None]", self._client.get(STORE_KEY)))
+        return store.decode() if store else None
+
+    async def adopt(self, upload: Upload) -> None:
+        """Put a record in place of a missing or an older one; all leases on it end."""
+        epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # no lease that was forgotten can have had it
+        document = encode(replace(upload, epoch=epoch))
+        await self._run(scripts.ADOPT, upload.id, document, upload.version, epoch, *_queued(upload), upload.epoch)
+
+    async def claim(self, store: str) -> None:
+        """Note that it belongs to a data folder, unless it belongs to one already."""
+        with mapped(self._reports):
+            await self._calls.end(self._client.set(STORE_KEY, store, nx=True))
+
+    @asynccontextmanager
+    async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
+        """Follow an upload from now on."""
+        async with self._bus.subscribe(id) as messages:
+            yield messages
+
+    async def close(self) -> None:
+        """Close every connection; whatever still waits for an answer is given up."""
+        for release in self._releases:
+            release.cancel()
+        await self._bus.close()
+        await asyncio.gather(*self._releases, return_exceptions=True)
+        await self._client.aclose()
+
+    async def _run(self, text: str, id: UploadId, *words: str | bytes | float) -> Any:
+        script: AsyncScript = self._scripts[text]
+        with mapped(self._reports):
+            return await self._calls.end(script(keys=_keys(id), args=list(words)))
+
+    async def _acquire(self, id: UploadId, held: "_Held", until: float) -> str | None:
+        """Get the lease, and give who left it; raises Held at the loop's time `until`."""
+        loop = asyncio.get_running_loop()
+        ask, pause = loop.time(), POLL
+        while (left_by := await self._try(id, held)) is None:
+            if loop.time() >= until:
+                raise Held(id)
+            if loop.time() >= ask:
+                await self._bus.ask_to_yield(id)
+                ask = loop.time() + ASK
+            await asyncio.sleep(pause)
+            pause = min(pause * GROWTH, POLL_MOST)
+        return left_by or None
+
+    async def _try(self, id: UploadId, held: "_Held") -> str | None:
+        began = _clock()
+        try:
+            epoch, left_by, document = await self._run(scripts.ACQUIRE, id, held.token, int(LEASE * 1000), self._node)
+        except BaseException:  # the answer that did not come may be a yes
+            await asyncio.shield(self._release(id, held))
+            raise
+        if epoch < 0:
+            raise Missing(id)
+        if epoch == 0:
+            return None
+        held.epoch, held.until, held.document = epoch, began + LEASE, document
+        return cast("bytes", left_by).decode()
+
+    async def _renew(self, id: UploadId, held: "_Held", on_lost: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        while held.holds():
+            await asyncio.sleep(LEASE / 3)
+            began = _clock()
+            with suppress(StorageError, TimeoutError):
+                async with asyncio.timeout_at(loop.time() + held.until - began):
+                    renewed = await self._run(scripts.RENEW, id, held.token, int(LEASE * 1000))
+                if not renewed:
+                    break
+                held.until = began + LEASE
+        log.warning("the lease on %s… was lost", id[:8])
+        held.until = 0.0
+        on_lost()
+
+    async def _release(self, id: UploadId, held: "_Held") -> None:
+        try:
+            await self._run(scripts.RELEASE, id, held.token, self._node, held.epoch)
+        except StorageError as error:
+            if self._calls.over:
+                return
+            log.warning("the lease on %s… is given up later: %s", id[:8], error)
+            release = asyncio.create_task(self._release_later(id, held))
+            self._releases.add(release)
+            release.add_done_callback(self._releases.discard)
+
+    async def _release_later(self, id: UploadId, held: "_Held") -> None:
+        """Tell as soon as it can be told that we write no more, so that nobody has to shut us out."""
+        while True:
+            await asyncio.sleep(LEASE / 5)
+            with suppress(StorageError):
+                await self._run(scripts.RELEASE, id, held.token, self._node, held.epoch)
+                return
+
+    def _yield(self, id: UploadId) -> None:
+        if on_rival := self._holders.get(id):
+            on_rival()
+
+    def look_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
+        """Read the records of watched uploads in this way from now on."""
+        self._look = load
+
+    async def _snapshot(self, id: UploadId) -> Progress | None:
+        try:
+            return progress(await self._look(id))
+        except Missing:
+            return None
+
+
+def _queued(upload: Upload) -> tuple[str | float, UploadId, int, int, int]:
+    due = "" if upload.due is None else upload.due
+    return (due, upload.id, int(not upload.status.final), *promise(upload))
+
+
+async def open_state(url: str, _data: Path, _durability: Durability = Durability.FULL, node: str = "") -> RedisState:
+    """Open a state on the server that the URL names; raises Unreachable."""
+    state = RedisState(url, node)
+    try:
+        await state.open()
+    except BaseException:
+        await state.close()
+        raise
+    return state

@@ -1,0 +1,310 @@
+"""Records in one SQLite file, the embedded default; leases and events stay inside the process.
+
+One connection on one thread; what waits is committed together, durably, before anybody is told.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from onward.protocol.model import Upload, UploadId
+from onward.protocol.promises import NOTHING, Promise, promise, sum_of
+from onward.storage.base import Crowded, Durability, Full, Missing, Stale, StorageError, Unreachable
+from onward.storage.codec import decode, encode
+from onward.storage.state.local import Local
+
+DUE_BATCH = 1000
+BATCH = 256
+RECENT = 1024  # records that are remembered, so that the same one is not fetched again and again
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS uploads (
+    id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS uploads_due ON uploads (due) WHERE due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS uploads_open ON uploads (open) WHERE open;
+"""
+
+Work = Callable[[sqlite3.Connection], Any]
+
+
+class _Job(NamedTuple):
+    work: Work
+    future: asyncio.Future[Any]
+    durable: bool
+
+
+def _fetch(query: str, values: tuple[object, ...], db: sqlite3.Connection) -> list[tuple[float, str]]:
+    return db.execute(query, values).fetchall()
+
+
+def _promised(db: sqlite3.Connection, id: UploadId) -> Promise:
+    """Give what the record of an upload promises; one that is missing or damaged promises nothing."""
+    rows = db.execute("SELECT document FROM uploads WHERE id = ?", (id,))
+    return sum_of(_sound(rows))
+
+
+def _all_promised(db: sqlite3.Connection) -> Promise:
+    return sum_of(_sound(db.execute("SELECT document FROM uploads WHERE open")))
+
+
+def _sound(rows: Iterable[tuple[bytes]]) -> Iterator[Upload]:
+    for (document,) in rows:
+        with suppress(Unreachable):
+            yield decode(document)
+
+
+def _fault(error: sqlite3.Error) -> StorageError:
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return (Full if full else Unreachable)(f"SQLite: {error}")
+
+
+def _check_new(path: Path) -> None:
+    """Refuse a state without records beside bytes of unfinished uploads: they would be removed as strays."""
+    unfinished = path.with_name("partial")
+    if unfinished.is_dir() and any(unfinished.iterdir()):
+        raise Unreachable(
+            f"{path} is new or empty, but {unfinished} has bytes; bring the state back, or move them away"
+        )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file, made at need; raises Unreachable where it is damaged, or is another one than it was."""
+    try:
+        path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+        connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
+    except OSError as error:
+        raise Unreachable(f"{path}: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise _fault(error) from error
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
+            _check_new(path)
+        connection.executescript(_SCHEMA)
+        connection.execute("SELECT id, version, due, open, document FROM uploads LIMIT 0")  # they are still called so
+        if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+            raise Unreachable(f"{path} is damaged")
+    except UnicodeDecodeError as error:  # of a message about the damage
+        connection.close()
+        raise Unreachable(f"{path} is damaged") from error
+    except sqlite3.Error as error:
+        connection.close()
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise Unreachable(f"another process uses {path}") from error
+        raise _fault(error) from error
+    except Unreachable:
+        connection.close()
+        raise
+    return connection
+
+
+class SqliteState(Local):
+    """Records in one SQLite file."""
+
+    def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
+        super().__init__()
+        self._connection = _connect(path)
+        found = path.stat()
+        self._path, self._file = path, (found.st_dev, found.st_ino)
+        self._durability, self._synchronous = durability, ""
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._recent: OrderedDict[UploadId, Upload] = OrderedDict()
+        self._promised = self._changed = _all_promised(self._connection)
+        self._thread = Thread(target=self._run, name="sqlite", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._connection.close()
+            raise Unreachable(f"no thread can be started: {error}") from error
+
+    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+        """Record a new upload."""
+        row = (upload.id, upload.version, upload.due, not upload.status.final, encode(upload))
+
+        def work(db: sqlite3.Connection) -> None:
+            if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
+                raise Crowded
+            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", row)
+            self._promise(NOTHING, promise(upload))
+
+        await self._do(work, durable=durable)
+        self._remember(upload)
+
+    async def load(self, id: UploadId) -> Upload:
+        """Give the record."""
+        if recent := self._recent.get(id):
+            self._recent.move_to_end(id)
+            return recent
+        query = "SELECT document FROM uploads WHERE id = ?"
+        row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
+        if row is None:
+            raise Missing(id)
+        return self._remember(decode(row[0]))
+
+    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+        """Replace the record, if it is the one that the caller knows."""
+        saved = replace(upload, version=upload.version + 1)
+        known = self._recent.get(upload.id)
+        after = promise(saved)
+        values = (saved.version, saved.due, not saved.status.final, encode(saved), saved.id, upload.version)
+
+        def work(db: sqlite3.Connection) -> None:
+            update = "UPDATE uploads SET version = ?, due = ?, open = ?, document = ? WHERE id = ? AND version = ?"
+            before = promise(known) if known and known.version == upload.version else _promised(db, upload.id)
+            if db.execute(update, values).rowcount == 1:
+                self._promise(before, after)
+                return
+            found = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()
+            raise Stale(upload.id) if found else Missing(upload.id)
+
+        if not self._leases.proves(upload.id, upload.epoch):
+            await self.load(upload.id)
+            raise Stale(upload.id)
+        try:
+            await self._do(work, durable=durable)
+        except BaseException:  # who knows what is in the file
+            self._recent.pop(upload.id, None)
+            raise
+        self._tell(saved)
+        return self._remember(saved)
+
+    async def forget(self, id: UploadId) -> None:
+        """Remove the record."""
+
+        def work(db: sqlite3.Connection) -> None:
+            self._promise(_promised(db, id), NOTHING)
+            db.execute("DELETE FROM uploads WHERE id = ?", (id,))
+
+        await self._do(work, durable=True)
+        self._recent.pop(id, None)
+
+    async def probe(self) -> None:
+        """Write and sync a page that is as it was before, to the file that has the name."""
+        await self._do(self._probe, durable=True)
+
+    def _probe(self, db: sqlite3.Connection) -> None:
+        try:
+            found = os.stat(self._path)
+        except OSError as error:
+            raise Unreachable(f"{self._path.name} can't be looked at ({error.strerror})") from error
+        if (found.st_dev, found.st_ino) != self._file:
+            raise Unreachable(f"{self._path.name} is another file than it was")
+        db.execute("INSERT INTO uploads (id, open) VALUES ('', 0)")
+        db.execute("DELETE FROM uploads WHERE id = ''")
+
+    async def promised(self) -> Promise:
+        """Give what all unfinished uploads have been promised: added up at the start, and kept up to date since."""
+        return self._promised
+
+    def _promise(self, before: Promise, after: Promise) -> None:
+        """Note a change of the sum, which counts once the batch is committed."""
+        if before != after:
+            unsent, kept = self._changed
+            self._changed = Promise(unsent + after.unsent - before.unsent, kept + after.kept - before.kept)
+
+    async def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Give the ids of the records that are due."""
+        query = "SELECT due, id FROM uploads WHERE due <= ? AND (due, id) > (?, ?) ORDER BY due, id LIMIT ?"
+        last: tuple[float, str] = (float("-inf"), "")
+        while rows := await self._do(partial(_fetch, query, (now, *last, DUE_BATCH))):
+            for _, id_ in rows:
+                yield UploadId(id_)
+            last = rows[-1]
+
+    async def close(self) -> None:
+        """Finish what waits and close the file."""
+        if not self._closing:
+            self._closing = True  # from now on nothing is put behind the mark of the end, where nobody would look
+            self._jobs.put(None)
+        await asyncio.shield(self._ended)  # a thread to wait in may not be had
+        self._thread.join()
+        self._connection.close()
+
+    def _remember(self, upload: Upload) -> Upload:
+        known = self._recent.get(upload.id)
+        if known is None or known.version < upload.version:
+            self._recent[upload.id] = upload
+            self._recent.move_to_end(upload.id)
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
+        return upload
+
+    async def _do(self, work: Work, *, durable: bool = False) -> Any:
+        if self._closing or not self._thread.is_alive():
+            raise Unreachable("the state is closed")
+        job = _Job(work, self._loop.create_future(), durable)
+        self._jobs.put(job)
+        return await job.future
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch = [job]
+            while len(batch) < BATCH and not self._jobs.empty():
+                following = self._jobs.get()
+                if following is None:
+                    self._jobs.put(None)
+                    break
+                batch.append(following)
+            answers = self._commit(batch)
+            with suppress(RuntimeError):  # the loop is gone: so is everybody who waited
+                self._loop.call_soon_threadsafe(_answer, answers)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._ended.set_result, None)
+
+    def _commit(self, batch: list[_Job]) -> list[tuple[asyncio.Future[Any], Any]]:
+        """Do a batch in one transaction; what a job refuses has changed nothing."""
+        try:
+            self._sync(any(job.durable for job in batch))
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._changed = self._promised
+            answers = [(job.future, self._attempt(job.work)) for job in batch]
+            self._connection.execute("COMMIT")
+            self._promised = self._changed
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            fault = _fault(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
+            return [(job.future, fault) for job in batch]
+        return answers
+
+    def _sync(self, durable: bool) -> None:
+        """Have the next commit synced, with all before it in the log, or left to the system."""
+        wanted = "OFF" if self._durability is Durability.NONE else "FULL" if durable else "NORMAL"
+        if wanted != self._synchronous:
+            self._connection.execute(f"PRAGMA synchronous = {wanted}")
+            self._synchronous = wanted
+
+    def _attempt(self, work: Work) -> Any:
+        try:
+            return work(self._connection)
+        except StorageError as error:
+            return error
+
+
+def _answer(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, answer in answers:
+        if future.done():
+            continue
+        if isinstance(answer, StorageError):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+
+async def open_state(_url: str, data: Path, durability: Durability = Durability.FULL, _node: str = "") -> SqliteState:
+    """Open state.sqlite in the data folder."""
+    return SqliteState(data / "state.sqlite", durability)
