@@ -185,13 +185,22 @@ class Engine:
             return await self._completion.verify(upload, running, interrupt)
 
     async def _removed(self, ended: Upload) -> None:
-        """Record an end, and remove the bytes; on a full disk they make room for the record first."""
+        """Record an end, and remove the bytes; on a full disk they make room for the record first.
+
+        Once the end is recorded it is true, whatever becomes of the bytes: the sweep looks again until they are gone.
+        """
         try:
-            await self.records.end(ended)
+            ended = await self.records.end(ended)
         except Full:
             await self._storage.blobs.remove(ended.place)
-            await self.records.end(ended)
-        await self._storage.blobs.remove(ended.place)
+            ended = await self.records.end(ended)
+        try:
+            await self._storage.blobs.remove(ended.place)
+        except StorageError as fault:
+            log.warning("the bytes of %s… can't be removed yet, and go with a later sweep: %s", ended.id[:8], fault)
+            return
+        with suppress(StorageError):  # otherwise the sweep looks once more, finds nothing, and records that
+            await self.records.save(decisions.emptied(ended, limits=self.limits))
 
     async def _joined(self, id: UploadId, *, wait: float | None) -> Upload:
         interrupt = Interrupt()

@@ -204,7 +204,9 @@ def test_an_upload_that_has_ended_has_nothing_in_memory_only_and_is_looked_at_as
     ended, plain = end(volatile), end(at(Status.PAUSED, offset=4))
     assert (ended.volatile, ended.hashing) == (None, None)
     assert ended == plain
-    assert ended.due == 31.0
+    emptied_soon = ended.status in (Status.TERMINATED, Status.EXPIRED)
+    assert ended.due == (6.0 if emptied_soon else 31.0)
+    assert rules.emptied(ended, limits=LIMITS).due == 31.0
 
 
 def test_a_record_is_carried_over_a_step_of_the_clock_with_the_time_that_it_has_left() -> None:
@@ -217,7 +219,8 @@ def test_a_record_is_carried_over_a_step_of_the_clock_with_the_time_that_it_has_
     for_ever = lifecycle.carried(replace(paused, expires=None, due=None), 1000.0, now=1001.0, limits=LIMITS)
     assert (for_ever.expires, for_ever.due) == (None, None)
     ended = lifecycle.carried(at(Status.TERMINATED, updated=1.0, due=31.0), 1000.0, now=1002.0, limits=LIMITS)
-    assert (ended.due, decisions.is_forgotten(ended, 1031.9, LIMITS)) == (1032.0, False)
+    assert (ended.due, decisions.is_forgotten(ended, 1031.9, LIMITS)) == (1007.0, False)
+    assert decisions.emptied(ended, limits=LIMITS).due == 1032.0
 
 
 def test_each_status_says_when_the_sweep_looks() -> None:
