@@ -206,7 +206,7 @@ def test_an_upload_that_has_ended_has_nothing_in_memory_only_and_is_looked_at_as
     assert ended == plain
     emptied_soon = ended.status in (Status.TERMINATED, Status.EXPIRED)
     assert ended.due == (6.0 if emptied_soon else 31.0)
-    assert rules.emptied(ended, limits=LIMITS).due == 31.0
+    assert decisions.emptied(ended, limits=LIMITS).due == 31.0
 
 
 def test_a_record_is_carried_over_a_step_of_the_clock_with_the_time_that_it_has_left() -> None:
