@@ -14,7 +14,7 @@ from aiohttp import HttpVersion11, StreamReader, web
 from onward.protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
 from onward.server.http.transport.connection import Connection
 from onward.server.http.transport.socket_reader import BUFFER, SocketReader
-from onward.server.http.transport.support import held
+from onward.server.http.transport.support import take_held
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.receive import pour_blocks
 
@@ -27,7 +27,7 @@ def _plain(request: web.Request) -> asyncio.Transport | None:
     transport = request.transport
     if (request.content_length or 0) < LARGE or not isinstance(request.protocol, Connection) or transport is None:
         return None
-    if not request.protocol.can_be_set_aside or transport.get_extra_info("sslcontext"):
+    if not request.protocol.can_bypass_parser or transport.get_extra_info("sslcontext"):
         return None
     return transport
 
@@ -208,7 +208,7 @@ class RequestBody:
             if framing
             else Unavailable("The connection was lost.")
         )
-        return held(self._content)
+        return take_held(self._content)
 
     async def _continue(self) -> None:
         """Ask for the body (RFC 9110, 10.1.1); aiohttp has no public way once the handler runs."""
