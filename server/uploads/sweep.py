@@ -82,11 +82,11 @@ class Sweep:
             self._pauses.add(await self._records.silence.fallen())
 
     def cancel(self) -> set[asyncio.Task[None]]:
-        """Cancel what goes on in the background; gives the tasks that are still to end."""
+        """Cancel what goes on in the background; returns the tasks that are still to end."""
         return self._catching_up.cancel() | self._pauses.cancel() | self.long.cancel()
 
     async def tidy(self) -> int:
-        """Remove unfinished bytes without a record, if nobody has touched them for long; gives how many there were."""
+        """Remove unfinished bytes that have no record and are an hour old; returns how many places were removed."""
         removed, now = 0, self._files()
         if self._files.stepped_within(STRAY):  # the times of files tell nothing then
             return 0
