@@ -80,7 +80,9 @@ async def test_another_version_is_named_at_the_start(
     monkeypatch.setattr(support, "TESTED", ((2, 0), (2, 1)))
     monkeypatch.setattr(support, "is_tested", lambda: False)
     await started(tmp_path)
-    assert [record.levelname for record in caplog.records if "is not one of the versions" in record.message] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if "is not one of the versions" in record.message] == [
+        "WARNING"
+    ]
 
 
 @pytest.mark.parametrize("broken", [TypeError("another argument"), None])
