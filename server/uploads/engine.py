@@ -209,13 +209,22 @@ class Engine:
             return await self._completion.verify(upload, running, interrupt)
 
     async def _removed(self, ended: Upload) -> None:
-        """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record."""
+        """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record.
+
+        Once the end is recorded it is final, even if the bytes cannot be removed now: the sweep tries that again.
+        """
         try:
-            await self.records.end(ended)
+            ended = await self.records.end(ended)
         except Full:
             await self._storage.blobs.remove(ended.place)
-            await self.records.end(ended)
-        await self._storage.blobs.remove(ended.place)
+            ended = await self.records.end(ended)
+        try:
+            await self._storage.blobs.remove(ended.place)
+        except StorageError as fault:
+            log.warning("the bytes of %s… can't be removed yet, and go with a later sweep: %s", ended.id[:8], fault)
+            return
+        with suppress(StorageError):  # otherwise the sweep looks once more, finds nothing, and records that
+            await self.records.save(decisions.emptied(ended, limits=self.limits))
 
     async def _joined(self, id: UploadId, *, wait: float | None) -> Upload:
         interrupt = Interrupt()

@@ -153,7 +153,7 @@ class Sweep:
             await self._storage.blobs.remove(upload.place)
             await self._storage.state.forget(upload.id)
             reach("forgotten")
-        elif upload.status is Status.FAILED:
+        elif upload.status in (Status.FAILED, Status.TERMINATED, Status.EXPIRED):
             await self._storage.blobs.remove(upload.place)
             await self._records.save(decisions.emptied(upload, limits=self._limits))
         return False

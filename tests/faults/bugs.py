@@ -266,8 +266,8 @@ BUGS = (
     ),
     Bug(
         "25", "nobody asked to give way", "storage/state/leases.py",
-        "        seat.on_rival()\n",
-        "",
+        "            seat.on_rival()\n            async with",
+        "            async with",
         MODEL,
     ),
     Bug(
