@@ -44,12 +44,12 @@ class Completion:
             sha256 = running.digest()
             decisions.judge(upload, sha256)
             reach("judged")
-            told = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
+            acknowledged = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:
                 place = await self._blobs.seal(
-                    place, upload.offset, records.holds(upload), told=told, check=interrupt.check
+                    place, upload.offset, records.holds(upload), acknowledged=acknowledged, check=interrupt.check
                 )
-            elif told:
+            elif acknowledged:
                 await self._blobs.sync(place)
         except ChecksumMismatch:
             return await records.end(records.failed(upload, Failure.CHECKSUM_MISMATCH, sha256))

@@ -221,7 +221,9 @@ class Engine:
         try:
             await self._storage.blobs.remove(ended.place)
         except StorageError as fault:
-            log.warning("the bytes of %s… can't be removed yet, and go with a later sweep: %s", ended.id[:8], fault)
+            log.warning(
+                "the bytes of %s… can't be removed yet, and are removed by a later sweep: %s", ended.id[:8], fault
+            )
             return
         with suppress(StorageError):  # otherwise the sweep looks once more, finds nothing, and records that
             await self.records.save(decisions.emptied(ended, limits=self.limits))

@@ -152,9 +152,7 @@ class UploadRecords:
         """Make the acknowledged bytes of an upload durable, and record that; fails the upload if they are lost."""
         if self.storage.durability is Durability.NONE or upload.status.final:
             return upload
-        if (
-            upload.offset and upload.role is not Role.FINAL
-        ):  # a final upload is joined again from parts that are durable
+        if upload.offset and upload.role is not Role.FINAL:  # a final upload is joined again from durable parts
             try:
                 await self.storage.blobs.sync(upload.place)
             except Missing:

@@ -136,7 +136,7 @@ class Reserve:
 
     async def joined_size(self, lengths: Sequence[int]) -> int:
         """Return how many bytes it takes to join parts of these lengths; 0 if there is no reserve."""
-        return await self._storage.blobs.joining(lengths) if self._keep else 0
+        return await self._storage.blobs.joined_size(lengths) if self._keep else 0
 
     def grant(self, size: int, *, extra: bool) -> None:
         """Add to what is claimed; raises StorageFull."""

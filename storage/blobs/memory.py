@@ -137,7 +137,7 @@ class MemoryBlobs:
                 yield len(joined)
         self._held[place] = joined
 
-    async def joining(self, lengths: Sequence[int]) -> int:
+    async def joined_size(self, lengths: Sequence[int]) -> int:
         """Return the sum: everything is copied."""
         return sum(lengths)
 
@@ -147,7 +147,7 @@ class MemoryBlobs:
         length: int,
         holds: Callable[[], bool] = lambda: True,  # noqa: ARG002
         *,
-        told: bool = False,  # noqa: ARG002
+        acknowledged: bool = False,  # noqa: ARG002
         check: Callable[[], None] = lambda: None,  # noqa: ARG002
     ) -> Place:
         """Publish exactly `length` bytes; raises Missing."""

@@ -78,7 +78,7 @@ async def test_a_seal_publishes_exactly_the_length_and_may_be_repeated(blobs: Bl
         await content(blobs, sealed, 0, 9)
 
 
-async def test_nothing_can_be_sealed_too(blobs: Blobs) -> None:
+async def test_a_place_without_bytes_can_be_sealed(blobs: Blobs) -> None:
     sealed = await blobs.seal(await blobs.create(ID), 0)
     assert await content(blobs, sealed, 0, 0) == b""
 
