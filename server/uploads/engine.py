@@ -247,14 +247,14 @@ class Engine:
                 hashing=hashing,
             )
             recorded = upload = await self.records.save(told)
-            await claim.note()
+            claim.recorded()
 
         body_writer: BodyWriter | None = None
         try:
             async with self._storage.blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
                 sync = None if self._storage.durability.relaxed else writer.sync
                 body_writer = BodyWriter(self._threads, claim.counted(writer.write), licence, hashes)
-                offset = await receive(body, body_writer, licence, sync, note)
+                offset = await receive(body, body_writer, licence, sync, note, check_room=claim.note)
             if summed is not None:
                 check_body(body, licence, summed)
         except Missing:

@@ -92,6 +92,24 @@ def test_bodies_side_by_side_leave_the_reserve(
             assert answers.count(204) == 2
 
 
+def test_a_body_with_a_checksum_leaves_the_reserve_alone_though_nothing_of_it_is_recorded_before_its_end(
+    tmp_path: Path,
+) -> None:
+    keep = 32 * MIB
+    with (
+        tmpfs(tmp_path / "disk", 140 * MIB) as disk,
+        serving(disk / "data", [f"--reserve={keep}"], log=tmp_path / "log") as server,
+    ):
+        tus = server.tus
+        path = tus.create(None)
+        with lowest(disk) as free, suppress(ConnectionError):
+            assert (
+                tus.patch(path, 0, b"", {"Upload-Checksum": f"sha1 {'A' * 27}="}, parts=[bytes(MIB)] * 130).status
+                == 507
+            )
+        assert free[0] >= keep - TOLERANCE, f"{free[0] / MIB} MiB were free"
+
+
 @pytest.mark.parametrize("state", ["sqlite", "redis"])
 def test_no_more_uploads_are_taken_than_can_finish(state: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     words, size = [f"--reserve={2 * MIB}", "--sweep-every=0.2"], 10 * MIB
@@ -194,6 +212,19 @@ async def test_bodies_side_by_side_share_what_is_left_of_a_disk_that_others_fill
         await room.check()
 
 
+async def test_bytes_that_are_stored_and_not_recorded_yet_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reserve, "ROOM_STAYS", -1.0)
+    disk = SmallDisk(10_000, random.Random(1))
+    room = Reserve(cast("Storage", SimpleNamespace(state=disk, blobs=disk)), KEEP)
+    for number, length in enumerate((4_000, 5_000)):
+        disk.records[number] = replace(UPLOAD, length=length, offset=0)
+    async with claimed(room, disk.records[0], 4_000) as first:
+        disk.used += 3_000
+        first.counted(lambda block, at: None)(bytes(3_000), 0)
+        async with claimed(room, disk.records[1], 5_000):
+            pass
+
+
 class SmallDisk:
     """A disk and a state that uploads are written to in steps, with a look that takes its time."""
 
@@ -271,6 +302,7 @@ class Clients:
                 write(bytes(count), upload.offset)
                 await disk.pause()
                 upload = disk.records[number] = replace(upload, offset=upload.offset + count)
+                claim.recorded()
                 await claim.note()
 
 

@@ -161,7 +161,7 @@ def machine(world: World) -> Iterator[World]:
         world.disk.mounted(),
         patch("onward.storage.blobs.disk.Threads", InlineThreads),
         patch("onward.storage.blobs.disk.Nodes", Alone),
-        patch("onward.storage.blobs.disk.DiskCopies", _no_copies),
+        patch("onward.storage.blobs.disk.DiskBackups", _no_copies),
         patch("onward.server.uploads.body_writer.Threads", InlineThreads),
         patch("onward.server.uploads.body_writer.ThreadPoolExecutor", Inline),
         patch("onward.server.uploads.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),
