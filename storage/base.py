@@ -78,6 +78,12 @@ class BlobWriter(Protocol):
         Raises Full or Unreachable, and then no count is given.
         """
 
+    def trim(self, at: int) -> int:
+        """Remove all bytes from a position on, in a thread of the caller's; return how many there were.
+
+        Raises Missing or Unreachable.
+        """
+
     async def sync(self) -> None:
         """Make durable what was written; after a failure nothing written since the last success may be trusted."""
 

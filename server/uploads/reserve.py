@@ -105,6 +105,10 @@ class Reserve:
             await self._look()
         self._check()
 
+    def look_again(self) -> None:
+        """Look at the disk before the next answer, since bytes were removed."""
+        self._seen = -inf
+
     async def promise(self, size: int) -> None:
         """Promise room to an upload; raises StorageFull. The caller says once it is `recorded`, or could not be."""
         if self._is_stale():

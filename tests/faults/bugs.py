@@ -348,4 +348,10 @@ BUGS = (
         "                pass\n",
         "tests/server/test_reserve.py -k=count_once",
     ),
+    Bug(
+        "39", "bytes that no record has keep their room", "server/uploads/engine.py",
+        "            if not await self._trimmed(upload):\n",
+        "            if True:\n",
+        "tests/server/test_reserve.py -k=come_again",
+    ),
 )  # fmt: skip

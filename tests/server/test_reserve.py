@@ -15,7 +15,7 @@ from typing import cast
 import pytest
 from mounts import tmpfs
 from msgspec.structs import replace
-from raw import Tus
+from raw import Connection, Headers, Tus, poll
 from server_process import serving
 from test_state_contract import UPLOAD
 
@@ -50,6 +50,11 @@ def lowest(folder: Path) -> Iterator[list[int]]:
     finally:
         ended.set()
         thread.join()
+
+
+def stored(disk: Path) -> int:
+    """Return how many bytes the unfinished files have."""
+    return sum(file.stat().st_size for file in (disk / "data" / "partial").iterdir())
 
 
 def send(tus: Tus, path: str, size: int) -> int:
@@ -108,6 +113,26 @@ def test_a_body_with_a_checksum_leaves_the_reserve_alone_though_nothing_of_it_is
                 == 507
             )
         assert free[0] >= keep - TOLERANCE, f"{free[0] / MIB} MiB were free"
+
+
+@pytest.mark.parametrize("end", ["rejected", "killed"])
+def test_bytes_that_were_not_recorded_take_no_room_from_those_that_come_again(end: str, tmp_path: Path) -> None:
+    size, words = 20 * MIB, [f"--reserve={2 * MIB}"]
+    wrong: Headers = {"Upload-Checksum": f"sha1 {'A' * 27}="}
+    with tmpfs(tmp_path / "disk", 36 * MIB) as disk:
+        with serving(disk / "data", words, log=tmp_path / "log") as server:
+            path = server.tus.create(size)
+            if end == "rejected":
+                assert server.tus.patch(path, 0, bytes(size), wrong).status == 460
+            else:
+                with Connection(server.tus.port) as connection:
+                    connection.send(server.tus.request("PATCH", path, server.tus.patching(0, wrong), bytes(size))[:-1])
+                    poll(lambda: stored(disk) > size - 2 * MIB)
+                    server.process.kill()
+                    server.process.wait()
+        with serving(disk / "data", words, log=tmp_path / "log") as server:
+            assert stored(disk) > size - 2 * MIB
+            assert server.tus.patch(path, 0, bytes(size)).status == 204
 
 
 @pytest.mark.parametrize("state", ["sqlite", "redis"])
