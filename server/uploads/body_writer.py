@@ -1,4 +1,12 @@
-"""Where the blocks of a body go: written by position in one thread, hashed beside it in others."""
+"""What happens to each block of a body: it is written by position in one thread, and hashed in another one meanwhile.
+
+    body.pour --> put or run --> a receiving thread: take(block) --> write(block, position)     the file
+                                                        |
+                                                        +--> HashQueue --> a hashing thread     SHA-256, checksum
+
+A small block is hashed by the receiving thread itself, since to wake another thread takes longer. The caller is
+`receive`, by way of the body (receive.py has the whole picture).
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,32 +19,32 @@ from onward.server.uploads.hashing import HashQueue, RunningHash
 from onward.storage.base import Block
 from onward.storage.running.threads import Answer, Threads
 
-RECEIVE_THREADS = HASH_THREADS = min(2 * (os.cpu_count() or 1), 16)  # more only keep the event loop from its turn
-SMALL = 2**16  # bytes that are hashed sooner than another thread wakes up
+RECEIVE_THREADS = HASH_THREADS = min(2 * (os.cpu_count() or 1), 16)  # more would only compete with the event loop
+SMALL = 2**16  # bytes; a block up to this size is hashed in less time than it takes to wake another thread
 Result = TypeVar("Result")
 
 
 class BodyThreads:
-    """The threads that bodies are received with; who hashes waits for nobody, so who receives may wait for that."""
+    """Two pools, so that a receiving thread may wait for hashing without a deadlock: hashing threads never wait."""
 
     def __init__(self) -> None:
         self.receiving = Threads(RECEIVE_THREADS, "receive")
         self.hashing = ThreadPoolExecutor(HASH_THREADS, "sha256")
 
     def close(self) -> None:
-        """Let them end."""
+        """Wait until all calls are done, and end the threads."""
         self.receiving.shutdown()
         self.hashing.shutdown()
 
 
 class Write(Protocol):
-    """What stores a block at a position, and takes its time."""
+    """A function that stores a block at a position, and blocks meanwhile."""
 
     def __call__(self, block: Block, at: int) -> None: ...
 
 
 class BodyWriter:
-    """Takes the bytes that a licence is for, from its start; `position` tells how far they are stored."""
+    """Writes and hashes the bytes that a licence allows, from its start; `position` is how far they are written."""
 
     def __init__(self, threads: BodyThreads, write: Write, licence: Licence, hashes: Sequence[RunningHash]) -> None:
         self.position = licence.start
@@ -44,9 +52,9 @@ class BodyWriter:
         self._queues = [HashQueue(threads.hashing, each) for each in hashes]
 
     def take(self, block: Block) -> None:
-        """Store the next block, in a thread; it has to stay as it is until it is hashed.
+        """Write the next block; called in a thread. The block must not change until it is hashed (see `wait`).
 
-        Raises TooLarge for a byte beyond the licence, and what storing raises.
+        Raises TooLarge if the block goes beyond the licence, and what `write` and the hashes raise.
         """
         if len(block) > self._end - self.position:
             raise TooLarge("The body is longer than what is left to send.")
@@ -61,12 +69,12 @@ class BodyWriter:
         self.position += len(block)
 
     def wait(self, ahead: int = 0) -> None:
-        """Wait, in a thread, until all blocks but the last few are hashed as well."""
+        """Wait until all blocks but the last `ahead` are hashed; called in a thread. Raises what the hashes raise."""
         for queue in self._queues:
             queue.wait(ahead)
 
     def put(self, block: Block) -> Answer[None]:
-        """Store and hash the next block."""
+        """Write and hash the next block in a thread; to await the answer raises what `take` raises."""
 
         def whole() -> None:
             try:
@@ -77,5 +85,5 @@ class BodyWriter:
         return self.run(whole)
 
     def run(self, call: Callable[[], Result]) -> Answer[Result]:
-        """Call what takes blocks in a thread, to its end."""
+        """Call a function that takes blocks (or reads them from a socket and then takes them) in a receiving thread."""
         return self._threads.receiving.call(call)

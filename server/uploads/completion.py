@@ -1,26 +1,43 @@
-"""From the last byte to the published file: hashed, judged, sealed, recorded; each step may be done again."""
+"""From the last byte to the published file.
+
+    all bytes are there       the record says `verifying`
+      -> hash                 usually known, since it was computed while the body arrived; otherwise the bytes are read
+      -> judge                the SHA-256 against the one that the client announced, if it did
+      -> seal                 the bytes get their final name (not for a part, which is only made durable)
+      -> record               `completed`, or `failed`
+
+Each step may be repeated. After a crash in between the record still says `verifying`, and the next request for the
+upload, or the sweep, calls `Completion.verify` again. The bytes of a final upload are first joined from its parts.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 
 from onward.protocol import concatenation, decisions
 from onward.protocol.errors import ChecksumMismatch
-from onward.protocol.model import Failure, Role, Status, Upload
-from onward.server.uploads.concatenation import hash_stored, join
-from onward.server.uploads.hashing import RunningSha256
+from onward.protocol.model import Failure, Place, Role, Status, Upload
+from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Reserve
-from onward.storage.base import Missing, StorageError
+from onward.storage.base import Blobs, Missing, StorageError
 from onward.storage.failpoints import reach
+from onward.storage.running.uncancellable import disregard, uncancellable
 
 
 class Completion:
-    """Brings full uploads to their end; the caller holds the lease."""
+    """Brings uploads to their end whose bytes are all there; the caller holds the lease."""
 
     def __init__(self, records: UploadRecords, reserve: Reserve) -> None:
         self._records, self._reserve = records, reserve
         self._blobs = records.storage.blobs
 
     async def verify(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> Upload:
-        """Judge a full upload and publish it, unless it is a part; returns it completed or failed."""
+        """Judge an upload and publish it, unless it is a part; returns it completed or failed.
+
+        Raises what cuts the work short (see `Interrupt`) and StorageError; then it may be repeated.
+        """
         records, place = self._records, upload.place
         try:
             running = await self._hashed(upload, running, interrupt)
@@ -45,6 +62,7 @@ class Completion:
         return upload
 
     async def _hashed(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> RunningSha256:
+        """Return the hash of all bytes: join and hash the parts, or read stored bytes if the hash is not known yet."""
         if upload.role is Role.FINAL:
             running = RunningSha256()
             parts = await self._records.parts(upload)
@@ -58,7 +76,7 @@ class Completion:
         return running
 
     async def _release(self, final: Upload) -> None:
-        """Let the parts of a sealed upload go; where that fails, they go when they expire."""
+        """Let the parts of a published upload be removed soon; if that fails, they are removed when they expire."""
         for id_ in set(final.concat.parts if final.concat else ()):
             try:
                 async with self._records.leased(id_, lambda: None) as part:
@@ -67,3 +85,38 @@ class Completion:
                         await self._records.save(concatenation.released(part, now=now, limits=limits))
             except StorageError:
                 continue
+
+
+async def hash_stored(
+    blobs: Blobs, place: Place, length: int, running: RunningHash, check: Callable[[], None], *, fresh: bool
+) -> None:
+    """Add the first bytes of a place to a hash; `check` is called between the steps and may raise. Raises Missing."""
+    if not length:  # there may be no file yet
+        return
+    async with aclosing(blobs.scan(place, length, running.take, fresh=fresh)) as steps:
+        async for _ in steps:
+            check()
+
+
+async def join(
+    blobs: Blobs, place: Place, parts: Sequence[Upload], running: RunningHash, check: Callable[[], None]
+) -> None:
+    """Copy whole parts into a place, and hash them meanwhile; `check` may raise between the steps. Raises Missing."""
+
+    async def hash_them() -> None:
+        for part in parts:
+            await hash_stored(blobs, part.place, part.offset, running, check, fresh=False)
+
+    hashing = asyncio.create_task(hash_them())
+    try:
+        async with aclosing(blobs.join(place, [(part.place, part.offset) for part in parts])) as steps:
+            async for _ in steps:
+                check()
+        while not hashing.done():
+            await asyncio.wait({hashing}, timeout=0.1)
+            check()
+        await hashing
+    finally:
+        hashing.cancel()
+        hashing.add_done_callback(disregard)
+        await uncancellable(asyncio.wait({hashing}))

@@ -1,45 +1,71 @@
-"""Parts become one file: copied inside the store, and hashed beside it, from the first to the last."""
+"""Final uploads, which are concatenated from parts: their parts are kept, and they advance as far as the parts allow.
 
-import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+A final upload waits (`pending`) until all of its parts are completed, then it is `verifying`, and `Completion` joins
+the parts. The rules are in `protocol/concatenation.py`. Called by the engine and by the sweep.
+"""
 
-from onward.protocol.model import Place, Upload
-from onward.server.uploads.hashing import RunningHash
-from onward.storage.base import Blobs
-from onward.storage.running.uncancellable import disregard, uncancellable
-
-
-async def hash_stored(
-    blobs: Blobs, place: Place, length: int, running: RunningHash, check: Callable[[], None], *, fresh: bool
-) -> None:
-    """Add the first bytes of a place to a hash; `check` may raise, between steps. Raises Missing for lost bytes."""
-    if not length:  # there may be no file yet
-        return
-    async with aclosing(blobs.scan(place, length, running.take, fresh=fresh)) as steps:
-        async for _ in steps:
-            check()
+from onward.protocol import concatenation, decisions
+from onward.protocol.model import Failure, Limits, Role, Status, Upload, UploadId
+from onward.server.uploads.completion import Completion
+from onward.server.uploads.interrupt import Interrupt
+from onward.server.uploads.records import UploadRecords
 
 
-async def join(
-    blobs: Blobs, place: Place, parts: Sequence[Upload], running: RunningHash, check: Callable[[], None]
-) -> None:
-    """Fill a place with whole parts; `check` may raise, between steps. Raises Missing for lost bytes."""
+class FinalUploads:
+    """Final uploads and their parts."""
 
-    async def hash_them() -> None:
-        for part in parts:
-            await hash_stored(blobs, part.place, part.offset, running, check, fresh=False)
+    def __init__(self, records: UploadRecords, completion: Completion) -> None:
+        self._records, self._completion = records, completion
 
-    hashing = asyncio.create_task(hash_them())
-    try:
-        async with aclosing(blobs.join(place, [(part.place, part.offset) for part in parts])) as steps:
-            async for _ in steps:
-                check()
-        while not hashing.done():
-            await asyncio.wait({hashing}, timeout=0.1)
-            check()
-        await hashing
-    finally:
-        hashing.cancel()
-        hashing.add_done_callback(disregard)
-        await uncancellable(asyncio.wait({hashing}))
+    @property
+    def _limits(self) -> Limits:
+        return self._records.limits
+
+    async def wanted(self, ids: tuple[UploadId, ...], *, may_wait: bool) -> tuple[int | None, list[int]]:
+        """Check the parts of a new final upload, and keep them from expiring too early.
+
+        Returns its length (None while a part has no length yet) and the lengths of the parts. Raises Missing, Gone,
+        BadRequest or TooLarge.
+        """
+        parts = [await self._wanted(id_) for id_ in ids]
+        length = concatenation.check_parts(parts, now=self._records.clock(), limits=self._limits, may_wait=may_wait)
+        return length, [part.offset if part.length is None else part.length for part in parts]
+
+    async def _wanted(self, id: UploadId) -> Upload:
+        part = await self._records.load(id)
+        if part.role is not Role.PARTIAL or part.status is not Status.COMPLETED:
+            return part
+        async with self._records.leased(id, lambda: None) as part:
+            decisions.check_open(part, self._records.clock())
+            kept = concatenation.wanted(part, now=self._records.clock(), limits=self._limits)
+            return await self._records.save(kept)
+
+    async def settle(self, id: UploadId, *, wait: float | None, interrupt: Interrupt) -> Upload:
+        """Advance a final upload as far as its parts allow, under its lease; raises Held and what `verify` raises."""
+        async with self._records.leased(id, interrupt.give_way, wait=wait) as upload:
+            return await self.advance(upload, interrupt)
+
+    async def advance(self, final: Upload, interrupt: Interrupt) -> Upload:
+        """Advance a final upload whose lease is held; if all parts are there, join and publish it."""
+        final = await self.advanced(final)
+        if final.status is Status.VERIFYING:
+            return await self._completion.verify(final, None, interrupt)
+        return final
+
+    async def advanced(self, final: Upload) -> Upload:
+        """Record how far its parts allow it to go. If it is `verifying` afterwards, it still has to be joined."""
+        if final.status is not Status.PENDING:
+            return final
+        parts = await self._records.parts(final)
+        now = self._records.clock()
+        if parts is None:
+            return await self._records.end(self._records.failed(final, Failure.PART_GONE))
+        advanced = concatenation.advanced(final, parts, now=now, limits=self._limits)
+        waiting = advanced.status is final.status
+        if waiting and advanced.length == final.length and final.due and final.due > now:
+            return final
+        if waiting:
+            for part in parts:
+                if concatenation.is_needed_longer(part, now=now, limits=self._limits):
+                    await self._wanted(part.id)
+        return await (self._records.end if advanced.status.final else self._records.save)(advanced)

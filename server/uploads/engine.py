@@ -1,6 +1,23 @@
-"""Where a decision meets bytes: every act on an upload, under its lease.
+"""All that can be done with an upload, as one class: create, append, inspect, terminate, read.
 
-The order is bytes, then record, then event, then reply. HTTP is unknown here.
+`server/http` calls it with requests that a dialect has read; HTTP itself is unknown here. `protocol/decisions.py` says
+what is allowed and what the next record is; the engine holds the lease, moves the bytes and saves the records. The
+order is always: bytes, then record, then event, then reply.
+
+A PATCH, from the call to the file and the record:
+
+    append                       in a task of its own, which a disconnect of the client does not cancel
+      _append                    wait for the lease, which asks the holder to end       records.py, interrupt.py
+        decisions.append         the licence: which bytes may be written; or a refusal
+        reserve.body             a claim on the free room; or a refusal                 reserve.py
+        _receive                 open the place, continue the saved hash
+          receive                stride by stride: bytes, sync, record                  receive.py
+            body.pour            blocks from the socket, or from aiohttp's stream       server/http/transport/body.py
+              BodyWriter.take    each block: written to the file, and hashed            body_writer.py, hashing.py
+            note                 decisions.received, then save; watchers are notified   records.py
+          decisions.ended        the record at the end of this body
+          _verified              if that was the last byte: hash, judge, publish        completion.py
+      the upload, or what made it fail (check_not_failed), or what cut the body short
 """
 
 import asyncio
@@ -19,19 +36,19 @@ from onward.protocol.model import AppendRequest, CreateRequest, Failure, Licence
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.completion import Completion
-from onward.server.uploads.final_uploads import FinalUploads
+from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
 from onward.server.uploads.receive import Body, check_body, receive
-from onward.server.uploads.records import UploadRecords, verified
+from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Claim, Reserve
 from onward.server.uploads.sweep import Sweep
 from onward.storage.base import Full, Held, Missing, Storage, StorageError
 from onward.storage.failpoints import reach
 from onward.storage.running.uncancellable import disregard
 
-EMPTY_WITHIN = 1.0  # seconds in which a byte too much is waited for; none that comes later is taken either
-CLOSING = 0.25  # seconds that work which was told to end may take; closing the storage ends what does not
+EMPTY_WITHIN = 1.0  # seconds to look for an unexpected body on a completed upload before answering
+CLOSING = 0.25  # seconds that cancelled work may take to end; what takes longer ends when the storage is closed
 log = logging.getLogger("onward")
 
 
@@ -41,7 +58,7 @@ def new_id() -> UploadId:
 
 
 class Engine:
-    """Every act on an upload; `boot` names the run of the machine."""
+    """Everything that can be done with an upload. `boot` is the boot id of the machine (see `Upload.volatile`)."""
 
     def __init__(
         self,
@@ -65,9 +82,9 @@ class Engine:
         self.received = 0
 
     async def create(self, request: CreateRequest, *, may_wait: bool) -> Upload:
-        """Create an upload, empty as yet; `may_wait` lets a final one have unfinished parts.
+        """Create an upload without bytes. `may_wait` allows a final upload whose parts are not finished yet.
 
-        Raises TooLarge, StorageFull, and for a final upload Missing, Gone or BadRequest for its parts.
+        Raises TooLarge, StorageFull, Crowded, and for a final upload Missing, Gone or BadRequest for its parts.
         """
         size = request.body_size or 0 if request.length is None else request.length
         if request.concat and request.concat.parts:
@@ -83,9 +100,9 @@ class Engine:
             self.reserve.recorded(size)
 
     async def fill(self, upload: Upload, request: CreateRequest, body: Body) -> Upload:
-        """Append what the request of a creation brought along, or join the parts; raises what `append` raises."""
+        """Append the body of the creation request, or join the parts; raises what `append` raises."""
         if upload.role is Role.FINAL:
-            return verified(await self._joined(upload.id, wait=None))
+            return check_not_failed(await self._joined(upload.id, wait=None))
         if not request.has_body and request.length != 0:
             return upload
         first = AppendRequest(
@@ -94,7 +111,7 @@ class Engine:
         return await self.append(upload.id, first, body)
 
     async def inspect(self, id: UploadId) -> Upload:
-        """Return the state of an upload, with nobody writing to it; raises Gone."""
+        """Return the record of an upload while no other request is changing it; raises Missing, Held or Gone."""
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
         if upload.role is Role.FINAL and not upload.status.final:
@@ -107,19 +124,23 @@ class Engine:
         return upload
 
     async def append(self, id: UploadId, request: AppendRequest, body: Body) -> Upload:
-        """Append a body; raises what decisions.append raises, ChecksumMismatch, and what cut the body short."""
+        """Append a body, as far as it arrives, and publish the upload if it is complete then.
+
+        Raises what `decisions.append` raises, Missing or Held for the lease, StorageFull, BodyMismatch,
+        ChecksumMismatch or Gone for an upload that failed, and what cut the body short.
+        """
         interrupt = BodyInterrupt(body)
-        return await self._to_the_end(self._append(id, request, body, interrupt), interrupt)
+        return await self._uncancelled(self._append(id, request, body, interrupt), interrupt)
 
     async def terminate(self, id: UploadId) -> None:
-        """End an upload and remove its bytes; raises Gone."""
+        """End an upload and remove its bytes; raises Missing, Held or Gone."""
         async with self.records.leased(id, lambda: None) as upload:
             if decisions.is_expired(upload, self._clock()):
                 raise Gone("The upload was expired.")
             await self._removed(decisions.terminated(upload, now=self._clock(), limits=self.limits))
 
     async def published(self, id: UploadId) -> Upload:
-        """Return a completed upload; raises Gone, Forbidden or NotCompleted."""
+        """Return the record of a completed upload; raises Missing, Gone, Forbidden or NotCompleted."""
         upload = await self.records.load(id)
         decisions.check_open(upload, self._clock())
         if upload.role is Role.PARTIAL:
@@ -129,39 +150,42 @@ class Engine:
         return upload
 
     def file(self, upload: Upload, length: int) -> AbstractAsyncContextManager[int | None]:
-        """Return a descriptor that the kernel can send the first published bytes from, if there is one."""
+        """Open a descriptor from which the kernel can send the published bytes, or None; raises Missing."""
         return self._storage.blobs.file(upload.place, length)
 
     def read(self, upload: Upload, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Return the published bytes [start, stop)."""
+        """Yield the published bytes [start, stop); raises Missing."""
         return self._storage.blobs.read(upload.place, start, stop)
 
     async def sweep(self) -> int:
-        """Tend what is due: expire, pause, settle, finish verifying, forget; returns how many were tended."""
+        """Do all work that is due (see sweep.py), long work included; returns the number of uploads."""
         return await self.upkeep.all()
 
     @property
     def running(self) -> int:
-        """Return how many bodies, joins and verifications are under way."""
+        """Return how many bodies, joins and verifications are running."""
         return self._under_way + len(self.upkeep.long)
 
     def stop(self) -> None:
-        """Cut every running body, so that what arrived is recorded at once."""
+        """Cut all running work, so that the bytes that have arrived are recorded at once."""
         self._running.stop()
 
     async def close(self, *, within: float = inf) -> None:
-        """Make durable what was told, as far as it can be done in so many seconds; let go of threads and storage."""
+        """Make acknowledged bytes durable, for at most `within` seconds; then end the threads and close the storage."""
         settling = asyncio.ensure_future(self.records.settle_all())
         await asyncio.wait({settling}, timeout=within)
         settling.cancel()
         await asyncio.wait({settling}, timeout=CLOSING)
         if left := self.records.unsettled:
-            log.warning("%d uploads could not be settled; their records tell whose memory has their last bytes", left)
+            log.warning(
+                "%d uploads could not be settled; they are lost if the machine stops before the next start", left
+            )
         self._threads.close()
         await self._storage.close()
         await asyncio.gather(settling, return_exceptions=True)
 
-    async def _to_the_end(self, work: Coroutine[None, None, Upload], interruptible: Interruptible) -> Upload:
+    async def _uncancelled(self, work: Coroutine[None, None, Upload], interruptible: Interruptible) -> Upload:
+        """Do work in a task of its own. If the caller is cancelled, the work is cut short and awaited."""
         task = asyncio.ensure_future(work)
         self._under_way += 1
         with self._running.interruptible(interruptible):
@@ -176,18 +200,18 @@ class Engine:
                 self._under_way -= 1
 
     async def _ended(self, upload: Upload) -> Upload:
-        """Bring an interrupted verification to its end, if there is one."""
+        """Finish an interrupted verification, if there is one."""
         return await self._verified(upload, None) if upload.status is Status.VERIFYING else upload
 
     async def _verified(self, upload: Upload, running: RunningSha256 | None) -> Upload:
-        """Bring a full upload to its end; only that of the server cuts it short: for rivals it might never come."""
+        """Judge and publish an upload. Only the end of the server may cut this: rivals could put it off for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
             return await self._completion.verify(upload, running, interrupt)
 
     async def _removed(self, ended: Upload) -> None:
-        """Record an end, and remove the bytes; on a full disk they make room for the record first.
+        """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record.
 
-        Once the end is recorded it is true, whatever becomes of the bytes: the sweep looks again until they are gone.
+        Once the end is recorded it is final, even if the bytes cannot be removed now: the sweep tries that again.
         """
         try:
             ended = await self.records.end(ended)
@@ -204,7 +228,7 @@ class Engine:
 
     async def _joined(self, id: UploadId, *, wait: float | None) -> Upload:
         interrupt = Interrupt()
-        return await self._to_the_end(self._final_uploads.settle(id, wait=wait, interrupt=interrupt), interrupt)
+        return await self._uncancelled(self._final_uploads.settle(id, wait=wait, interrupt=interrupt), interrupt)
 
     async def _append(self, id: UploadId, request: AppendRequest, body: Body, interrupt: BodyInterrupt) -> Upload:
         async with AsyncExitStack() as leases:
@@ -214,13 +238,13 @@ class Engine:
             if upload.status is Status.COMPLETED:
                 nowhere = BodyWriter(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005
                 await body.pour(nowhere, 1, asyncio.get_running_loop().time() + EMPTY_WITHIN)
-                if (told := licence.checksum) is not None:
-                    check_body(body, licence, RunningHash(ALGORITHMS[told.algorithm].begin()))
+                if (announced := licence.checksum) is not None:
+                    check_body(body, licence, RunningHash(ALGORITHMS[announced.algorithm].begin()))
                 return upload
             claim = await self._claimed(recorded, upload, request.body_size)
             leases.callback(claim.end)
             upload = await self._receive(recorded, upload, licence, body, claim)
-        verified(upload)
+        check_not_failed(upload)
         if body.cut_by is not None and upload.status is not Status.COMPLETED:
             raise body.cut_by
         reach("answering")
@@ -244,6 +268,7 @@ class Engine:
         return 0
 
     async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim) -> Upload:
+        """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next."""
         running = RunningSha256.of(recorded)
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
@@ -255,7 +280,7 @@ class Engine:
             self.received, counted = self.received + position - counted, position
 
         def since_last(now: float) -> float:
-            """Return when the last bytes were recorded; measured, since the clock may have been set meanwhile."""
+            """Return when the last bytes were recorded: by the steady clock, since the wall clock may have been set."""
             nonlocal began
             took, began = self._clock.elapsed() - began, self._clock.elapsed()
             return now - took

@@ -1,4 +1,9 @@
-"""A hash that grows with the bytes it is of."""
+"""Hashes that grow while a body arrives, so that the file need not be read again at its end.
+
+`RunningHash` is the hash itself. `RunningSha256` can be saved with the record and continued by any process (sha256.py).
+`HashQueue` computes a hash in another thread, block after block, while the next block is written. Called by the engine,
+by body_writer.py and by completion.py.
+"""
 
 import threading
 from collections import deque
@@ -20,7 +25,7 @@ class RunningHash:
         self._hash = hash_
 
     def take(self, block: Block) -> None:
-        """Add the next block; takes time, so it belongs in a thread."""
+        """Add the next block; takes time, so it is called in a thread."""
         self._hash.update(block)
         self.offset += len(block)
 
@@ -38,19 +43,19 @@ class RunningSha256(RunningHash):
 
     @classmethod
     def of(cls, upload: Upload) -> "RunningSha256 | None":
-        """Go on with that of an upload, None where nobody has it."""
+        """Continue the hash that is saved in a record; None if it cannot be continued."""
         if not upload.offset:
             return cls()
         hash_ = resumed(upload.hashing, upload.offset)
         return cls(hash_, upload.offset) if hash_ else None
 
     def state(self, offset: int) -> bytes | None:
-        """Return its state at an offset, None where it isn't there."""
+        """Return what is saved in the record at this offset; None if the hash is at another offset."""
         return self._sha256.state() if self.offset == offset else None
 
 
 class _Once:
-    """A call that is made by the first thread that tries, and by no other."""
+    """A call that is made only once, by the first thread that tries."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call, self._free = call, threading.Lock()
@@ -61,17 +66,21 @@ class _Once:
 
 
 class HashQueue:
-    """The way into one hash; `take` and `wait` belong to one thread at a time."""
+    """Computes one hash in other threads; only one thread at a time may call `take` and `wait`.
+
+    At most one thread works on a hash, because its blocks have an order. It ends when the queue is empty, and the next
+    block starts one again.
+    """
 
     def __init__(self, threads: ThreadPoolExecutor, hash_: RunningHash) -> None:
         self._threads, self._hash = threads, hash_
         self._lock, self._at_work = threading.Lock(), False
         self._blocks: deque[Block] = deque()
         self._hashed: SimpleQueue[BaseException | None] = SimpleQueue()
-        self._ahead = 0  # blocks that were taken, and not waited for
+        self._ahead = 0  # blocks that were taken and that `wait` has not seen hashed yet
 
     def take(self, block: Block) -> None:
-        """Hash a block after those before it; it has to stay as it is until then."""
+        """Hash a block after the earlier ones; it must not change until then."""
         self._ahead += 1
         with self._lock:
             self._blocks.append(block)
@@ -85,12 +94,12 @@ class HashQueue:
             work()
 
     def take_now(self, block: Block) -> None:
-        """Hash a block here, after those before it."""
+        """Hash a block in this thread, after the earlier ones; raises what hashing raises."""
         self.wait()
         self._hash.take(block)
 
     def wait(self, ahead: int = 0) -> None:
-        """Wait until all blocks but the last few are hashed; raises what hashing raised."""
+        """Wait until all blocks but the last `ahead` are hashed; raises what hashing raised."""
         while self._ahead > ahead:
             fault = self._hashed.get()
             self._ahead -= 1
@@ -102,7 +111,7 @@ class HashQueue:
             fault = None
             try:
                 self._hash.take(block)
-            except BaseException as error:  # whatever it is, nobody may wait for ever
+            except BaseException as error:  # whatever it is, `wait` has to get an answer
                 fault = error
             self._hashed.put(fault)
 

@@ -1,4 +1,17 @@
-"""The turn of a body at its upload: whoever cuts the body, or follows it, ends its wait for the lease as well."""
+"""How running work is cut short: by a rival that wants the lease, or by the end of the server.
+
+Nothing is cancelled, because a cancelled task could not record what it has done. Instead the work is asked to end soon:
+
+    Interrupt       for work that can be repeated (hashing, joining): it calls `check` between its steps, which raises
+    BodyInterrupt   for a body: it ends as if no more bytes came, and what has arrived is recorded
+    Running         all work under way, which the end of the server cuts
+
+    a rival, in this process or by the bus  --> on_rival --> give_way --> cut(Locked)
+    SIGTERM --> Engine.stop --> Running.stop -------------------------> cut(Unavailable)
+
+A body may be cut while it still waits for the lease. Its wait is an `asyncio.timeout` without an end; to cut it means
+to move that end to now (`reschedule`). The body itself does the same with its wait for bytes.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Iterator
@@ -12,17 +25,17 @@ T = TypeVar("T")
 
 
 class Interruptible(Protocol):
-    """Work that a rival or the end of the server can cut short."""
+    """Work that can be cut short."""
 
     def cut(self, why: Refusal) -> None:
-        """End it soon, with what was done."""
+        """End the work soon, keeping what was done."""
 
 
 C = TypeVar("C", bound=Interruptible)
 
 
 class Interrupt:
-    """Lets a rival, or the end of the server, stop work that can be done again later."""
+    """Stops work that can be repeated later."""
 
     def __init__(self) -> None:
         self._why: Refusal | None = None
@@ -36,13 +49,13 @@ class Interrupt:
         self.cut(Locked("Another request took the upload over."))
 
     def check(self) -> None:
-        """Raise what stops the work, if anything does."""
+        """Raise the reason to stop, if there is one; called by the work between its steps."""
         if self._why is not None:
             raise self._why
 
 
 class Running:
-    """All work that the end of the server cuts short."""
+    """All work under way that the end of the server cuts short."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -50,7 +63,7 @@ class Running:
 
     @contextmanager
     def interruptible(self, work: C) -> Iterator[C]:
-        """Let the end of the server cut the work."""
+        """Let the end of the server cut this work; it is cut at once if the server is already stopping."""
         self._works.add(work)
         if self.stopping:
             work.cut(Unavailable("The server is stopping."))
@@ -60,14 +73,14 @@ class Running:
             self._works.discard(work)
 
     def stop(self) -> None:
-        """Cut it all, and whatever begins from now on."""
+        """Cut all work, and all that begins from now on."""
         self.stopping = True
         for work in list(self._works):
             work.cut(Unavailable("The server is stopping."))
 
 
 class BodyInterrupt:
-    """The turn of one body."""
+    """Cuts one body, or its wait for the lease."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -79,16 +92,16 @@ class BodyInterrupt:
         self._body.cut(why)
         self._cut_by = self._cut_by or why
         if self._waiting is not None:
-            with suppress(RuntimeError):  # the wait is over at this very moment
+            with suppress(RuntimeError):  # the wait ends at this very moment
                 self._waiting.reschedule(asyncio.get_running_loop().time())
 
     def give_way(self) -> None:
-        """End it for a rival, unless nothing more will come anyway."""
+        """Cut the body for a rival, unless all of it has arrived anyway."""
         if not self._body.over:
             self.cut(Locked("Another request took the upload over."))
 
     async def come(self, lease: Awaitable[T]) -> T:
-        """Wait for the lease; raises what cut the body meanwhile."""
+        """Wait for the lease and return it; raises what cuts the body meanwhile, and what the lease raises."""
         try:
             async with asyncio.timeout(0 if self._cut_by else None) as self._waiting:
                 return await lease

@@ -1,4 +1,7 @@
-"""Work that nothing waits for: so much at a time, the rest in its order, and all of it ends with the server."""
+"""Work in the background, of which only so much runs at a time: the rest waits in a queue.
+
+The sweep uses it for hashing and joining, which may take minutes, for pauses, and after a change of the clock.
+"""
 
 import asyncio
 from collections import deque
@@ -9,10 +12,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Background(Generic[K]):
-    """Work of one kind, at most `most` pieces at a time; each has a key, and is there once."""
+    """Work of one kind, at most `limit` pieces at a time; each has a key, which is queued only once."""
 
-    def __init__(self, work: Callable[[K], Coroutine[Any, Any, object]], most: int) -> None:
-        self._work, self._most = work, most
+    def __init__(self, work: Callable[[K], Coroutine[Any, Any, object]], limit: int) -> None:
+        self._work, self._limit = work, limit
         self._waiting: deque[K] = deque()
         self._known: set[K] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -24,29 +27,29 @@ class Background(Generic[K]):
         return len(self._tasks)
 
     def add(self, key: K) -> None:
-        """Have a piece of work done, unless it is under way or waits already."""
+        """Queue a piece of work, unless it is running or queued already."""
         if key in self._known:
             return
         self._known.add(key)
         self._waiting.append(key)
-        if len(self._tasks) < self._most:
-            task = asyncio.create_task(self._go_on())
+        if len(self._tasks) < self._limit:
+            task = asyncio.create_task(self._work_off())
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
     async def over(self) -> None:
-        """Wait until all is done; raises what a piece of work raised."""
+        """Wait until all work is done; raises what a piece of work raised."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
     def cancel(self) -> set[asyncio.Task[None]]:
-        """Cancel what is under way, and drop what waits; returns the tasks that are still to end."""
+        """Drop the queue and cancel what is running; returns the tasks that have not ended yet."""
         self._waiting.clear()
         for task in self._tasks:
             task.cancel()
         return set(self._tasks)
 
-    async def _go_on(self) -> None:
+    async def _work_off(self) -> None:
         while self._waiting:
             key = self._waiting.popleft()
             try:

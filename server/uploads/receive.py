@@ -1,6 +1,21 @@
-"""A body on its way into a place, stride by stride.
+"""Receiving a body, stride by stride: some bytes are written and made durable, then the record is saved, and so on.
 
-The order is always bytes, then record; a mid-body stride never records the last byte.
+The order is always bytes, then record. The last byte is recorded by the engine at the end, never by a stride.
+
+A body comes from the socket or from aiohttp's stream. The two ways differ in where the loop over the blocks runs:
+
+    receive              a stride at a time (16 MiB or 0.25 s)                      this file
+      body.pour          "write about so many bytes, until then"                    server/http/transport/body.py
+        |
+        |-- large, plain body: BodyWriter.run(SocketReader.draw)                    socket_reader.py
+        |     one worker thread reads from the socket and calls BodyWriter.take     body_writer.py
+        |
+        +-- any other: pour_blocks, a loop on the event loop                        this file
+              body.block collects 512 KiB from the stream                           server/http/transport/body.py
+              BodyWriter.put hands them to a worker thread, which calls take        body_writer.py
+
+`BodyWriter.take` is where both ways meet: a block is written to the file and hashed there. `Body` and `Blocks` are the
+two sides that this file sees of a body, so that nothing here depends on HTTP; tests bring bodies of their own.
 """
 
 import asyncio
@@ -13,9 +28,9 @@ from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.hashing import RunningHash
 from onward.storage.base import Block
 
-BLOCK = 2**19  # bytes that are collected before they are let in
-STRIDE_BYTES = 16 * 2**20
-STRIDE_SECONDS = 0.25
+BLOCK = 2**19  # bytes that are collected from the stream before they are written
+STRIDE_BYTES = 16 * 2**20  # bytes between two records, or
+STRIDE_SECONDS = 0.25  # seconds between two records, whichever comes first
 
 
 class Body(Protocol):
@@ -23,50 +38,50 @@ class Body(Protocol):
 
     @property
     def over(self) -> bool:
-        """Return whether nothing more will come: all has arrived, or it was cut."""
+        """Return whether no more bytes will come: all have arrived, or the body was cut."""
 
     @property
     def cut_by(self) -> Refusal | None:
-        """Return what cut the body short, if anything did."""
+        """Return the refusal that cut the body short, or None."""
 
     async def pour(self, body_writer: BodyWriter, most: int, until: float) -> None:
-        """Let about `most` bytes in, fewer at the loop's time `until` or when the body is over.
+        """Write about `most` bytes, or fewer if the loop's time `until` or the end of the body comes first.
 
-        Raises nothing but what the inlet raises; a body that is cut short ends.
+        Raises only what the writer raises; a body that is cut short simply ends.
         """
 
     def cut(self, why: Refusal) -> None:
-        """End the body now; what has arrived still counts."""
+        """End the body now; bytes that have arrived are still written."""
 
 
 class Blocks(Protocol):
-    """A body that is collected."""
+    """A body from which blocks can be collected."""
 
     @property
     def over(self) -> bool:
-        """Return whether nothing more will come."""
+        """Return whether no more bytes will come."""
 
     async def block(self, size: int, until: float) -> Block:
-        """Collect about `size` bytes, fewer at the loop's time `until` or when the body is over; never raises."""
+        """Collect about `size` bytes, or fewer if the loop's time `until` or the end of the body comes first."""
 
 
 async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: float) -> None:
-    """Let in what is collected; one block is stored and hashed while the next one is collected."""
+    """Write about `most` bytes: one block is written while the next one is collected. Raises what `put` raises."""
     loop, sent = asyncio.get_running_loop(), 0
-    flying: asyncio.Future[None] | None = None
+    writing: asyncio.Future[None] | None = None
     try:
         while sent < most and not body.over:
             block = await body.block(BLOCK, until)
-            if flying:
-                flight, flying = flying, None
-                await flight
+            if writing:
+                earlier, writing = writing, None
+                await earlier
             if block:
-                flying, sent = body_writer.put(block), sent + len(block)
+                writing, sent = body_writer.put(block), sent + len(block)
             if loop.time() >= until:
                 break
     finally:
-        if flying:
-            await flying
+        if writing:
+            await writing
 
 
 async def receive(
@@ -104,7 +119,7 @@ async def receive(
 
 
 def check_body(body: Body, licence: Licence, summed: RunningHash) -> None:
-    """Refuse a body that isn't what its checksum announced, or isn't whole; raises BodyMismatch and what cut it."""
+    """Check a body that came with a checksum; raises BodyMismatch, or what cut it, since nothing of it counts then."""
     if body.cut_by is not None:
         raise body.cut_by
     if licence.checksum and summed.digest() != licence.checksum.digest:

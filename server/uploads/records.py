@@ -1,7 +1,16 @@
-"""Records under their leases: loaded and saved, here and nowhere else.
+"""The records of the uploads, loaded and saved under their leases; nothing else in the server calls the state for that.
 
-With a relaxed durability a record says in whose memory its last bytes are; where that machine has stopped since, they
-are lost, and the upload with them.
+`leased` is the way to change an upload. It holds the lease, and puts right what may have happened since the last save:
+
+    lease taken -> a former holder may still write?  fence the bytes
+                -> the machine has lost its memory?  the upload has failed (see below)
+                -> the clock was set?                correct the times in the record
+                -> the caller gets the record, changes it and calls `save` or `end`
+
+With a relaxed durability (`process`, `none`) bytes are acknowledged that only the memory of the machine has. Such a
+record is volatile: it contains the boot id of that machine. If the machine has been restarted since, the bytes may be
+lost, and the upload fails rather than continue with wrong bytes. To settle an upload is to sync its bytes, and to save
+a record that is not volatile any more: when the upload pauses, and when the server stops.
 """
 
 import logging
@@ -23,7 +32,7 @@ log = logging.getLogger("onward")
 
 
 class UploadRecords:
-    """The records of a storage; `boot` names the run of the machine."""
+    """The records of a storage. `boot` is the boot id of the machine; `counts` says how many uploads ended how."""
 
     def __init__(
         self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Clock | None = None
@@ -37,7 +46,7 @@ class UploadRecords:
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def insert(self, upload: Upload) -> Upload:
-        """Record a new upload."""
+        """Record a new upload; raises Crowded and StorageError."""
         if self._relaxed:
             upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
             self._volatile.add(upload.id)
@@ -46,34 +55,34 @@ class UploadRecords:
         return upload
 
     async def load(self, id: UploadId) -> Upload:
-        """Return a record as it is; raises Missing."""
+        """Return a record without holding its lease; raises Missing."""
         return await self._timed(await self._state.load(id))
 
     async def at_rest(self, id: UploadId) -> Upload | None:
-        """Return a record that nobody is changing; None where the lease has to be held for that."""
+        """Return a record that no request is changing, or None if that is certain only under the lease."""
         upload = await self._state.at_rest(id)
         return None if upload is None or decisions.is_lost(upload, self._boot) else await self._timed(upload)
 
     async def ask_the_time(self) -> None:
-        """Follow the clock of the state, where it has one; raises what the state raises."""
+        """Follow the clock of the state, if it has one; raises StorageError."""
         asked = self.clock.elapsed()
-        if (told := await self._state.time()) is not None:
-            self.clock.follow(told, asked)
+        if (shared := await self._state.time()) is not None:
+            self.clock.follow(shared, asked)
 
     def carried(self, upload: Upload) -> Upload:
-        """Return a record that is older than a change of the clock the time that it still has."""
+        """Return the record; if the clock was set since it was saved, with its times moved by as much."""
         if upload.due is None or not (by := self.clock.set_since(upload.updated)):
             return upload
         return lifecycle.carried(upload, by, now=self.clock(), limits=self.limits)
 
     async def _timed(self, upload: Upload) -> Upload:
-        """Do so; before anything is taken for expired the clock of the state is asked again."""
+        """Return the record with its times moved (`carried`); if it seems expired, ask the clock of the state first."""
         if decisions.is_expired(upload, self.clock()):
             await self.ask_the_time()
         return self.carried(upload)
 
     async def parts(self, final: Upload) -> list[Upload] | None:
-        """Return the parts of a final upload, None where one is forgotten."""
+        """Return the records of the parts of a final upload, or None if one of them is gone."""
         try:
             return [await self.load(part) for part in (final.concat.parts if final.concat else ())]
         except Missing:
@@ -83,7 +92,10 @@ class UploadRecords:
     async def leased(
         self, id: UploadId, on_rival: Callable[[], None], *, wait: float | None = None
     ) -> AsyncIterator[Upload]:
-        """Hold the lease; returns the record as it is then."""
+        """Hold the lease, and get the record as it is then; raises Held, Missing, Stale and other StorageErrors.
+
+        `on_rival` is called when another request wants the lease. `wait` is in seconds; 0 never asks a holder.
+        """
         wait = self._lease_wait if wait is None else wait
         async with self._state.hold(id, wait=wait, on_rival=on_rival) as lease:
             upload = replace(lease.record or await self._state.load(id), epoch=lease.epoch)
@@ -102,13 +114,13 @@ class UploadRecords:
                 del self._leases[id, lease.epoch]
 
     def holds(self, upload: Upload) -> Callable[[], bool]:
-        """Return what tells, from any thread, whether its lease is still held."""
+        """Return a function that says, in any thread, whether the lease on this record is still held."""
         return self._leases[upload.id, upload.epoch].holds
 
     async def _fenced(self, upload: Upload, lease: Lease) -> Upload:
-        """Shut out whoever left the lease: it may be asleep in the middle of a write."""
+        """Fence the former holder of the lease: it may be suspended in the middle of a write."""
         if not upload.status.final:
-            joined = upload.role is Role.FINAL  # its offset is that of its parts, whatever of them is there already
+            joined = upload.role is Role.FINAL  # its offset is the sum of its parts, not the bytes that are there
             try:
                 await self.storage.blobs.fence(
                     upload.place, 0 if joined else upload.offset, lease.left_by or "", lease.holds
@@ -119,25 +131,30 @@ class UploadRecords:
         return upload
 
     async def save(self, upload: Upload) -> Upload:
-        """Save and tell a record; returns it with its next version."""
+        """Save a record, which also notifies its watchers; returns it with its next version.
+
+        Raises Stale, Missing and other StorageErrors.
+        """
         durable = True
         if self._relaxed and not upload.status.final:
-            durable = upload.volatile is None  # the first of them says so for all that follow
+            durable = upload.volatile is None  # the first volatile record is durable: it marks all that follow
             upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
         return await self._save(upload, durable)
 
     async def end(self, upload: Upload) -> Upload:
-        """Save and count a record that has come to its final status."""
+        """Save, count and log a record that has reached its final status; raises what `save` raises."""
         saved = await self.save(upload)
         self.counts[saved.failure or saved.status] += 1
         log.info("upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length)
         return saved
 
     async def settle(self, upload: Upload) -> Upload:
-        """Make durable what was told of an upload that has fallen silent."""
+        """Make the acknowledged bytes of an upload durable, and record that; fails the upload if they are lost."""
         if self.storage.durability is Durability.NONE or upload.status.final:
             return upload
-        if upload.offset and upload.role is not Role.FINAL:  # that one is joined again from its parts, which are synced
+        if (
+            upload.offset and upload.role is not Role.FINAL
+        ):  # a final upload is joined again from parts that are durable
             try:
                 await self.storage.blobs.sync(upload.place)
             except Missing:
@@ -145,24 +162,24 @@ class UploadRecords:
         return await self._save(decisions.durable(upload, now=self.clock(), limits=self.limits), True)
 
     async def settle_all(self) -> None:
-        """Make durable what was told of all uploads; raises Unreachable where the state does not answer."""
+        """Settle all volatile uploads of this machine; raises Unreachable if the state does not answer."""
         if self.storage.durability is Durability.PROCESS:
             await self._find_left()
         for id_ in list(self._volatile):
             try:
                 async with self.leased(id_, lambda: None, wait=0) as upload:
                     await self.settle(upload)
-            except (Held, Missing):  # whoever has it settles it
+            except (Held, Missing):  # the holder of the lease settles it
                 self._volatile.discard(id_)
             except Unreachable:
-                await self._state.probe()  # perhaps it is this one's bytes that can't be reached
+                await self._state.probe()  # raises if it is the state; otherwise only these bytes are unreachable
             except StorageError:
                 continue
-            except Exception:  # a fault in one upload must not keep the others from their settling
+            except Exception:  # an error with one upload must not stop the others from being settled
                 log.exception("upload %s… could not be settled", id_[:8])
 
     async def _find_left(self) -> None:
-        """Find what a process before this one has told and not settled: it may have been killed a moment ago."""
+        """Find the volatile uploads of an earlier process on this machine, which may have been killed a moment ago."""
         async for id_ in self._state.due(self.clock() + max(self.limits.quiet_after, lifecycle.LONGEST_WAIT)):
             with suppress(StorageError):
                 if (await self._state.load(id_)).volatile == self._boot:
@@ -170,11 +187,11 @@ class UploadRecords:
 
     @property
     def unsettled(self) -> int:
-        """Return how many uploads have bytes that only the memory of the machine has, and should not."""
+        """Return how many uploads have acknowledged bytes that are not durable yet, but should become so."""
         return 0 if self.storage.durability is Durability.NONE else len(self._volatile)
 
     def failed(self, upload: Upload, failure: Failure, sha256: bytes | None = None) -> Upload:
-        """Return the record of an upload that can't be completed any more."""
+        """Return the record of an upload that has failed; it is not saved yet."""
         return decisions.failed(upload, failure, now=self.clock(), limits=self.limits, sha256=sha256)
 
     async def _save(self, upload: Upload, durable: bool) -> Upload:
@@ -188,8 +205,8 @@ class UploadRecords:
         return saved
 
 
-def verified(upload: Upload) -> Upload:
-    """Refuse what has failed; raises ChecksumMismatch or Gone."""
+def check_not_failed(upload: Upload) -> Upload:
+    """Return the upload unless it has failed; raises ChecksumMismatch or Gone."""
     if upload.failure is Failure.CHECKSUM_MISMATCH and upload.sha256:
         raise ChecksumMismatch(f"The bytes have the SHA-256 {upload.sha256.hex()}.")
     if upload.failure is not None:

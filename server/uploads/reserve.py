@@ -1,15 +1,15 @@
-"""The room on the disk: what it is promised to, and what stays free beside that.
+"""The room on the disk: what it has been promised for, and the reserve (`--reserve`) that stays free.
 
-Two budgets, both in bytes beyond the reserve:
+Two budgets are kept, both in bytes beyond the reserve:
 
-    head    what is free, less what the bodies and joins under way may still store
-    slack   what is free, less what unfinished uploads have been promised and not yet sent
+    head    the free bytes, less those that the bodies and joins under way may still store
+    slack   the free bytes, less those that unfinished uploads have been promised and have not sent yet
 
-A body may begin if the head has room for it, so that bodies side by side leave the reserve alone. An upload may be
-created if the slack has room for its length, so that no more uploads are taken than can finish. Bytes beyond any
-promise (of an upload whose length is not known yet) need both. What is free is looked at once a second at most; in
-between the budgets are counted here. They are never above the truth: promises are read before the disk is looked at,
-and bytes are stored before they are noted. Several servers learn of one another's promises with each look.
+A body may begin if it fits into the head, so that bodies that arrive at the same time do not use up the reserve. An
+upload may be created if its length fits into the slack, so that all accepted uploads can finish. Bytes that were not
+promised (an upload whose length is unknown) need both. The free bytes are read at most once a second; in between the
+budgets are counted here. They are never too high: promises are read before the disk, and bytes are stored before they
+are counted. With each reading, several servers learn of each other's promises. Called by the engine and completion.py.
 """
 
 import asyncio
@@ -24,14 +24,15 @@ from onward.server.uploads.body_writer import Write
 from onward.server.uploads.receive import BLOCK, STRIDE_BYTES
 from onward.storage.base import Block, Storage, StorageError
 
-ROOM_STAYS = 1.0  # seconds that a look at the disk counts
-AHEAD = STRIDE_BYTES + 2 * BLOCK  # bytes of a body of unknown size that are claimed before they come
+ROOM_STAYS = 1.0  # seconds that the free bytes are used before they are read again
+AHEAD = STRIDE_BYTES + 2 * BLOCK  # bytes of a body of unknown size that are claimed before they arrive
 
 
 class Claim:
-    """Bytes that one body may still store. `extra`: nobody promised them. `pending`: promised, and not recorded yet.
+    """Bytes that one body may still store.
 
-    A body of unknown size claims some bytes ahead each time, `most` of them in all.
+    `extra` says that they have not been promised. `pending` bytes have been promised, but that is not recorded yet.
+    A body of unknown size claims some bytes ahead each time, at most as many as the upload lacks.
     """
 
     def __init__(self, reserve: "Reserve", upload: Upload, *, ahead: int, pending: int) -> None:
@@ -43,7 +44,7 @@ class Claim:
         reserve.claims.add(self)
 
     def counted(self, write: Write) -> Write:
-        """Return what stores blocks, and counts them, in whatever thread."""
+        """Return a function that stores a block and counts its bytes; it may be called in any thread."""
 
         def counting(block: Block, at: int) -> None:
             write(block, at)
@@ -64,7 +65,7 @@ class Claim:
             self.claim(self._ahead)
 
     def claim(self, more: int) -> None:
-        """Claim as many bytes beyond those that are stored; raises StorageFull."""
+        """Claim `more` bytes beyond those that are stored; raises StorageFull."""
         lacking = int(min(self._stored + more, self._most)) - self._size
         if lacking > 0:
             self._reserve.grant(lacking, extra=self._extra)
@@ -85,7 +86,7 @@ class Claim:
 
 
 class Reserve:
-    """The room of a storage, of which `keep` bytes stay free; 0 looks at nothing."""
+    """The room of a storage, of which `keep` bytes stay free. With 0 the disk is never asked, and all is allowed."""
 
     def __init__(self, storage: Storage, keep: int) -> None:
         self._storage, self._keep = storage, keep
@@ -93,14 +94,14 @@ class Reserve:
         self._unknown = not keep
         self._free = self._head = self._slack = 0
         self._claimed = self._claimed_extra = 0  # bytes that work under way may still store
-        self._stored = self._stored_extra = 0  # bytes that were stored, ever
-        self._pending = self._promised = 0  # bytes promised to what is not recorded yet, and ever
+        self._stored = self._stored_extra = 0  # bytes stored since the start
+        self._pending = self._promised = 0  # bytes promised but not recorded yet; bytes promised since the start
         self._sums = Promise()
         self.claims: set[Claim] = set()
         self._looking = asyncio.Lock()
 
     async def check(self) -> None:
-        """Refuse if the reserve is used up; raises StorageFull."""
+        """Check that the reserve is not used up; raises StorageFull."""
         if self._is_stale():
             await self._look()
         self._check()
@@ -110,16 +111,16 @@ class Reserve:
         self._seen = -inf
 
     async def promise(self, size: int) -> None:
-        """Promise room to an upload; raises StorageFull. The caller says once it is `recorded`, or could not be."""
+        """Promise room to an upload; raises StorageFull. The caller calls `recorded` once it was saved or refused."""
         if self._is_stale():
             await self._look()
         self._check()
         self._promise(size)
 
     async def body(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
-        """Claim room for a body of an upload, whose request may have told its length; raises StorageFull.
+        """Claim room for a body; its request may have declared the length of the upload. Raises StorageFull.
 
-        The caller has to `end` the claim.
+        `size` is that of the body, None if unknown. The caller has to `end` the claim.
         """
         if self._is_stale():
             await self._look()
@@ -138,7 +139,7 @@ class Reserve:
 
     @contextmanager
     def joining(self, size: int) -> Iterator[None]:
-        """Claim room for a copy of parts, for other uploads to see; it was promised before."""
+        """Claim room for a copy of parts while they are joined; it was promised when the upload was created."""
         self._claim(size, extra=True)
         try:
             yield
@@ -146,7 +147,7 @@ class Reserve:
             self.store(size, extra=True)
 
     async def joined_size(self, lengths: Sequence[int]) -> int:
-        """Return the room that a join of parts of these lengths takes."""
+        """Return how many bytes it takes to join parts of these lengths; 0 if there is no reserve."""
         return await self._storage.blobs.joining(lengths) if self._keep else 0
 
     def grant(self, size: int, *, extra: bool) -> None:
@@ -156,7 +157,7 @@ class Reserve:
         self._claim(size, extra=extra)
 
     def store(self, count: int, *, extra: bool) -> None:
-        """Note that claimed bytes were stored."""
+        """Count claimed bytes as stored."""
         self._claimed -= count
         self._stored += count
         if extra:
@@ -168,7 +169,7 @@ class Reserve:
         self._claim(-count, extra=extra)
 
     def recorded(self, size: int) -> None:
-        """Note that a promise is recorded: from now on the state counts it."""
+        """Note that a promise is recorded, or was withdrawn: from now on the sums of the state are right about it."""
         self._pending -= size
 
     def _claim(self, size: int, *, extra: bool) -> None:
@@ -193,7 +194,7 @@ class Reserve:
             raise StorageFull("There is no room for more bytes.")
 
     async def _look(self) -> None:
-        """Look at the disk again, unless somebody else has just done so."""
+        """Read the free bytes and the promises again, unless another request has just done so."""
         loop = asyncio.get_running_loop()
         async with self._looking:
             if loop.time() - self._seen <= ROOM_STAYS:

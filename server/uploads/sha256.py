@@ -1,7 +1,8 @@
-"""A SHA-256 that can be put down and taken up again: its state is plain bytes, kept with the offset it belongs to.
+"""A SHA-256 that can be saved in the middle and continued later: its state is plain bytes that belong to an offset.
 
-hashlib's own can't be, so this calls the library that hashlib calls, OpenSSL. Where that can't be had the state is
-None, and stored bytes are read again instead.
+hashlib offers no such state. So this calls the library that hashlib itself calls, OpenSSL, by ctypes, and reads the
+state from its context. It is tried once at the start against hashlib. If that fails, for example because this Python
+has another library, the state is None, and the stored bytes are read again when an upload is continued.
 """
 
 import _hashlib
@@ -14,8 +15,8 @@ from onward.storage.base import Block
 
 VERSION = b"S2\x01"
 _BLOCK = 64
-_SPARE = 512  # bytes behind the context: one of another layout may be larger, and is written to before that is noticed
-_FIXED = struct.Struct(">3s32sQ")  # version, the eight words so far, bytes so far; then what fills no whole block yet
+_SPARE = 512  # bytes behind the context: that of another library may be larger, and is written to before it is noticed
+_FIXED = struct.Struct(">3s32sQ")  # version, the eight words, the count of bytes; the rest of a block follows
 
 
 class _Context(ctypes.Structure):
@@ -29,7 +30,7 @@ class _Context(ctypes.Structure):
 
 
 class Sha256(Protocol):
-    """A SHA-256 on its way."""
+    """A SHA-256 of the bytes so far."""
 
     def update(self, data: Block, /) -> None:
         """Add bytes; other threads run meanwhile."""
@@ -38,11 +39,11 @@ class Sha256(Protocol):
         """Return the hash of all bytes so far."""
 
     def state(self) -> bytes | None:
-        """Return what `resumed` goes on from, None where it can't be put down."""
+        """Return what `resumed` needs to continue, or None if that is impossible."""
 
 
 class _Library(NamedTuple):
-    """The functions of OpenSSL; what takes a microsecond does not let go of the interpreter, which takes longer."""
+    """The functions of OpenSSL. Short ones keep the interpreter lock: to release it would take longer than the call."""
 
     begin: Any
     update: Any
@@ -53,7 +54,7 @@ def _library() -> _Library | None:
     try:
         quick, long = ctypes.PyDLL(_hashlib.__file__), ctypes.CDLL(_hashlib.__file__)
         library = _Library(quick.SHA256_Init, long.SHA256_Update, quick.SHA256_Final)
-    except (OSError, AttributeError):  # a Python with OpenSSL inside, or one without
+    except (OSError, AttributeError):  # OpenSSL is linked statically, or missing
         return None
     library.begin.argtypes = (ctypes.c_void_p,)
     library.update.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
@@ -62,7 +63,7 @@ def _library() -> _Library | None:
 
 
 class OpenSsl:
-    """By the library that hashlib uses."""
+    """The SHA-256 of the OpenSSL that hashlib uses."""
 
     def __init__(self, library: _Library) -> None:
         self._library, self._context = library, _Context()
@@ -79,19 +80,19 @@ class OpenSsl:
 
     def digest(self) -> bytes:
         """Return the hash of all bytes so far."""
-        copy, told = _Context.from_buffer_copy(self._context), ctypes.create_string_buffer(32)
-        self._library.end(told, ctypes.byref(copy))
-        return told.raw
+        copy, digest = _Context.from_buffer_copy(self._context), ctypes.create_string_buffer(32)
+        self._library.end(digest, ctypes.byref(copy))
+        return digest.raw
 
     def state(self) -> bytes:
-        """Return what `resumed` goes on from."""
+        """Return what `resumed` needs to continue."""
         context = self._context
         words = struct.pack(">8I", *context.words)
         count = (context.high << 32 | context.low) // 8
         return _FIXED.pack(VERSION, words, count) + bytes(context.data[: context.held])
 
-    def resume_parser(self, words: bytes, count: int, tail: bytes) -> None:
-        """Go on where another was put down."""
+    def restore(self, words: bytes, count: int, tail: bytes) -> None:
+        """Continue from a saved state: the eight words, the count of bytes, and the rest of a block."""
         context = self._context
         context.words[:] = struct.unpack(">8I", words)
         context.high, context.low = divmod(count * 8, 2**32)
@@ -100,25 +101,25 @@ class OpenSsl:
 
 
 class HashLib:
-    """By hashlib; it can't be put down."""
+    """The SHA-256 of hashlib, which has no state to save."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.update, self.digest = self._hash.update, self._hash.digest
 
     def state(self) -> None:
-        """Return nothing."""
+        """Return None."""
         return
 
 
 def _tried(library: _Library | None) -> _Library | None:
-    """Return the library if putting down and taking up works with it, as it may not with another layout."""
+    """Return the library if a saved hash can be continued with it; its context may have another layout."""
     if library is None:
         return None
     data, first, second = b"onward" * 33, OpenSsl(library), OpenSsl(library)
     first.update(data)
     _, words, count = _FIXED.unpack_from(first.state())
-    second.resume_parser(words, count, first.state()[_FIXED.size :])
+    second.restore(words, count, first.state()[_FIXED.size :])
     second.update(data)
     return library if second.digest() == hashlib.sha256(data * 2).digest() else None
 
@@ -127,12 +128,12 @@ _openssl = _tried(_library())
 
 
 def begun() -> Sha256:
-    """Begin at the first byte."""
+    """Begin a hash at the first byte."""
     return HashLib() if _openssl is None else OpenSsl(_openssl)
 
 
 def resumed(state: bytes | None, offset: int) -> Sha256 | None:
-    """Go on behind the first `offset` bytes; None where the state isn't that of just these."""
+    """Continue a hash after the first `offset` bytes; None if the state does not belong to exactly these bytes."""
     if _openssl is None or state is None or len(state) < _FIXED.size:
         return None
     version, words, count = _FIXED.unpack_from(state)
@@ -140,5 +141,5 @@ def resumed(state: bytes | None, offset: int) -> Sha256 | None:
     if version != VERSION or count != offset or len(tail) != count % _BLOCK:
         return None
     hash_ = OpenSsl(_openssl)
-    hash_.resume_parser(words, count, tail)
+    hash_.restore(words, count, tail)
     return hash_

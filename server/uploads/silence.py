@@ -1,7 +1,8 @@
-"""Uploads that this process received bytes of lately, in the order in which they fall silent.
+"""When uploads fall silent: those for which this process has received bytes lately, in the order of their last bytes.
 
-With this `paused` is told punctually and at the cost of one entry in a dictionary for each body: one task sleeps until
-the first of them is due, and no request has a timer of its own. Where this process dies, the sweep of any finds them.
+An upload without new bytes for `--quiet-after` is reported as `paused`. To do that on time and cheaply, each record
+that is saved makes one entry in a dictionary, and one task of the sweep sleeps until the first entry is due. No request
+needs a timer of its own. If this process dies, the sweep of any server finds its uploads later.
 """
 
 import asyncio
@@ -9,11 +10,11 @@ from time import monotonic
 
 from onward.protocol.model import Status, Upload, UploadId
 
-TOGETHER = 0.05  # seconds within which uploads that fall silent are told together
+TOGETHER = 0.05  # seconds to sleep at least, so that uploads that fall silent at about the same time share a wake-up
 
 
 class Silence:
-    """The uploads that are being sent, by when they are to be told as paused if nothing more comes."""
+    """The uploads that are being sent, and when each of them is paused if no more bytes come."""
 
     def __init__(self, quiet_after: float) -> None:
         self._quiet_after = quiet_after
@@ -21,14 +22,14 @@ class Silence:
         self._some = asyncio.Event()
 
     def note(self, upload: Upload) -> None:
-        """Note a record that was saved just now."""
+        """Note that a record was just saved."""
         self._waiting.pop(upload.id, None)
         if upload.status is Status.UPLOADING:
             self._waiting[upload.id] = monotonic() + self._quiet_after, upload.version
             self._some.set()
 
     async def fallen(self) -> tuple[UploadId, int]:
-        """Wait for the next one that has fallen silent; returns it with the version that it had then."""
+        """Wait for the next upload that falls silent; returns its id and the version of its last record."""
         while True:
             for id_, (at, version) in self._waiting.items():
                 if (wait := at - monotonic()) > 0:

@@ -1,7 +1,17 @@
-"""The clean-up: what is due is paused, settled, expired, brought to its end, or forgotten.
+"""The sweep: work on uploads that no request asks for. `server/background.py` calls it every few seconds.
 
-Long work (hashing, joining) runs beside the rest, a few uploads at a time: one file of 100 GiB must not keep the
-others from expiring. Everything happens under the lease of the upload, and no lease is asked for that somebody holds.
+Each record says when it is due, and `protocol/lifecycle.py` says why. Then the sweep holds the lease and, by status:
+
+    uploading     silent for long enough: paused (usually on time by `pause_for_ever`, see silence.py)
+    volatile      settled: its bytes are made durable
+    pending       advanced, if its parts are completed
+    verifying     hashed, judged, published: what a crash or a stop has interrupted
+    any of these  too old: expired, and its bytes are removed
+    failed        its bytes are removed
+    ended         after a while: the record itself is removed
+
+Long work (hashing, joining) runs in the background, a few uploads at a time, so that one file of 100 GiB does not keep
+the others from expiring. The sweep never asks a holder to give a lease up; it tries again at the next sweep.
 """
 
 import asyncio
@@ -14,23 +24,23 @@ from onward.protocol.errors import Locked, Refusal
 from onward.protocol.model import Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.completion import Completion
-from onward.server.uploads.final_uploads import FinalUploads
+from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.interrupt import Interrupt, Running
 from onward.server.uploads.long_work import Background
 from onward.server.uploads.records import UploadRecords
 from onward.storage.base import Held, Missing, Stale, StorageError
 from onward.storage.failpoints import reach
 
-STRAY = 3600.0  # seconds that bytes without a record stay
-REST = 60.0  # seconds until the sweep looks again at an upload that it could not tend
-LONG_AT_ONCE = 2  # uploads that are hashed or joined at a time: each keeps a processor busy
+STRAY = 3600.0  # seconds that bytes without a record are kept
+REST = 60.0  # seconds until the sweep tries again an upload with which it failed
+LONG_AT_ONCE = 2  # uploads that are hashed or joined at a time: each of them keeps a processor busy
 PAUSES_AT_ONCE = 8
 log = logging.getLogger("onward")
 Tend = Callable[[Upload, Interrupt], Awaitable[bool]]
 
 
 class Sweep:
-    """Tends uploads that nobody asks for; `remove` records an end and removes the bytes."""
+    """Does the work that is due; `remove` records an end and removes the bytes."""
 
     def __init__(
         self,
@@ -49,14 +59,17 @@ class Sweep:
         self._storage, self._limits = records.storage, records.limits
         self._remove = remove
         self._resting: dict[UploadId, float] = {}
-        self._files = Clock()  # that of the file system's times, which is never shared
+        self._files = Clock()  # for the times of files, which do not follow a shared clock
         self._seen: object = None
         self.long = Background(self._finish_one, LONG_AT_ONCE)
         self._pauses = Background(self._pause, PAUSES_AT_ONCE)
         self._catching_up = Background(self._carry_all, 1)
 
     async def look(self) -> int:
-        """Tend what is due, and give how many; long work goes on in the background."""
+        """Do what is due, and return the number of uploads; long work goes on in the background.
+
+        Raises StorageError if the state does not answer.
+        """
         await self._records.ask_the_time()
         tended, now = 0, self._records.clock()
         self._notice_a_step()
@@ -70,25 +83,25 @@ class Sweep:
         return tended
 
     async def all(self) -> int:
-        """Tend what is due to its end."""
+        """Do what is due, and wait for long work as well; returns the number of uploads."""
         tended = await self.look()
         for work in (self._catching_up, self._pauses, self.long):
             await work.over()
         return tended
 
     async def pause_for_ever(self) -> None:
-        """Tell each upload as paused as soon as it has been silent for long enough."""
+        """Pause each upload as soon as it has been silent for long enough."""
         while True:
             self._pauses.add(await self._records.silence.fallen())
 
     def cancel(self) -> set[asyncio.Task[None]]:
-        """Cancel what goes on in the background; returns the tasks that are still to end."""
+        """Cancel all work in the background; returns the tasks that have not ended yet."""
         return self._catching_up.cancel() | self._pauses.cancel() | self.long.cancel()
 
     async def tidy(self) -> int:
         """Remove unfinished bytes that have no record and are an hour old; returns how many places were removed."""
         removed, now = 0, self._files()
-        if self._files.stepped_within(STRAY):  # the times of files tell nothing then
+        if self._files.stepped_within(STRAY):  # then the times of files are not comparable with the clock
             return 0
         async for place, id_ in self._storage.blobs.strays(now - STRAY):
             try:
@@ -97,7 +110,7 @@ class Sweep:
                     continue
             except Missing:
                 pass
-            except StorageError:  # a record that can't be read is one
+            except StorageError:  # there is a record, but it cannot be read
                 continue
             log.warning("%s belongs to no upload, and is removed", place)
             await self._storage.blobs.remove(place)
@@ -105,7 +118,7 @@ class Sweep:
         return removed
 
     async def _attempt(self, id: UploadId, tend: Tend) -> bool:
-        """Tend an upload under its lease, unless somebody has it; one that can't be tended stops no other."""
+        """Work on an upload under its lease, unless a request holds it; an error is logged, and the sweep goes on."""
         try:
             with self._running.interruptible(Interrupt()) as interrupt:
                 async with self._records.leased(id, interrupt.give_way, wait=0) as upload:
@@ -122,7 +135,7 @@ class Sweep:
         return True
 
     async def _tend(self, upload: Upload, _interruption: Interrupt) -> bool:
-        """Do what is due and short; tells whether there is long work to do."""
+        """Do what is due and short; returns whether there is also long work to do."""
         now = self._records.clock()
         if upload.due is None or upload.due > now:
             return False
@@ -151,7 +164,7 @@ class Sweep:
             await self._records.settle(upload)
 
     async def _finish_one(self, id: UploadId) -> None:
-        """Do the long work on an upload, unless somebody else has done it."""
+        """Do the long work on an upload, unless another request or server has done it."""
 
         async def completion(upload: Upload, interrupt: Interrupt) -> bool:
             if upload.status is Status.VERIFYING:
@@ -162,7 +175,7 @@ class Sweep:
             await self._attempt(id, completion)
 
     async def _pause(self, fallen: tuple[UploadId, int]) -> None:
-        """Tell an upload as paused where no node has done anything with it since it fell silent."""
+        """Pause an upload that fell silent, unless any node has changed its record since."""
         id_, version = fallen
 
         async def pause(upload: Upload, _interruption: Interrupt) -> bool:
@@ -172,7 +185,7 @@ class Sweep:
 
         try:
             record = await self._records.at_rest(id_)
-        except StorageError:  # the sweep will see to it
+        except StorageError:  # the next sweep will do it
             return
         if record is not None and record.version == version:
             await self._attempt(id_, pause)
@@ -188,10 +201,10 @@ class Sweep:
             self._catching_up.add(steps[-1])
 
     async def _carry_all(self, _step: object) -> None:
-        """Record the right times of all uploads that are older than a change of the clock."""
+        """Save the corrected times of all uploads whose records are older than a change of the clock."""
 
         async def carry(_upload: Upload, _interruption: Interrupt) -> bool:
-            return False  # the ledger has done it
+            return False  # `leased` has already saved them
 
         async for id_ in self._storage.state.due(inf):
             if self._running.stopping:

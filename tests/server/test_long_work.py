@@ -12,7 +12,7 @@ from slow_body import SlowBody
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import Locked
 from onward.protocol.model import AppendRequest, Concat, CreateRequest, Limits, Place, Role, Status, Upload, UploadId
-from onward.server.uploads.concatenation import join
+from onward.server.uploads.completion import join
 from onward.server.uploads.engine import Engine
 from onward.server.uploads.hashing import RunningHash
 from onward.storage import failpoints, open_storage
