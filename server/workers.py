@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from onward.server.app import Announce, serve
 from onward.server.config import Config
 from onward.server.listen import listen, urls
+from onward.server.serve import Announce, serve
 from onward.storage.base import StorageError
 
 SHORT = 5.0  # seconds; where two in a row lived no longer, the third one is started only after so many

@@ -63,7 +63,7 @@ def test_a_version_is_known_or_not(version: str, tested: bool) -> None:
 async def started(tmp_path: Path) -> web.AppRunner:
     """Start a server without a socket, and end it again."""
     config = Config(data=str(tmp_path / "data"), state="memory:")
-    runner = create_runner(await create_app(config), config)
+    runner = create_runner(create_app(config), config)
     await runner.setup()
     await runner.cleanup()
     return runner
@@ -80,7 +80,9 @@ async def test_another_version_is_named_at_the_start(
     monkeypatch.setattr(support, "TESTED", ((2, 0), (2, 1)))
     monkeypatch.setattr(support, "is_tested", lambda: False)
     await started(tmp_path)
-    assert [record.levelname for record in caplog.records if "is not one of the versions" in record.message] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if "is not one of the versions" in record.message] == [
+        "WARNING"
+    ]
 
 
 @pytest.mark.parametrize("broken", [TypeError("another argument"), None])
