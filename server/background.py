@@ -1,4 +1,4 @@
-"""The work that no request asks for: the sweep, the removal of strays, the report of pauses, the look at watchers.
+"""The work that no request asks for: the sweep, the removal of strays, the report of pauses, the check of watchers.
 
 `server/lifespan.py` starts the tasks with the application and stops them before the storage is closed.
 """
@@ -25,7 +25,7 @@ class BackgroundTasks:
             asyncio.create_task(_repeat(engine.upkeep.look, sweep_every)),
             asyncio.create_task(_repeat(engine.upkeep.tidy, TIDY_EVERY)),
             asyncio.create_task(engine.upkeep.pause_for_ever()),
-            asyncio.create_task(broadcast.look_for_ever()),
+            asyncio.create_task(broadcast.check_for_ever()),
         ]
 
     async def stop(self) -> None:

@@ -78,7 +78,7 @@ class Lifespan:
         )
         app[HEALTH] = Health(engine, lambda: len(broadcast.watchers))
 
-        # 3. Start the work that no request asks for: the sweep, and the look at watchers that do not read.
+        # 3. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
         return BackgroundTasks(engine, broadcast, config.sweep_every)
 
     async def begin_stop(self, app: web.Application) -> None:
