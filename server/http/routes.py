@@ -1,6 +1,5 @@
 """web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
 
@@ -11,7 +10,7 @@ from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotC
 from onward.protocol.model import Limits, Role, Upload, UploadId
 from onward.server.http.access import Act, check_access
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, upload_id
-from onward.server.http.download import add_downloads, download
+from onward.server.http.download import download
 from onward.server.http.outage import outlast
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import public_origin
@@ -178,13 +177,6 @@ def add_routes(app: web.Application) -> None:
 
     Methods are told apart here: X-HTTP-Method-Override replaces the real one (tus 1.0.0) after aiohttp has routed.
     """
-    app[STOPPING] = stopping = asyncio.Event()
-
-    async def stop(_: web.Application) -> None:
-        stopping.set()
-
-    app.on_shutdown.append(stop)
-    add_downloads(app)
     base = app[CONFIG].prefix
     for path, table in ((base, ALL), (f"{base}/", ALL), (base + UPLOAD, ONE)):
         app.router.add_route("*", path, _dispatch(table), expect_handler=_expect)
