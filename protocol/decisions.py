@@ -189,7 +189,7 @@ def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha2
 
 
 def emptied(upload: Upload, *, limits: Limits) -> Upload:
-    """Note that the bytes of a failed upload are removed; the record still tells why it is gone."""
+    """Note that the bytes of an upload that is gone are removed; the record still tells why it is gone."""
     return replace(upload, due=upload.updated + limits.forget_after)
 
 

@@ -87,8 +87,9 @@ def _when_released(upload: Upload, now: float, limits: Limits) -> float | None:
     return now + min(stays, limits.forget_after)
 
 
-def _when_forgotten(_upload: Upload, now: float, limits: Limits) -> float | None:
-    return now + limits.forget_after
+def _when_emptied(_upload: Upload, now: float, limits: Limits) -> float | None:
+    """Look at an upload that its client or the time has ended: its bytes go at once, but that may have failed."""
+    return now + min(limits.quiet_after, limits.forget_after)
 
 
 def _not_later(at: float, end: float | None) -> float:
@@ -102,8 +103,8 @@ LOOKS: dict[Status, Look] = {  # when the sweep looks at an upload next, counted
     Status.VERIFYING: _when_quiet,
     Status.COMPLETED: _at_expiry,
     Status.FAILED: _when_released,
-    Status.TERMINATED: _when_forgotten,
-    Status.EXPIRED: _when_forgotten,
+    Status.TERMINATED: _when_emptied,
+    Status.EXPIRED: _when_emptied,
 }
 _ENDED: dict[str, Any] = {"volatile": None, "hashing": None}  # what no upload has that has come to its end
 

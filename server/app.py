@@ -23,7 +23,7 @@ from onward.server.http.app_keys import CLOSE, CONFIG, ENGINE
 from onward.server.http.cors import add_cors, parse_origins
 from onward.server.http.problems import answering, mark
 from onward.server.http.routes import add_routes
-from onward.server.http.transport.connection import Runner
+from onward.server.http.transport.server import Runner
 from onward.server.listen import BACKLOG, listen, urls
 from onward.server.page.page import add_page
 from onward.server.uploads.engine import Engine

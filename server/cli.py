@@ -76,7 +76,8 @@ def main() -> None:
     for name, text in CLIENT.items():
         commands.add_parser(name, help=text)
     if words[:1] and not words[0].startswith("-") and words[0] not in commands.choices:
-        parser.error(f"unknown command {words[0]}{suggest(words[0], commands.choices)}")
+        known = suggest(words[0], commands.choices) or f"; the commands are {', '.join(commands.choices)}"
+        parser.error(f"unknown command {words[0]}{known}")
     options = parser.parse_args(words)
     sys.exit(_run(options.command, vars(options), ignored))
 

@@ -122,9 +122,11 @@ def _read_file(path: str, source: str, values: dict[str, Any], sources: dict[str
     except UnicodeDecodeError:
         raise Wrong(path, "it is not UTF-8, and no TOML file") from None
     except tomllib.TOMLDecodeError as error:
-        raise Wrong(path, f"it is not right TOML: {error}") from None
+        raise Wrong(path, f"it is not valid TOML: {error}") from None
     for key, value in document.items():
         name, place = key.replace("-", "_"), f"{path}: {key}"
+        if name not in OPTIONS and isinstance(value, dict):
+            raise Wrong(path, f"unknown table [{key}]: options are written without a table")
         if name not in OPTIONS:
             raise Wrong(path, f"unknown key {key}{suggest(name, OPTIONS)}")
         if name in values:

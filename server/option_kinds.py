@@ -135,7 +135,11 @@ def _read_origins(value: object) -> tuple[str, ...]:
 
 def _read_trusted(value: object) -> tuple[str, ...]:
     trusted = split_words(value)
-    parse_trusted(trusted)
+    for word in trusted:
+        try:
+            parse_trusted((word,))
+        except ValueError:
+            raise ValueError(f"{word!r} is not an address, nor a network such as 10.0.0.0/8, nor unix") from None
     return trusted
 
 

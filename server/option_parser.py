@@ -1,27 +1,53 @@
-"""The parser of the command line: options are written in full, and a wrong one gets the nearest right one in answer."""
+"""The parser of the command line, for the server's commands and the client's.
+
+It differs from argparse's own in three ways: options are written in full; an unknown option is reported before an
+argument that is missing, because it is most likely the cause; and the report names the nearest right option.
+"""
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from onward.server.option_kinds import suggest
 
+_END_OF_OPTIONS = "--"
+_NEGATIVE_NUMBER = re.compile(r"-[0-9.]+")
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser without abbreviations, as are the parsers of its commands; each refuses wrong words by itself."""
+    """A parser without abbreviations, as are the parsers of its commands; each refuses wrong arguments by itself."""
 
-    def __init__(self, **words: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **words})
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse words; exits with 2, and the usage of this very command, where one of them is unknown."""
+        """Parse arguments; exits with 2, and the usage of this very command, if one of them is unknown."""
+        self._check_options(args or ())
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            word = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
-            self.error(f"unknown {'option' if word.startswith('-') else 'word'} {word}{self._suggestion(word)}")
+            self._refuse(next((word for word in unknown if word.startswith("-")), unknown[0]))
         return found, unknown
 
-    def _suggestion(self, word: str) -> str:
-        return suggest(word, self._option_string_actions) if word.startswith("-") else ""
+    def _check_options(self, words: Sequence[str]) -> None:
+        """Refuse an unknown option, and a value for a switch; what follows the name of a command is left to that."""
+        has_commands = self._subparsers is not None
+        for word in words:
+            if word == _END_OF_OPTIONS or (has_commands and not word.startswith("-")):
+                return
+            name, equals, _ = word.partition("=")
+            action = self._option_string_actions.get(name)
+            if action is not None and action.nargs == 0 and equals:
+                self.error(f"{name} takes no value: write {' or '.join(action.option_strings)}")
+            if action is None and word.startswith("--") and " " not in word:
+                self._refuse(word)
+            if action is None and has_commands and not _NEGATIVE_NUMBER.fullmatch(word):
+                self._refuse(word)
+
+    def _refuse(self, word: str) -> None:
+        word = word.partition("=")[0]
+        is_option = word.startswith("-")
+        near = suggest(word, self._option_string_actions) if is_option else ""
+        self.error(f"unknown {'option' if is_option else 'argument'} {word}{near}")

@@ -1,4 +1,9 @@
-"""Everything that survives a restart: the tables of stores, and opening a storage from two URLs."""
+"""Everything that survives a restart. Here: the tables of the stores, and `open_storage`, which opens two of them.
+
+`storage/base` describes what a store has to offer. `blobs/` has the stores of bytes, `state/` those of records, leases
+and events, and `recovery.py` protects a state that may come back empty. The server calls `open_storage` once, when it
+starts; a new store needs one file and one row here.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
@@ -9,9 +14,9 @@ from typing import Any, cast
 from onward.storage.base import Blobs, Durability, SharedState, State, Storage, Unreachable
 from onward.storage.recovery import RecoveringState
 
-SHARED = frozenset(
-    {"redis", "rediss", "redis+sentinel", "redis+cluster"}
-)  # states that several servers use at once, and that may come back empty
+# The states that several servers use at once, and that may come back empty: they need backups of their records.
+SHARED = frozenset({"redis", "rediss", "redis+sentinel", "redis+cluster"})
+# The scheme of a URL, and the function that opens such a store; its module is imported only then.
 STATES = {
     "sqlite": "onward.storage.state.sqlite:open_state",
     "redis": "onward.storage.state.redis.state:open_state",
@@ -27,33 +32,38 @@ BLOBS = {
 
 
 async def open_storage(*, state: str, blobs: str, data: Path, durability: Durability = Durability.FULL) -> Storage:
-    """Open a storage; raises ValueError for an unknown scheme, and what the stores raise."""
+    """Open the stores that two URLs name.
+
+    Raises ValueError for an unknown scheme, and StorageError, also if another process uses the data folder or if the
+    state does not belong to it.
+    """
     open_state, open_blobs = _opener(STATES, state), _opener(BLOBS, blobs)
     shared = state.partition(":")[0] in SHARED
     opened_blobs: Blobs = await open_blobs(blobs, data, durability, shared)
     try:
         opened_state: State = await open_state(state, data, durability, opened_blobs.node)
         if shared:
-            opened_state = await _adopting(cast("SharedState", opened_state), opened_blobs)
+            opened_state = await _recovering(cast("SharedState", opened_state), opened_blobs)
     except BaseException:
         await opened_blobs.close()
         raise
     return Storage(blobs=opened_blobs, state=opened_state, durability=durability)
 
 
-async def _adopting(state: SharedState, blobs: Blobs) -> RecoveringState:
-    adopting = RecoveringState(state, blobs.backups)
+async def _recovering(state: SharedState, blobs: Blobs) -> RecoveringState:
+    """Add recovery from backups to a state; refuses an empty state if there are bytes but no backups of records."""
+    recovering = RecoveringState(state, blobs.backups)
     try:
         if await state.owner() is None and not [id_ async for id_ in blobs.backups.ids()]:
             async for place, _ in blobs.strays(inf):
                 raise Unreachable(
                     f"the state is new, but {place} has bytes; is it the right state? Move them away if so"
                 )
-        await adopting.open()
+        await recovering.open()
     except BaseException:
         await state.close()
         raise
-    return adopting
+    return recovering
 
 
 def _opener(table: Mapping[str, str], url: str) -> Callable[..., Awaitable[Any]]:

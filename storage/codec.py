@@ -1,4 +1,7 @@
-"""A record as JSON with a check sum and back, checked: the one format of every store."""
+"""The stored format of a record, the same in every store: one line of JSON and a check sum of it.
+
+Called by the states and the backups. A record that was damaged on its medium is noticed when it is read.
+"""
 
 from zlib import crc32
 
@@ -12,17 +15,17 @@ _decoder = msgspec.json.Decoder(Upload)
 
 
 def encode(upload: Upload) -> bytes:
-    """Write a record: one line of JSON, then its CRC-32."""
+    """Build the stored form of a record: one line of JSON, then its CRC-32."""
     document = _encoder.encode(upload)
     return b"%b\n%08x" % (document, crc32(document))
 
 
 def decode(stored: bytes | str) -> Upload:
-    """Read a record, also one of before there were check sums; raises Unreachable for one that is damaged."""
+    """Parse the stored form of a record; raises Unreachable if it is damaged. Old records have no check sum."""
     try:
         document, line_end, total = (stored.encode() if isinstance(stored, str) else stored).partition(b"\n")
         if line_end and total != b"%08x" % crc32(document):
-            raise Unreachable("a damaged record: its check sum is another")
+            raise Unreachable("a damaged record: its check sum is wrong")
         return _decoder.decode(document)
-    except (msgspec.MsgspecError, UnicodeError, AttributeError) as error:  # the last for what is not even text
+    except (msgspec.MsgspecError, UnicodeError, AttributeError) as error:  # AttributeError if it is not even text
         raise Unreachable(f"a damaged record: {error}") from error

@@ -1,4 +1,8 @@
-"""Named points at which a test may stop, kill or fail the process; nothing happens there otherwise."""
+"""Named points of the work at which a test may stop, kill or fail the process.
+
+They stand where a crash would be worst: between a write and its sync, between a rename and the record of it. In
+production nothing is armed, and a point costs one comparison.
+"""
 
 from collections.abc import Callable
 
@@ -6,6 +10,6 @@ armed: Callable[[str], None] | None = None
 
 
 def reach(name: str) -> None:
-    """Tell that the work is at a point; whatever a test has armed happens here."""
+    """Say that the work has reached a point; if a test has armed one, its function is called."""
     if armed is not None:
         armed(name)

@@ -1,4 +1,7 @@
-"""What the log says of something that keeps failing: one line a minute instead of one a failure, and one at its end."""
+"""Log lines about something that keeps failing: one a minute instead of one per failure, and one when it works again.
+
+Used for Redis, which may be away for a while: every request and every attempt to reconnect fails then.
+"""
 
 import logging
 import time
@@ -9,25 +12,25 @@ log = logging.getLogger("onward")
 
 
 class Reports:
-    """What the log says about one thing that may keep failing."""
+    """The log lines about one thing that may keep failing."""
 
     def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._what, self._clock = what, clock
         self._since: float | None = None  # when it began to fail; None while it works
-        self._told = -EVERY  # when a line about it was last logged
-        self._said = False  # whether there is a line about this failure
+        self._logged_at = -EVERY  # when a line about it was last logged
+        self._logged = False  # whether there is a line about this failure
 
     def failed(self, error: object) -> None:
         """Report a failure; it is logged unless one was logged less than a minute ago."""
         now = self._clock()
         if self._since is None:
             self._since = now
-        if now - self._told >= EVERY:
+        if now - self._logged_at >= EVERY:
             log.warning("%s fails, and is tried again: %s", self._what, error)
-            self._told, self._said = now, True
+            self._logged_at, self._logged = now, True
 
     def succeeded(self) -> None:
-        """Report that it works; it is logged if the log says otherwise."""
-        if self._said and self._since is not None:
+        """Report that it works; this is logged if its failure was."""
+        if self._logged and self._since is not None:
             log.info("%s works again, after %.0f s", self._what, self._clock() - self._since)
-        self._since, self._said = None, False
+        self._since, self._logged = None, False

@@ -1,7 +1,26 @@
-"""A state that may lose what it had: each record has a copy beside the bytes, and is adopted from it.
+"""Recovery from a shared state that has lost records: they are restored ("adopted") from copies beside the bytes.
 
-The order is bytes, then copy, then record: a copy is never behind what was told, and a record that is behind its copy
-is one that was lost. An adopted record gets an epoch that no lease before can have had; whoever had one is shut out.
+Redis may come back empty after a restart, or with older records than it had: a failover loses what the new master had
+not received yet. But offsets were acknowledged by then, and a client must never be sent back. So `RecoveringState`
+stands between the server and the shared state (`storage/__init__.py` puts it there), and writes each record twice:
+
+    save      bytes  ->  copy in records/ (Backups)  ->  record in the state  ->  reply
+
+    load      record missing             adopt the copy, then read the record
+    hold      record older than copy     adopt the copy, then take the lease again
+              otherwise                  the state is right: nothing to do
+
+Because of this order a copy is never older than what was acknowledged, and a record that is older than its copy is one
+that was lost. The two are compared by `version`, which grows by one with each save. A copy may be one version ahead
+for a moment, or after a crash between the two writes. Adopting it then is right as well: its bytes are durable.
+
+A state that has lost records has lost leases and epochs too. Former holders may still be running and believe that they
+hold the lease. So an adopted record gets an epoch that no earlier lease can have had, which makes every save of theirs
+stale, and is marked as left by ANYONE, so that the next holder fences the bytes and the copy before it writes.
+
+Records are adopted one by one, whenever one is asked for. An empty state is noticed by the sweep, when it asks what is
+due: then all copies are adopted. Only after that is the state marked as belonging to this data folder (`claim`), so
+that a crash in between begins again.
 """
 
 import dataclasses
@@ -16,12 +35,12 @@ from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
 from onward.storage.base import Backups, Lease, Missing, SharedState, Stale, Unreachable
 
-ADOPTIONS = 3  # tries to hold a lease on a record that is lost again and again
+ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
 log = logging.getLogger("onward")
 
 
 class RecoveringState:
-    """Records, leases and events of a shared state, kept safe by copies."""
+    """Records, leases and events of a shared state, with a copy of each record beside the bytes."""
 
     def __init__(self, state: SharedState, backups: Backups) -> None:
         self._state, self._backups = state, backups
@@ -29,7 +48,10 @@ class RecoveringState:
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def open(self) -> None:
-        """Look whether the state is ours; raises Unreachable. An emptied one is filled by the sweep, and when asked."""
+        """Check that the state belongs to this data folder; raises Unreachable.
+
+        An empty state is filled later: by the sweep, and record by record when one is asked for.
+        """
         owner = await self._state.owner()
         if owner not in (None, self._backups.store):
             raise Unreachable("the state belongs to another data folder; is the right one mounted?")
@@ -37,7 +59,7 @@ class RecoveringState:
             await self._state.claim(self._backups.store)
 
     async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
-        """Record a new upload."""
+        """Write the first copy, then the record; raises Crowded."""
         await self._backups.begin(upload, durable=durable)
         try:
             await self._state.insert(upload, durable=durable, most=most)
@@ -46,7 +68,7 @@ class RecoveringState:
             raise
 
     async def load(self, id: UploadId) -> Upload:
-        """Give the record, adopted at need; where it is older than its copy, that."""
+        """Return the record, adopting it if it is missing; or its copy if that is newer. Raises Missing."""
         try:
             record = await self._state.load(id)
         except Missing:
@@ -58,7 +80,10 @@ class RecoveringState:
         return copy if copy and copy.version > record.version else record
 
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
-        """Replace the record; where it is missing it is adopted, and the caller has to begin anew."""
+        """Write the copy, then the record; raises Stale or Missing.
+
+        If the record is missing it is adopted, which ends the caller's lease: then Stale is raised as well.
+        """
         lease = self._leases.get((upload.id, upload.epoch))
         if lease is None or not lease.holds():
             await self.load(upload.id)
@@ -81,27 +106,27 @@ class RecoveringState:
         await self._backups.drop(id)
 
     async def probe(self) -> None:
-        """Look whether records and their copies can be saved at the moment."""
+        """Check whether records and their copies can be saved at the moment."""
         await self._state.probe()
         await self._backups.probe()
 
     async def time(self) -> float | None:
-        """Give the time of the shared state."""
+        """Return the time of the shared state."""
         return await self._state.time()
 
     async def promised(self) -> Promise:
-        """Give what all unfinished uploads have been promised."""
+        """Return what all unfinished uploads have been promised."""
         return await self._state.promised()
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
-        """Give the ids of the records that are due, of a state that was emptied too."""
+        """Yield the ids of the records that are due; an empty state is filled from the copies first."""
         await self._fill_if_empty()
         async for id_ in self._state.due(now):
             yield id_
 
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
-        """Hold the lease as the seam says, on a record that is adopted at need."""
+        """Hold the lease; a record that is missing, or older than its copy, is adopted first."""
         async with AsyncExitStack() as stack:
             lease = await self._up_to_date(stack, id, wait, on_rival)
             self._leases[id, lease.epoch] = lease
@@ -111,14 +136,14 @@ class RecoveringState:
                 del self._leases[id, lease.epoch]
 
     async def at_rest(self, id: UploadId) -> Upload | None:
-        """Give the record if nobody holds the lease, nor has left it; one that is missing or old has to be adopted."""
+        """Return the record if it is at rest and not older than its copy; None if it has to be held, or adopted."""
         if (record := await self._state.at_rest(id)) is None:
             return None
         copy = await self._backups.kept(id)
         return None if copy and copy.version > record.version else record
 
     async def fenced(self, lease: Lease, upload: Upload) -> None:
-        """Note that whoever left the lease can't change the bytes any more; nor can it change the copy from now on."""
+        """Fence the copy as well, then note that the former holder can no longer write; raises Stale."""
         await self._backups.renew(replace(upload, epoch=lease.epoch), lease.holds)
         await self._state.fenced(lease, upload)
 
@@ -127,13 +152,13 @@ class RecoveringState:
         return self._state.subscribe(id)
 
     async def close(self) -> None:
-        """Let go of the state."""
+        """Close the state; the backups belong to the blobs, which close them."""
         await self._state.close()
 
     async def _up_to_date(
         self, stack: AsyncExitStack, id: UploadId, wait: float, on_rival: Callable[[], None]
     ) -> Lease:
-        """Enter a lease on a record that is not older than its copy."""
+        """Take a lease on a record that is not older than its copy; raises Unreachable if it is lost each time."""
         for _ in range(ADOPTIONS):
             async with AsyncExitStack() as attempt:
                 try:
@@ -150,6 +175,7 @@ class RecoveringState:
         raise Unreachable(f"the record of {id[:8]}… does not stay")
 
     async def _adopt(self, id: UploadId) -> bool:
+        """Adopt a record from its copy; returns False if there is no copy."""
         copy = await self._backups.kept(id)
         if copy is None:
             return False
@@ -158,14 +184,15 @@ class RecoveringState:
         return True
 
     async def _adopt_if_it_can_be(self, id: UploadId) -> None:
-        """Adopt a record; a copy that can't be read keeps no other from it, and is told when it is asked for."""
+        """Adopt a record, unless its copy is damaged: that must not stop the adoption of the others."""
         try:
             await self._adopt(id)
         except Unreachable as fault:
-            await self._state.probe()  # unless it is the state that can't be reached
+            await self._state.probe()  # raises if it is the state that is unreachable, and not the copy
             log.warning("the copy of %s… can't be read: %s", id[:8], fault)
 
     async def _fill_if_empty(self) -> None:
+        """Adopt all copies if the state has no owner, which means that it is empty."""
         if await self._state.owner() is not None:
             return
         async for id_ in self._backups.ids():

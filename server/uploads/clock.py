@@ -29,7 +29,7 @@ REMEMBERED = 100  # steps
 
 
 def boottime() -> float:
-    """Give seconds that nobody can set, and that go on while the machine is suspended."""
+    """Return seconds that nobody can set, and that go on while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -42,12 +42,12 @@ class Step(NamedTuple):
 
     @property
     def by(self) -> float:
-        """Give the seconds by which the clock was set forward, or back (below 0)."""
+        """Return the seconds by which the clock was set forward, or back (below 0)."""
         return self.after - self.before
 
     @property
     def earliest(self) -> float:
-        """Give what a stamp that was made after the change is not below, where that is known.
+        """Return what a stamp that was made after the change is not below, where that is known.
 
         After a step forward that is the time that was skipped, which no stamp has but that of a node that noticed late.
         After a step back every earlier time may have been reached again: such stamps count as new, and live longer.
@@ -65,7 +65,7 @@ class Clock:
         self._at, self._now = steady(), wall()
 
     def __call__(self) -> float:
-        """Give the time, and notice where the clock was set."""
+        """Return the time, and notice where the clock was set."""
         at = self._steady()
         now = self._wall() if self._shared is None else at + self._shared
         expected = self._now + (at - self._at)
@@ -75,11 +75,11 @@ class Clock:
         return now
 
     def elapsed(self) -> float:
-        """Give the steady time, to measure how long something takes."""
+        """Return the steady time, to measure how long something takes."""
         return self._steady()
 
     def stepped_within(self, seconds: float) -> bool:
-        """Tell whether the clock was set lately."""
+        """Return whether the clock was set lately."""
         return any(self._at - step.at < seconds for step in self.steps)
 
     def follow(self, told: float, asked: float) -> None:
@@ -92,7 +92,7 @@ class Clock:
             self._at, self._now = at, at + self._shared
 
     def set_since(self, stamp: float) -> float:
-        """Give the seconds by which the clock was set forward (or back, below 0) since a stamp was made."""
+        """Return the seconds by which the clock was set forward (or back, below 0) since a stamp was made."""
         latest, by = self() + STEP, 0.0
         for step in reversed(self.steps):  # from the newest time back to the one that the stamp may be of
             if step.earliest < stamp <= latest:

@@ -20,7 +20,7 @@ class Completion:
         self._blobs = records.storage.blobs
 
     async def verify(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> Upload:
-        """Judge a full upload and publish it, unless it is a part; gives it completed or failed."""
+        """Judge a full upload and publish it, unless it is a part; returns it completed or failed."""
         records, place = self._records, upload.place
         try:
             running = await self._hashed(upload, running, interrupt)

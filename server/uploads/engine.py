@@ -94,7 +94,7 @@ class Engine:
         return await self.append(upload.id, first, body)
 
     async def inspect(self, id: UploadId) -> Upload:
-        """Give the state of an upload, with nobody writing to it; raises Gone."""
+        """Return the state of an upload, with nobody writing to it; raises Gone."""
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
         if upload.role is Role.FINAL and not upload.status.final:
@@ -119,7 +119,7 @@ class Engine:
             await self._removed(decisions.terminated(upload, now=self._clock(), limits=self.limits))
 
     async def published(self, id: UploadId) -> Upload:
-        """Give a completed upload; raises Gone, Forbidden or NotCompleted."""
+        """Return a completed upload; raises Gone, Forbidden or NotCompleted."""
         upload = await self.records.load(id)
         decisions.check_open(upload, self._clock())
         if upload.role is Role.PARTIAL:
@@ -129,20 +129,20 @@ class Engine:
         return upload
 
     def file(self, upload: Upload, length: int) -> AbstractAsyncContextManager[int | None]:
-        """Give a descriptor that the kernel can send the first published bytes from, if there is one."""
+        """Return a descriptor that the kernel can send the first published bytes from, if there is one."""
         return self._storage.blobs.file(upload.place, length)
 
     def read(self, upload: Upload, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Give the published bytes [start, stop)."""
+        """Return the published bytes [start, stop)."""
         return self._storage.blobs.read(upload.place, start, stop)
 
     async def sweep(self) -> int:
-        """Tend what is due: expire, pause, settle, finish verifying, forget; gives how many were tended."""
+        """Tend what is due: expire, pause, settle, finish verifying, forget; returns how many were tended."""
         return await self.upkeep.all()
 
     @property
     def running(self) -> int:
-        """Give how many bodies, joins and verifications are under way."""
+        """Return how many bodies, joins and verifications are under way."""
         return self._under_way + len(self.upkeep.long)
 
     def stop(self) -> None:
@@ -185,13 +185,22 @@ class Engine:
             return await self._completion.verify(upload, running, interrupt)
 
     async def _removed(self, ended: Upload) -> None:
-        """Record an end, and remove the bytes; on a full disk they make room for the record first."""
+        """Record an end, and remove the bytes; on a full disk they make room for the record first.
+
+        Once the end is recorded it is true, whatever becomes of the bytes: the sweep looks again until they are gone.
+        """
         try:
-            await self.records.end(ended)
+            ended = await self.records.end(ended)
         except Full:
             await self._storage.blobs.remove(ended.place)
-            await self.records.end(ended)
-        await self._storage.blobs.remove(ended.place)
+            ended = await self.records.end(ended)
+        try:
+            await self._storage.blobs.remove(ended.place)
+        except StorageError as fault:
+            log.warning("the bytes of %s… can't be removed yet, and go with a later sweep: %s", ended.id[:8], fault)
+            return
+        with suppress(StorageError):  # otherwise the sweep looks once more, finds nothing, and records that
+            await self.records.save(decisions.emptied(ended, limits=self.limits))
 
     async def _joined(self, id: UploadId, *, wait: float | None) -> Upload:
         interrupt = Interrupt()
@@ -229,7 +238,7 @@ class Engine:
             self.received, counted = self.received + position - counted, position
 
         def since_last(now: float) -> float:
-            """Give when the last bytes were recorded; measured, since the clock may have been set meanwhile."""
+            """Return when the last bytes were recorded; measured, since the clock may have been set meanwhile."""
             nonlocal began
             took, began = self._clock.elapsed() - began, self._clock.elapsed()
             return now - took

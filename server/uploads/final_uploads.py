@@ -18,7 +18,7 @@ class FinalUploads:
         return self._records.limits
 
     async def wanted(self, ids: tuple[UploadId, ...], *, may_wait: bool) -> tuple[int | None, list[int]]:
-        """Keep the parts of a final upload; gives its length, None while that isn't known, and those of the parts.
+        """Keep the parts of a final upload; returns its length, None while that isn't known, and those of the parts.
 
         Raises Missing, Gone, BadRequest or TooLarge.
         """

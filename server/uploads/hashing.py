@@ -25,7 +25,7 @@ class RunningHash:
         self.offset += len(block)
 
     def digest(self) -> bytes:
-        """Give the hash so far."""
+        """Return the hash so far."""
         return self._hash.digest()
 
 
@@ -45,7 +45,7 @@ class RunningSha256(RunningHash):
         return cls(hash_, upload.offset) if hash_ else None
 
     def state(self, offset: int) -> bytes | None:
-        """Give its state at an offset, None where it isn't there."""
+        """Return its state at an offset, None where it isn't there."""
         return self._sha256.state() if self.offset == offset else None
 
 

@@ -40,7 +40,7 @@ class Background(Generic[K]):
             await asyncio.gather(*self._tasks)
 
     def cancel(self) -> set[asyncio.Task[None]]:
-        """Cancel what is under way, and drop what waits; gives the tasks that are still to end."""
+        """Cancel what is under way, and drop what waits; returns the tasks that are still to end."""
         self._waiting.clear()
         for task in self._tasks:
             task.cancel()

@@ -23,11 +23,11 @@ class Body(Protocol):
 
     @property
     def over(self) -> bool:
-        """Tell whether nothing more will come: all has arrived, or it was cut."""
+        """Return whether nothing more will come: all has arrived, or it was cut."""
 
     @property
     def cut_by(self) -> Refusal | None:
-        """Give what cut the body short, if anything did."""
+        """Return what cut the body short, if anything did."""
 
     async def pour(self, body_writer: BodyWriter, most: int, until: float) -> None:
         """Let about `most` bytes in, fewer at the loop's time `until` or when the body is over.
@@ -44,7 +44,7 @@ class Blocks(Protocol):
 
     @property
     def over(self) -> bool:
-        """Tell whether nothing more will come."""
+        """Return whether nothing more will come."""
 
     async def block(self, size: int, until: float) -> Block:
         """Collect about `size` bytes, fewer at the loop's time `until` or when the body is over; never raises."""

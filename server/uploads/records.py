@@ -46,11 +46,11 @@ class UploadRecords:
         return upload
 
     async def load(self, id: UploadId) -> Upload:
-        """Give a record as it is; raises Missing."""
+        """Return a record as it is; raises Missing."""
         return await self._timed(await self._state.load(id))
 
     async def at_rest(self, id: UploadId) -> Upload | None:
-        """Give a record that nobody is changing; None where the lease has to be held for that."""
+        """Return a record that nobody is changing; None where the lease has to be held for that."""
         upload = await self._state.at_rest(id)
         return None if upload is None or decisions.is_lost(upload, self._boot) else await self._timed(upload)
 
@@ -61,7 +61,7 @@ class UploadRecords:
             self.clock.follow(told, asked)
 
     def carried(self, upload: Upload) -> Upload:
-        """Give a record that is older than a change of the clock the time that it still has."""
+        """Return a record that is older than a change of the clock the time that it still has."""
         if upload.due is None or not (by := self.clock.set_since(upload.updated)):
             return upload
         return lifecycle.carried(upload, by, now=self.clock(), limits=self.limits)
@@ -73,7 +73,7 @@ class UploadRecords:
         return self.carried(upload)
 
     async def parts(self, final: Upload) -> list[Upload] | None:
-        """Give the parts of a final upload, None where one is forgotten."""
+        """Return the parts of a final upload, None where one is forgotten."""
         try:
             return [await self.load(part) for part in (final.concat.parts if final.concat else ())]
         except Missing:
@@ -83,7 +83,7 @@ class UploadRecords:
     async def leased(
         self, id: UploadId, on_rival: Callable[[], None], *, wait: float | None = None
     ) -> AsyncIterator[Upload]:
-        """Hold the lease; gives the record as it is then."""
+        """Hold the lease; returns the record as it is then."""
         wait = self._lease_wait if wait is None else wait
         async with self._state.hold(id, wait=wait, on_rival=on_rival) as lease:
             upload = replace(lease.record or await self._state.load(id), epoch=lease.epoch)
@@ -102,7 +102,7 @@ class UploadRecords:
                 del self._leases[id, lease.epoch]
 
     def holds(self, upload: Upload) -> Callable[[], bool]:
-        """Give what tells, from any thread, whether its lease is still held."""
+        """Return what tells, from any thread, whether its lease is still held."""
         return self._leases[upload.id, upload.epoch].holds
 
     async def _fenced(self, upload: Upload, lease: Lease) -> Upload:
@@ -119,7 +119,7 @@ class UploadRecords:
         return upload
 
     async def save(self, upload: Upload) -> Upload:
-        """Save and tell a record; gives it with its next version."""
+        """Save and tell a record; returns it with its next version."""
         durable = True
         if self._relaxed and not upload.status.final:
             durable = upload.volatile is None  # the first of them says so for all that follow
@@ -170,11 +170,11 @@ class UploadRecords:
 
     @property
     def unsettled(self) -> int:
-        """Give how many uploads have bytes that only the memory of the machine has, and should not."""
+        """Return how many uploads have bytes that only the memory of the machine has, and should not."""
         return 0 if self.storage.durability is Durability.NONE else len(self._volatile)
 
     def failed(self, upload: Upload, failure: Failure, sha256: bytes | None = None) -> Upload:
-        """Give the record of an upload that can't be completed any more."""
+        """Return the record of an upload that can't be completed any more."""
         return decisions.failed(upload, failure, now=self.clock(), limits=self.limits, sha256=sha256)
 
     async def _save(self, upload: Upload, durable: bool) -> Upload:

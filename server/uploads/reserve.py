@@ -42,7 +42,7 @@ class Claim:
         self._size = self._stored = 0
 
     def counted(self, write: Write) -> Write:
-        """Give what stores blocks, and counts them, in whatever thread."""
+        """Return what stores blocks, and counts them, in whatever thread."""
 
         def counting(block: Block, at: int) -> None:
             write(block, at)
@@ -65,7 +65,7 @@ class Claim:
             self._size += lacking
 
     def end(self) -> None:
-        """Give back what was not stored."""
+        """Return back what was not stored."""
         self._settle()
         self._reserve.release(self._size - self._stored, extra=self._extra)
 
@@ -134,7 +134,7 @@ class Reserve:
             self.store(size, extra=True)
 
     async def joined_size(self, lengths: Sequence[int]) -> int:
-        """Give the room that a join of parts of these lengths takes."""
+        """Return the room that a join of parts of these lengths takes."""
         return await self._storage.blobs.joining(lengths) if self._keep else 0
 
     def grant(self, size: int, *, extra: bool) -> None:

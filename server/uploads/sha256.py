@@ -35,10 +35,10 @@ class Sha256(Protocol):
         """Add bytes; other threads run meanwhile."""
 
     def digest(self) -> bytes:
-        """Give the hash of all bytes so far."""
+        """Return the hash of all bytes so far."""
 
     def state(self) -> bytes | None:
-        """Give what `resumed` goes on from, None where it can't be put down."""
+        """Return what `resumed` goes on from, None where it can't be put down."""
 
 
 class _Library(NamedTuple):
@@ -78,13 +78,13 @@ class OpenSsl:
         self._library.update(ctypes.byref(self._context), at, len(view))
 
     def digest(self) -> bytes:
-        """Give the hash of all bytes so far."""
+        """Return the hash of all bytes so far."""
         copy, told = _Context.from_buffer_copy(self._context), ctypes.create_string_buffer(32)
         self._library.end(told, ctypes.byref(copy))
         return told.raw
 
     def state(self) -> bytes:
-        """Give what `resumed` goes on from."""
+        """Return what `resumed` goes on from."""
         context = self._context
         words = struct.pack(">8I", *context.words)
         count = (context.high << 32 | context.low) // 8
@@ -107,12 +107,12 @@ class HashLib:
         self.update, self.digest = self._hash.update, self._hash.digest
 
     def state(self) -> None:
-        """Give nothing."""
+        """Return nothing."""
         return
 
 
 def _tried(library: _Library | None) -> _Library | None:
-    """Give the library if putting down and taking up works with it, as it may not with another layout."""
+    """Return the library if putting down and taking up works with it, as it may not with another layout."""
     if library is None:
         return None
     data, first, second = b"onward" * 33, OpenSsl(library), OpenSsl(library)

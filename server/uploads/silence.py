@@ -28,7 +28,7 @@ class Silence:
             self._some.set()
 
     async def fallen(self) -> tuple[UploadId, int]:
-        """Wait for the next one that has fallen silent; gives it with the version that it had then."""
+        """Wait for the next one that has fallen silent; returns it with the version that it had then."""
         while True:
             for id_, (at, version) in self._waiting.items():
                 if (wait := at - monotonic()) > 0:

@@ -82,11 +82,11 @@ class Sweep:
             self._pauses.add(await self._records.silence.fallen())
 
     def cancel(self) -> set[asyncio.Task[None]]:
-        """Cancel what goes on in the background; gives the tasks that are still to end."""
+        """Cancel what goes on in the background; returns the tasks that are still to end."""
         return self._catching_up.cancel() | self._pauses.cancel() | self.long.cancel()
 
     async def tidy(self) -> int:
-        """Remove unfinished bytes without a record, if nobody has touched them for long; gives how many there were."""
+        """Remove unfinished bytes that have no record and are an hour old; returns how many places were removed."""
         removed, now = 0, self._files()
         if self._files.stepped_within(STRAY):  # the times of files tell nothing then
             return 0
@@ -140,7 +140,7 @@ class Sweep:
             await self._storage.blobs.remove(upload.place)
             await self._storage.state.forget(upload.id)
             reach("forgotten")
-        elif upload.status is Status.FAILED:
+        elif upload.status in (Status.FAILED, Status.TERMINATED, Status.EXPIRED):
             await self._storage.blobs.remove(upload.place)
             await self._records.save(decisions.emptied(upload, limits=self._limits))
         return False

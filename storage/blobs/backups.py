@@ -1,6 +1,9 @@
-"""Copies of records beside the bytes: what a state that was emptied is filled from again.
+"""Backups of records in the data folder, from which a state that comes back empty is restored.
 
-A file has two slots, written in turn, so that a torn write leaves the copy before it; the newest whole one counts.
+One file for each upload, with two slots that are written in turn. A crash in the middle of a write damages one slot,
+and the other one still has the copy before it. The newest slot with a correct check sum counts.
+
+    records/ID    0: length, CRC-32, record   |   65536: length, CRC-32, record
 """
 
 import fcntl
@@ -20,13 +23,13 @@ from onward.storage.blobs.folders import Folders
 from onward.storage.codec import decode, encode
 from onward.storage.running.threads import Threads
 
-SLOT = 2**16
+SLOT = 2**16  # bytes
 _HEAD = 8  # bytes: length and CRC-32
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class DiskBackups:
-    """Copies in a folder, one file for each upload."""
+    """Copies of records in a folder; the constructor raises Full or Unreachable."""
 
     def __init__(self, folder: Path, pool: Threads, folders: Folders, *, synced: bool) -> None:
         self._folder, self._pool, self._folders, self._synced = folder, pool, folders, synced
@@ -35,30 +38,30 @@ class DiskBackups:
             self.store = self._named(folder.parent / "store")
 
     async def begin(self, upload: Upload, *, durable: bool) -> None:
-        """Keep a first copy of a record."""
+        """Write the first copy of a record."""
         with self._mapped():
             await self._pool.call(self._begin, upload, durable and self._synced)
 
     async def keep(self, upload: Upload, *, durable: bool) -> None:
-        """Keep a newer copy."""
+        """Replace the copy by a newer one; raises Missing or Stale."""
         with self._mapped():
             await self._pool.call(self._keep, upload, os.O_RDWR, durable and self._synced)
 
     async def kept(self, id: UploadId) -> Upload | None:
-        """Give the newest copy, if there is one."""
+        """Return the newest copy, or None if there is none."""
         try:
-            with self._mapped():  # a folder that is away has no copies, and yet none is missing
+            with self._mapped():  # raises Unreachable, not Missing, if the folder is not mounted
                 return await self._pool.call(self._kept, id)
         except Missing:
             return None
 
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
-        """Keep just this copy, where no former holder of the lease can write any more."""
+        """Put this copy into a new file; raises Stale."""
         with self._mapped():
             await self._pool.call(self._renew, upload, holds)
 
     async def drop(self, id: UploadId) -> None:
-        """Keep nothing of an upload any more."""
+        """Remove the copies of an upload."""
         with self._mapped():
             await self._pool.call((self._folder / id).unlink, True)
 
@@ -68,7 +71,7 @@ class DiskBackups:
             await self._pool.call(partial(probe_storing, self._folder, synced=self._synced))
 
     async def ids(self) -> AsyncIterator[UploadId]:
-        """Give the ids of all uploads with copies."""
+        """Yield the ids of all uploads that have copies."""
         with self._mapped():
             for name in await self._pool.call(os.listdir, self._folder):
                 if re.fullmatch(ID_PATTERN, name):
@@ -113,13 +116,13 @@ class DiskBackups:
 
     @staticmethod
     def _named(path: Path) -> str:
-        """Give the name of the data folder, made at need, by one server at a time."""
+        """Return the name of the data folder; the first server makes it, and the others wait for that."""
         if not exists(path):
             fresh = path.with_suffix(".new")
             fd = os.open(fresh, os.O_RDWR | os.O_CREAT | _SAFE, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
-                if exists(path):  # another was first
+                if exists(path):  # another server was first
                     fresh.unlink(missing_ok=True)
                 else:
                     write_all(fd, secrets.token_hex(16).encode(), 0)
@@ -129,7 +132,7 @@ class DiskBackups:
             finally:
                 os.close(fd)
         if not (name := path.read_text()):
-            raise Unreachable(f"{path} is damaged: it should have the name of the data folder")
+            raise Unreachable(f"{path} is damaged: it should contain the name of the data folder")
         return name
 
 

@@ -1,6 +1,15 @@
 """Bytes in a local folder: `partial/` while they arrive, `files/` once they are published.
 
-Written unbuffered and by position; a place is a relative path made of the upload's own id.
+    data folder
+      partial/ID      an upload on its way, mode 0600, written by position and unbuffered
+      files/ID        a published upload, mode 0440; it appears whole, by a rename (publishing.py)
+      records/ID      backups of records, if the state is shared (backups.py)
+      nodes/, lock    which servers are alive (nodes.py)
+      volumes, store  what a start has to find again (folders.py, backups.py)
+
+A place is a relative path that consists of the upload's own id. This file opens places, reads, joins and fences;
+the steps that other files have in common are in files.py. All of it runs in worker threads: short work in `_pool`,
+long work (hashing, copying) in `_slow`, so that no body waits for it.
 """
 
 import os
@@ -40,11 +49,11 @@ from onward.storage.running.threads import Threads
 FOLDERS = ("partial", "files")
 RECORDS = "records"
 THREADS = 8
-SLOW_THREADS = 2  # for what takes long, so that no body waits for it
+SLOW_THREADS = 2
 
 
 class DiskBlobs:
-    """Bytes in a local folder."""
+    """Bytes in a local folder; the constructor raises Unreachable if the folder is in use or not mounted."""
 
     def __init__(self, root: Path, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
         self._root = root.resolve()
@@ -59,7 +68,7 @@ class DiskBlobs:
         self.node = self._nodes.name
         synced = durability is not Durability.NONE
         self.backups = DiskBackups(self._root / RECORDS, self._pool, self._folders, synced=synced)
-        self._shares: bool | None = None  # whether a copy can share its blocks, once that was tried
+        self._shares: bool | None = None  # whether a copy can share its blocks; None before that was tried
         self._publishing = Publishing(
             self._pool,
             self._slow,
@@ -81,12 +90,12 @@ class DiskBlobs:
             await self._pool.call(os.fdatasync, fd)
 
     async def create(self, id: UploadId) -> Place:
-        """Mint a place; the file is made with its first byte."""
+        """Return a place; the file is created with its first byte."""
         return Place(f"partial/{id}")
 
     @asynccontextmanager
     async def open(self, place: Place, at: int, holds: Callable[[], bool] = lambda: True) -> AsyncIterator[FileWriter]:
-        """Open a place that holds at least `at` bytes, once something is written to it."""
+        """Open a place; the file itself is opened by the first write, which raises Missing or Stale."""
 
         def open_() -> int:
             reach("opening")
@@ -112,7 +121,7 @@ class DiskBlobs:
         fd = self._open_to_write(path, os.O_CREAT, 0)
         try:
             if not self._durability.relaxed:
-                self._sync_folder(path.parent)  # also for a file that is there: who made it may not have come this far
+                self._sync_folder(path.parent)  # also if the file exists: a crash may have come before this sync
         except OSError:
             os.close(fd)
             raise
@@ -123,9 +132,9 @@ class DiskBlobs:
         try:
             return open_regular(path, os.O_RDWR | flags, at_least)
         except PermissionError:
-            if not exists(path):  # it is the folder that takes no files, which loses no bytes
+            if not exists(path):  # it is the folder that refuses new files; no bytes are lost
                 raise
-            fd = open_regular(path, os.O_RDONLY, at_least)  # it was being sealed when the server died
+            fd = open_regular(path, os.O_RDONLY, at_least)  # the server died while it sealed this file
             try:
                 os.fchmod(fd, 0o600)
             finally:
@@ -135,11 +144,11 @@ class DiskBlobs:
             final = self._root / "files" / path.name
             if final == path or not exists(final) or not final.samefile(path):
                 raise
-            final.unlink()  # a power cut in the middle of publishing has kept the old name beside the new one
+            final.unlink()  # a power cut during publishing has left both the old and the new name
             return open_regular(path, os.O_RDWR | flags, at_least)
 
     async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Give the bytes [start, stop) in blocks."""
+        """Yield the bytes [start, stop) in blocks; raises Missing."""
         if start == stop:  # there may be no file
             return
         with self._mapped():
@@ -155,7 +164,7 @@ class DiskBlobs:
 
     @asynccontextmanager
     async def file(self, place: Place, length: int) -> AsyncIterator[int]:
-        """Give a descriptor of a place."""
+        """Open a descriptor of a place; raises Missing."""
         with self._mapped():
             fd = await opened(self._pool, self._open_to_read, place, length)
         try:
@@ -173,11 +182,11 @@ class DiskBlobs:
     async def scan(
         self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
     ) -> AsyncGenerator[int, None]:
-        """Call `take` with the first bytes in order."""
+        """Call `take` with the first `length` bytes in a thread; raises Missing."""
         with self._mapped():
             fd = await opened(self._pool, self._open_to_read, place)
             try:
-                if fresh:  # pages whose writing back has failed count as clean, and would tell what the disk hasn't got
+                if fresh:  # the page cache may hold bytes that the disk has not: a page is clean after a failed write
                     await self._pool.call(os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
                 at = 0
                 while at < length:
@@ -187,7 +196,7 @@ class DiskBlobs:
                 os.close(fd)
 
     async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
-        """Fill a place with the first bytes of each part."""
+        """Fill a place with the first bytes of each part; raises Missing."""
         at = 0
         async with self.open(place, 0) as writer:
             target = await self._pool.call(writer.descriptor)
@@ -208,10 +217,10 @@ class DiskBlobs:
                             yield at
                     finally:
                         os.close(source)
-            await writer.sync()  # here beside the hashing, so that sealing has nothing to wait for
+            await writer.sync()  # here, while the parts are still being hashed, so that sealing need not wait for it
 
     async def joining(self, lengths: Sequence[int]) -> int:
-        """Give the bytes that are copied: all, unless the file system can share blocks and the parts are whole ones."""
+        """Return how many bytes are copied: none if blocks can be shared and every part but the last fills them."""
         if any(length % BLOCK for length in lengths[:-1]):
             return sum(lengths)
         if self._shares is None:
@@ -228,7 +237,7 @@ class DiskBlobs:
         told: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> Place:
-        """Publish exactly `length` bytes under files/."""
+        """Publish exactly `length` bytes under files/; raises Missing or Stale."""
         final = Place(f"files/{Path(place).name}")
         unfinished, published = self._root / place, self._root / final
         with self._mapped():
@@ -237,7 +246,7 @@ class DiskBlobs:
         return final
 
     async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
-        """Move the bytes to another file, unless the node is dead."""
+        """Copy the bytes to a new file of the same name, unless the node is dead; raises Missing or Stale."""
         with self._mapped():
             await self._slow.call(self._fence, self._root / place, length, node, holds)
 
@@ -248,14 +257,14 @@ class DiskBlobs:
             path = self._root / "files" / path.name
             if not length and not exists(path):
                 return
-            length = max(length, path.stat().st_size)  # what is published is whole
+            length = max(length, path.stat().st_size)  # a published file is whole
         fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         copy(path, fresh, length, 0o440 if path.parent.name == "files" else 0o600)
         reach("fencing")
         move(fresh, path, holds)
 
     async def room(self) -> Room | None:
-        """Give the bytes that are free to this user."""
+        """Return the free bytes that this user may use."""
         with self._mapped():
             return await self._pool.call(self._folders.room)
 
@@ -271,13 +280,13 @@ class DiskBlobs:
         probe_publishing(arriving, published, synced=self._durability is not Durability.NONE)
 
     async def sync(self, place: Place) -> None:
-        """Make durable all bytes of a place, and its name."""
+        """Make durable all bytes of a place, and its name; raises Missing."""
         with self._mapped():
             await self._pool.call(self._sync_place, self._root / place)
 
     def _sync_place(self, path: Path) -> None:
         if not exists(path) and exists(self._root / "files" / path.name):
-            return  # what is published was synced before
+            return  # a published file was synced before it got its name
         fd = self._open_to_write(path, 0, 0)
         with closed(fd):
             self._sync_told(fd, path)
@@ -287,7 +296,7 @@ class DiskBlobs:
         try:
             if self._durability is not Durability.NONE:
                 os.fsync(fd)
-        except OSError as error:  # the system may have dropped what it could not write, and would deny it next time
+        except OSError as error:  # the kernel may drop pages that it could not write, and report success next time
             raise Missing(f"{path.name} can't be synced: {error}") from error
 
     async def remove(self, place: Place) -> None:
@@ -296,7 +305,7 @@ class DiskBlobs:
             await self._pool.call(self._remove, self._root / place)
 
     def _remove(self, path: Path) -> None:
-        if "." in path.name:  # what a crash has left of a file that was to take the place of another
+        if "." in path.name:  # a temporary file that a crash has left
             path.unlink(missing_ok=True)
             return
         for folder in FOLDERS:
@@ -305,7 +314,7 @@ class DiskBlobs:
             self._sync_folder(self._root / folder)
 
     async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
-        """Give the unfinished places that nothing was written to since a time."""
+        """Yield the unfinished places that nothing was written to since a time, temporary files included."""
         with self._mapped():
             paths = await self._slow.call(self._untouched, before)
         for path in paths:
@@ -320,12 +329,12 @@ class DiskBlobs:
         return found
 
     async def close(self) -> None:
-        """Let the threads end, and the folder go."""
+        """End the threads and release the locks."""
         self._pool.shutdown()
         self._slow.shutdown()
         self._nodes.close()
 
 
 async def open_blobs(_url: str, data: Path, durability: Durability, shared: bool) -> DiskBlobs:
-    """Open the data folder, made at need; raises Unreachable where somebody has it who doesn't share it."""
+    """Open the data folder, or create it; raises Unreachable if another server uses it and does not share it."""
     return DiskBlobs(data, durability, shared=shared)

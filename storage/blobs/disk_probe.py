@@ -1,4 +1,7 @@
-"""Whether files can be stored and published at the moment: tried with a small one, which leaves nothing behind."""
+"""Checks that files can be stored and published: tried with a small file, which is removed again.
+
+Called for /readyz (`DiskBlobs.probe`, `DiskBackups.probe`), and before the first join, to see if blocks can be shared.
+"""
 
 import errno
 import fcntl
@@ -11,7 +14,7 @@ from pathlib import Path
 from onward.storage.base import Full, StorageError, Unreachable
 from onward.storage.blobs.files import FULL, closed, exists, write_all
 
-SIZE = BLOCK = 4096  # bytes; blocks of file systems are no larger in practice
+SIZE = BLOCK = 4096  # bytes; the blocks of file systems are not larger in practice
 FICLONE = 0x40049409  # Linux: let a file share the blocks of another
 
 
@@ -27,7 +30,7 @@ def probe_storing(folder: Path, *, synced: bool) -> None:
 def probe_publishing(partial: Path, files: Path, *, synced: bool) -> None:
     """Write and sync a small file in one folder, publish it into the other and remove it.
 
-    Raises Full or Unreachable. Only what works on a full disk as well is tried there.
+    Raises Full or Unreachable. If the disk is full, publishing is still tried, because it needs no room.
     """
     small = partial / _name()
     published = files / small.name
@@ -37,7 +40,7 @@ def probe_publishing(partial: Path, files: Path, *, synced: bool) -> None:
             _write(small, synced)
         except Full as fault:
             full = fault
-        with _told(f"{files.name}/ takes no published file"):
+        with _named(f"{files.name}/ takes no published file"):
             if exists(small) and not _renamed(small, published):
                 _write(published, synced)
     finally:
@@ -48,7 +51,7 @@ def probe_publishing(partial: Path, files: Path, *, synced: bool) -> None:
 
 
 def can_share(folder: Path) -> bool:
-    """Tell whether a copy of a file can share its blocks, as on XFS and btrfs; raises OSError."""
+    """Return whether a copy of a file can share the blocks of the original, as on XFS and btrfs; raises OSError."""
     source = folder / _name()
     target = folder / _name()
     try:
@@ -71,7 +74,7 @@ def _name() -> str:
 
 
 def _write(path: Path, synced: bool) -> None:
-    with _told(f"{path.parent.name}/ can't be written to"):
+    with _named(f"{path.parent.name}/ can't be written to"):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with closed(fd):
             write_all(fd, bytes(SIZE), 0)
@@ -80,7 +83,7 @@ def _write(path: Path, synced: bool) -> None:
 
 
 def _renamed(small: Path, published: Path) -> bool:
-    """Rename a file; gives False if the folders are on different file systems."""
+    """Rename a file; returns False if the folders are on different file systems."""
     try:
         small.rename(published)
     except OSError as error:
@@ -96,10 +99,10 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def _told(words: str) -> Iterator[None]:
-    """Name what fails in an error, for people; neither a path nor a number is in it."""
+def _named(what: str) -> Iterator[None]:
+    """Turn an OSError into one that says in words what fails; it may be shown to anybody, so it has no path."""
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or "it does not say why").lower()
-        raise (Full if error.errno in FULL else Unreachable)(f"{words} ({reason})") from error
+        reason = (error.strerror or "for an unknown reason").lower()
+        raise (Full if error.errno in FULL else Unreachable)(f"{what} ({reason})") from error

@@ -1,4 +1,4 @@
-"""A file on its way to be whole, as one body writes it."""
+"""The file that one body is written to: the `BlobWriter` of the local folder."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,27 +8,27 @@ from onward.storage.failpoints import reach
 
 
 class FileWriter:
-    """A file on its way; it is opened by the thread that writes to it first."""
+    """A file that is opened by the first thread that writes to it, so that an empty body opens none."""
 
     def __init__(self, open_: Callable[[], int], sync: Callable[[int], Awaitable[None]]) -> None:
         self._open, self._sync = open_, sync
         self.fd: int | None = None
 
     def descriptor(self) -> int:
-        """Give its descriptor, opened at need."""
+        """Return the descriptor; opens the file if it is not open yet. Raises Missing, Stale, Full or Unreachable."""
         if self.fd is None:
             self.fd = self._open()
         return self.fd
 
     def write(self, block: Block, at: int) -> None:
-        """Write the whole block at a position; a short write is finished."""
+        """Write the whole block at a position; raises what `descriptor` raises."""
         fd = self.descriptor()
         with mapped():
             write_all(fd, block, at)
         reach("written")
 
     async def sync(self) -> None:
-        """Make durable what was written."""
+        """Make durable what was written; raises Full or Unreachable."""
         if self.fd is None:  # nothing was written
             return
         with mapped():

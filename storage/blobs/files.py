@@ -1,4 +1,8 @@
-"""Files as this storage wants them: calls in threads, whole writes, nothing but regular files of our own."""
+"""The steps from which the work on the local folder is made: open, write, copy, move, sync.
+
+Every write is a whole one, and only regular files are opened: no links, pipes or devices that somebody has planted.
+Called by disk.py, publishing.py, backups.py and disk_probe.py, most of it in worker threads.
+"""
 
 import asyncio
 import errno
@@ -12,7 +16,7 @@ from typing import TypeVarTuple, Unpack
 from onward.storage.base import Block, Full, Missing, Stale, StorageError, Unreachable
 from onward.storage.running.threads import Threads
 
-Words = TypeVarTuple("Words")
+Arguments = TypeVarTuple("Arguments")
 
 READ_BLOCK = 2**18
 SCAN_BLOCK = 2**18
@@ -24,21 +28,21 @@ _NOT_IN_KERNEL = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNO
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Turn the system's errors into those of the seam."""
+    """Turn OSError, and the lack of threads, into the errors of the seam."""
     try:
         yield
     except FileNotFoundError as error:
         raise Missing(str(error)) from error
     except OSError as error:
         raise (Full if error.errno in FULL else Unreachable)(str(error)) from error
-    except RuntimeError as error:  # of an executor; it has no class of its own
+    except RuntimeError as error:  # an executor raises no more specific class
         if "start new thread" not in str(error):
             raise
         raise Unreachable(f"no thread can be started: {error}") from error
 
 
 def exists(path: Path) -> bool:
-    """Tell whether there is something at a path; raises OSError if nobody can tell, unlike Path.exists."""
+    """Return whether there is something at a path; raises OSError if that is uncertain, unlike Path.exists."""
     try:
         os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
@@ -46,9 +50,9 @@ def exists(path: Path) -> bool:
     return True
 
 
-async def opened(threads: Threads, call: Callable[[Unpack[Words]], int], *words: *Words) -> int:
-    """Call what opens a descriptor; where nobody waits for it any more, it is closed."""
-    answer = threads.call(call, *words)
+async def opened(threads: Threads, call: Callable[[Unpack[Arguments]], int], *arguments: *Arguments) -> int:
+    """Return the descriptor that a call in a thread opens; it is closed again if the task was cancelled meanwhile."""
+    answer = threads.call(call, *arguments)
     try:
         return await answer
     except asyncio.CancelledError:
@@ -59,7 +63,7 @@ async def opened(threads: Threads, call: Callable[[Unpack[Words]], int], *words:
 
 @contextmanager
 def closed(fd: int) -> Iterator[None]:
-    """Close a descriptor in the end; an error of that hides none before it."""
+    """Close a descriptor at the end; an error in doing so does not replace an earlier one."""
     try:
         yield
     except BaseException:
@@ -70,7 +74,7 @@ def closed(fd: int) -> Iterator[None]:
 
 
 def write_all(fd: int, block: Block, at: int) -> None:
-    """Write a whole block at a position, however short the single writes are."""
+    """Write a whole block at a position, in several writes if the kernel takes less at a time."""
     rest = memoryview(block)
     while rest:
         count = os.pwrite(fd, rest, at)
@@ -78,11 +82,11 @@ def write_all(fd: int, block: Block, at: int) -> None:
 
 
 def copy_some(source: int, target: int, count: int, start: int, at: int) -> int:
-    """Copy some bytes inside the kernel, shared where the file system can; through memory where it can't."""
+    """Copy some bytes and return how many: in the kernel, which may share the blocks, or else through memory."""
     try:
         if copied := os.copy_file_range(source, target, count, start, at):
             return copied
-    except OSError as error:  # some file systems answer that they have copied nothing, instead of this
+    except OSError as error:  # some file systems return 0 instead
         if error.errno not in _NOT_IN_KERNEL:
             raise
     block = os.pread(source, min(count, READ_BLOCK), start)
@@ -91,7 +95,7 @@ def copy_some(source: int, target: int, count: int, start: int, at: int) -> int:
 
 
 def copy_up_to(source: int, target: int, at: int, stop: int) -> int:
-    """Copy the bytes [at, stop) to the same positions; gives `stop`. Raises Missing if the source ends before."""
+    """Copy the bytes [at, stop) to the same positions; returns `stop`. Raises Missing if the source ends before."""
     while at < stop:
         copied = copy_some(source, target, stop - at, at, at)
         if not copied:
@@ -102,7 +106,7 @@ def copy_up_to(source: int, target: int, at: int, stop: int) -> int:
 
 @contextmanager
 def removed_on_failure(fresh: Path) -> Iterator[None]:
-    """Remove a half-made file if it does not become whole: it would take room until the clean-up finds it."""
+    """Remove an incomplete file after an error; otherwise it would take room until the clean-up finds it."""
     try:
         yield
     except BaseException:
@@ -112,7 +116,7 @@ def removed_on_failure(fresh: Path) -> Iterator[None]:
 
 
 def copy(path: Path, fresh: Path, length: int, mode: int) -> None:
-    """Copy the first bytes of a file to a new one, durably."""
+    """Copy the first bytes of a file to a new one, durably; raises Missing and OSError."""
     source = open_regular(path, os.O_RDONLY, length)
     with closed(source), removed_on_failure(fresh):
         target = open_regular(fresh, NEW, 0)
@@ -123,7 +127,7 @@ def copy(path: Path, fresh: Path, length: int, mode: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make durable which names a folder has."""
+    """Make the names in a folder durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -132,7 +136,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def move(fresh: Path, path: Path, holds: Callable[[], bool]) -> None:
-    """Put a file in place of another, durably; raises Stale, and removes it, where the lease is not held any more."""
+    """Put a file in the place of another, durably. If the lease is lost, remove it and raise Stale."""
     with removed_on_failure(fresh):
         if not holds():
             raise Stale(path.name)
@@ -141,7 +145,7 @@ def move(fresh: Path, path: Path, holds: Callable[[], bool]) -> None:
 
 
 def scan(fd: int, start: int, stop: int, take: Callable[[Block], None]) -> int:
-    """Give the bytes [start, stop) in blocks that stay in the processor's cache."""
+    """Call `take` with the bytes [start, stop), in blocks that fit into the processor's cache; raises Missing."""
     block = memoryview(bytearray(SCAN_BLOCK))
     while start < stop:
         count = os.preadv(fd, [block[: stop - start]], start)
@@ -153,7 +157,10 @@ def scan(fd: int, start: int, stop: int, take: Callable[[Block], None]) -> int:
 
 
 def open_regular(path: Path, flags: int, at_least: int) -> int:
-    """Open a file of ours: neither a link, nor a pipe to wait at, nor, for writing, known by a second name."""
+    """Open one of our own files: a regular one, no link, and for writing one that has no second name.
+
+    Raises OSError, Missing if it holds fewer than `at_least` bytes, and Unreachable for a second name.
+    """
     fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     stat = os.fstat(fd)
     try:

@@ -1,7 +1,8 @@
-"""The folders of a data folder: made at the start, and known again later.
+"""The folders inside a data folder: created at the start, and checked later to be still the same ones.
 
-A folder that is another one than it was (a volume that is not mounted, a share that went away) has no bytes, and yet
-none is lost. So nothing is called missing until it is certain that the folders are still those of the start.
+If a volume is not mounted, or a network share went away, its mount point is an empty folder. The bytes seem to be
+missing then, but they are not lost, and an upload must not be failed for that. So nothing is reported as Missing before
+it is certain that the folders are those of the start, by their device and inode numbers. Called by disk.py, backups.py.
 """
 
 import os
@@ -12,11 +13,11 @@ from pathlib import Path
 from onward.storage.base import Missing, Room, Unreachable
 from onward.storage.blobs.files import mapped
 
-VOLUMES = "volumes"  # the file that names the folders that are on a file system of their own
+VOLUMES = "volumes"  # the file with the names of the folders that are on a file system of their own
 
 
 class Folders:
-    """The data folder and the folders in it; raises Unreachable if one of them is not mounted."""
+    """The data folder and the folders in it; the constructor raises Unreachable if one of them is not mounted."""
 
     def __init__(self, root: Path, names: Sequence[str], sync: Callable[[Path], None]) -> None:
         self.root, self._names, self._sync = root, names, sync
@@ -28,13 +29,13 @@ class Folders:
             self._check_volumes()
             sync(root)
             self._known = {name: self._identity(name) for name in names}
-        for folder in root.parents:  # any of them was made now, or by a start that did not come this far
+        for folder in root.parents:  # any of them may be new: from now, or from a start that crashed before this
             with suppress(OSError):
                 sync(folder)
 
     @contextmanager
     def mapped(self) -> Iterator[None]:
-        """Turn errors into those of the seam; bytes in a folder that is away are not missing."""
+        """Turn errors into those of the seam; Missing becomes Unreachable if a folder is not mounted."""
         try:
             with mapped():
                 yield
@@ -43,9 +44,9 @@ class Folders:
             raise
 
     def check(self, *names: str) -> None:
-        """Look whether folders, all without names, are those that they were at the start; raises Unreachable.
+        """Check that the named folders (or all of them) are those of the start; raises Unreachable.
 
-        This comes before a file gets a name: it would lie under the mount point, and vanish with the next mount.
+        Called also before a file is created: below an empty mount point it would vanish with the next mount.
         """
         for name in names or self._names:
             try:
@@ -56,7 +57,7 @@ class Folders:
                 raise Unreachable(f"{name}/ is another folder than it was at the start; is it mounted?")
 
     def room(self) -> Room:
-        """Give the bytes that are free to this user; looked at in a thread."""
+        """Return the free bytes that this user may use; blocks, so it is called in a thread."""
         arriving, published = (self.root / name for name in self._names[:2])
         free = _free(arriving)
         apart = os.stat(arriving).st_dev != os.stat(published).st_dev
@@ -67,7 +68,7 @@ class Folders:
         return found.st_dev, found.st_ino
 
     def _check_volumes(self) -> None:
-        """Refuse to start if a folder that had a file system of its own has none; remember which have one."""
+        """Remember which folders are on a file system of their own; raises Unreachable if one no longer is."""
         device = os.stat(self.root).st_dev
         own = [name for name in self._names if os.stat(self.root / name).st_dev != device]
         path = self.root / VOLUMES

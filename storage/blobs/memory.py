@@ -12,17 +12,17 @@ READ_BLOCK = 2**20
 
 
 class MemoryWriter:
-    """A growing array of bytes."""
+    """Writes to a growing array of bytes."""
 
     def __init__(self, held: bytearray) -> None:
         self._held = held
 
     def write(self, block: Block, at: int) -> None:
-        """Write the block at a position."""
+        """Write the whole block at a position."""
         self._held[at : at + len(block)] = block
 
     async def sync(self) -> None:
-        """Nothing is more durable than memory here."""
+        """Do nothing: nothing here is durable."""
 
 
 def _published(place: Place) -> Place:
@@ -30,18 +30,18 @@ def _published(place: Place) -> Place:
 
 
 class MemoryBackups:
-    """Copies in a dictionary."""
+    """Copies of records in a dictionary."""
 
     def __init__(self) -> None:
         self.store = secrets.token_hex(16)
         self._kept: dict[UploadId, Upload] = {}
 
     async def begin(self, upload: Upload, *, durable: bool) -> None:  # noqa: ARG002
-        """Keep a first copy of a record."""
+        """Write the first copy of a record."""
         self._kept[upload.id] = upload
 
     async def keep(self, upload: Upload, *, durable: bool) -> None:  # noqa: ARG002
-        """Keep a newer copy."""
+        """Replace the copy by a newer one; raises Missing or Stale."""
         if (known := self._kept.get(upload.id)) is None:
             raise Missing(upload.id)
         if known != upload and (known.epoch, known.version) >= (upload.epoch, upload.version):
@@ -49,22 +49,22 @@ class MemoryBackups:
         self._kept[upload.id] = upload
 
     async def kept(self, id: UploadId) -> Upload | None:
-        """Give the copy, if there is one."""
+        """Return the copy, or None if there is none."""
         return self._kept.get(id)
 
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:  # noqa: ARG002
-        """No other process has these copies."""
+        """Replace the copy: no other process can write to it."""
         self._kept[upload.id] = upload
 
     async def drop(self, id: UploadId) -> None:
-        """Keep nothing of an upload any more."""
+        """Remove the copy of an upload."""
         self._kept.pop(id, None)
 
     async def probe(self) -> None:
-        """There is always memory."""
+        """Do nothing: memory is always there."""
 
     async def ids(self) -> AsyncIterator[UploadId]:
-        """Give the ids of all uploads with copies."""
+        """Yield the ids of all uploads that have copies."""
         for id_ in list(self._kept):
             yield id_
 
@@ -78,7 +78,7 @@ class MemoryBlobs:
         self._held: dict[Place, bytearray] = {}
 
     async def create(self, id: UploadId) -> Place:
-        """Mint a place."""
+        """Return a place for a new upload."""
         return Place(f"partial/{id}")
 
     @asynccontextmanager
@@ -88,7 +88,7 @@ class MemoryBlobs:
         at: int,
         holds: Callable[[], bool] = lambda: True,  # noqa: ARG002
     ) -> AsyncIterator[MemoryWriter]:
-        """Open a place that holds at least `at` bytes."""
+        """Open a place that holds at least `at` bytes; raises Missing."""
         if len(self._held.get(place, b"")) < at:
             raise Missing(place)
         yield MemoryWriter(self._held.setdefault(place, bytearray()))
@@ -102,14 +102,14 @@ class MemoryBlobs:
         return held
 
     async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Give the bytes [start, stop)."""
+        """Yield the bytes [start, stop); raises Missing."""
         held = self._bytes(place, stop)
         for at in range(start, stop, READ_BLOCK):
             yield bytes(held[at : min(at + READ_BLOCK, stop)])
 
     @asynccontextmanager
     async def file(self, place: Place, length: int) -> AsyncIterator[None]:
-        """Give none."""
+        """Return None: there is no descriptor of memory. Raises Missing."""
         self._bytes(place, length)
         yield None
 
@@ -121,7 +121,7 @@ class MemoryBlobs:
         *,
         fresh: bool = False,  # noqa: ARG002
     ) -> AsyncGenerator[int, None]:
-        """Call `take` with the first bytes in order."""
+        """Call `take` with the first `length` bytes; raises Missing."""
         at = 0
         async for block in self.read(place, 0, length):
             take(block)
@@ -129,7 +129,7 @@ class MemoryBlobs:
             yield at
 
     async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
-        """Fill a place with the first bytes of each part."""
+        """Fill a place with the first bytes of each part; raises Missing."""
         joined = bytearray()
         for part, length in parts:
             async for block in self.read(part, 0, length):
@@ -138,7 +138,7 @@ class MemoryBlobs:
         self._held[place] = joined
 
     async def joining(self, lengths: Sequence[int]) -> int:
-        """Give the sum: it is copied."""
+        """Return the sum: everything is copied."""
         return sum(lengths)
 
     async def seal(
@@ -150,7 +150,7 @@ class MemoryBlobs:
         told: bool = False,  # noqa: ARG002
         check: Callable[[], None] = lambda: None,  # noqa: ARG002
     ) -> Place:
-        """Publish exactly `length` bytes."""
+        """Publish exactly `length` bytes; raises Missing."""
         final = _published(place)
         held = self._held.get(place) or self._held.get(final, bytearray())
         if len(held) < length:
@@ -160,16 +160,16 @@ class MemoryBlobs:
         return final
 
     async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
-        """No other process has these bytes."""
+        """Do nothing: no other process can write to these bytes."""
 
     async def room(self) -> None:
-        """Nobody knows."""
+        """Return None: the free memory is unknown."""
 
     async def probe(self) -> None:
-        """There is always memory."""
+        """Do nothing: memory is always there."""
 
     async def sync(self, place: Place) -> None:
-        """Nothing is more durable than memory here."""
+        """Check that the place exists; raises Missing."""
         if place not in self._held and _published(place) not in self._held:
             raise Missing(place)
 
@@ -180,7 +180,7 @@ class MemoryBlobs:
             self._held.pop(Place(f"{folder}/{name}"), None)
 
     async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:  # noqa: ARG002
-        """No crash leaves anything in memory."""
+        """Yield nothing: a crash leaves nothing in memory."""
         nothing: tuple[tuple[Place, UploadId | None], ...] = ()
         for stray in nothing:
             yield stray
@@ -191,5 +191,5 @@ class MemoryBlobs:
 
 
 async def open_blobs(_url: str, _data: Path, _durability: Durability, _shared: bool) -> MemoryBlobs:
-    """Give an empty storage of bytes."""
+    """Return an empty store of bytes."""
     return MemoryBlobs()

@@ -1,4 +1,9 @@
-"""Which servers are alive on a data folder: each holds a lock as long as it lives, also while it is stopped."""
+"""Which servers are alive on a data folder.
+
+Each server locks a file of its own (`nodes/NAME`, by flock) for as long as its process exists, also while the process
+is suspended. The kernel releases the lock when the process dies. So whoever can lock that file knows for certain that
+its server is dead, and that nothing needs to be fenced. Called by disk.py.
+"""
 
 import fcntl
 import os
@@ -11,7 +16,7 @@ _MODE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Nodes:
-    """The servers of a data folder; `shared` lets several be."""
+    """The servers of a data folder; `shared` allows several. The constructor raises Unreachable and OSError."""
 
     def __init__(self, root: Path, *, shared: bool) -> None:
         self.name = secrets.token_hex(8)
@@ -29,7 +34,7 @@ class Nodes:
                 self.is_dead(path.name)
 
     def _lock(self) -> int:
-        """Lock the file of this server; another that starts may take it for a dead one's until then, and away."""
+        """Create and lock the file of this server; until it is locked, another server may remove it as a dead one's."""
         path = self._folder / self.name
         while True:
             fd = os.open(path, _MODE, 0o600)
@@ -39,7 +44,7 @@ class Nodes:
             os.close(fd)
 
     def is_dead(self, name: str) -> bool:
-        """Tell whether a server can't do anything any more; whoever is dead leaves no file behind."""
+        """Return whether a server is certainly dead; the file of a dead one is removed. Raises Unreachable."""
         path = self._folder / name
         while True:
             try:
@@ -49,7 +54,9 @@ class Nodes:
                 return True
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_at(path, fd):  # another may have removed it, and who starts have made and locked a new one
+                if _is_at(
+                    path, fd
+                ):  # otherwise it was removed meanwhile, and a server that starts has locked a new one
                     path.unlink()
                     return True
             except BlockingIOError:
@@ -58,28 +65,28 @@ class Nodes:
                 os.close(fd)
 
     def _check_own(self) -> None:
-        """Look whether the folder of the locks is still there: without it nobody is known to be dead."""
+        """Check that nodes/ is still the same folder; otherwise a missing file does not mean that a server is dead."""
         if not _is_at(self._folder / self.name, self._own_lock):
-            raise Unreachable("nodes/ is another folder than it was")
+            raise Unreachable("nodes/ is another folder than at the start")
 
     def check(self) -> None:
-        """Look whether the folder is still the one that was locked; raises Unreachable."""
+        """Check that the data folder is still the one that was locked; raises Unreachable."""
         try:
             same = _is_at(self._root / "lock", self._root_lock)
         except OSError as error:
             raise Unreachable(f"the data folder can't be looked at ({error.strerror})") from error
         if not same:
-            raise Unreachable("the data folder is another folder than it was")
+            raise Unreachable("the data folder is another folder than at the start")
 
     def close(self) -> None:
-        """Be no server of this folder any more."""
+        """Remove the file of this server and release its locks."""
         (self._folder / self.name).unlink(missing_ok=True)
         os.close(self._own_lock)
         os.close(self._root_lock)
 
 
 def _is_at(path: Path, fd: int) -> bool:
-    """Tell whether a path is still that of an open file."""
+    """Return whether a path still leads to an open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(fd))
     except FileNotFoundError:

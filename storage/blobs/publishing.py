@@ -1,8 +1,12 @@
-"""From partial/ to files/: by a rename, or by a copy if the two are on different file systems.
+"""Publishing a file: from partial/ to files/, by a rename, or by a copy if the two are on different file systems.
 
-A file appears under its name whole and synced, or not at all. The copy is made under a temporary name in files/ and
-renamed there; only when that is durable does the unfinished file go. After a crash in between, both names exist, and
-publishing again finds the published file whole. What a crash leaves under a temporary name goes with the clean-up.
+A file appears under its final name whole and synced, or not at all.
+
+    same file system       cut to length, sync  ->  rename  ->  sync both folders
+    different ones         copy to files/.ID-xxxx, sync  ->  rename to files/ID  ->  sync files/  ->  remove partial/ID
+
+After a crash in the middle of a copy both names may exist; publishing again finds the published file whole, and only
+removes the other one. A temporary file that a crash has left is removed by the clean-up. Called by `DiskBlobs.seal`.
 """
 
 import errno
@@ -18,12 +22,12 @@ from onward.storage.blobs.files import NEW, closed, copy_up_to, exists, open_reg
 from onward.storage.failpoints import reach
 from onward.storage.running.threads import Threads
 
-STEP = 2**26  # bytes between two looks for an interruption
+STEP = 2**26  # bytes that are copied or hashed between two checks for an interruption
 Open = Callable[[Path, int, int], int]
 
 
 class Publishing:
-    """Publishes the files of one data folder; it is given the steps that other work on the folder has too."""
+    """Publishes the files of one data folder; the steps that disk.py uses as well are given to it."""
 
     def __init__(
         self,
@@ -40,7 +44,10 @@ class Publishing:
         self._open, self._sync_told, self._sync_folder, self._synced = open_, sync_told, sync_folder, synced
 
     def rename(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], told: bool) -> bool:
-        """Publish exactly the first `length` bytes, in a thread; gives False if the folders refuse a rename."""
+        """Publish exactly the first `length` bytes; called in a thread.
+
+        Returns False if the folders are on different file systems. Raises Missing, Stale, Full and OSError.
+        """
         self._check_folder()
         try:
             make = os.O_CREAT if not length and not exists(final) else 0
@@ -48,7 +55,7 @@ class Publishing:
         except FileNotFoundError:
             if not exists(final):
                 raise
-            os.close(open_regular(final, os.O_RDONLY, length))  # it is published already
+            os.close(open_regular(final, os.O_RDONLY, length))  # it is already published
             self._sync_folder(final.parent)
             self._sync_folder(unfinished.parent)
             return True
@@ -77,15 +84,15 @@ class Publishing:
     async def copy(
         self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], check: Callable[[], None]
     ) -> None:
-        """Publish what can't be renamed by a copy; `check` may raise between its steps."""
+        """Publish by a copy; `check` is called between its steps and may raise. Raises what `rename` raises."""
         if not await self._pool.call(_is_whole, final, length):
             await self._copy(unfinished, final, length, holds, check)
-        await self._pool.call(self._let_go, unfinished, final, holds)
+        await self._pool.call(self._remove_source, unfinished, final, holds)
 
     async def _copy(
         self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], check: Callable[[], None]
     ) -> None:
-        """Copy a whole file to files/, and name it there once it is durable."""
+        """Copy a whole file to files/, under a temporary name until it is durable."""
         fresh = final.with_name(f".{final.name}-{secrets.token_hex(4)}")
         try:
             source = await opened(self._slow, open_regular, unfinished, os.O_RDONLY, length)
@@ -109,10 +116,10 @@ class Publishing:
         if self._synced:
             os.fsync(fd)
 
-    def _let_go(self, unfinished: Path, final: Path, holds: Callable[[], bool]) -> None:
-        """Remove an unfinished file once the name of its copy is durable."""
+    def _remove_source(self, unfinished: Path, final: Path, holds: Callable[[], bool]) -> None:
+        """Make the name of the copy durable, then remove the file that it was made from; raises Stale."""
         self._sync_folder(final.parent)
-        if not holds():  # another server works with that file by now
+        if not holds():  # another server may be working with that file by now
             raise Stale(final.name)
         unfinished.unlink(missing_ok=True)
         self._sync_folder(unfinished.parent)
@@ -120,7 +127,7 @@ class Publishing:
 
 
 def _is_whole(final: Path, length: int) -> bool:
-    """Tell whether a file is published already: it never has its name before it is whole and synced."""
+    """Return whether a file is already published: it gets its name only when it is whole and synced."""
     if not exists(final):
         return False
     found = os.stat(final, follow_symlinks=False)
@@ -128,7 +135,7 @@ def _is_whole(final: Path, length: int) -> bool:
 
 
 def _name(fresh: Path, final: Path, holds: Callable[[], bool]) -> None:
-    """Give a whole copy its name."""
+    """Rename a whole copy to its final name; raises Stale."""
     if not holds():
         raise Stale(final.name)
     fresh.rename(final)

@@ -1,4 +1,8 @@
-"""One sync of the file system for all who wait for theirs: cheaper for many uploads at once, as durable as one each."""
+"""One sync of the file system for many files (`--durability=group`).
+
+While many uploads are running, each wants to sync its file at about the same time. `GroupSync` waits 5 ms for others
+and then makes one `syncfs` for all of them: as durable as one sync each, and cheaper. Called by the blobs on disk.
+"""
 
 import asyncio
 import ctypes
@@ -8,16 +12,16 @@ from collections.abc import Awaitable, Callable
 from onward.storage.base import Unreachable
 from onward.storage.running.threads import Answer
 
-GATHER = 0.005  # seconds that a sync may wait for others
+GATHER = 0.005  # seconds that a sync waits for others to join it
 Sync = Callable[[list[int]], list[OSError | None]]
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def sync_all(descriptors: list[int]) -> list[OSError | None]:
-    """Make files durable, and give what went wrong with each.
+    """Make files durable, and return for each file the error, or None.
 
-    One syncfs writes everything; each file is asked all the same, which costs little then: an error of writing back is
-    told to descriptors that were open when it happened, and to no other.
+    One syncfs writes everything. Each file is synced afterwards all the same, which costs little then: the kernel
+    reports a failed write only to a sync of that file, by a descriptor that was open when the write failed.
     """
     if len(descriptors) > 1:
         _libc.syncfs(descriptors[0])
@@ -33,7 +37,7 @@ def _synced(descriptor: int) -> OSError | None:
 
 
 class GroupSync:
-    """Gathers those who want a file to be durable; all their files lie on one file system."""
+    """Gathers the files that are to be synced; all of them are on one file system."""
 
     def __init__(self, run: Callable[[Sync, list[int]], Awaitable[list[OSError | None]]]) -> None:
         self._run = run
@@ -41,7 +45,7 @@ class GroupSync:
         self._task: asyncio.Task[None] | None = None
 
     async def sync(self, descriptor: int) -> None:
-        """Wait until a file is durable; raises OSError, and what kept the sync from being made."""
+        """Make a file durable; raises OSError if its sync fails, and Unreachable if the sync could not be made."""
         done = Answer[None]()
         self._waiting.append((descriptor, done))
         if self._task is None:
@@ -54,7 +58,7 @@ class GroupSync:
                 await self._sync_batch()
         finally:
             self._task = None
-            _answer(self._waiting, Unreachable("the syncing was ended"))  # nobody, unless this task was cancelled
+            _fail(self._waiting, Unreachable("the sync was cancelled"))  # empty, unless this task was cancelled
             self._waiting = []
 
     async def _sync_batch(self) -> None:
@@ -62,17 +66,17 @@ class GroupSync:
         batch, self._waiting = self._waiting, []
         try:
             faults = await self._run(sync_all, [descriptor for descriptor, _ in batch])
-        except Exception as error:  # no thread to be had, for one: the next batch may fare better
-            _answer(batch, error)
+        except Exception as error:  # for example, no thread can be started: the next batch may succeed
+            _fail(batch, error)
         except BaseException:
-            _answer(batch, Unreachable("the syncing was ended"))
+            _fail(batch, Unreachable("the sync was cancelled"))
             raise
         else:
             for fault, (_, done) in zip(faults, batch, strict=True):
                 done.set_exception(fault) if fault else done.set_result(None)
 
 
-def _answer(waiting: list[tuple[int, Answer[None]]], fault: Exception) -> None:
-    """Tell everybody who waits for a sync what went wrong."""
+def _fail(waiting: list[tuple[int, Answer[None]]], fault: Exception) -> None:
+    """Raise an error in everything that waits for a sync."""
     for _, done in waiting:
         done.set_exception(fault)

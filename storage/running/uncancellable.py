@@ -1,4 +1,18 @@
-"""Calls that a cancellation waits for: nothing goes on behind the back of who was cancelled."""
+"""Calls that run to their end although the task that waits for them is cancelled.
+
+A task is cancelled at any `await`: when its client disconnects, when a time-out passes, when the server stops. Some
+calls must not be abandoned then, because they take effect later, when no one expects it any more. If a lease were
+granted after the code that releases it has run, nothing would ever release it. And the Redis client cannot be
+interrupted in the middle of a command without confusing the replies of the connection.
+
+    task      await uncancellable(call) .... cancelled .............. CancelledError is raised here
+    call      |---------------- runs on ----------------------------| done
+
+So a cancellation is delayed, never lost. The price is that the wait is as long as the call. Where a call may take for
+ever (a Redis that does not answer), `PendingCalls` runs it, and `give_up` ends all of them when the server stops.
+
+The other way to outlive a cancellation is `Answer` in threads.py, for calls that run in a thread.
+"""
 
 import asyncio
 from collections.abc import Awaitable
@@ -10,10 +24,9 @@ T = TypeVar("T")
 
 
 async def uncancellable(call: Awaitable[T]) -> T:
-    """Let a call end before a cancellation goes on.
+    """Await a call and return its result; if the current task is cancelled, the call is still awaited to its end.
 
-    A lease that is taken after its release would belong to nobody, and the client library of Redis does not take a
-    cancellation in the middle of a command well.
+    Raises what the call raises, and CancelledError after the call has ended.
     """
     task = asyncio.ensure_future(call)
     try:
@@ -25,20 +38,20 @@ async def uncancellable(call: Awaitable[T]) -> T:
 
 
 def disregard(task: asyncio.Future[Any]) -> None:
-    """Take note of how a task ended that nobody waits for any more, so that nobody complains."""
+    """Retrieve the exception of a task whose result is not needed, so that asyncio does not log it as forgotten."""
     if not task.cancelled():
         task.exception()
 
 
 class PendingCalls:
-    """Unbroken calls to something that may never answer: at the end all of them are given up."""
+    """Uncancellable calls to something that may never answer: when it is closed, all of them are given up."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Future[Any]] = set()
         self.over = False
 
     async def end(self, call: Awaitable[T]) -> T:
-        """Let a call end; raises Unreachable where it is given up."""
+        """Await a call to its end; raises what it raises, and Unreachable if it is given up."""
         task = asyncio.ensure_future(call)
         self._running.add(task)
         if self.over:
@@ -54,7 +67,7 @@ class PendingCalls:
             self._running.discard(task)
 
     def give_up(self) -> None:
-        """Give up what has not ended, and whatever is called from now on."""
+        """Cancel all calls that have not ended, and every call that is made from now on."""
         self.over = True
         for task in self._running:
             task.cancel()

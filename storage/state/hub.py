@@ -1,4 +1,8 @@
-"""Fan-out inside one process: a mailbox of one for each watcher, in which the newest message replaces the older."""
+"""Delivery of progress inside one process.
+
+Each watcher has a mailbox that holds one message; a newer message replaces an older one that was not read yet. So a
+slow watcher neither delays a save nor needs memory for what it has missed. Called by the states, and by the Redis bus.
+"""
 
 import asyncio
 from collections import defaultdict
@@ -10,14 +14,14 @@ from onward.protocol.progress import Progress
 
 
 class Mailbox:
-    """What one watcher has not read yet: at most the newest message."""
+    """The newest message that one watcher has not read yet."""
 
     def __init__(self) -> None:
         self._newest: Progress | None = None
         self._filled = asyncio.Event()
 
     def put(self, progress: Progress) -> None:
-        """Keep a message if it is newer than the one that waits; never blocks."""
+        """Keep a message if it is newer than the waiting one; never blocks."""
         if self._newest is None or progress.seq > self._newest.seq:
             self._newest = progress
             self._filled.set()
@@ -45,16 +49,16 @@ class Hub:
             mailbox.put(progress)
 
     def count(self, id: UploadId) -> int:
-        """Give the number of watchers that an upload has here."""
+        """Return the number of watchers that an upload has in this process."""
         return len(self._mailboxes.get(id, ()))
 
     def ids(self) -> list[UploadId]:
-        """Give the uploads that have watchers here."""
+        """Return the uploads that have watchers in this process."""
         return list(self._mailboxes)
 
     @contextmanager
     def mailbox(self, id: UploadId) -> Iterator[Mailbox]:
-        """Give a watcher its mailbox."""
+        """Open a mailbox for one watcher of an upload."""
         mailbox = Mailbox()
         self._mailboxes[id].add(mailbox)
         try:

@@ -1,4 +1,4 @@
-"""Leases and events of a state that one process has to itself."""
+"""Leases and events of a state that belongs to one process; SQLite and memory add the records."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ from onward.storage.state.leases import LocalLeases
 
 
 class Local(ABC):
-    """Leases and events of a state that one process has to itself."""
+    """Leases and events inside one process."""
 
     def __init__(self) -> None:
         self._hub = Hub()
@@ -25,19 +25,19 @@ class Local(ABC):
         wait: float,
         on_rival: Callable[[], None],
     ) -> AbstractAsyncContextManager[Lease]:
-        """Hold the lease as the seam says."""
+        """Hold the lease; raises Held."""
         return self._leases.hold(id, wait=wait, on_rival=on_rival)
 
     async def time(self) -> float | None:
-        """Leave it to the clock of this process: there is no other one."""
+        """Return None: there is no clock but that of this process."""
         return None
 
     @abstractmethod
     async def load(self, id: UploadId) -> Upload:
-        """Give the record."""
+        """Return the record; raises Missing."""
 
     async def at_rest(self, id: UploadId) -> Upload | None:
-        """Give the record if nobody holds the lease before or after it is read."""
+        """Return the record if no request holds the lease, neither before nor after it is read; otherwise None."""
         if self._leases.held(id):
             return None
         try:
@@ -47,10 +47,10 @@ class Local(ABC):
         return None if self._leases.held(id) else upload
 
     async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: B027
-        """Nobody leaves a lease of a process and lives on."""
+        """Do nothing: a lease dies with its process."""
 
-    def _tell(self, saved: Upload) -> None:
-        """Tell the watchers of this process, if there are any."""
+    def _notify(self, saved: Upload) -> None:
+        """Send the progress to the watchers of this process, if there are any."""
         if self._hub.count(saved.id):
             self._hub.deliver(progress(saved))
 

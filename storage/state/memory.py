@@ -19,24 +19,24 @@ class MemoryState(Local):
         self._uploads: dict[UploadId, Upload] = {}
 
     async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:  # noqa: ARG002
-        """Record a new upload."""
+        """Record a new upload; raises Crowded."""
         if most is not None and sum(not known.status.final for known in self._uploads.values()) >= most:
             raise Crowded
         self._uploads[upload.id] = upload
 
     async def load(self, id: UploadId) -> Upload:
-        """Give the record."""
+        """Return the record; raises Missing."""
         try:
             return self._uploads[id]
         except KeyError:
             raise Missing(id) from None
 
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
-        """Replace the record, if it is the one that the caller knows."""
+        """Replace the record; raises Stale or Missing."""
         if (await self.load(upload.id)).version != upload.version or not self._leases.proves(upload.id, upload.epoch):
             raise Stale(upload.id)
         saved = self._uploads[upload.id] = replace(upload, version=upload.version + 1)
-        self._tell(saved)
+        self._notify(saved)
         return saved
 
     async def forget(self, id: UploadId) -> None:
@@ -44,14 +44,14 @@ class MemoryState(Local):
         self._uploads.pop(id, None)
 
     async def probe(self) -> None:
-        """There is always memory."""
+        """Do nothing: memory is always there."""
 
     async def promised(self) -> Promise:
-        """Add up what all unfinished uploads have been promised: there are few here."""
+        """Return the sum of what all unfinished uploads have been promised."""
         return sum_of(self._uploads.values())
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
-        """Give the ids of the records that are due."""
+        """Yield the ids of the records that are due, the earliest first."""
         due = [(upload.due, upload) for upload in self._uploads.values() if upload.due is not None]
         for at, upload in sorted(due, key=lambda pair: pair[0]):
             if at <= now:
@@ -63,5 +63,5 @@ class MemoryState(Local):
 
 
 async def open_state(_url: str, _data: Path, _durability: Durability, _node: str) -> MemoryState:
-    """Give an empty state."""
+    """Return an empty state."""
     return MemoryState()

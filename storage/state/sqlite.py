@@ -1,6 +1,12 @@
-"""Records in one SQLite file, the embedded default; leases and events stay inside the process.
+"""Records in one SQLite file, the default state; leases and events stay inside the process.
 
-One connection on one thread; what waits is committed together, durably, before anybody is told.
+One connection, used by one thread. While that thread commits, further jobs queue up; then all of them are done in one
+transaction, with one sync. Each caller gets its answer after the commit, so no offset is acknowledged, and no watcher
+is notified, before the record is durable.
+
+    save, insert, load --> _jobs --> the thread: BEGIN, all jobs of the batch, COMMIT --> answers, on the event loop
+
+A job that is refused (Stale, Missing, Crowded) has changed nothing, so it does not disturb the others of its batch.
 """
 
 import asyncio
@@ -24,8 +30,8 @@ from onward.storage.codec import decode, encode
 from onward.storage.state.local import Local
 
 DUE_BATCH = 1000
-BATCH = 256
-RECENT = 1024  # records that are remembered, so that the same one is not fetched again and again
+BATCH = 256  # jobs of one transaction at most
+RECENT = 1024  # records that are kept in memory, so that the record of a running upload is not fetched each time
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB
@@ -48,7 +54,7 @@ def _fetch(query: str, values: tuple[object, ...], db: sqlite3.Connection) -> li
 
 
 def _promised(db: sqlite3.Connection, id: UploadId) -> Promise:
-    """Give what the record of an upload promises; one that is missing or damaged promises nothing."""
+    """Return what an upload has been promised; nothing if its record is missing or damaged."""
     rows = db.execute("SELECT document FROM uploads WHERE id = ?", (id,))
     return sum_of(_sound(rows))
 
@@ -69,7 +75,7 @@ def _fault(error: sqlite3.Error) -> StorageError:
 
 
 def _check_new(path: Path) -> None:
-    """Refuse a state without records beside bytes of unfinished uploads: they would be removed as strays."""
+    """Refuse an empty state if there are bytes of unfinished uploads: the clean-up would remove them as strays."""
     unfinished = path.with_name("partial")
     if unfinished.is_dir() and any(unfinished.iterdir()):
         raise Unreachable(
@@ -78,7 +84,7 @@ def _check_new(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file, made at need; raises Unreachable where it is damaged, or is another one than it was."""
+    """Open the file, which is created if there is none; raises Unreachable if it is damaged or in use, and Full."""
     try:
         path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
         connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
@@ -92,10 +98,10 @@ def _connect(path: Path) -> sqlite3.Connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
             _check_new(path)
         connection.executescript(_SCHEMA)
-        connection.execute("SELECT id, version, due, open, document FROM uploads LIMIT 0")  # they are still called so
+        connection.execute("SELECT id, version, due, open, document FROM uploads LIMIT 0")  # all columns are there
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
-    except UnicodeDecodeError as error:  # of a message about the damage
+    except UnicodeDecodeError as error:  # the message about the damage is itself damaged
         connection.close()
         raise Unreachable(f"{path} is damaged") from error
     except sqlite3.Error as error:
@@ -110,7 +116,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 class SqliteState(Local):
-    """Records in one SQLite file."""
+    """Records in one SQLite file; the constructor raises Unreachable or Full."""
 
     def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
         super().__init__()
@@ -132,7 +138,7 @@ class SqliteState(Local):
             raise Unreachable(f"no thread can be started: {error}") from error
 
     async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
-        """Record a new upload."""
+        """Record a new upload; raises Crowded."""
         row = (upload.id, upload.version, upload.due, not upload.status.final, encode(upload))
 
         def work(db: sqlite3.Connection) -> None:
@@ -145,7 +151,7 @@ class SqliteState(Local):
         self._remember(upload)
 
     async def load(self, id: UploadId) -> Upload:
-        """Give the record."""
+        """Return the record; raises Missing."""
         if recent := self._recent.get(id):
             self._recent.move_to_end(id)
             return recent
@@ -156,7 +162,7 @@ class SqliteState(Local):
         return self._remember(decode(row[0]))
 
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
-        """Replace the record, if it is the one that the caller knows."""
+        """Replace the record; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
         known = self._recent.get(upload.id)
         after = promise(saved)
@@ -176,10 +182,10 @@ class SqliteState(Local):
             raise Stale(upload.id)
         try:
             await self._do(work, durable=durable)
-        except BaseException:  # who knows what is in the file
+        except BaseException:  # it is uncertain which version is in the file
             self._recent.pop(upload.id, None)
             raise
-        self._tell(saved)
+        self._notify(saved)
         return self._remember(saved)
 
     async def forget(self, id: UploadId) -> None:
@@ -193,7 +199,7 @@ class SqliteState(Local):
         self._recent.pop(id, None)
 
     async def probe(self) -> None:
-        """Write and sync a page that is as it was before, to the file that has the name."""
+        """Write and sync one row and remove it again; check that the file still has its name."""
         await self._do(self._probe, durable=True)
 
     def _probe(self, db: sqlite3.Connection) -> None:
@@ -202,22 +208,22 @@ class SqliteState(Local):
         except OSError as error:
             raise Unreachable(f"{self._path.name} can't be looked at ({error.strerror})") from error
         if (found.st_dev, found.st_ino) != self._file:
-            raise Unreachable(f"{self._path.name} is another file than it was")
+            raise Unreachable(f"{self._path.name} is another file than at the start")
         db.execute("INSERT INTO uploads (id, open) VALUES ('', 0)")
         db.execute("DELETE FROM uploads WHERE id = ''")
 
     async def promised(self) -> Promise:
-        """Give what all unfinished uploads have been promised: added up at the start, and kept up to date since."""
+        """Return what all unfinished uploads have been promised: summed at the start, and updated by each commit."""
         return self._promised
 
     def _promise(self, before: Promise, after: Promise) -> None:
-        """Note a change of the sum, which counts once the batch is committed."""
+        """Change the sum; the change takes effect when the batch is committed."""
         if before != after:
             unsent, kept = self._changed
             self._changed = Promise(unsent + after.unsent - before.unsent, kept + after.kept - before.kept)
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
-        """Give the ids of the records that are due."""
+        """Yield the ids of the records that are due, the earliest first."""
         query = "SELECT due, id FROM uploads WHERE due <= ? AND (due, id) > (?, ?) ORDER BY due, id LIMIT ?"
         last: tuple[float, str] = (float("-inf"), "")
         while rows := await self._do(partial(_fetch, query, (now, *last, DUE_BATCH))):
@@ -226,11 +232,11 @@ class SqliteState(Local):
             last = rows[-1]
 
     async def close(self) -> None:
-        """Finish what waits and close the file."""
+        """Finish the jobs that wait, and close the file."""
         if not self._closing:
-            self._closing = True  # from now on nothing is put behind the mark of the end, where nobody would look
+            self._closing = True  # no job may follow the None that ends the thread: it would never be done
             self._jobs.put(None)
-        await asyncio.shield(self._ended)  # a thread to wait in may not be had
+        await asyncio.shield(self._ended)  # not `join` in a thread: it may be impossible to start one
         self._thread.join()
         self._connection.close()
 
@@ -260,13 +266,13 @@ class SqliteState(Local):
                     break
                 batch.append(following)
             answers = self._commit(batch)
-            with suppress(RuntimeError):  # the loop is gone: so is everybody who waited
+            with suppress(RuntimeError):  # the loop is closed, and with it all that waited
                 self._loop.call_soon_threadsafe(_answer, answers)
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
     def _commit(self, batch: list[_Job]) -> list[tuple[asyncio.Future[Any], Any]]:
-        """Do a batch in one transaction; what a job refuses has changed nothing."""
+        """Do a batch of jobs in one transaction, and return each future with its result or its error."""
         try:
             self._sync(any(job.durable for job in batch))
             self._connection.execute("BEGIN IMMEDIATE")
@@ -274,7 +280,7 @@ class SqliteState(Local):
             answers = [(job.future, self._attempt(job.work)) for job in batch]
             self._connection.execute("COMMIT")
             self._promised = self._changed
-        except Exception as error:  # whatever it is, nobody may wait for ever
+        except Exception as error:  # whatever it is, each future must get an answer
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             fault = _fault(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
@@ -282,7 +288,7 @@ class SqliteState(Local):
         return answers
 
     def _sync(self, durable: bool) -> None:
-        """Have the next commit synced, with all before it in the log, or left to the system."""
+        """Choose whether the next commit is synced (with all earlier ones in the log) or left to the system."""
         wanted = "OFF" if self._durability is Durability.NONE else "FULL" if durable else "NORMAL"
         if wanted != self._synchronous:
             self._connection.execute(f"PRAGMA synchronous = {wanted}")
@@ -306,5 +312,5 @@ def _answer(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
 
 
 async def open_state(_url: str, data: Path, durability: Durability = Durability.FULL, _node: str = "") -> SqliteState:
-    """Open state.sqlite in the data folder."""
+    """Open state.sqlite in the data folder; raises Unreachable or Full."""
     return SqliteState(data / "state.sqlite", durability)

@@ -103,7 +103,7 @@ BUGS = (
     Bug(
         "l", "event before the commit", "storage/state/sqlite.py",
         "        try:\n            await self._do(work, durable=durable)\n",
-        "        self._tell(saved)\n        try:\n            await self._do(work, durable=durable)\n",
+        "        self._notify(saved)\n        try:\n            await self._do(work, durable=durable)\n",
         "tests/faults/test_order.py::test_a_watcher_is_told_only_what_a_synced_record_holds",
     ),
     Bug(
@@ -266,8 +266,8 @@ BUGS = (
     ),
     Bug(
         "25", "nobody asked to give way", "storage/state/leases.py",
-        "        seat.on_rival()\n",
-        "",
+        "            seat.on_rival()\n            async with",
+        "            async with",
         MODEL,
     ),
     Bug(

@@ -30,6 +30,7 @@ def verdict(bug: Bug, tree: Path) -> tuple[str, str]:
         if planted.count(right) != 1:
             return "NOT PLANTED", f"{bug.file} has changed"
         planted = planted.replace(right, wrong)
+    compile(planted, bug.file, "exec")  # what isn't Python any more would be caught by any test
     path.write_text(planted)
     words = [sys.executable, "-B"]
     if "by_hand" not in bug.test:

@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pytest
 from mounts import elsewhere, tmpfs, unmount
-from onward_process import ROOT
+from onward_process import OBEYING_MODES, ROOT
 from raw import Tus, path_of, poll
 from server_process import serving
 
 MIB = 2**20
-OBEYING_MODES = """
-import ctypes, os, sys
-for capability in (1, 2):  # those by which root may read and write whatever the modes say: CAP_DAC_*
-    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
-os.execv(sys.executable, [sys.executable, "-m", "onward", *sys.argv[1:]])
-"""
 REFUSED = {  # how a PATCH may be answered while a folder takes no files: some of them need none
     "partial": {503},
     "files": {503, 409},

@@ -175,6 +175,7 @@ def test_time_runs_out_for_what_is_unfinished() -> None:
 def test_what_the_machine_has_in_memory_only_is_lost_with_its_run() -> None:
     upload = decisions.volatile(at(Status.PAUSED), "first", now=0.0, limits=LIMITS)
     assert (upload.volatile, upload.due) == ("first", 5.0)
+    assert decisions.volatile(upload, "first", now=9.0, limits=LIMITS) is upload
     assert not decisions.is_lost(upload, "first")
     assert decisions.is_lost(upload, "second")
     settled = decisions.durable(upload, now=0.0, limits=LIMITS)
@@ -203,7 +204,23 @@ def test_an_upload_that_has_ended_has_nothing_in_memory_only_and_is_looked_at_as
     ended, plain = end(volatile), end(at(Status.PAUSED, offset=4))
     assert (ended.volatile, ended.hashing) == (None, None)
     assert ended == plain
-    assert ended.due == 31.0
+    emptied_soon = ended.status in (Status.TERMINATED, Status.EXPIRED)
+    assert ended.due == (6.0 if emptied_soon else 31.0)
+    assert decisions.emptied(ended, limits=LIMITS).due == 31.0
+
+
+def test_a_record_is_carried_over_a_step_of_the_clock_with_the_time_that_it_has_left() -> None:
+    paused = replace(at(Status.PAUSED, offset=4), expires=60.0, due=60.0)
+    carried = lifecycle.carried(paused, 1000.0, now=1001.0, limits=LIMITS)
+    assert (carried.expires, carried.due, carried.updated) == (1060.0, 1060.0, 1001.0)
+    assert not decisions.is_expired(carried, 1059.0)
+    back = lifecycle.carried(carried, -1000.0, now=2.0, limits=LIMITS)
+    assert (back.expires, back.due, back.updated) == (60.0, 60.0, 2.0)
+    for_ever = lifecycle.carried(replace(paused, expires=None, due=None), 1000.0, now=1001.0, limits=LIMITS)
+    assert (for_ever.expires, for_ever.due) == (None, None)
+    ended = lifecycle.carried(at(Status.TERMINATED, updated=1.0, due=31.0), 1000.0, now=1002.0, limits=LIMITS)
+    assert (ended.due, decisions.is_forgotten(ended, 1031.9, LIMITS)) == (1007.0, False)
+    assert decisions.emptied(ended, limits=LIMITS).due == 1032.0
 
 
 def test_each_status_says_when_the_sweep_looks() -> None:

@@ -66,7 +66,7 @@ def config_of(words: Sequence[str] = (), environ: Mapping[str, str] | None = Non
         ("without", "creaton", "did you mean creation?"),
         ("without", 5, "is not a list of words"),
         ("cors_origins", ["https://app.example/"], "is not an origin such as"),
-        ("trusted_proxies", ["nobody"], "does not appear to be"),
+        ("trusted_proxies", ["nobody"], "is not an address, nor a network such as"),
         ("host", [], "is not an address or a host name"),
         ("host", "a/b", "is not an address or a host name"),
         ("base_path", "files", "is not / or a path such as /files"),
@@ -139,7 +139,7 @@ def test_switches_have_two_options_and_eight_words() -> None:
         ("port = 1\nmax_size = 3\nmax-size = 3", "FILE: max-size: it is there twice, also as max_size"),
         ("expire_after = inf", "FILE: expire_after: inf is not a time"),
         ("socket_mode = 660", "FILE: socket_mode: 660 is not a file mode: write octal digits in quotes"),
-        ("port = 1\npage = \n", "FILE: it is not right TOML: Invalid value (at line 2, "),
+        ("port = 1\npage = \n", "FILE: it is not valid TOML: Invalid value (at line 2, "),
         ("workers = 2", "FILE: workers: 2 need a state that processes share"),
     ],
 )
@@ -187,11 +187,11 @@ def test_a_wrong_value_ends_a_command_with_one_line_and_status_2(
         (["serve", "--prot", "9"], "usage: onward serve [options]", "unknown option --prot; did you mean --port?"),
         (["serve", "--por=0"], "usage: onward serve [options]", "unknown option --por; did you mean --port?"),
         (["sweep", "--port=0"], "usage: onward sweep [options]", "unknown option --port"),
-        (["serve", "8080"], "usage: onward serve [options]", "unknown word 8080"),
+        (["serve", "8080"], "usage: onward serve [options]", "unknown argument 8080"),
         (["upload", "f", "--to=u", "--paralel=2"], "usage: onward upload ", "--paralel; did you mean --parallel?"),
         (["watch", "u", "--jso"], "usage: onward watch ", "unknown option --jso; did you mean --json?"),
         (["serv"], "usage: onward ", "unknown command serv; did you mean serve?"),
-        (["--verson"], "usage: onward ", "required: COMMAND"),
+        (["--verson"], "usage: onward ", "unknown option --verson; did you mean --version?"),
     ],
 )
 def test_an_unknown_word_gets_the_usage_of_its_command_and_the_nearest_option(

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from onward.server.app import create_app, create_runner
 from onward.server.config import Config
-from onward.server.http.transport.connection import _Server
+from onward.server.http.transport.server import Server
 
 
 class Untouched(Counter[str]):
@@ -30,13 +30,13 @@ async def test_the_end_of_a_connection_looks_at_its_own_address_only(
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        assert isinstance(runner.server, _Server)
-        runner.server.addresses = Untouched({f"10.0.0.{number}": 1 for number in range(100)})
+        assert isinstance(runner.server, Server)
+        runner.server.limits.counts = Untouched({f"10.0.0.{number}": 1 for number in range(100)})
         for _ in range(5):
             async with http.get(f"http://127.0.0.1:{runner.addresses[0][1]}/healthz") as answer:
                 assert answer.status == 200
         await http.close()
-        assert "127.0.0.1" not in runner.server.addresses, "it is forgotten with its last connection"
-        assert dict.__len__(runner.server.addresses) == 100
+        assert "127.0.0.1" not in runner.server.limits.counts, "it is forgotten with its last connection"
+        assert dict.__len__(runner.server.limits.counts) == 100
     finally:
         await runner.cleanup()

@@ -5,13 +5,16 @@ import asyncio
 import os
 import sqlite3
 import sys
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import aiohttp
+import pytest
 import tus
-from onward_process import ROOT, OnwardProcess, onward
+from onward_process import OBEYING_MODES, ROOT, OnwardProcess, onward
 
+ASLEEP = str(ROOT / "tests" / "support" / "asleep_server.py")
 OPTIONS = ["--sweep-every=0.2", "--quiet-after=0.3", "--release-after=1.5"]
 WRONG = {"Repr-Digest": f"sha-256=:{'A' * 43}=:"}
 
@@ -94,3 +97,63 @@ async def test_a_part_stays_for_the_final_upload_that_waits_with_it(
             while (await tus.head(http, waiting)).headers.get("Upload-Offset") != "11":
                 await asyncio.sleep(0.1)
         await until_gone(server, shared, late)
+
+
+async def test_the_bytes_of_a_deleted_upload_go_though_the_server_died_before_it_removed_them(
+    http: aiohttp.ClientSession, state_url: str, tmp_path: Path
+) -> None:
+    dying = OnwardProcess(tmp_path / "data", state_url, OPTIONS, program=(ASLEEP, "recorded:2"))
+    await dying.start()
+    url = await tus.create(http, dying.url, 9)
+    assert (await tus.patch(http, url, 0, b"four")).status == 204
+    deleting = asyncio.create_task(http.delete(url, headers=tus.TUS))
+    async with asyncio.timeout(10):
+        while not dying.is_stopped():
+            await asyncio.sleep(0.02)
+    assert url.rpartition("/")[2] in files(dying)
+    await dying.kill9()
+    with suppress(aiohttp.ClientError):
+        await deleting
+    async with onward(tmp_path / "data", state_url, OPTIONS) as server:
+        path = f"{server.url}/{url.rpartition('/')[2]}"
+        assert (await tus.head(http, path)).status == 410
+        await until_gone(server, url)
+        assert (await tus.head(http, path)).status == 410
+
+
+@pytest.mark.parametrize("end", ["deleted", "expired"])
+async def test_bytes_that_could_not_be_removed_go_soon(end: str, http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    options = ["--sweep-every=0.2", "--quiet-after=2", *(["--expire-after=1"] if end == "expired" else [])]
+    server = OnwardProcess(tmp_path / "data", "sqlite:", options, program=("-c", OBEYING_MODES))
+    await server.start()
+    try:
+        url = await tus.create(http, server.url, 9)
+        assert (await tus.patch(http, url, 0, b"four")).status == 204
+        (server.data / "partial").chmod(0o500)
+        if end == "deleted":
+            async with http.delete(url, headers=tus.TUS) as answer:
+                assert answer.status == 204, "it is gone for all who ask, whatever becomes of its bytes"
+        async with asyncio.timeout(10):
+            while "can't be removed yet" not in server.log():
+                await asyncio.sleep(0.02)
+        assert (await tus.head(http, url)).status == 410
+        assert url.rpartition("/")[2] in files(server)
+        (server.data / "partial").chmod(0o700)
+        await until_gone(server, url)
+    finally:
+        await server.kill9()
+
+
+async def test_a_deleted_upload_is_looked_at_no_more_until_it_is_forgotten(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", "sqlite:", OPTIONS) as server:
+        for _ in range(3):
+            url = await tus.create(http, server.url, 9)
+            async with http.delete(url, headers=tus.TUS) as answer:
+                assert answer.status == 204
+        await server.stop()
+    with closing(sqlite3.connect(tmp_path / "data" / "state.sqlite")) as db:
+        dues = [due for (due,) in db.execute("SELECT due FROM uploads")]
+    assert len(dues) == 3
+    assert min(dues) > time.time() + 86400

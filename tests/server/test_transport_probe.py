@@ -16,7 +16,8 @@ from onward.server.app import create_app, create_runner
 from onward.server.config import Config
 from onward.server.http.transport import support
 from onward.server.http.transport.connection import Connection as OwnConnection
-from onward.server.http.transport.connection import _Server
+from onward.server.http.transport.connection_limits import ConnectionLimits
+from onward.server.http.transport.server import Server
 
 SIZES = (1000, 131_071, 131_072, 2**20, 5 * 2**20 + 1)
 PROGRAM = str(ROOT / "tests" / "support" / "lacking_server.py")
@@ -79,7 +80,9 @@ async def test_another_version_is_named_at_the_start(
     monkeypatch.setattr(support, "TESTED", ((2, 0), (2, 1)))
     monkeypatch.setattr(support, "is_tested", lambda: False)
     await started(tmp_path)
-    assert [record.levelname for record in caplog.records if "is none of the versions" in record.message] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if "is not one of the versions" in record.message] == [
+        "WARNING"
+    ]
 
 
 @pytest.mark.parametrize("broken", [TypeError("another argument"), None])
@@ -87,7 +90,7 @@ async def test_a_parser_that_is_another_one_is_not_built_upon(broken: Exception 
     async def handler(_: web.BaseRequest) -> web.StreamResponse:
         raise NotImplementedError
 
-    connection = _Server(web.Server(handler), 1, 0)()
+    connection = Server(web.Server(handler), ConnectionLimits(1, 0))()
     assert isinstance(connection, OwnConnection)
 
     class Parser:

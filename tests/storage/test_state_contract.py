@@ -111,8 +111,8 @@ async def test_what_is_due_comes_in_its_order(state: State) -> None:
 async def test_many_that_are_due_come_once_each_also_if_they_are_due_at_the_same_time(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("redis", "sqlite"):
-        monkeypatch.setattr(f"storage.{module}.DUE_BATCH", 4)
+    for module in ("redis.state", "sqlite"):
+        monkeypatch.setattr(f"onward.storage.state.{module}.DUE_BATCH", 4)
     ids = [f"{number:032x}" for number in range(30)]
     for id_ in ids:
         await state.insert(replace(UPLOAD, id=UploadId(id_), due=10.0 if id_ < ids[12] else 20.0 + int(id_, 16)))

@@ -20,7 +20,7 @@ from onward.server.uploads.engine import Engine
 from onward.storage.base import Durability, Storage
 from onward.storage.blobs.disk import DiskBlobs
 from onward.storage.blobs.memory import MemoryBackups
-from onward.storage.running.threads import Answer, Result, Threads, Words
+from onward.storage.running.threads import Answer, Arguments, Result, Threads
 from onward.storage.state.memory import MemoryState
 
 LIMITS = Limits(max_size=100_000, expire_after=1000.0, forget_after=5000.0, quiet_after=5.0, release_after=100.0)
@@ -32,7 +32,7 @@ _ids = count(1)
 class InlineThreads(Threads):
     """Threads that are none: each call is over before the next one begins."""
 
-    def call(self, call: Callable[[Unpack[Words]], Result], *words: *Words) -> Answer[Result]:
+    def call(self, call: Callable[[Unpack[Arguments]], Result], *words: *Arguments) -> Answer[Result]:
         """Call at once; that it is over is heard of later."""
         answer, result, fault = Answer[Result](), None, None
         try:
@@ -40,7 +40,7 @@ class InlineThreads(Threads):
         except Exception as error:
             fault = error
         self._done.append((answer, result, fault))
-        answer.get_loop().call_soon(self._tell)
+        answer.get_loop().call_soon(self._deliver)
         return answer
 
 
@@ -161,7 +161,7 @@ def machine(world: World) -> Iterator[World]:
         world.disk.mounted(),
         patch("onward.storage.blobs.disk.Threads", InlineThreads),
         patch("onward.storage.blobs.disk.Nodes", Alone),
-        patch("onward.storage.blobs.disk.DiskCopies", _no_copies),
+        patch("onward.storage.blobs.disk.DiskBackups", _no_copies),
         patch("onward.server.uploads.body_writer.Threads", InlineThreads),
         patch("onward.server.uploads.body_writer.ThreadPoolExecutor", Inline),
         patch("onward.server.uploads.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),

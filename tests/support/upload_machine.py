@@ -42,7 +42,7 @@ class UploadMachine(RuleBasedStateMachine):
     answers: ClassVar[Counter[str]]
 
     def __init_subclass__(cls) -> None:
-        cls.answers = Counter()
+        cls.answers, cls.steps = Counter(), 0
 
     def __init__(self) -> None:
         super().__init__()

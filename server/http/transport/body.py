@@ -1,7 +1,15 @@
-"""The body of a request; a rival, a stall and a dead peer all end it in the same way.
+"""The body of a request, as `server/uploads/receive.py` reads it; `server/http/routes.py` makes one for each request.
 
-A large plain one is read from the socket itself, every other from aiohttp's stream. Whatever the kernel handed over
-counts: bytes that came together with the end of the connection too.
+A large plain body is read from the socket itself, by a thread (`socket_reader.py`); every other body comes from
+aiohttp's stream:
+
+    pour ─┬─ large, of known length, no TLS:  _take ── _draw ─┬─ _let_in ── SocketReader.draw  (in a thread)
+          │                                                   └─ _wait, if the socket is empty
+          └─ all others:                      pour_blocks ── block ── _next ── aiohttp's stream
+
+A rival, a stall and a lost connection all end a body in the same way: `cut` notes the reason, and moves the time-out of
+the current wait to now, which ends that wait. Bytes that have reached this machine before still count, also those that
+arrive together with the end of the connection.
 """
 
 import asyncio
@@ -14,34 +22,34 @@ from aiohttp import HttpVersion11, StreamReader, web
 from onward.protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
 from onward.server.http.transport.connection import Connection
 from onward.server.http.transport.socket_reader import BUFFER, SocketReader
-from onward.server.http.transport.support import held
+from onward.server.http.transport.support import take_held
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.receive import pour_blocks
 
-PAUSE = 0.1  # seconds that aiohttp is kept from reading it before; who waits longer has to hear of a client that leaves
-LARGE = 2**17  # bytes of a body from which on the socket itself is worth it
+PAUSE = 0.1  # seconds that aiohttp does not read before the body begins; longer would hide that a client disconnects
+LARGE = 2**17  # bytes of a body from which on it is faster to read the socket itself
 
 
 def _plain(request: web.Request) -> asyncio.Transport | None:
-    """Give the transport of a large body that can be read from its socket: of known length, and without TLS."""
+    """Return the transport of a body that can be read from its socket: large, of known length, without TLS."""
     transport = request.transport
     if (request.content_length or 0) < LARGE or not isinstance(request.protocol, Connection) or transport is None:
         return None
-    if not request.protocol.can_be_set_aside or transport.get_extra_info("sslcontext"):
+    if not request.protocol.can_bypass_parser or transport.get_extra_info("sslcontext"):
         return None
     return transport
 
 
 class RequestBody:
-    """The body of a request, as it arrives: `rate` bytes a second at least, and one at all, in any `idle` seconds."""
+    """The body of a request; it is cut if no byte, or less than `rate` bytes a second, arrive in `idle` seconds."""
 
     def __init__(self, request: web.Request, idle: float, rate: float = 0) -> None:
         self._request = request
         self._content: StreamReader = request.content
         self._idle, self._least = idle, idle * rate
         self._timer: asyncio.Timeout | None = None
-        self._silent = self._waited = 0.0  # seconds: since the last byte, and in which `_heard` bytes came
-        self._heard = 0
+        self._silent = 0.0  # seconds of waiting since the last byte
+        self._waited, self._heard = 0.0, 0  # seconds, and the bytes that arrived in them, of the current measurement
         self._expected = request.version >= HttpVersion11 and "Expect" in request.headers
         self._ended = not request.body_exists
         self._cut_by: Refusal | None = None
@@ -60,24 +68,24 @@ class RequestBody:
 
     @property
     def over(self) -> bool:
-        """Tell whether nothing more will come."""
+        """Return whether nothing more will arrive."""
         return self._ended or (self._cut_by is not None and not self._left)
 
     @property
     def cut_by(self) -> Refusal | None:
-        """Give what cut the body short, if anything did."""
+        """Return the reason why the body was cut before its end, or None."""
         return None if self._ended else self._cut_by
 
     def cut(self, why: Refusal) -> None:
-        """End the body now; what has arrived still counts."""
+        """End the body now, for the reason `why`; bytes that have arrived still count."""
         if not self.over and self._cut_by is None:
             self._cut_by, self._left = why, self._socket_reader is not None
             if self._timer is not None:
-                with suppress(RuntimeError):  # its time has come at this very moment, which ends the wait as well
+                with suppress(RuntimeError):  # the time-out has expired at this moment, which ends the wait as well
                     self._timer.reschedule(asyncio.get_running_loop().time())
 
     async def pour(self, body_writer: BodyWriter, most: int, until: float) -> None:
-        """Let about `most` bytes in, fewer at the loop's time `until` or when the body is over."""
+        """Move about `most` bytes into the writer; fewer at the loop's time `until`, or when the body is over."""
         if not self._begun and not self.over:
             self._begun = True
             if self._expected:
@@ -91,7 +99,7 @@ class RequestBody:
             await pour_blocks(self, body_writer, most, until)
 
     def close(self) -> None:
-        """Give the connection back to aiohttp, which drops what is left of the body."""
+        """Return the connection to aiohttp, which drops the rest of the body."""
         self._unpause()
         if self._socket_reader is not None:
             self._socket_reader.close()
@@ -103,11 +111,11 @@ class RequestBody:
                 self._plain.resume_reading()
 
     async def _take(self, body_writer: BodyWriter, transport: asyncio.Transport) -> None:
-        """Take the socket, with what aiohttp has read of the body already."""
+        """Begin to read the socket itself; the bytes that aiohttp has read already come first."""
         content, size = self._content, self._request.content_length or 0
         try:
             socket_reader = SocketReader(transport)
-        except OSError:  # no descriptor is left, or the connection is closed: the stream will tell
+        except OSError:  # no descriptor is left, or the connection is closed, which the stream reports
             return
         before = b""
         while data := content.read_nowait():
@@ -155,7 +163,7 @@ class RequestBody:
         self._hear(0, loop.time() - began)
 
     async def block(self, size: int, until: float) -> bytes:
-        """Collect about `size` bytes, fewer at the loop's time `until` or when the body is over."""
+        """Collect about `size` bytes; fewer at the loop's time `until`, or when the body is over."""
         parts: list[bytes] = []
         count = 0
         while count < size and not self.over:
@@ -167,7 +175,7 @@ class RequestBody:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _next(self, until: float) -> tuple[bytes, bool]:
-        """Give what has arrived, waiting for it until a time, and whether that time came."""
+        """Return what has arrived, and whether the wait for it ended by the time `until` or by a fault."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -185,32 +193,30 @@ class RequestBody:
         return data, False
 
     def _hear(self, count: int, seconds: float) -> None:
-        """Note how many bytes a wait has brought, and cut a body that brings none, or too few."""
+        """Count the bytes of a wait that took so many seconds; cut a body that brings none, or too few."""
         self._silent = 0.0 if count else self._silent + seconds
         self._waited, self._heard = self._waited + seconds, self._heard + count
         if self.over:
             return
         if self._silent > self._idle:
-            self._cut_by = BodyStalled(f"No byte came for {self._idle:g} s.")
+            self._cut_by = BodyStalled(f"No byte arrived for {self._idle:g} s.")
         elif self._waited > self._idle:
             if self._heard < self._least:
-                self._cut_by = BodyStalled(f"Fewer than {self._least:g} bytes came in {self._idle:g} s.")
+                self._cut_by = BodyStalled(f"Fewer than {self._least:g} bytes arrived in {self._idle:g} s.")
             self._waited, self._heard = 0.0, 0
 
     def _rest(self) -> bytes:
-        """Take what has arrived, and note what the stream ended by, if it has."""
+        """Take the bytes that have arrived; if the stream has ended by a fault, cut the body for that reason."""
         fault = self._content.exception()
         if fault is None:
             return self._content.read_nowait()
         framing = isinstance(fault, web.RequestPayloadError)
         self._cut_by = (
-            BadRequest("The body is not framed as it should be.")
-            if framing
-            else Unavailable("The connection was lost.")
+            BadRequest("The framing of the body is broken.") if framing else Unavailable("The connection was lost.")
         )
-        return held(self._content)
+        return take_held(self._content)
 
     async def _continue(self) -> None:
-        """Ask for the body (RFC 9110, 10.1.1); aiohttp has no public way once the handler runs."""
+        """Send `100 Continue` (RFC 9110, 10.1.1); aiohttp has no public way to do it once the handler runs."""
         await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._request.writer.output_size = 0

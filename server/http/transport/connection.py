@@ -1,67 +1,60 @@
-"""aiohttp's connections, with broken HTTP answered in the words of every other refusal, and told to who reads a body.
+"""One connection of a client: aiohttp's, with the limits and the answers that it lacks.
 
-aiohttp answers what its parser can't read in plain text that repeats the request, and only once the request before it
-is through, whose body then never ends. It has no public way in.
+- The first head of a new connection has to arrive in time, and an address may have so many connections only.
+- HTTP that aiohttp's parser can't read is answered as every other refusal is, and it ends the body that is being read.
+  (aiohttp answers it only after the request before it, whose body then never ends.)
+- A client that has sent its whole request may close its sending side, and still gets its answer (half-close).
+- A client that accepts none of its answer is reset (`stalled_reader.py`).
+- The parser can be bypassed: then a large body is read from the socket itself (`socket_reader.py`).
+
+`server.py` makes the connections; `body.py` bypasses the parser.
 """
 
 import asyncio
-from collections import Counter
-from contextlib import suppress
-from math import inf
 from typing import Any, cast
 
-import aiohttp
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError, HttpRequestParser
-from aiohttp.http_exceptions import LineTooLong
 
-from onward.protocol.dialects.tus1 import VERSION
-from onward.protocol.errors import BadRequest, Crowded, HeadTooLarge, ServerFault
-from onward.server.http.app_keys import CLOSE
 from onward.server.http.problems import log, mark_answer, problem
-from onward.server.http.transport import support
+from onward.server.http.transport.connection_limits import ConnectionLimits
+from onward.server.http.transport.refusals import CROWDED, refusal_of
+from onward.server.http.transport.stalled_reader import StallWatch
 from onward.server.http.transport.support import ErrInfo
-from onward.server.http.transport.tcp import STALL, reset, untaken
 
 LARGEST_READ = 2**16  # bytes; a head, and a small body with it
-# Its request is not read yet, and may be a HEAD that asks for the offset.
-_REFUSAL = problem(Crowded("There are too many connections from this address."), for_offset=True)
-_BODY = _REFUSAL.text or ""
-_CROWDED = (
-    f"HTTP/1.1 {_REFUSAL.status} {_REFUSAL.reason}\r\n"
-    f"Content-Type: {_REFUSAL.content_type}\r\nContent-Length: {len(_BODY)}\r\n"
-    f"Retry-After: {_REFUSAL.headers['Retry-After']}\r\nTus-Resumable: {VERSION}\r\nConnection: close\r\n\r\n{_BODY}"
-).encode()
 
 
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address", "_bypassed", "_look", "_newest")
+    __slots__ = ("_address", "_bypassed", "_counted", "_limits", "_newest", "_stall")
 
-    def __init__(self, manager: web.Server, **words: Any) -> None:
-        super().__init__(manager, **words)
+    def __init__(self, manager: web.Server, limits: ConnectionLimits, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._limits = limits
+        self._address, self._counted = "", False
         self._bypassed = False
-        self._look: asyncio.TimerHandle | None = None
-        self._newest: tuple[Any, StreamReader] | None = None
+        self._stall = StallWatch(self._loop)
+        self._newest: tuple[Any, StreamReader] | None = None  # the last request that the parser has read
 
     @property
-    def can_be_set_aside(self) -> bool:
-        """Tell whether a body may be read past the parser."""
-        return isinstance(self._manager, _Server) and self._manager.fast
+    def can_bypass_parser(self) -> bool:
+        """Return whether a body may be read from the socket itself."""
+        return self._limits.can_bypass_parser
 
     def bypass_parser(self) -> None:
-        """Keep what comes from the parser: a body is read past it, and what is left of that is dropped."""
+        """Keep all further bytes from the parser; if the body is not read to its end, its rest is dropped."""
         self._bypassed = True
 
     def resume_parser(self, request: web.BaseRequest) -> None:
-        """Go on with the next request: the body was read to its end."""
+        """Go on with the next request, after the body of this one was read to its end."""
         self._parser = self.fresh_parser()
         self._bypassed = False
         request.content.feed_eof()
 
     def fresh_parser(self) -> HttpRequestParser:
-        """Make a parser that has seen nothing yet."""
+        """Make a parser that has not read anything yet."""
         return HttpRequestParser(
             self,
             self._loop,
@@ -75,65 +68,49 @@ class Connection(web.RequestHandler):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, or refuse one too many; its first request is to come soon."""
+        """Accept a connection, or refuse it if its address has too many; starts the time-out of the first head."""
         super().connection_made(transport)
-        if hasattr(transport, "max_size"):  # of asyncio's own: what one read takes of a large body is only in the way
+        if hasattr(transport, "max_size"):  # asyncio's own; a longer read of a large body would only delay the bypass
             transport.max_size = LARGEST_READ
-        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)  # whatever waits is seen to wait
-        server = cast("_Server", self._manager)
-        self._address = (transport.get_extra_info("peername") or ("",))[0]
-        server.addresses[self._address] += 1
+        # With no room in asyncio's buffer, any byte that waits calls pause_writing, and so starts the stall watch.
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
         if self._keepalive_handle is not None:
             self._keepalive_handle.cancel()
-            self._next_keepalive_close_time = self._loop.time() + server.header_wait
+            self._next_keepalive_close_time = self._loop.time() + self._limits.header_wait
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
-        if self._address and 0 < server.most < server.addresses[self._address]:
-            cast("asyncio.Transport", transport).write(_CROWDED)
+        self._address = (transport.get_extra_info("peername") or ("",))[0]
+        self._counted = True
+        if not self._limits.enter(self._address):
+            cast("asyncio.Transport", transport).write(CROWDED)
             transport.close()
 
     def close(self) -> None:
-        """End a connection once what it was asked is answered; nothing was if its task hasn't even begun to wait."""
+        """Close the connection after the current answer; at once if no request was read and its task has not begun."""
         super().close()
         if self._newest is None and self._waiter is None:
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let a connection go."""
-        if isinstance(self._manager, _Server):
-            addresses = self._manager.addresses
-            addresses[self._address] -= 1
-            if not addresses[self._address]:
-                del addresses[self._address]
-        self._look_no_more()
+        """Stop counting and watching the connection."""
+        if self._counted:
+            self._counted = False
+            self._limits.leave(self._address)
+        self._stall.end()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Wait for a peer that doesn't take all at once, as long as it takes something."""
+        """Start to watch a client that does not accept all bytes at once."""
         super().pause_writing()
         if self.transport is not None:
-            self._look_after(self.transport, inf)
+            self._stall.begin(self.transport)
 
     def resume_writing(self) -> None:
-        """Wait for it no longer."""
-        self._look_no_more()
+        """Stop watching: the client has accepted everything."""
+        self._stall.end()
         super().resume_writing()
 
-    def _look_after(self, transport: asyncio.Transport, before: float) -> None:
-        waiting = transport.get_write_buffer_size()
-        with suppress(OSError, ValueError):  # closed meanwhile
-            waiting += untaken(transport.get_extra_info("socket").fileno())
-        if waiting >= before:
-            reset(transport)
-        else:
-            self._look = self._loop.call_later(STALL, self._look_after, transport, waiting)
-
-    def _look_no_more(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
-
     def data_received(self, data: bytes) -> None:
-        """Take bytes; where they end a body by not being its framing, its reader is told."""
+        """Parse bytes; if they break the framing of the body that is being read, its stream gets the exception."""
         if self._bypassed:
             return
         super().data_received(data)
@@ -146,14 +123,18 @@ class Connection(web.RequestHandler):
                 request.content.set_exception(web.RequestPayloadError("not framed as it should be"))
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep a connection whose client has sent all of a request until that is answered; a watcher has left."""
+        """Keep the connection of a client that has sent a whole request until that is answered.
+
+        Returns False, which closes the connection, if it is idle, if its request is not complete or is broken, or if it
+        is a GET: a watcher that closes its sending side has left.
+        """
         idle = self._waiter is not None and not self._waiter.done()
         if idle or self._newest is None or self.ssl_context is not None:
             return False
         message, body = self._newest
         if isinstance(message, ErrInfo) or message.method == "GET" or not body.is_eof():
             return False
-        self.close()  # once it is answered
+        self.close()
         return True
 
     def handle_error(
@@ -163,7 +144,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
-        """Refuse what isn't HTTP, and close the connection; raises ConnectionError where no answer can be given."""
+        """Refuse what is not HTTP, and close the connection; raises ConnectionError if no answer can be sent."""
         if isinstance(exc, ConnectionError):
             log.info("the connection of %s ended before its answer", request.remote)
             raise exc
@@ -173,88 +154,15 @@ class Connection(web.RequestHandler):
             log.error("a request from %s failed", request.remote, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun")
-        response = problem(_refusal_of(exc))
+        response = problem(refusal_of(exc))
         mark_answer(response)
         response.force_close()
         return response
 
-    def log_exception(self, *words: Any, **named: Any) -> None:
-        """Log a fault; one line, without a traceback, of a body that its client has framed wrongly or cut."""
-        fault = named.get("exc_info")
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """Log a fault; a body that its client has cut or framed wrongly is one line of INFO, without a traceback."""
+        fault = options.get("exc_info")
         if isinstance(fault, web.RequestPayloadError | HttpProcessingError | ConnectionError):
             log.info("the rest of a body from %s can't be read: %s", self._address, fault)
         else:
-            super().log_exception(*words, **named)
-
-
-def _refusal_of(fault: BaseException | None) -> BadRequest | HeadTooLarge | ServerFault:
-    if isinstance(fault, LineTooLong):
-        return HeadTooLarge()
-    if isinstance(fault, HttpProcessingError):
-        return BadRequest("The request is not HTTP/1.1 as it should be.")
-    return ServerFault()
-
-
-class _Server(web.Server):
-    """Makes the connections, `most` from one address at once; `made` is the one that aiohttp would have used."""
-
-    def __init__(self, made: web.Server, header_wait: float, most: int) -> None:
-        self.header_wait, self.most = header_wait, most
-        self.fast = False  # whether bodies may be read past aiohttp
-        self.addresses: Counter[str] = Counter()
-        super().__init__(
-            made.request_handler,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
-            **made._kwargs,
-        )
-
-    def __call__(self) -> Connection:
-        return Connection(self, loop=self._loop, **self._kwargs)
-
-
-class Runner(web.AppRunner):
-    """Serves an application by such connections; the words are those of web.AppRunner otherwise."""
-
-    __slots__ = ("_header_wait", "_most")
-
-    def __init__(self, app: web.Application, *, header_wait: float, connections: int, **words: Any) -> None:
-        super().__init__(app, **words)
-        self._header_wait, self._most = header_wait, connections
-
-    async def setup(self) -> None:
-        """Start the application; where that fails, everything that was opened for it is closed."""
-        if not support.is_tested():
-            log.warning("aiohttp %s is none of the versions that this server is tested with", aiohttp.__version__)
-        try:
-            await super().setup()
-        except BaseException:
-            await self._close_all(self.app)
-            raise
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        try:
-            server = _Server(made, self._header_wait, self._most)
-            connection = server()
-            missing = support.missing_for_connections(connection)
-        except (AttributeError, TypeError) as error:
-            missing = [str(error)]
-        if missing:
-            log.warning("aiohttp lacks %s: its own connections are used, with fewer limits", ", ".join(missing))
-            return made
-        if missing := support.missing_for_fast_bodies(connection, connection.fresh_parser):
-            log.warning("aiohttp lacks %s: large bodies are read more slowly, from its stream", ", ".join(missing))
-        server.fast = not missing
-        return server
-
-    async def _close_all(self, app: web.Application) -> None:
-        """Leave the contexts that were entered, those of mounted applications first, and close the engines."""
-        for mounted in getattr(app, "_subapps", ()):
-            await self._close_all(mounted)
-        try:
-            await app.cleanup()
-        except Exception:
-            log.exception("an application could not be cleaned up after a start that failed")
-        if CLOSE in app:
-            await app[CLOSE]()
+            super().log_exception(*args, **options)

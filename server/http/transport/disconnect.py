@@ -1,6 +1,7 @@
-"""A client that leaves before the first byte of its body: nothing needs to wait for its sake.
+"""Cancels the work of a request whose client disconnects before the first byte of its body, such as a wait for a lease.
 
-aiohttp lets a handler go on to its end, so that the bytes that have arrived are recorded.
+The server runs without aiohttp's cancellation of handlers, so that bytes that have arrived are always recorded. Without
+any byte there is nothing to record, and the work can stop. The route for PATCH uses this.
 """
 
 import asyncio
@@ -13,25 +14,25 @@ T = TypeVar("T")
 
 
 async def cancel_on_disconnect(request: web.Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do the work of a request; raises ConnectionResetError, with the work cancelled, where the client has left."""
+    """Do the work of a request; if its client disconnects, cancel the work and raise ConnectionResetError."""
     if request.content.is_eof():
         return await work
-    doing = asyncio.current_task()
-    assert doing is not None  # noqa: S101
-    watching = asyncio.create_task(_cancel_if_left(request.content, doing))
+    current = asyncio.current_task()
+    assert current is not None  # noqa: S101
+    watch = asyncio.create_task(_cancel_on_disconnect(request.content, current))
     try:
         return await work
     except asyncio.CancelledError:
-        left = watching.done() and not watching.cancelled() and watching.result()
-        if left and not doing.uncancel():  # otherwise it was cancelled for another reason as well
-            raise ConnectionResetError("the client has left") from None
+        disconnected = watch.done() and not watch.cancelled() and watch.result()
+        if disconnected and not current.uncancel():  # otherwise it was cancelled for another reason as well
+            raise ConnectionResetError("the client has disconnected") from None
         raise
     finally:
-        watching.cancel()
+        watch.cancel()
 
 
-async def _cancel_if_left(content: StreamReader, work: asyncio.Future[Any]) -> bool:
-    """Tell whether the work was cancelled, once the body has come to its end."""
+async def _cancel_on_disconnect(content: StreamReader, work: asyncio.Future[Any]) -> bool:
+    """Wait for the end of the body; cancel the work if there was no byte, and return whether that was done."""
     try:
         if (fault := content.exception()) is not None:
             raise fault

@@ -1,6 +1,7 @@
-"""A file sent by the kernel, past aiohttp: its bytes are copied into no buffer of ours.
+"""Sends a file by the kernel's `sendfile`, without copying its bytes into this process.
 
-In a thread, since the disk may be slow; the event loop waits for a client that takes its time.
+Downloads use it on plain connections. The call runs in a thread, since the disk may be slow; while a client is slow,
+the event loop waits, and no thread is held.
 """
 
 import asyncio
@@ -11,16 +12,16 @@ from onward.server.http.transport.tcp import STALL, untaken
 from onward.storage.base import Missing
 from onward.storage.running.threads import Threads
 
-STEP = 2**24  # bytes that one call may send, before others have their turn
+STEP = 2**24  # bytes that a thread sends before it takes the next download
 
 
 async def send_file(transport: asyncio.Transport, file: int, start: int, stop: int, threads: Threads) -> None:
-    """Send the bytes [start, stop) of a file, once all that was written to a plain connection has left.
+    """Send the bytes [start, stop) of a file over a plain connection; asyncio's write buffer must be empty.
 
-    Raises TimeoutError for a client that accepts none, ConnectionError for one that is gone, and Missing for a file
-    that has fewer.
+    Raises TimeoutError if the client accepts no byte for STALL seconds, ConnectionError if it is gone, and Missing if
+    the file is shorter.
     """
-    out = os.dup(transport.get_extra_info("socket").fileno())  # the event loop waits for no other's
+    out = os.dup(transport.get_extra_info("socket").fileno())  # the event loop can watch a descriptor once only
     try:
         while start < stop:
             end = min(start + STEP, stop)
@@ -32,7 +33,7 @@ async def send_file(transport: asyncio.Transport, file: int, start: int, stop: i
 
 
 def _send_some(out: int, file: int, start: int, stop: int) -> int:
-    """Send as much as the client takes now, and give the position that was reached."""
+    """Send as much as the client accepts now, and return the position that was reached."""
     while start < stop:
         try:
             count = os.sendfile(out, file, start, stop - start)
@@ -45,7 +46,11 @@ def _send_some(out: int, file: int, start: int, stop: int) -> int:
 
 
 async def _writable(out: int) -> None:
-    """Wait for room, as long as it takes: the system tells of it only once a third of what it holds has left."""
+    """Wait until the socket accepts bytes again; raises TimeoutError if the client acknowledges none.
+
+    The system reports room only once a third of its buffer is free. For a slow client that may take longer than STALL,
+    so the unacknowledged bytes are compared as well.
+    """
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
 

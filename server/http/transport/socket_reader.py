@@ -1,7 +1,11 @@
-"""A large plain body read from the socket itself, by a thread, into buffers that it uses again and again.
+"""Reads a large plain body from the socket itself, in a thread, into buffers that are used again and again.
 
-aiohttp copies a body into new bytes for each read, takes every one of them through the event loop, and its parser looks
-at all; nothing needs that here.
+aiohttp would allocate new bytes for each read, pass them through the event loop, and let its parser look at each one. A
+plain body of known length needs none of that; this is the server's largest gain in speed. `body.py` uses it.
+
+    socket ──readv──▶ buffer 1 ──┬─▶ disk          (this thread)
+                      buffer 2   └─▶ SHA-256       (a hashing thread, behind this one by at most BUFFERS - 1 blocks)
+                      buffer 3
 """
 
 import asyncio
@@ -15,14 +19,14 @@ from itertools import cycle
 
 from onward.server.uploads.body_writer import BodyWriter
 
-BUFFER, BUFFERS = 2**20, 3  # bytes, and how many each thread has: what is not hashed yet lies in the others
+BUFFER, BUFFERS = 2**20, 3  # bytes, and buffers of each thread: blocks that are not hashed yet stay in the others
 FIRST = 2**16  # bytes of the first block, so that hashing begins soon; each further one has twice as many
-QUICK = 2**16  # bytes after which a sender is quick enough for a thread to wait for it
-PATIENCE = 0.01  # seconds that it waits in all, before others have their turn
+QUICK = 2**16  # bytes in a block from which on a thread waits for more: the sender is quick enough
+PATIENCE = 0.01  # seconds that a thread waits for one body in all, before it serves another one
 
 
 class _Buffers(threading.local):
-    """Those of each thread."""
+    """The buffers of each thread, allocated when it first reads a body."""
 
     def __init__(self) -> None:
         self.ring = [memoryview(bytearray(BUFFER)) for _ in range(BUFFERS)]
@@ -32,10 +36,15 @@ _buffers = _Buffers()
 
 
 class SocketReader:
-    """The `rest` of a body, read from the socket; raises OSError where that can't be had."""
+    """Reads the `rest` of a body from the socket.
+
+    Raises OSError if no file descriptor is left, or if the connection is closed. `lost` says that it ended meanwhile.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self._fd = os.dup(transport.get_extra_info("socket").fileno())  # the event loop waits for no other's
+        self._fd = os.dup(
+            transport.get_extra_info("socket").fileno()
+        )  # the event loop can watch a descriptor once only
         self._transport, self._before, self.rest = transport, b"", 0
         self.lost = False
         self._patience = 0.0
@@ -43,18 +52,22 @@ class SocketReader:
         self._poll.register(self._fd, select.POLLIN)
 
     def begin(self, before: bytes, rest: int) -> None:
-        """Read the next `rest` bytes here, after those that were read before."""
+        """Start to read: first the bytes `before`, which aiohttp has read, then `rest` bytes from the socket."""
         self._transport.pause_reading()
         self._before, self.rest = before, rest
 
     @property
     def silent(self) -> bool:
-        """Tell whether nothing is there to read."""
+        """Return whether there is nothing to read at the moment."""
         return not self._before and not self._poll.poll(0)
 
-    def draw(self, body_writer: BodyWriter, most: int, seconds: float, enough: Callable[[], bool]) -> None:
-        """Let about `most` bytes in, in a thread, and a block at least: until a time has gone by, or nothing comes."""
-        end, until = body_writer.position + most, time.monotonic() + seconds
+    def draw(self, body_writer: BodyWriter, at_most: int, seconds: float, enough: Callable[[], bool]) -> None:
+        """Move about `at_most` bytes into the writer, at least one block; runs in a thread.
+
+        Returns earlier if nothing more arrives, after so many `seconds`, or when `enough()` is true. Raises what the
+        writer raises.
+        """
+        end, until = body_writer.position + at_most, time.monotonic() + seconds
         buffers, size = cycle(_buffers.ring), min(FIRST, BUFFER)
         self._patience = PATIENCE
         try:
@@ -68,7 +81,7 @@ class SocketReader:
             body_writer.wait()
 
     def _fill(self, buffer: memoryview) -> memoryview:
-        """Read until a buffer is full or nothing comes, and give what came."""
+        """Read until a buffer is full or nothing more arrives, and return the filled part."""
         size = len(buffer)
         count = min(len(self._before), size)
         buffer[:count], self._before = self._before[:count], self._before[count:]
@@ -79,7 +92,7 @@ class SocketReader:
                 if count < QUICK or not self._more():
                     break
                 continue
-            except OSError:  # reset, or given up on by the kernel
+            except OSError:  # reset by the client, or timed out by the kernel
                 arrived = 0
             if not arrived:
                 self.lost = True
@@ -88,11 +101,11 @@ class SocketReader:
         return buffer[:count]
 
     def _more(self) -> bool:
-        """Wait for more, as long as there is patience; who drips would use it up, and keep the thread from others."""
+        """Wait for more bytes, and return whether there are any; a slow sender must not keep the thread from others."""
         began = time.monotonic()
-        came = self._patience > 0 and bool(self._poll.poll(self._patience * 1e3))
+        arrived = self._patience > 0 and bool(self._poll.poll(self._patience * 1e3))
         self._patience -= time.monotonic() - began
-        return came
+        return arrived
 
     async def readable(self) -> None:
         """Wait until something has arrived."""
@@ -110,7 +123,7 @@ class SocketReader:
             ready.set_result(None)
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the extra descriptor, and let aiohttp read the connection again."""
         os.close(self._fd)
         with suppress(RuntimeError):  # the connection is closed already
             self._transport.resume_reading()

@@ -1,7 +1,13 @@
-"""Events over Redis: one connection per process listens for all its watchers, and comes back by itself.
+"""Messages between processes over Redis (pub/sub): progress for watchers, and requests to give up a lease.
 
-After each coming back the state of every watched upload is read anew, and so it is after some silence: whoever saved a
-record may have died, or lost its line, before it could tell.
+One connection per process listens for all watchers of that process, and reconnects by itself. Redis does not keep
+messages for a listener that is away. So after each reconnection the record of every watched upload is read, and again
+whenever an upload was silent for 3 seconds: the server that saved the record may have crashed, or lost its connection,
+before it could publish the message.
+
+    SAVE script (scripts.py) --PUBLISH--> onward:progress:ID --> _listen --> Hub --> the mailbox of each watcher
+    ask_to_yield             --PUBLISH--> onward:yield       --> _listen --> on_rival of the holder
+    _look_for_ever: silence --> the record ---------------------------------> Hub
 """
 
 import asyncio
@@ -23,23 +29,24 @@ from onward.storage.state.redis.client import FAULTS
 
 YIELD_CHANNEL = "onward:yield"
 PREFIX = "onward:progress:"
-CONFIRMED_WITHIN = 2.0  # seconds that joining waits for a bus that is down
-BACK_OFF = 0.2
+CONFIRMED_WITHIN = 2.0  # seconds that a new watcher waits until Redis has confirmed the subscription
+BACK_OFF = 0.2  # seconds until the next attempt to connect
 LOOK = 3.0  # seconds of silence until the record of a watched upload is read
-AT_ONCE = 32  # records that are read together, so that uploads get a connection too
-LISTEN = 0.25  # seconds that closing may have to wait for
-LOST = (*FAULTS, AttributeError, LookupError, RuntimeError, TypeError)  # all but the first from within a reconnection
+AT_ONCE = 32  # records that are read at the same time; the other connections are left to uploads
+LISTEN = 0.25  # seconds that one call listens, and that closing may have to wait
+# While redis-py reconnects, it also raises the last four, by accident.
+LOST = (*FAULTS, AttributeError, LookupError, RuntimeError, TypeError)
 log = logging.getLogger("onward")
 _decoder = msgspec.json.Decoder(Progress)
 
 
 def message(progress: Progress) -> tuple[str, bytes]:
-    """Give the channel and the text that the watchers of every process are told by."""
+    """Return the channel and the text of the message to the watchers in all processes."""
     return PREFIX + progress.id, msgspec.json.encode(progress)
 
 
 class RedisBus:
-    """Progress and requests to give way, between processes."""
+    """Progress, and requests to give up a lease, between processes."""
 
     def __init__(
         self,
@@ -53,7 +60,7 @@ class RedisBus:
         self._client, self._calls, self._reports = client, calls, reports
         self._on_yield, self._on_back = on_yield, on_back
         self._hub = Hub()
-        self.fault: BaseException | None = None  # what keeps it from listening
+        self.fault: BaseException | None = None  # why it cannot listen at the moment
         self._pubsub: Any = None
         self._lost = False
         self._confirmed: dict[str, asyncio.Event] = {}
@@ -61,13 +68,13 @@ class RedisBus:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Begin to listen; entered once the server has confirmed it, or after a short wait."""
+        """Begin to listen; returns when Redis has confirmed it, or after a short wait."""
         self._confirmed[YIELD_CHANNEL] = asyncio.Event()
         self._tasks = [asyncio.create_task(self._listen_for_ever()), asyncio.create_task(self._look_for_ever())]
         await self._wait_for(YIELD_CHANNEL)
 
     async def ask_to_yield(self, id: UploadId) -> None:
-        """Ask whoever holds the lease on an upload to give it up; a Redis that is down is reported."""
+        """Ask the holder of the lease on an upload to give it up; a failure is only logged."""
         try:
             await self._calls.end(self._client.publish(YIELD_CHANNEL, id))
         except (*FAULTS, Unreachable) as error:
@@ -75,7 +82,7 @@ class RedisBus:
 
     @asynccontextmanager
     async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
-        """Follow an upload from the moment that the server has confirmed it."""
+        """Follow an upload; entered when Redis has confirmed the subscription, or after a short wait."""
         channel = PREFIX + id
         with self._hub.mailbox(id) as mailbox:
             try:
@@ -90,7 +97,7 @@ class RedisBus:
                     await self._command("unsubscribe", channel)
 
     async def close(self) -> None:
-        """Stop listening, and give up every call."""
+        """Stop listening, give up all calls, and close the connections."""
         for task in self._tasks:
             task.cancel()
         self._calls.give_up()
@@ -103,7 +110,7 @@ class RedisBus:
                 await self._confirmed[channel].wait()
 
     async def _command(self, name: str, channel: str) -> None:
-        """Change the subscriptions; where that fails, the listener comes back with what they are to be."""
+        """Change the subscriptions; if that fails, the listener reconnects with the right ones."""
         if self._pubsub is not None:
             try:
                 await self._calls.end(getattr(self._pubsub, name)(channel))
@@ -119,15 +126,15 @@ class RedisBus:
                 self._reports.failed(error)
             except StorageError as error:
                 if not error.reported:
-                    log.warning("the state could not be read again: %s", error)
+                    log.warning("the record of a watched upload could not be read: %s", error)
             except Exception:
-                log.exception("the bus failed, and is tried again")
+                log.exception("listening to Redis failed, and is tried again")
             await asyncio.sleep(BACK_OFF)
 
     async def _listen(self) -> None:
         for event in self._confirmed.values():
             event.clear()
-        await self._calls.end(self._client.initialize())  # a cluster's client subscribes only once it knows the nodes
+        await self._calls.end(self._client.initialize())  # a cluster client cannot subscribe before it knows the nodes
         self._pubsub, self._lost = self._client.pubsub(), False
         try:
             await self._calls.end(self._pubsub.subscribe(*self._confirmed))
@@ -140,7 +147,7 @@ class RedisBus:
                 if message["type"] == "subscribe" and channel in self._confirmed:
                     self._confirmed[channel].set()
                     self.fault = None
-                    if channel.startswith(PREFIX):  # also after a reconnection of the library's own
+                    if channel.startswith(PREFIX):  # also if the library has reconnected by itself
                         await self._catch_up(UploadId(channel.removeprefix(PREFIX)))
                 elif message["type"] == "message":
                     self._deliver(channel, message["data"])
@@ -150,7 +157,7 @@ class RedisBus:
                 await pubsub.aclose()
 
     async def _look_for_ever(self) -> None:
-        """Read the state of each watched upload that was silent for a while."""
+        """Read the record of each watched upload that was silent for a while."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK)
@@ -161,10 +168,10 @@ class RedisBus:
             self._heard = {id_: heard for id_, heard in self._heard.items() if self._hub.count(id_)}
 
     async def _look_at(self, ids: list[UploadId]) -> None:
-        ends = await asyncio.gather(*(self._catch_up(id_) for id_ in ids), return_exceptions=True)
-        for fault in ends:
+        results = await asyncio.gather(*(self._catch_up(id_) for id_ in ids), return_exceptions=True)
+        for fault in results:
             if fault is not None and not isinstance(fault, StorageError):
-                log.error("the state of a watched upload could not be read", exc_info=fault)
+                log.error("the record of a watched upload could not be read", exc_info=fault)
 
     async def _catch_up(self, id: UploadId) -> None:
         if snapshot := await self._on_back(id):
@@ -176,8 +183,8 @@ class RedisBus:
             return
         try:
             progress = _decoder.decode(data)
-        except msgspec.MsgspecError as error:  # of another version, or of somebody else
-            log.warning("a message on the bus can't be read: %s", error)
+        except msgspec.MsgspecError as error:  # from another version of the server, or from another program
+            log.warning("a message from Redis can't be read: %s", error)
             return
         self._heard[progress.id] = asyncio.get_running_loop().time()
         self._hub.deliver(progress)

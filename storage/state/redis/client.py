@@ -1,10 +1,12 @@
-"""Clients of Redis: of one server, of one that Sentinels name, of a cluster.
+"""Clients of Redis, made from a URL: for one server, for one that Sentinels name, or for a cluster; and their errors.
 
 redis://HOST:PORT/DB, rediss://…, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB, redis+cluster://HOST:PORT,HOST:PORT
 """
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -13,31 +15,34 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.exceptions import AuthenticationError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, OutOfMemoryError, RedisClusterException, RedisError, ResponseError
+
+from onward.storage.base import Full, Unreachable
+from onward.storage.failure_log import Reports
 
 FAULTS = (RedisError, RedisClusterException, OSError, asyncio.IncompleteReadError)
 CONNECTIONS = 64
-NO_RETRY = Retry(NoBackoff(), 0)  # of a Sentinel: there are others
-MOST = 4096  # connections, where the library has no pool that waits for one
+NO_RETRY = Retry(NoBackoff(), 0)  # for a Sentinel: there are others to ask
+MOST = 4096  # connections at most, with Sentinels and clusters: their pools do not wait for a free one, they raise
 
 
 def connect(url: str, connections: int = CONNECTIONS) -> "aioredis.Redis":
-    """Give a client with short time-outs: a lost answer is asked for again, a dead server is told within seconds."""
+    """Return a client with short time-outs and retries, so that a dead server is noticed within seconds."""
     waits = {"socket_timeout": 2, "socket_connect_timeout": 1}
     retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 3)
     parts = urlsplit(url)
-    words: dict[str, Any] = {**waits, "retry": retry, "max_connections": MOST}
+    options: dict[str, Any] = {**waits, "retry": retry, "max_connections": MOST}
     for name in ("username", "password"):
         if value := getattr(parts, name):
-            words[name] = unquote(value)
+            options[name] = unquote(value)
     match parts.scheme:
         case "redis+sentinel":
             service, _, db = parts.path.strip("/").partition("/")
             sentinels = Sentinel(_hosts(parts.netloc, 26379), sentinel_kwargs={**waits, "retry": NO_RETRY})  # type: ignore[no-untyped-call]
-            return cast("aioredis.Redis", sentinels.master_for(service, db=int(db or 0), **words))
+            return cast("aioredis.Redis", sentinels.master_for(service, db=int(db or 0), **options))
         case "redis+cluster":
             nodes = [ClusterNode(host, port) for host, port in _hosts(parts.netloc, 6379)]
-            return cast("aioredis.Redis", RedisCluster(startup_nodes=nodes, **words))
+            return cast("aioredis.Redis", RedisCluster(startup_nodes=nodes, **options))
         case _:
             pool = aioredis.BlockingConnectionPool.from_url(
                 url, max_connections=connections, timeout=5, retry=retry, **waits
@@ -45,20 +50,37 @@ def connect(url: str, connections: int = CONNECTIONS) -> "aioredis.Redis":
             return aioredis.Redis.from_pool(pool)
 
 
-def refusal(fault: BaseException | None, script: str = "") -> str:
-    """Say why a server refuses a command, in its own words; of one that does not answer nothing else is said.
+@contextmanager
+def mapped(reports: Reports | None = None) -> Iterator[None]:
+    """Turn the errors of Redis into those of the seams; with `reports`, they are also logged here."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise Full(f"Redis: {error}") from error
+    except (*FAULTS, RuntimeError) as error:  # RuntimeError, for example if no thread can be started to resolve a name
+        unreachable = Unreachable(f"Redis: {error}")
+        if reports is not None:
+            reports.failed(error)
+            unreachable.reported = True
+        raise unreachable from error
+    if reports is not None:
+        reports.succeeded()
 
-    Of a script it names nothing but the line that failed.
+
+def refusal(fault: BaseException | None, script: str = "") -> str:
+    """Return why a server refuses a command, for people; or that it does not answer.
+
+    If a line of `script` failed, only the command in that line is named.
     """
     if not isinstance(fault, ResponseError | AuthenticationError):
         return "Redis does not answer"
-    said = str(fault).partition(" script: ")[0].rstrip(".")
+    reason = str(fault).partition(" script: ")[0].rstrip(".")
     line = re.search(r"user_script: ?(\d+)", str(fault))
     command = re.search(r"'(\w+)'", script.splitlines()[int(line[1]) - 1]) if line and script else None
-    return f"Redis refuses{f' {command[1]}' if command else ''}: {said}"
+    return f"Redis refuses{f' {command[1]}' if command else ''}: {reason}"
 
 
 def _hosts(netloc: str, port: int) -> list[tuple[str, int]]:
-    """Read hosts and ports."""
+    """Parse a list of hosts and ports."""
     urls = [urlsplit(f"//{each}") for each in netloc.rpartition("@")[2].split(",")]
     return [(url.hostname or "", url.port or port) for url in urls]

@@ -1,10 +1,36 @@
-"""What Redis has to do in one step, in Lua. Each may be repeated: an answer can be lost on its way.
+"""The Lua scripts: what Redis has to do in one atomic step. `state.py` registers and calls them.
 
-KEYS: the record (a hash of document, version, epoch, the node that has the lease, the one that left it, and the last
-epoch that it left), the lease (a token), the due times (a sorted set), the ids of unfinished uploads (a set), and what
-all of them have been promised (a hash of two sums, in bytes; the record has its own share of them).
+Every script may be repeated, because an answer can be lost on its way and the client library then asks again. The keys
+are the same for all of them:
+
+    KEYS[1]  {onward}:ID:record   hash    document, version   the record, as codec.py writes it, and its version
+                                          epoch               of the latest lease
+                                          node                that holds the latest lease; removed by a release
+                                          left_by             that left a lease without a release; '*' for unknown
+                                          left                the epoch of the latest lease that was left
+                                          unsent, kept        what this upload has been promised, in bytes
+    KEYS[2]  {onward}:ID:lease    string  the token of the holder, with a time to live
+    KEYS[3]  {onward}:due         zset    the ids of all uploads that the sweep has to look at, by their due time
+    KEYS[4]  {onward}:open        set     the ids of all unfinished uploads
+    KEYS[5]  {onward}:promised    hash    unsent, kept        the sums over all unfinished uploads
+
+The life of a lease, and what the record says about it:
+
+                 ACQUIRE                    RELEASE
+    (free) ----------------> held by N  ----------------> (free)
+      ^                      node = N                     no node
+      |                         |
+      |                         | its time to live passes: N crashed, or is suspended
+      |                         v
+      |   ACQUIRE by M       left by N, perhaps still writing
+      |   left_by = N   <----  node = N, no token
+      |                         |
+      +---- FENCED by M --------+  removes left_by; so does a late RELEASE by N itself
+
+If two different nodes left leases and neither is fenced, `left_by` is '*': the bytes must be copied then.
 """
 
+# Update the sums of all promises by what has changed for this upload. Repeatable: the record has its own share.
 _PROMISE = """
 local function promise(unsent, kept)
   local before = redis.call('HMGET', KEYS[1], 'unsent', 'kept')
@@ -18,7 +44,7 @@ local function promise(unsent, kept)
 end
 """
 
-# ARGV: document, version, epoch, due or '', id, 1 where it is unfinished, its two promises, how many may be or ''.
+# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, the most unfinished uploads or ''.
 INSERT = f"""{_PROMISE}
 if redis.call('EXISTS', KEYS[1]) == 0 then
   if ARGV[9] ~= '' and redis.call('SCARD', KEYS[4]) >= tonumber(ARGV[9]) then return 'CROWDED' end
@@ -30,8 +56,8 @@ if ARGV[6] == '1' then redis.call('SADD', KEYS[4], ARGV[5]) end
 return 'OK'
 """
 
-# ARGV: document, version known before, epoch, due or '', id, 1 where it is unfinished, its two promises, token,
-# channel, event. The same save again finds its own version and epoch.
+# ARGV: document, version before, epoch, due or '', id, 1 if unfinished, unsent, kept, token, channel, event.
+# A repeated save finds its own document, with the next version and the same epoch, and succeeds.
 SAVE = f"""{_PROMISE}
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
 if not known[1] then return 'MISSING' end
@@ -47,8 +73,8 @@ redis.call('PUBLISH', ARGV[10], ARGV[11])
 return 'OK'
 """
 
-# ARGV: document, version, epoch, due or '', id, 1 where it is unfinished, its two promises, the epoch that the record
-# had with it. Where the lease of that epoch is remembered, nobody is shut out who isn't by the leases themselves.
+# ARGV: document, version, new epoch, due or '', id, 1 if unfinished, unsent, kept, the epoch that the copy was saved
+# with. If Redis still knows a later lease than that one, it is kept; only forgotten leases need the new epoch.
 ADOPT = f"""{_PROMISE}
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
 local version, epoch = tonumber(known[1] or -1), tonumber(known[2] or -1)
@@ -74,9 +100,9 @@ redis.call('SREM', KEYS[4], ARGV[1])
 return 'OK'
 """
 
-# ARGV: token, milliseconds, node. Gives the new epoch, 0 where somebody else holds the lease, -1 where there is no
-# record; the node that left the lease without giving it up, '*' for one that nobody knows, or ''; and the document.
-# A lease that would last longer than any can has outlived a change of the server's clock: its time begins anew.
+# ARGV: token, milliseconds, node. Returns three values: the new epoch, 0 if another request holds the lease, or -1 if
+# there is no record; the node that left a lease without a release, '*' if it is unknown, or ''; and the document.
+# If a lease has more than its milliseconds left, the clock of Redis was set back: its time is shortened.
 ACQUIRE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return {-1, '', ''} end
 local holder = redis.call('GET', KEYS[2])
@@ -97,7 +123,7 @@ end
 return {epoch, redis.call('HGET', KEYS[1], 'left_by') or '', redis.call('HGET', KEYS[1], 'document') or ''}
 """
 
-# Gives the document, or nil where somebody holds the lease or has left it.
+# Returns the document, or nil if a request holds the lease or has left it without a release.
 AT_REST = """
 local known = redis.call('HMGET', KEYS[1], 'document', 'node', 'left_by')
 if known[2] or known[3] or redis.call('EXISTS', KEYS[2]) == 1 then return false end
@@ -116,8 +142,8 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[2], ARGV[2])
 """
 
-# ARGV: token, node, epoch, 0 where it isn't known. A lease that has run out is given up too: its holder writes no more.
-# Nor does its node under any lease before; under a later one it may, and may be asleep.
+# ARGV: token, node, epoch or 0 if it is unknown. A lease that has run out is released as well: it is certain now that
+# its holder writes no more. This also proves that the node stopped writing under earlier leases, not under later ones.
 RELEASE = """
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'node', 'left_by', 'left')
 local ended = tonumber(ARGV[3])
@@ -128,14 +154,14 @@ if known[2] == ARGV[2] and (holder or tonumber(known[1]) == ended) then redis.ca
 return redis.call('DEL', KEYS[2])
 """
 
-# Keyed, so that all nodes ask the same server of a cluster.
+# Called with keys, so that all nodes ask the same server of a cluster.
 TIME = """
 local now = redis.call('TIME')
 return now[1] .. '.' .. string.format('%06d', now[2])
 """
 
-# ARGV: a name that no upload has, and the two kinds of channels. Does whatever the other scripts and commands need to
-# be allowed to do, so that a server that may not do it learns that before an upload does; nothing of it stays.
+# ARGV: an id that no upload has, a channel of each kind. Calls every command that the other scripts and state.py use,
+# so that a missing permission is noticed before an upload needs it. Leaves nothing behind.
 PROBE = """
 redis.call('TIME')
 redis.call('PUBLISH', ARGV[2], ARGV[1])

@@ -1,15 +1,27 @@
-"""Records, leases and events on Redis: several servers share their uploads.
+"""Records, leases and events on Redis, for several servers that share their uploads.
 
-The lease on an upload is a token with a time to live, renewed by its holder; its epoch stands in the record, so that
-a save under an older one is refused.
+The lease on an upload is a key with a random token and a time to live of 5 seconds, which its holder renews. The epoch
+is stored in the record, so that a save with an older one is refused. All changes are made by the scripts of scripts.py.
+
+    hold      queue in this process (LocalLeases) -> ACQUIRE, and while another node holds the lease:
+              ask it over the bus every 0.5 s, try again after 20 to 200 ms
+    held      RENEW every 1.7 s; if that fails for 5 s, `holds` is false and `on_rival` is called
+    release   RELEASE; if Redis does not answer, it is repeated in the background
+
+Why also a queue in the process: of many requests for one upload only one at a time asks Redis, and a rival in the same
+process gets the lease without polling.
+
+Two clocks are kept apart. The time to live is Redis's. Whether the lease is certainly still ours (`holds`) is measured
+here, from before the request was sent, by a clock that also runs while the machine is suspended. So `holds` becomes
+false before Redis gives the lease to another node, never after.
 """
 
 import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -17,7 +29,6 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 from redis.commands.core import AsyncScript
-from redis.exceptions import OutOfMemoryError
 
 from onward.protocol.model import Upload, UploadId
 from onward.protocol.progress import Progress, progress
@@ -29,33 +40,16 @@ from onward.storage.running.uncancellable import PendingCalls
 from onward.storage.state.leases import LocalLeases
 from onward.storage.state.redis import scripts
 from onward.storage.state.redis.bus import PREFIX, YIELD_CHANNEL, RedisBus, message
-from onward.storage.state.redis.client import FAULTS, connect, refusal
+from onward.storage.state.redis.client import connect, mapped, refusal
 
-LEASE = 5.0  # seconds that a lease outlives its holder's last sign of life
-POLL, POLL_MOST, GROWTH = 0.02, 0.2, 1.2  # seconds between two tries for a lease, longer each time
-ASK = 0.5  # seconds between two requests to give a lease up
-DUE_BATCH = 1000  # ids of one page
-LEASES = 2**20  # leases that an upload can't have had since it was saved
+LEASE = 5.0  # seconds until a lease ends that its holder does not renew
+POLL, POLL_MOST, GROWTH = 0.02, 0.2, 1.2  # seconds between two attempts to get a lease: first, at most; factor
+ASK = 0.5  # seconds between two requests to the holder to give the lease up
+DUE_BATCH = 1000  # ids that one request for due records returns at most
+LEASES = 2**20  # more leases than an upload can have had since it was saved
 DUE_KEY, OPEN_KEY, STORE_KEY, PROMISED_KEY = (f"{{onward}}:{name}" for name in ("due", "open", "store", "promised"))
 PROBE_ID = UploadId("probe")
 log = logging.getLogger("onward")
-
-
-@contextmanager
-def mapped(reports: Reports | None = None) -> Iterator[None]:
-    """Turn the errors of Redis into those of the seams; those that are reported here need no other line in the log."""
-    try:
-        yield
-    except OutOfMemoryError as error:
-        raise Full(f"Redis: {error}") from error
-    except (*FAULTS, RuntimeError) as error:  # a name can't be looked up without a thread, for one
-        unreachable = Unreachable(f"Redis: {error}")
-        if reports is not None:
-            reports.failed(error)
-            unreachable.reported = True
-        raise unreachable from error
-    if reports is not None:
-        reports.succeeded()
 
 
 def _keys(id: UploadId) -> list[str]:
@@ -63,25 +57,25 @@ def _keys(id: UploadId) -> list[str]:
 
 
 def _clock() -> float:
-    """Give seconds that go on while the machine is suspended."""
+    """Return the seconds of a clock that also runs while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(slots=True)
 class _Held:
-    """A lease of ours: its token, until when nobody else can have it, and the record that it was taken with."""
+    """A lease that this process holds."""
 
-    token: str
+    token: str  # the value of the lease's key in Redis
     epoch: int = 0
-    until: float = 0.0
-    document: bytes = b""
+    until: float = 0.0  # until this time, by `_clock`, no other node can have the lease
+    document: bytes = b""  # the record as it was when the lease was taken
 
     def holds(self) -> bool:
         return _clock() < self.until
 
 
 class RedisState:
-    """Records, leases and events on one Redis server."""
+    """Records, leases and events on Redis; see the top of this file."""
 
     def __init__(self, url: str, node: str) -> None:
         self._node = node
@@ -103,19 +97,19 @@ class RedisState:
         self._bus = RedisBus(connect(url, 4), self._calls, self._reports, on_yield=self._yield, on_back=self._snapshot)
 
     async def open(self) -> None:
-        """Look whether the server answers, and listen to the bus."""
+        """Check that Redis answers, and begin to listen; raises Unreachable."""
         with mapped():
             await self._client.ping()
         await self._bus.open()
 
     async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:  # noqa: ARG002
-        """Record a new upload."""
-        words = (encode(upload), upload.version, upload.epoch, *_queued(upload), "" if most is None else most)
-        if await self._run(scripts.INSERT, upload.id, *words) == b"CROWDED":
+        """Record a new upload; raises Crowded."""
+        arguments = (encode(upload), upload.version, upload.epoch, *_indexed(upload), "" if most is None else most)
+        if await self._run(scripts.INSERT, upload.id, *arguments) == b"CROWDED":
             raise Crowded
 
     async def load(self, id: UploadId) -> Upload:
-        """Give the record."""
+        """Return the record; raises Missing."""
         with mapped(self._reports):
             document = await self._calls.end(
                 cast("Awaitable[bytes | None]", self._client.hget(_keys(id)[0], "document"))
@@ -125,14 +119,15 @@ class RedisState:
         return decode(document)
 
     async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
-        """Replace the record, if it is the one that the caller knows and the lease is held."""
+        """Replace the record and publish the progress; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
         held = self._held.get((upload.id, upload.epoch))
         if held is None or not held.holds():
             await self.load(upload.id)
             raise Stale(upload.id)
-        words = (encode(saved), upload.version, upload.epoch, *_queued(saved), held.token, *message(progress(saved)))
-        answer = await self._run(scripts.SAVE, upload.id, *words)
+        event = message(progress(saved))
+        arguments = (encode(saved), upload.version, upload.epoch, *_indexed(saved), held.token, *event)
+        answer = await self._run(scripts.SAVE, upload.id, *arguments)
         if answer != b"OK":
             raise (Missing if answer == b"MISSING" else Stale)(upload.id)
         return saved
@@ -142,20 +137,20 @@ class RedisState:
         await self._run(scripts.FORGET, id, id)
 
     async def probe(self) -> None:
-        """Look whether the server lets this one do all that uploads need."""
+        """Check that Redis allows every command that uploads need, and that messages arrive."""
         try:
             await self._run(scripts.PROBE, PROBE_ID, PROBE_ID, PREFIX + PROBE_ID, YIELD_CHANNEL)
         except (Full, Unreachable) as fault:
             raise type(fault)(refusal(fault.__cause__, scripts.PROBE)) from fault
-        if deaf := self._bus.fault:
-            raise Unreachable(f"events can't be received: {refusal(deaf)}")
+        if bus_fault := self._bus.fault:
+            raise Unreachable(f"events can't be received: {refusal(bus_fault)}")
 
     async def time(self) -> float | None:
-        """Give the time of the server, so that all nodes have the same."""
+        """Return the time of Redis, which is the same for all nodes."""
         return float(await self._run(scripts.TIME, UploadId("")))
 
     async def promised(self) -> Promise:
-        """Give what all unfinished uploads have been promised, by all servers."""
+        """Return what all unfinished uploads have been promised, by all nodes."""
         with mapped(self._reports):
             sums = await self._calls.end(
                 cast("Awaitable[list[bytes | None]]", self._client.hmget(PROMISED_KEY, ["unsent", "kept"]))
@@ -163,9 +158,9 @@ class RedisState:
         return Promise(*(max(int(each or 0), 0) for each in sums))
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
-        """Give the ids of the records that are due, asked for page by page; they may change in between."""
+        """Yield the ids of the records that are due, page by page; records may change between two pages."""
         last: tuple[float, bytes] = (-inf, b"")
-        known = 0  # ids at the very time of the last one, which stand before what is still to come
+        known = 0  # ids to skip: they have the same due time as the last one, and were yielded already
         while True:
             with mapped(self._reports):
                 call = self._client.zrangebyscore(DUE_KEY, last[0], now, start=known, num=DUE_BATCH, withscores=True)
@@ -179,16 +174,13 @@ class RedisState:
 
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
-        """Hold the lease as the seam says; it is renewed until it is given up.
-
-        Of those who want it in this process one at a time asks Redis; the others wait here, and ask that one.
-        """
+        """Hold the lease, and renew it until the context ends; raises Held or Missing."""
         until = asyncio.get_running_loop().time() + wait
         async with self._queue.hold(id, wait=wait, on_rival=on_rival):
             held = _Held(secrets.token_hex(8))
             left_by = await self._acquire(id, held, until)
             if left_by == self._node:
-                left_by = None  # whatever we did under that lease has ended
+                left_by = None  # it was this process, and its work under that lease has ended
             self._holders[id] = on_rival
             self._held[id, held.epoch] = held
             renewal = asyncio.create_task(self._renew(id, held, on_rival))
@@ -201,28 +193,28 @@ class RedisState:
                 await asyncio.shield(self._release(id, held))
 
     async def at_rest(self, id: UploadId) -> Upload | None:
-        """Give the record if nobody holds the lease, nor has left it without a word."""
+        """Return the record if no request holds the lease and none has left it without releasing it; else None."""
         document = await self._run(scripts.AT_REST, id)
         return decode(document) if document else None
 
     async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: ARG002
-        """Note that whoever left the lease before this one can't change the bytes any more."""
+        """Note that the former holder can no longer change the bytes."""
         await self._run(scripts.FENCED, lease.id, lease.epoch)
 
     async def owner(self) -> str | None:
-        """Give the name of the data folder that it belongs to, None where it is empty."""
+        """Return the name of the data folder that the state belongs to, or None if it is empty."""
         with mapped(self._reports):
             store = await self._calls.end(cast("Awaitable[bytes | None]", self._client.get(STORE_KEY)))
         return store.decode() if store else None
 
     async def adopt(self, upload: Upload) -> None:
-        """Put a record in place of a missing or an older one; all leases on it end."""
-        epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # no lease that was forgotten can have had it
+        """Put a record in the place of a missing or older one; a lease that Redis has forgotten ends."""
+        epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
-        await self._run(scripts.ADOPT, upload.id, document, upload.version, epoch, *_queued(upload), upload.epoch)
+        await self._run(scripts.ADOPT, upload.id, document, upload.version, epoch, *_indexed(upload), upload.epoch)
 
     async def claim(self, store: str) -> None:
-        """Note that it belongs to a data folder, unless it belongs to one already."""
+        """Note that the state belongs to a data folder, unless it belongs to one already."""
         with mapped(self._reports):
             await self._calls.end(self._client.set(STORE_KEY, store, nx=True))
 
@@ -233,20 +225,20 @@ class RedisState:
             yield messages
 
     async def close(self) -> None:
-        """Close every connection; whatever still waits for an answer is given up."""
+        """Close all connections; calls that still wait for an answer are given up."""
         for release in self._releases:
             release.cancel()
         await self._bus.close()
         await asyncio.gather(*self._releases, return_exceptions=True)
         await self._client.aclose()
 
-    async def _run(self, text: str, id: UploadId, *words: str | bytes | float) -> Any:
+    async def _run(self, text: str, id: UploadId, *arguments: str | bytes | float) -> Any:
         script: AsyncScript = self._scripts[text]
         with mapped(self._reports):
-            return await self._calls.end(script(keys=_keys(id), args=list(words)))
+            return await self._calls.end(script(keys=_keys(id), args=list(arguments)))
 
     async def _acquire(self, id: UploadId, held: "_Held", until: float) -> str | None:
-        """Get the lease, and give who left it; raises Held at the loop's time `until`."""
+        """Get the lease, and return the node that left it, if any; raises Held at the loop's time `until`."""
         loop = asyncio.get_running_loop()
         ask, pause = loop.time(), POLL
         while (left_by := await self._try(id, held)) is None:
@@ -260,10 +252,11 @@ class RedisState:
         return left_by or None
 
     async def _try(self, id: UploadId, held: "_Held") -> str | None:
+        """Try once; returns the node that left the lease ("" for none), or None if another request holds it."""
         began = _clock()
         try:
             epoch, left_by, document = await self._run(scripts.ACQUIRE, id, held.token, int(LEASE * 1000), self._node)
-        except BaseException:  # the answer that did not come may be a yes
+        except BaseException:  # Redis may have granted the lease although the answer was lost
             await asyncio.shield(self._release(id, held))
             raise
         if epoch < 0:
@@ -300,7 +293,7 @@ class RedisState:
             release.add_done_callback(self._releases.discard)
 
     async def _release_later(self, id: UploadId, held: "_Held") -> None:
-        """Tell as soon as it can be told that we write no more, so that nobody has to shut us out."""
+        """Release the lease as soon as Redis answers; otherwise the next holder would have to fence this node."""
         while True:
             await asyncio.sleep(LEASE / 5)
             with suppress(StorageError):
@@ -312,7 +305,7 @@ class RedisState:
             on_rival()
 
     def look_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
-        """Read the records of watched uploads in this way from now on."""
+        """Use `load` from now on to read the records of watched uploads."""
         self._look = load
 
     async def _snapshot(self, id: UploadId) -> Progress | None:
@@ -322,13 +315,14 @@ class RedisState:
             return None
 
 
-def _queued(upload: Upload) -> tuple[str | float, UploadId, int, int, int]:
+def _indexed(upload: Upload) -> tuple[str | float, UploadId, int, int, int]:
+    """Return the arguments of the scripts that concern more than the record: due time, open set, promises."""
     due = "" if upload.due is None else upload.due
     return (due, upload.id, int(not upload.status.final), *promise(upload))
 
 
 async def open_state(url: str, _data: Path, _durability: Durability = Durability.FULL, node: str = "") -> RedisState:
-    """Open a state on the server that the URL names; raises Unreachable."""
+    """Connect to the Redis that the URL names; raises Unreachable."""
     state = RedisState(url, node)
     try:
         await state.open()

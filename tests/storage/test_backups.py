@@ -11,7 +11,7 @@ KILLED = 9
 START = f"""
 import os, sys
 from pathlib import Path
-from onward.storage.blobs.backups import DiskCopies
+from onward.storage.blobs.backups import DiskBackups
 from onward.storage.blobs.folders import Folders
 from onward.storage.running.threads import Threads
 
@@ -26,7 +26,7 @@ def count(event, words):
         left -= 1
 
 sys.addaudithook(count)
-print(DiskCopies(folder, threads, folders, synced=True).store)
+print(DiskBackups(folder, threads, folders, synced=True).store)
 """
 
 

@@ -1,0 +1,29 @@
+"""What all connections of one server share: their limits, and the number of connections from each address.
+
+`server.py` makes one `ConnectionLimits`, and each `Connection` enters its address there and leaves it again.
+"""
+
+from collections import Counter
+
+
+class ConnectionLimits:
+    """The limits of the connections of one server."""
+
+    __slots__ = ("can_bypass_parser", "counts", "header_wait", "per_address")
+
+    def __init__(self, header_wait: float, per_address: int) -> None:
+        self.header_wait = header_wait  # seconds until the first head of a new connection must have arrived
+        self.per_address = per_address  # connections from one address at once; 0 for no limit
+        self.can_bypass_parser = False  # whether this aiohttp lets large bodies be read from the socket itself
+        self.counts: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """Count a connection, and return whether its address may have it; "" (a Unix socket) has no limit."""
+        self.counts[address] += 1
+        return not address or not 0 < self.per_address < self.counts[address]
+
+    def leave(self, address: str) -> None:
+        """Stop counting a connection; an address without connections is forgotten."""
+        self.counts[address] -= 1
+        if not self.counts[address]:
+            del self.counts[address]

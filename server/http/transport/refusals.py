@@ -1,0 +1,36 @@
+"""Answers to requests that never reach a handler: broken HTTP, and a connection too many.
+
+`connection.py` sends them. They are problem documents, as all other refusals are; aiohttp's own answers are plain text
+that repeats the request.
+"""
+
+from aiohttp.http import HttpProcessingError
+from aiohttp.http_exceptions import LineTooLong
+
+from onward.protocol.dialects.tus1 import VERSION
+from onward.protocol.errors import BadRequest, Crowded, HeadTooLarge, Refusal, ServerFault
+from onward.server.http.problems import problem
+
+
+def refusal_of(fault: BaseException | None) -> Refusal:
+    """Return the refusal for what aiohttp's parser, or a handler, has raised."""
+    if isinstance(fault, LineTooLong):
+        return HeadTooLarge()
+    if isinstance(fault, HttpProcessingError):
+        return BadRequest("The request is not HTTP/1.1 as it should be.")
+    return ServerFault()
+
+
+def _write_crowded() -> bytes:
+    """Write the whole answer to a connection too many, before its request is read: that may be a HEAD for an offset."""
+    response = problem(Crowded("There are too many connections from this address."), for_offset=True)
+    body = response.text or ""
+    return (
+        f"HTTP/1.1 {response.status} {response.reason}\r\n"
+        f"Content-Type: {response.content_type}\r\nContent-Length: {len(body)}\r\n"
+        f"Retry-After: {response.headers['Retry-After']}\r\nTus-Resumable: {VERSION}\r\n"
+        f"Connection: close\r\n\r\n{body}"
+    ).encode()
+
+
+CROWDED = _write_crowded()

@@ -1,0 +1,52 @@
+"""The seams of the storage: what a store has to offer, and the errors with which every store answers.
+
+The server never names a store. It works with four kinds of things, each described on a page of its own:
+
+    Storage
+      blobs ---- Blobs          the bytes of the uploads                 blobs.py
+      |            Backups      copies of records beside the bytes       backups.py
+      |
+      state ---- Records        one record for each upload               records.py
+                 Leases         one writer for each upload               leases.py
+                 Events         progress for those who watch             state.py
+
+A state is records, leases and events in one store, because a save changes the record, is refused without the lease,
+and reports the progress, all in one step. `SharedState` adds what a state needs that several servers use (state.py).
+
+The order is always: bytes, then record, then event, then reply. So an acknowledged offset is in a record, and the bytes
+of that record are as durable as `Durability` says. A crash can only lose what was never acknowledged.
+
+A new store implements one of these protocols and gets one row in the tables of `onward.storage`. Every method is
+required. The contract suites in tests/storage say what each of them means, and run over every implementation.
+"""
+
+from onward.storage.base.backups import Backups
+from onward.storage.base.blobs import Blobs, BlobWriter, Block, Durability, Room
+from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
+from onward.storage.base.leases import ANYONE, Lease, Leases
+from onward.storage.base.records import Records
+from onward.storage.base.state import Events, SharedState, State, Storage
+
+__all__ = [
+    "ANYONE",
+    "Backups",
+    "BlobWriter",
+    "Blobs",
+    "Block",
+    "Crowded",
+    "Durability",
+    "Events",
+    "Full",
+    "Held",
+    "Lease",
+    "Leases",
+    "Missing",
+    "Records",
+    "Room",
+    "SharedState",
+    "Stale",
+    "State",
+    "Storage",
+    "StorageError",
+    "Unreachable",
+]

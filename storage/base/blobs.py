@@ -1,0 +1,167 @@
+"""The seam of the bytes: where the contents of the uploads are stored.
+
+Each upload has a place, a name that the store makes up from the upload's own id; nothing that a client sends becomes
+part of it. The bytes of a body are written to the place by position. When all are there and verified, the place is
+sealed: the bytes get their final name, durable and read-only.
+
+    create            open, write, sync            seal              read, file
+    (no file yet) --> partial/ID, growing -------> files/ID, whole -------> downloads
+                          |  scan, join                |
+                          +--------- remove -----------+
+
+Callers hold the lease on the upload while they write. A lease can be lost in the middle of that, for example when the
+machine is suspended. So every method after which bytes would change hands takes `holds`, a function that says at the
+very last moment whether the lease is still held.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from onward.protocol.model import Place, UploadId
+from onward.storage.base.backups import Backups
+
+
+class Durability(StrEnum):
+    """What an acknowledged byte survives."""
+
+    FULL = "full"  # a power cut: the bytes of each upload are synced before their offset is acknowledged
+    GROUP = "group"  # a power cut as well, but uploads that want a sync at the same time share one
+    PROCESS = "process"  # a crash of the server; synced only when an upload pauses, and before it is published
+    NONE = "none"  # a crash of the server; never synced, for tests
+
+    @property
+    def relaxed(self) -> bool:
+        """Return whether bytes are acknowledged that may still be only in the memory of the machine."""
+        return self in (Durability.PROCESS, Durability.NONE)
+
+
+class Room(NamedTuple):
+    """Free bytes: where uploads arrive, and where they are published if that is another file system."""
+
+    arriving: int
+    published: int | None = None
+
+
+Block = bytes | bytearray | memoryview
+
+
+class BlobWriter(Protocol):
+    """An open place, to which one body is written by position."""
+
+    def write(self, block: Block, at: int) -> None:
+        """Write the whole block at a position. Called in a worker thread, which it blocks until the block is written.
+
+        The caller may reuse `block` afterwards. Raises Missing, Stale, Full or Unreachable; how much of the block was
+        written is unknown then.
+        """
+
+    async def sync(self) -> None:
+        """Make durable what was written. If that fails, nothing written since the last success may be trusted.
+
+        Raises Full or Unreachable.
+        """
+
+
+class Blobs(Protocol):
+    """The bytes of the uploads. Every method may raise Unreachable, and Full if it writes."""
+
+    @property
+    def node(self) -> str:
+        """Return the name of this process among those that use the same bytes."""
+
+    @property
+    def backups(self) -> Backups:
+        """Return the copies of records that are kept beside the bytes."""
+
+    async def create(self, id: UploadId) -> Place:
+        """Return a place for a new upload. Nothing needs to exist there before the first byte."""
+
+    def open(
+        self, place: Place, at: int, holds: Callable[[], bool] = lambda: True
+    ) -> AbstractAsyncContextManager[BlobWriter]:
+        """Open a place that holds at least `at` bytes. If `at` is 0, it is created no later than with the first write.
+
+        Raises Missing if it holds fewer bytes, and Stale if the lease was lost before the place was open, since by
+        then it may belong to another holder. A store may raise both from the first write.
+        """
+
+    def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes [start, stop) in blocks; also after sealing. Raises Missing if they are not there."""
+
+    def file(self, place: Place, length: int) -> AbstractAsyncContextManager[int | None]:
+        """Open a descriptor from which the kernel can send the first `length` bytes; None if the store has none.
+
+        Raises Missing if there are fewer bytes.
+        """
+
+    def scan(
+        self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
+    ) -> AsyncGenerator[int, None]:
+        """Call `take` with the first `length` bytes, block by block, in a worker thread; yields the positions reached.
+
+        A block is valid only during the call. `fresh` asks for the bytes that are on the medium, not for those that
+        the memory of the machine still has. Raises Missing if there are fewer bytes.
+        """
+
+    def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
+        """Fill a place with parts in their order, of each as many bytes as given; yields the positions reached.
+
+        May be repeated from the start. The bytes are durable only once the place is sealed. Raises Missing if a part
+        has fewer bytes.
+        """
+
+    async def joining(self, lengths: Sequence[int]) -> int:
+        """Return how many bytes of room it takes to join parts of these lengths: 0 if they can share their blocks."""
+
+    async def seal(
+        self,
+        place: Place,
+        length: int,
+        holds: Callable[[], bool] = lambda: True,
+        *,
+        told: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> Place:
+        """Publish exactly `length` bytes, durably, and return their final place; may be repeated.
+
+        `check` is called between the steps of a long copy, and may raise to stop it.
+        `told` says that the bytes were acknowledged before they were synced. If their sync fails now, they are lost:
+        raise Missing, and do not read them again, because the page cache cannot be trusted after a failed sync.
+        Raises Missing if there are fewer bytes, and Stale if the lease is lost, since another holder may have found
+        the bytes wrong.
+        """
+
+    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
+        """Stop `node` from ever writing to this place again, even if it is suspended in the middle of a write.
+
+        Costs nothing if the node is known to be dead; otherwise the first `length` bytes, published or not, are copied
+        to a new file. Raises Missing if there are fewer bytes, and Stale if the caller itself has lost the lease
+        meanwhile; then nothing is moved.
+        """
+
+    async def room(self) -> Room | None:
+        """Return how many bytes are free, or None if that is unknown."""
+
+    async def probe(self) -> None:
+        """Check whether bytes can be stored and published at the moment.
+
+        Raises Full if only room is lacking, otherwise Unreachable. The text of the error says what fails, and may be
+        shown to anybody: it contains no path.
+        """
+
+    async def sync(self, place: Place) -> None:
+        """Make durable all bytes of a place, published or not. Raises Missing also if the medium refuses the bytes."""
+
+    async def remove(self, place: Place) -> None:
+        """Remove a place, published or not; may be repeated."""
+
+    def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
+        """Yield the unfinished places to which nothing was written since `before`, in seconds since the epoch.
+
+        Each comes with the id of its upload, or with None if it was left by a crash in the middle of a step.
+        """
+
+    async def close(self) -> None:
+        """Close files, end threads and release locks."""

@@ -1,0 +1,47 @@
+"""The seam of the records: one for each upload, with its offset, its status and everything else about it.
+
+The record is the truth about an upload. An offset is recorded before it is acknowledged, and every save is conditional
+on the version that the caller has read and on the lease that it holds. The server calls this only by way of
+`server/uploads/records.py`.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from onward.protocol.model import Upload, UploadId
+from onward.protocol.promises import Promise
+
+
+class Records(Protocol):
+    """The records of all uploads. Every method may raise Unreachable, and Full if it writes."""
+
+    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+        """Record a new upload, durably by default. Raises Crowded if `most` uploads are unfinished already."""
+
+    async def load(self, id: UploadId) -> Upload:
+        """Return the record; raises Missing."""
+
+    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+        """Replace the record, if its version is the recorded one and its epoch is that of the lease held now.
+
+        Returns the record with its new version, one higher. Durable by default, together with everything that was
+        saved before. Then the watchers of the upload are notified, without waiting for them. Raises Stale or Missing.
+        """
+
+    async def forget(self, id: UploadId) -> None:
+        """Remove the record; may be repeated."""
+
+    async def probe(self) -> None:
+        """Check whether records can be read and saved at the moment."""
+
+    async def time(self) -> float | None:
+        """Return the seconds since the epoch by a clock that all servers of this state share; None if it has none."""
+
+    async def promised(self) -> Promise:
+        """Return what all unfinished uploads together have been promised, at a cost that does not grow with them."""
+
+    def due(self, now: float) -> AsyncIterator[UploadId]:
+        """Yield the ids of the records whose `due` is not later than `now`, the earliest first."""
+
+    async def close(self) -> None:
+        """Finish what is waiting, and close connections and files."""

@@ -1,0 +1,67 @@
+"""The seam of the state: records, leases and events in one store; and the storage as a whole, which has a state.
+
+Progress is sent to those who watch an upload (`server/watch`). It is a hint, not the truth: messages may be skipped,
+but the newest one always arrives, and the record can be read at any time.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from onward.protocol.model import Upload, UploadId
+from onward.protocol.progress import Progress
+from onward.storage.base.blobs import Blobs, Durability
+from onward.storage.base.leases import Leases
+from onward.storage.base.records import Records
+
+
+class Events(Protocol):
+    """Progress, delivered at most once; the newest message replaces older ones that were not read yet."""
+
+    def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
+        """Follow an upload from the moment that the context is entered; raises nothing.
+
+        A slow reader misses steps in between, but never the last one.
+        """
+
+
+class State(Records, Leases, Events, Protocol):
+    """Records, leases and events in one store."""
+
+
+class SharedState(State, Protocol):
+    """A state outside of the data folder that several nodes use; it may come back empty, or with older records.
+
+    Every method but `look_by` may raise Full or Unreachable.
+    """
+
+    def look_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
+        """Use `load` from now on to read the record of a watched upload when no message about it has come for long."""
+
+    async def owner(self) -> str | None:
+        """Return the name of the data folder that the state belongs to, or None if the state is empty."""
+
+    async def adopt(self, upload: Upload) -> None:
+        """Put a record in the place of a missing or older one, with an epoch not below its own; may be repeated.
+
+        If the state has forgotten the lease that the record was saved under, all leases on the upload end, as if
+        ANYONE had left them.
+        """
+
+    async def claim(self, store: str) -> None:
+        """Note that the state belongs to a data folder, unless it belongs to one already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """All stores of a server, in one value."""
+
+    blobs: Blobs
+    state: State
+    durability: Durability = Durability.FULL
+
+    async def close(self) -> None:
+        """Close both stores."""
+        await self.state.close()
+        await self.blobs.close()
