@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 BYSTANDERS = {"server/__init__.py": "", "storage/__init__.py": "", "protocol/__init__.py": "", "client.py": ""}
 APPLICATION = '''
