@@ -15,7 +15,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError, HttpRequestParser
 from aiohttp.http_exceptions import LineTooLong
 
-from onward.protocol.dialects.tus1 import VERSION
+from onward.protocol.dialects import DEFAULT
 from onward.protocol.errors import BadRequest, Crowded, HeadTooLarge, ServerFault
 from onward.server.http.app_keys import CLOSE
 from onward.server.http.problems import log, mark_answer, problem
@@ -27,10 +27,11 @@ LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 # Its request is not read yet, and may be a HEAD that asks for the offset.
 _REFUSAL = problem(Crowded("There are too many connections from this address."), for_offset=True)
 _BODY = _REFUSAL.text or ""
+_STAMP = "".join(f"{name}: {value}\r\n" for name, value in DEFAULT.stamp.items())
 _CROWDED = (
     f"HTTP/1.1 {_REFUSAL.status} {_REFUSAL.reason}\r\n"
     f"Content-Type: {_REFUSAL.content_type}\r\nContent-Length: {len(_BODY)}\r\n"
-    f"Retry-After: {_REFUSAL.headers['Retry-After']}\r\nTus-Resumable: {VERSION}\r\nConnection: close\r\n\r\n{_BODY}"
+    f"Retry-After: {_REFUSAL.headers['Retry-After']}\r\n{_STAMP}Connection: close\r\n\r\n{_BODY}"
 ).encode()
 
 
