@@ -1,12 +1,14 @@
-"""The periodic clean-up: the sweep of what is due, and of bytes that belong to nothing."""
+"""The work that no request asks for: the sweep, the removal of strays, the report of pauses, the check of watchers.
+
+`server/lifespan.py` starts the tasks with the application and stops them before the storage is closed.
+"""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-
-from aiohttp import web
+from collections.abc import Awaitable, Callable
 
 from onward.server.uploads.engine import CLOSING, Engine
+from onward.server.watch.broadcast import Broadcast
 from onward.storage.base import StorageError
 from onward.storage.failure_log import Reports
 
@@ -14,7 +16,27 @@ TIDY_EVERY = 3600.0  # seconds
 log = logging.getLogger("onward")
 
 
-async def _for_ever(work: Callable[[], Awaitable[int]], every: float) -> None:
+class BackgroundTasks:
+    """The tasks of one application, which run from now on; `sweep_every` is in seconds."""
+
+    def __init__(self, engine: Engine, broadcast: Broadcast, sweep_every: float) -> None:
+        self._sweep = engine.upkeep
+        self._tasks = [
+            asyncio.create_task(_repeat(engine.upkeep.look, sweep_every)),
+            asyncio.create_task(_repeat(engine.upkeep.tidy, TIDY_EVERY)),
+            asyncio.create_task(engine.upkeep.pause_for_ever()),
+            asyncio.create_task(broadcast.check_for_ever()),
+        ]
+
+    async def stop(self) -> None:
+        """Cancel all tasks, and wait for CLOSING seconds at most until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait({*self._tasks, *self._sweep.cancel()}, timeout=CLOSING)
+
+
+async def _repeat(work: Callable[[], Awaitable[int]], every: float) -> None:
+    """Do the work again and again; a fault is logged, and does not end the task."""
     reports = Reports("the clean-up")
     while True:
         try:
@@ -26,20 +48,3 @@ async def _for_ever(work: Callable[[], Awaitable[int]], every: float) -> None:
         except Exception:
             log.exception("the clean-up failed, and is tried again in %g s", every)
         await asyncio.sleep(every)
-
-
-def add_background_tasks(app: web.Application, engine: Engine, every: float) -> None:
-    """Sweep as long as the application runs; `every` is in seconds."""
-
-    async def upkeep(_: web.Application) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(_for_ever(engine.upkeep.look, every)),
-            asyncio.create_task(_for_ever(engine.upkeep.tidy, TIDY_EVERY)),
-            asyncio.create_task(engine.upkeep.pause_for_ever()),
-        ]
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait({*tasks, *engine.upkeep.cancel()}, timeout=CLOSING)
-
-    app.cleanup_ctx.append(upkeep)

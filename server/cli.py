@@ -13,11 +13,12 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from onward.server.app import open_engine, print_urls, serve
 from onward.server.config import Config, Wrong
 from onward.server.config_reader import add_options, foreign_variables, located, read
+from onward.server.lifespan import open_engine
 from onward.server.option_kinds import hide_password, suggest
 from onward.server.option_parser import Parser
+from onward.server.serve import print_urls, serve
 from onward.server.workers import Workers
 from onward.storage.base import StorageError
 

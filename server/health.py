@@ -1,4 +1,8 @@
-"""What operators ask: alive, ready, and how much of everything (Prometheus)."""
+"""/healthz, /readyz and /metrics: whether the server is alive, whether it can take uploads, and what it has counted.
+
+Operators, load balancers and Prometheus ask every few seconds. `server/lifespan.py` makes the `Health` of an
+application when it starts, and says when it stops.
+"""
 
 import asyncio
 import logging
@@ -14,13 +18,13 @@ from onward.protocol.errors import StorageFull, Unavailable
 from onward.server.uploads.engine import Engine
 from onward.storage.base import Full, StorageError
 
-PROBE_WAIT = 2.0  # seconds that state and storage may take to answer, side by side
-PROBE_STAYS = 1.0  # seconds that an answer is told again, so that many who ask cost no more than one
+PROBE_WAIT = 2.0  # seconds that the state and the storage may take to answer, at the same time
+PROBE_STAYS = 1.0  # seconds for which an answer is repeated, so that many requests cost no more than one
 log = logging.getLogger("onward")
 
 
 class _Counts(Collector):
-    """What an engine has counted, read when somebody asks."""
+    """The counts of an engine, read when Prometheus asks."""
 
     def __init__(self, engine: Engine, watchers: Callable[[], int]) -> None:
         self._engine, self._watchers = engine, watchers
@@ -32,32 +36,41 @@ class _Counts(Collector):
         yield ended
         yield CounterMetricFamily("onward_received_bytes", "Bytes stored.", value=self._engine.received)
         yield GaugeMetricFamily("onward_running", "Bodies and joins under way.", value=self._engine.running)
-        yield GaugeMetricFamily("onward_watchers", "Who watches over WebSockets and events.", value=self._watchers())
+        yield GaugeMetricFamily("onward_watchers", "Watchers of uploads.", value=self._watchers())
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is missing, in sentences: `faults` keep every upload from its end, `full` keeps out new bytes only."""
+    """What was found missing, in sentences: with `faults` no upload can be finished; `full` only refuses new bytes."""
 
     faults: tuple[str, ...] = ()
     full: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
-class _Probe:
-    """Whether uploads could be taken and finished, when it was last looked."""
+class Health:
+    """Probes whether uploads can be taken and finished, and keeps the last answer for PROBE_STAYS seconds."""
 
     engine: Engine
+    watchers: Callable[[], int]  # how many requests watch uploads
     stopping: bool = False
     _seen: _Seen = _Seen()
     _looked: float = -PROBE_STAYS
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     _probes: dict[str, asyncio.Future[StorageError | StorageFull | None]] = field(default_factory=dict)
 
-    async def check(self) -> tuple[str, ...]:
-        """Refuse where uploads can't be finished; raises Unavailable. Gives what there is no room for.
+    def __post_init__(self) -> None:
+        self._registry.register(_Counts(self.engine, self.watchers))
 
-        A server without room is ready: it has to be asked for what can be removed, and for downloads.
+    def metrics(self) -> bytes:
+        """Return the counts in the text format of Prometheus."""
+        return generate_latest(self._registry)
+
+    async def check(self) -> tuple[str, ...]:
+        """Return what has no room; raises Unavailable if uploads can't be finished.
+
+        A server without room is ready: clients must reach it to delete uploads, and to download.
         """
         if self.stopping:
             raise Unavailable("The server is stopping.")
@@ -81,7 +94,7 @@ class _Probe:
         faults: list[str] = []
         full: list[str] = []
         for what, running in self._probes.items():
-            if not running.done():  # it can't be broken off, and is looked at the next time
+            if not running.done():  # it can't be cancelled, so the next look waits for it again
                 faults.append(f"The {what} does not answer.")
             elif fault := running.result():
                 (full if isinstance(fault, Full | StorageFull) else faults).append(
@@ -94,7 +107,7 @@ class _Probe:
         await self.engine.reserve.check()
 
     def _note(self, before: _Seen) -> None:
-        """Log a change, once."""
+        """Log a change of the answer."""
         if self._seen == before:
             return
         if missing := (*self._seen.faults, *self._seen.full):
@@ -111,27 +124,25 @@ async def _fault_of(probe: Awaitable[None]) -> StorageError | StorageFull | None
     return None
 
 
-def add_health(app: web.Application, engine: Engine, watchers: Callable[[], int]) -> None:
-    """Add /healthz, /readyz and /metrics; `watchers` counts those of the progress routes."""
-    probe = _Probe(engine)
-    registry = CollectorRegistry()
-    registry.register(_Counts(engine, watchers))
+HEALTH: web.AppKey[Health] = web.AppKey("health", Health)
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
 
-    async def readyz(_: web.Request) -> web.Response:
-        full = await probe.check()
-        text = f"ready, but full: {' '.join(full)}\n" if full else "ready\n"
-        return web.Response(text=text, headers={"Cache-Control": "no-store"})
+async def _healthz(_: web.Request) -> web.Response:
+    return web.Response(text="alive\n")
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def stop(_: web.Application) -> None:
-        probe.stopping = True
+async def _readyz(request: web.Request) -> web.Response:
+    full = await request.app[HEALTH].check()
+    text = f"ready, but full: {' '.join(full)}\n" if full else "ready\n"
+    return web.Response(text=text, headers={"Cache-Control": "no-store"})
 
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
-    app.on_shutdown.insert(0, stop)
+
+async def _metrics(request: web.Request) -> web.Response:
+    return web.Response(body=request.app[HEALTH].metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def add_health(app: web.Application) -> None:
+    """Add the routes /healthz, /readyz and /metrics."""
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", _readyz)
+    app.router.add_get("/metrics", _metrics)

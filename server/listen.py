@@ -1,4 +1,8 @@
-"""The sockets that the server listens at."""
+"""Opens the sockets that the server listens on: TCP addresses, or one Unix socket.
+
+`server/serve.py` calls `listen` for one process, `server/workers.py` for several. It reports a wrong address as a value
+of the configuration, and a port in use as a plain sentence.
+"""
 
 import errno
 import socket
@@ -11,18 +15,18 @@ from typing import Any
 from onward.server.config import Config, Wrong
 from onward.server.option_kinds import EVERY_ADDRESS
 
-BACKLOG = 1024  # connections that wait until they are taken
-TRIES = 10  # to find a port that is free on several addresses
+BACKLOG = 1024  # connections that wait until they are accepted
+TRIES = 10  # attempts to find a port that is free on several addresses
 ANY: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - only where the operator asks for it
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})  # the machine has no such address, or no such family
 Address = tuple[int, tuple[Any, ...]]  # a family, and an address with a port as that family writes it
 
 
 def listen(config: Config, count: int = 1) -> list[list[socket.socket]]:
-    """Give so many lists of listening sockets, each with one for every address; the kernel spreads the connections.
+    """Return `count` lists of listening sockets, one list for each process, with one socket for every address.
 
-    Raises Wrong where there is no such address or path, and OSError, with a sentence for people, where another server
-    listens already.
+    Raises Wrong if there is no such address or path, and OSError, with a readable sentence, if another server listens
+    there already.
     """
     if config.unix_socket:
         return [[_listen_at(Path(config.unix_socket), config.socket_mode)]] * count
@@ -38,7 +42,7 @@ def listen(config: Config, count: int = 1) -> list[list[socket.socket]]:
 
 
 def urls(config: Config, listeners: Sequence[socket.socket]) -> list[str]:
-    """Give the URLs of the uploads, one for each host; `listeners` are those of one process."""
+    """Return the URLs of the uploads, one for each host; `listeners` are those of one process."""
     path = config.prefix or "/"
     if config.unix_socket:
         return [f"unix:{config.unix_socket}{path}"]
@@ -48,7 +52,7 @@ def urls(config: Config, listeners: Sequence[socket.socket]) -> list[str]:
 
 
 def _addresses(config: Config) -> dict[str, list[Address]]:
-    """Give the addresses of each host, without those that a wider one covers."""
+    """Return the addresses of each host, without those that a wider address covers; raises Wrong."""
     found: dict[str, list[Address]] = {}
     for host in config.host:
         if host in (EVERY_ADDRESS, ANY[socket.AF_INET6]):
@@ -69,7 +73,7 @@ def _addresses(config: Config) -> dict[str, list[Address]]:
 
 
 def _listen_to_all(hosts: dict[str, list[Address]], count: int) -> list[list[socket.socket]]:
-    """Listen to all addresses at one port; a host may lack some of its addresses, but not all of them."""
+    """Listen on all addresses at one port; a host may lack some of its addresses, but not all of them."""
     opened: list[list[socket.socket]] = []
     with ExitStack() as undo:
         for host, addresses in hosts.items():
@@ -98,7 +102,7 @@ def _listen_to(address: tuple[Any, ...], family: int, host: str, count: int) -> 
             raise Wrong("host", f"{host!r} is not an address of this machine") from None
         why = "is in use" if error.errno == errno.EADDRINUSE else f"can't be listened on: {error.strerror}"
         raise OSError(f"port {address[1]} of {host or address[0]} {why}") from error
-    if count > 1:  # shared only once it is ours: it would have joined another server's
+    if count > 1:  # set after the bind: set before, it would share a port that another server has
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     address = (address[0], first.getsockname()[1], *address[2:])
     more = (socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=True) for _ in range(count - 1))
@@ -113,21 +117,21 @@ def _listen_at(path: Path, mode: int) -> socket.socket:
             path.unlink(missing_ok=True)
             listener = socket.socket(socket.AF_UNIX)
             listener.bind(str(path))
-            path.chmod(mode)  # nobody can connect before it listens
+            path.chmod(mode)  # in time: no client can connect before listen() below
     except OSError as error:
         raise Wrong("unix_socket", f"{str(path)!r} can't be made: {error.strerror or error}") from None
     if kind is not None and not dead:
         raise OSError(
-            f"another server listens at {path}" if stat.S_ISSOCK(kind) else f"{path} exists, and is no socket"
+            f"another server listens at {path}" if stat.S_ISSOCK(kind) else f"{path} exists, and is not a socket"
         )
     listener.listen(BACKLOG)
     return listener
 
 
 def _is_dead(path: Path) -> bool:
-    """Tell whether nobody listens at a socket any more."""
+    """Return whether no process listens on a Unix socket any more."""
     with socket.socket(socket.AF_UNIX) as visitor:
-        visitor.setblocking(False)  # it would wait where many others wait already
+        visitor.setblocking(False)  # a full backlog would block it
         try:
             visitor.connect(str(path))
         except ConnectionRefusedError:

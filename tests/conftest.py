@@ -12,6 +12,16 @@ from raw import Tus
 from redis_process import RedisProcess, redis_server
 from server_process import Server, Start, serving
 
+SLOW_FOLDERS = {"benchmarks", "faults", "interop", "page"}  # every test of these counts as slow
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the slow folders; slow files elsewhere mark themselves."""
+    tests = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(tests).parts[0] in SLOW_FOLDERS:
+            item.add_marker("slow")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the random tests of faults run longer, and again."""

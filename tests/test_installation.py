@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 BYSTANDERS = {"server/__init__.py": "", "storage/__init__.py": "", "protocol/__init__.py": "", "client.py": ""}
 APPLICATION = '''
@@ -33,7 +35,7 @@ async def main(folder: Path) -> None:
     for module in OWN:
         assert Path(module.__file__ or "").is_relative_to(folder), module
     config = Config(data=str(folder / "data"), port=0)
-    runner = create_runner(await create_app(config), config)
+    runner = create_runner(create_app(config), config)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

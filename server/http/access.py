@@ -1,4 +1,8 @@
-"""The access check of an application that embeds the server: asked before every act, on uploads and on watching."""
+"""The access function of an application that embeds the server: it is asked before every act, watching too.
+
+It is given to `create_app`, and refuses by raising a Refusal or one of aiohttp's own exceptions. The routes of uploads
+and of progress call `check_access`.
+"""
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
@@ -31,5 +35,5 @@ ACCESS: web.AppKey[Access] = web.AppKey("access")
 
 
 async def check_access(request: web.Request, act: Act, id: UploadId | None) -> None:
-    """Ask whether a request may do something; raises the Refusal of whoever is asked."""
+    """Ask the access function whether a request may do something; raises what it raises."""
     await request.app[ACCESS](request, act, id)

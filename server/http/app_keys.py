@@ -1,7 +1,9 @@
-"""What the handlers find in the application and in a URL."""
+"""What handlers find in the application (typed keys), and the id that they find in a URL.
+
+`create_app` sets CONFIG; `server/lifespan.py` sets the others when the application starts.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -9,13 +11,12 @@ from onward.protocol.model import ID_PATTERN, UploadId
 from onward.server.config import Config
 from onward.server.uploads.engine import Engine
 
-ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
-STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
-CLOSE: web.AppKey[Callable[[], Awaitable[None]]] = web.AppKey("close")  # the engine; may be called again
-UPLOAD = f"/{{id:{ID_PATTERN}}}"
+ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)  # set when the stop begins
+UPLOAD = f"/{{id:{ID_PATTERN}}}"  # the end of the path of one upload, as a pattern of aiohttp's router
 
 
 def upload_id(request: web.Request) -> UploadId:
-    """Give the id in the URL; the route has checked its form."""
+    """Return the id in the URL; the route has checked its form."""
     return UploadId(request.match_info["id"])

@@ -1,4 +1,8 @@
-"""GET of a published file: whole, or one range of it; who doesn't read is let go."""
+"""GET of a published file: the whole file, or one range of it. The routes call `download`.
+
+On a plain connection the kernel sends the file (`transport/sendfile.py`); over TLS, and from a store without files, the
+blocks pass through this process. A client that stops reading is reset, and a stop of the server cuts what still runs.
+"""
 
 import asyncio
 import logging
@@ -11,27 +15,47 @@ from onward.protocol.errors import Gone
 from onward.protocol.headers import build_attachment, build_repr_digest, matches_etag, parse_range
 from onward.protocol.model import Upload
 from onward.protocol.progress import file_name
-from onward.server.http.app_keys import CONFIG, ENGINE, upload_id
+from onward.server.http.app_keys import ENGINE, upload_id
 from onward.server.http.transport.sendfile import send_file
 from onward.server.http.transport.tcp import reset
 from onward.storage.base import Missing, StorageError
 from onward.storage.running.threads import Threads
 
-TASKS: web.AppKey[set[asyncio.Task[object]]] = web.AppKey("downloads", set)
-THREADS: web.AppKey[Threads] = web.AppKey("sending", Threads)
 SEND_THREADS = 4
 log = logging.getLogger("onward")
-SHARE_OF_DRAIN = 0.8  # of the time for a stop, after which what still runs is cut
+
+
+class Downloads:
+    """The downloads of one application: the requests that run, and the threads that send files."""
+
+    def __init__(self) -> None:
+        self.running: set[asyncio.Task[object]] = set()
+        self.threads = Threads(SEND_THREADS, "send")
+
+    def cut_after(self, seconds: float) -> None:
+        """Cancel the downloads that run now, if they still run after so many seconds."""
+        for task in self.running:
+            asyncio.get_running_loop().call_later(seconds, task.cancel)
+
+    def close(self) -> None:
+        """End the threads, after what they send now."""
+        self.threads.shutdown()
+
+
+DOWNLOADS: web.AppKey[Downloads] = web.AppKey("downloads", Downloads)
 
 
 async def download(request: web.Request) -> web.StreamResponse:
-    """GET /files/{id}, and HEAD of it as those who know nothing of tus ask: the same headers, and no body."""
+    """GET /files/{id}, and HEAD without `Tus-Resumable`: the same headers, and no body.
+
+    Raises Gone if the bytes are missing, and what `Engine.published` and `parse_range` raise.
+    """
     engine = request.app[ENGINE]
     upload = await engine.published(upload_id(request))
     headers = _headers(upload)
     if matches_etag(request.headers.get("If-None-Match", ""), headers["ETag"]):
         return web.Response(status=304, headers={name: headers[name] for name in ("Cache-Control", "ETag")})
-    head = request.method == "HEAD"  # also with an override: an answer to HEAD has no body, whatever is asked for
+    head = request.method == "HEAD"  # the real method, not the override: an answer to HEAD never has a body
     wanted = None if head else request.headers.get("Range")  # RFC 9110, 14.2: of GET only
     unchanged = request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]
     part = parse_range(wanted, upload.offset) if wanted and unchanged else None
@@ -49,17 +73,17 @@ async def download(request: web.Request) -> web.StreamResponse:
             await response.prepare(request)
             return response
         if file is not None:
-            request.app[THREADS].ready()  # while a refusal can still be told
+            request.app[DOWNLOADS].threads.ready()  # a refusal must come before the headers
         await stack.enter_async_context(_interruptible(request))
         transport = request.transport
         if file is None or transport is None or transport.get_extra_info("sslcontext"):
             await response.prepare(request)
             await _write(response, engine.read(upload, start, stop))
         else:
-            transport.set_write_buffer_limits(0)  # so that the headers have left once they are drained
+            transport.set_write_buffer_limits(0)  # so that drain waits until the headers are sent
             await response.prepare(request)
             await request.writer.drain()
-            await send_file(transport, file, start, stop, request.app[THREADS])
+            await send_file(transport, file, start, stop, request.app[DOWNLOADS].threads)
         await response.write_eof()
     return response
 
@@ -81,39 +105,26 @@ def _headers(upload: Upload) -> dict[str, str]:
 
 @asynccontextmanager
 async def _interruptible(request: web.Request) -> AsyncIterator[None]:
-    """Let the end of the server cut a download; once headers are out, only a broken connection can tell of a fault."""
+    """Note a download as running; reset its connection on a fault, which is the only sign left once headers are sent.
+
+    Raises ConnectionAbortedError then.
+    """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101
-    request.app[TASKS].add(task)
+    request.app[DOWNLOADS].running.add(task)
     try:
         yield
-    except (StorageError, OSError) as fault:  # a TimeoutError is one
+    except (StorageError, OSError) as fault:  # a TimeoutError is an OSError
         if not isinstance(fault, ConnectionError | TimeoutError):
             log.warning("a download was cut off: %s", fault)
         if request.transport is not None:
             reset(request.transport)
         raise ConnectionAbortedError from fault
     finally:
-        request.app[TASKS].discard(task)
+        request.app[DOWNLOADS].running.discard(task)
 
 
 async def _write(response: web.StreamResponse, blocks: AsyncGenerator[bytes, None]) -> None:
     async with aclosing(blocks):
         async for block in blocks:
             await response.write(block)
-
-
-def add_downloads(app: web.Application) -> None:
-    """Have downloads cut in time when the server stops."""
-    app[TASKS], app[THREADS] = set(), Threads(SEND_THREADS, "send")
-
-    async def stop(_: web.Application) -> None:
-        wait = app[CONFIG].drain * SHARE_OF_DRAIN
-        for task in app[TASKS]:
-            asyncio.get_running_loop().call_later(wait, task.cancel)
-
-    async def close(app: web.Application) -> None:
-        app[THREADS].shutdown()
-
-    app.on_shutdown.append(stop)
-    app.on_cleanup.append(close)

@@ -31,7 +31,7 @@ from msgspec.structs import replace
 
 from onward.protocol import decisions
 from onward.protocol.checksums import ALGORITHMS
-from onward.protocol.errors import Forbidden, Gone, NotCompleted, Refusal, Unavailable
+from onward.protocol.errors import Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
 from onward.protocol.model import AppendRequest, CreateRequest, Failure, Licence, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.clock import Clock
@@ -243,7 +243,7 @@ class Engine:
                 if (announced := licence.checksum) is not None:
                     check_body(body, licence, RunningHash(ALGORITHMS[announced.algorithm].begin()))
                 return upload
-            claim = await self.reserve.body(recorded, upload, request.body_size)
+            claim = await self._claimed(recorded, upload, request.body_size)
             leases.callback(claim.end)
             upload = await self._receive(recorded, upload, licence, body, claim)
         check_not_failed(upload)
@@ -251,6 +251,23 @@ class Engine:
             raise body.cut_by
         reach("answering")
         return upload
+
+    async def _claimed(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
+        """Claim room for a body; raises StorageFull."""
+        try:
+            return await self.reserve.body(recorded, upload, size)
+        except StorageFull:
+            if not await self._trimmed(upload):
+                raise
+        self.reserve.look_again()
+        return await self.reserve.body(recorded, upload, size)
+
+    async def _trimmed(self, upload: Upload) -> int:
+        """Remove the bytes of a body that was rejected, or killed before they were recorded; return how many."""
+        with suppress(StorageError):
+            async with self._storage.blobs.open(upload.place, upload.offset, self.records.holds(upload)) as writer:
+                return await self._threads.receiving.call(writer.trim, upload.offset)
+        return 0
 
     async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim) -> Upload:
         """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next."""
@@ -283,14 +300,14 @@ class Engine:
                 hashing=hashing,
             )
             recorded = upload = await self.records.save(told)
-            await claim.note()
+            claim.recorded()
 
         body_writer: BodyWriter | None = None
         try:
             async with self._storage.blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
                 sync = None if self._storage.durability.relaxed else writer.sync
                 body_writer = BodyWriter(self._threads, claim.counted(writer.write), licence, hashes)
-                offset = await receive(body, body_writer, licence, sync, note)
+                offset = await receive(body, body_writer, licence, sync, note, check_room=claim.note)
             if summed is not None:
                 check_body(body, licence, summed)
         except Missing:

@@ -90,23 +90,29 @@ async def receive(
     licence: Licence,
     sync: Callable[[], Awaitable[None]] | None,
     note: Callable[[int], Awaitable[None]],
+    *,
+    check_room: Callable[[], Awaitable[None]],
 ) -> int:
     """Store a body and give the position that it reached; `note` records a position on the way.
 
     Before a position is told it is durable, unless there is no `sync`: then the system has the bytes.
 
-    A body with a checksum is noted nowhere on the way, since it may prove wrong at its end.
-    Raises TooLarge for a byte beyond the licence, and the errors of the store and of `note`; what was noted stays.
+    A body with a checksum is noted nowhere on the way, since it may prove wrong at its end; `check_room` is called
+    after each stride of any body.
+    Raises TooLarge for a byte beyond the licence, and the errors of the store, of `note` and of `check_room`; what
+    was noted stays.
     """
     loop, noted = asyncio.get_running_loop(), licence.start
     while not body.over:
         await body.pour(body_writer, STRIDE_BYTES, loop.time() + STRIDE_SECONDS)
         position = body_writer.position
-        if noted < position < licence.end and licence.checksum is None and not body.over:
-            if sync:
-                await sync()
-            await note(position)
-            noted = position
+        if noted < position < licence.end and not body.over:
+            if licence.checksum is None:
+                if sync:
+                    await sync()
+                await note(position)
+                noted = position
+            await check_room()
     if sync and body_writer.position > noted:
         await sync()
     return body_writer.position

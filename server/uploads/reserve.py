@@ -41,6 +41,7 @@ class Claim:
         self._most = inf if upload.length is None else upload.length - upload.offset
         self._start = self._reached = upload.offset
         self._size = self._stored = 0
+        reserve.claims.add(self)
 
     def counted(self, write: Write) -> Write:
         """Return a function that stores a block and counts its bytes; it may be called in any thread."""
@@ -51,9 +52,14 @@ class Claim:
 
         return counting
 
+    def recorded(self) -> None:
+        """Note that the record now tells the length, so that its promise is counted by the state."""
+        self._reserve.recorded(self._pending)
+        self._pending = 0
+
     async def note(self) -> None:
-        """Take note of what was stored and recorded; raises StorageFull if the reserve is being used up."""
-        self._settle()
+        """Count what was stored, and claim more; raises StorageFull if the reserve is being used up."""
+        self.count()
         await self._reserve.check()
         if self._ahead:
             self.claim(self._ahead)
@@ -67,15 +73,16 @@ class Claim:
 
     def end(self) -> None:
         """Give back what was not stored."""
-        self._settle()
+        self.count()
+        self.recorded()
+        self._reserve.claims.discard(self)
         self._reserve.release(self._size - self._stored, extra=self._extra)
 
-    def _settle(self) -> None:
+    def count(self) -> None:
+        """Count the bytes that were stored since the last time."""
         stored = self._reached - self._start
         self._reserve.store(stored - self._stored, extra=self._extra)
         self._stored = stored
-        self._reserve.recorded(self._pending)
-        self._pending = 0
 
 
 class Reserve:
@@ -90,6 +97,7 @@ class Reserve:
         self._stored = self._stored_extra = 0  # bytes stored since the start
         self._pending = self._promised = 0  # bytes promised but not recorded yet; bytes promised since the start
         self._sums = Promise()
+        self.claims: set[Claim] = set()
         self._looking = asyncio.Lock()
 
     async def check(self) -> None:
@@ -97,6 +105,10 @@ class Reserve:
         if self._is_stale():
             await self._look()
         self._check()
+
+    def look_again(self) -> None:
+        """Look at the disk before the next answer, since bytes were removed."""
+        self._seen = -inf
 
     async def promise(self, size: int) -> None:
         """Promise room to an upload; raises StorageFull. The caller calls `recorded` once it was saved or refused."""
@@ -190,6 +202,8 @@ class Reserve:
             pending, promised = self._pending, self._promised
             with suppress(StorageError):  # the last sums will do: who is promised something has to be recorded anyway
                 self._sums = await self._storage.state.promised()
+            for claim in self.claims:  # otherwise the bytes of a long body count twice: as stored, and as still to come
+                claim.count()
             stored, extra = self._stored, self._stored_extra
             room = await self._storage.blobs.room()
             self._seen, self._unknown = loop.time(), room is None

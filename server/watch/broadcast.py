@@ -1,6 +1,11 @@
-"""All who watch here: for each watched upload one subscription, from which all its watchers are told in turn.
+"""Sends events to all watchers of this process: one subscription for each watched upload, many watchers on it.
 
-Who joins is told the state that is read after the subscription was confirmed, then only what is newer.
+    state.subscribe(id) ──▶ Topic ──▶ Subscriber ──▶ websocket.py or sse.py
+                              └─────▶ Subscriber ──▶ …
+
+A new watcher first waits until the subscription is confirmed. Then it gets the state of the upload, read from the
+record, and after that only events that are newer. So it misses nothing, and gets nothing twice. The progress routes
+(`server/watch/routes.py`) enter watchers here; `server/background.py` runs the check.
 """
 
 import asyncio
@@ -15,15 +20,15 @@ from onward.protocol.progress import Progress
 from onward.server.watch.subscriber import Subscriber
 from onward.storage.base import State
 
-BATCH = 50  # watchers that are told before the event loop gets to other work
-PACE = 0.25  # seconds from the beginning of a round to the next, where they take long
-REST, LEAST_REST = 19.0, 2.0  # times as long as a round took, up to that pace, and above it
-LOOK = 1.0  # seconds between two looks for those who have left or don't read
+BATCH = 50  # watchers that get a message before the event loop may do other work
+PACE = 0.25  # seconds from the beginning of a round of messages to the next, if rounds take long
+REST, LEAST_REST = 19.0, 2.0  # the rest after a round, as a multiple of its time: up to PACE, and beyond it
+CHECK_EVERY = 1.0  # seconds between two checks for watchers that have left or do not read
 log = logging.getLogger("onward")
 
 
 async def _newest(events: AsyncIterator[Progress], rest: float) -> Progress:
-    """Give the newest message after a rest; a final one at once."""
+    """Return the newest message after a rest; a final one at once."""
     loop = asyncio.get_running_loop()
     until = loop.time() + rest
     message = await anext(events)
@@ -35,7 +40,7 @@ async def _newest(events: AsyncIterator[Progress], rest: float) -> Progress:
 
 
 class Topic:
-    """All who watch one upload here."""
+    """The watchers of one upload in this process."""
 
     def __init__(self, state: State, id: UploadId) -> None:
         self.watchers: set[Subscriber] = set()
@@ -44,7 +49,7 @@ class Topic:
         self.task.add_done_callback(self._ended)
 
     def add(self, watcher: Subscriber) -> None:
-        """Let somebody watch."""
+        """Add a watcher; it ends at once if the subscription has failed."""
         self.watchers.add(watcher)
         if self.task.done():
             watcher.end()
@@ -55,10 +60,10 @@ class Topic:
             took = 0.0
             while True:
                 rest = min(REST * took, max(PACE - took, LEAST_REST * took))
-                took = await self._tell(await _newest(events, rest))
+                took = await self._send(await _newest(events, rest))
 
-    async def _tell(self, message: Progress) -> float:
-        """Give everybody a message; gives the seconds that it took."""
+    async def _send(self, message: Progress) -> float:
+        """Give a message to all watchers, and return how many seconds that took."""
         loop = asyncio.get_running_loop()
         began, watchers = loop.time(), list(self.watchers)
         for first in range(0, len(watchers), BATCH):
@@ -69,70 +74,70 @@ class Topic:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
-            log.error("the watchers of an upload are let go", exc_info=task.exception())
+            log.error("the events of an upload failed, and its watchers are disconnected", exc_info=task.exception())
         self.ready.set()
         for watcher in self.watchers:
             watcher.end()
 
 
 class Broadcast:
-    """All who watch here; at most so many of one upload, and from one address, 0 for no limit."""
+    """All watchers of this process; at most so many of one upload, and from one address, 0 for no limit."""
 
     def __init__(self, state: State, *, per_upload: int, per_address: int) -> None:
         self.watchers: set[Subscriber] = set()
         self._state, self._per_upload, self._per_address = state, per_upload, per_address
-        self._broadcast: dict[UploadId, Topic] = {}
+        self._topics: dict[UploadId, Topic] = {}
         self._addresses: Counter[str] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @contextmanager
     def joined(self, transport: asyncio.Transport, address: str, ids: Sequence[UploadId]) -> Iterator[Subscriber]:
-        """Let somebody watch uploads; raises Crowded or Unavailable."""
-        self._check(address, ids)
+        """Enter a watcher of some uploads; raises Crowded, or Unavailable while the server stops."""
+        self._check_limits(address, ids)
         watcher = Subscriber(transport, address, ids)
         self.watchers.add(watcher)
         self._addresses[address] += 1
         for id_ in ids:
-            if id_ not in self._broadcast:
-                self._broadcast[id_] = Topic(self._state, id_)
-            self._broadcast[id_].add(watcher)
+            if id_ not in self._topics:
+                self._topics[id_] = Topic(self._state, id_)
+            self._topics[id_].add(watcher)
         try:
             yield watcher
         finally:
             self._leave(watcher)
 
     async def ready(self, watcher: Subscriber) -> None:
-        """Wait until every event about what somebody watches will be heard."""
-        for id_ in watcher.told:
-            await self._broadcast[id_].ready.wait()
+        """Wait until the subscriptions of all uploads of a watcher are confirmed: from then on no event is missed."""
+        for id_ in watcher.sent:
+            await self._topics[id_].ready.wait()
 
-    async def look_for_ever(self) -> None:
-        """Let go of those who have left, or don't read."""
+    async def check_for_ever(self) -> None:
+        """Disconnect, again and again, the watchers that have left or do not read."""
         while True:
-            await asyncio.sleep(LOOK)
-            self._look(asyncio.get_running_loop().time())
+            await asyncio.sleep(CHECK_EVERY)
+            self._check_all(asyncio.get_running_loop().time())
 
     def stop(self) -> None:
-        """Let go of everybody, and take nobody more."""
+        """End all watchers, and accept no more."""
         self._stopping = True
         for watcher in self.watchers:
             watcher.end()
 
-    def _look(self, now: float) -> None:
+    def _check_all(self, now: float) -> None:
         for watcher in self.watchers:
             try:
                 watcher.check(now)
             except Exception:
-                log.exception("a watcher could not be looked at; the others are")
+                log.exception("a watcher could not be checked; the others are")
 
-    def _check(self, address: str, ids: Iterable[UploadId]) -> None:
+    def _check_limits(self, address: str, ids: Iterable[UploadId]) -> None:
         if self._stopping:
             raise Unavailable("The server is stopping.")
         if 0 < self._per_address <= self._addresses[address]:
             raise Crowded("There are too many watchers from this address.")
         for id_ in ids if self._per_upload else ():
-            if id_ in self._broadcast and len(self._broadcast[id_].watchers) >= self._per_upload:
+            if id_ in self._topics and len(self._topics[id_].watchers) >= self._per_upload:
                 raise Crowded(f"There are too many watchers of {id_}.")
 
     def _leave(self, watcher: Subscriber) -> None:
@@ -141,11 +146,11 @@ class Broadcast:
         self._addresses[watcher.address] -= 1
         if not self._addresses[watcher.address]:
             del self._addresses[watcher.address]
-        for id_ in watcher.told:
-            topic = self._broadcast[id_]
+        for id_ in watcher.sent:
+            topic = self._topics[id_]
             topic.watchers.discard(watcher)
             if not topic.watchers:
-                del self._broadcast[id_]
+                del self._topics[id_]
                 topic.task.cancel()
                 self._ending.add(topic.task)
                 topic.task.add_done_callback(self._ending.discard)

@@ -1,4 +1,8 @@
-"""Which pages may watch: browsers let any page open a WebSocket, and send along who is logged in."""
+"""Which web pages may watch. The progress routes ask before they open a WebSocket.
+
+A browser lets any page open a WebSocket to any server, and sends the user's cookies along. So the server itself has to
+refuse pages of foreign origins.
+"""
 
 from aiohttp import web
 
@@ -17,7 +21,7 @@ def _own(request: web.Request) -> str | None:
 
 
 def check_sole_origin(request: web.Request) -> None:
-    """Refuse a request that names several origins, of which others may judge another one; raises ForeignOrigin."""
+    """Refuse a request with several origins: a proxy may have judged another one of them; raises ForeignOrigin."""
     if len(request.headers.getall("Origin", [])) > 1:
         raise ForeignOrigin
 
@@ -25,7 +29,8 @@ def check_sole_origin(request: web.Request) -> None:
 def check_origin(request: web.Request) -> None:
     """Refuse a page of another origin than the server's own and `--cors-origins`; raises ForeignOrigin.
 
-    Behind a proxy that isn't trusted the own scheme is unknown, and the host decides. Without Origin it is no browser.
+    Behind a proxy that is not trusted, the scheme of the server is unknown, and the host alone decides. A request
+    without Origin is allowed: it does not come from a browser.
     """
     origin = request.headers.get("Origin", "").lower()
     allowed = parse_origins(request.app[CONFIG].cors_origins)

@@ -1,7 +1,11 @@
-"""Progress of one upload or of many: one JSON document, or a WebSocket or Server-Sent Events up to the final status."""
+"""The progress routes: one upload or several, as one JSON document, over a WebSocket, or as Server-Sent Events.
+
+A stream ends with the final status of the last upload. `server/app.py` adds the routes; `server/lifespan.py` makes the
+`Broadcast` when the application starts.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -10,17 +14,16 @@ from onward.protocol.headers import matches_etag, parse_upload_ids
 from onward.protocol.model import UploadId
 from onward.protocol.progress import Progress, progress
 from onward.server.http.access import Act, check_access
-from onward.server.http.app_keys import CONFIG, UPLOAD, upload_id
+from onward.server.http.app_keys import CONFIG, ENGINE, UPLOAD, upload_id
 from onward.server.http.routes import discover
 from onward.server.watch.broadcast import Broadcast
 from onward.server.watch.origin import check_origin, check_sole_origin
-from onward.server.watch.sse import last_told, send_events, wants_events
+from onward.server.watch.sse import last_known, send_events, wants_events
 from onward.server.watch.subscriber import NOTHING, Subscriber
 from onward.server.watch.websocket import send_frames
-from onward.storage.base import Missing, State
+from onward.storage.base import Missing
 
-STATE: web.AppKey[State] = web.AppKey("state", State)
-AUDIENCES: web.AppKey[Broadcast] = web.AppKey("audiences", Broadcast)
+BROADCAST: web.AppKey[Broadcast] = web.AppKey("broadcast", Broadcast)
 MANY = "/progress"
 MOST = 100  # uploads that one request may watch
 
@@ -44,7 +47,7 @@ def _array(messages: list[Progress]) -> str:
 
 
 async def _watched(
-    request: web.Request, ids: list[UploadId], written: Callable[[list[Progress]], str]
+    request: web.Request, ids: list[UploadId], serialize: Callable[[list[Progress]], str]
 ) -> web.StreamResponse:
     socket = request.headers.get("Upgrade", "").lower() == "websocket"
     check_sole_origin(request)
@@ -55,26 +58,26 @@ async def _watched(
     for id_ in ids:
         await check_access(request, Act.WATCH, id_)
     if not socket and not wants_events(request):
-        return _document(request, await _snapshots(request, ids), written)
+        return _document(request, await _snapshots(request, ids), serialize)
     await _snapshots(request, ids)
-    transport, known = request.transport, dict.fromkeys(ids, NOTHING) if socket else last_told(request, ids)
+    transport, known = request.transport, dict.fromkeys(ids, NOTHING) if socket else last_known(request, ids)
     if transport is None:
         raise ConnectionResetError
-    with request.app[AUDIENCES].joined(transport, request.remote or "", ids) as watcher:
+    with request.app[BROADCAST].joined(transport, request.remote or "", ids) as watcher:
         await _greet(request, watcher, known)
         return await (send_frames if socket else send_events)(request, watcher)
 
 
 async def _greet(request: web.Request, watcher: Subscriber, known: Mapping[UploadId, int]) -> None:
-    """Give a watcher the state on joining, read once nothing newer can be missed."""
-    await request.app[AUDIENCES].ready(watcher)
+    """Send the state at the beginning, read after the subscription is confirmed, so that nothing newer is missed."""
+    await request.app[BROADCAST].ready(watcher)
     for message in await _snapshots(request, list(known)):
         watcher.greet(message, known[message.id])
 
 
 async def _snapshots(request: web.Request, ids: list[UploadId]) -> list[Progress]:
-    """Give the recorded state of each upload; raises NotFound, which names the unknown ones."""
-    state = request.app[STATE]
+    """Return the recorded state of each upload; raises NotFound, which names the unknown ones."""
+    state = request.app[ENGINE].records.storage.state
     found = await asyncio.gather(*(state.load(id_) for id_ in ids), return_exceptions=True)
     if unknown := [id_ for id_, upload in zip(ids, found, strict=True) if isinstance(upload, Missing)]:
         raise NotFound(f"There is no upload {', '.join(unknown)}.")
@@ -86,35 +89,19 @@ async def _snapshots(request: web.Request, ids: list[UploadId]) -> list[Progress
     return messages
 
 
-def _document(request: web.Request, messages: list[Progress], written: Callable[[list[Progress]], str]) -> web.Response:
-    """Answer with messages as JSON; their `seq` tell whether the client has them already."""
+def _document(
+    request: web.Request, messages: list[Progress], serialize: Callable[[list[Progress]], str]
+) -> web.Response:
+    """Answer with messages as JSON; the ETag is made of their `seq`."""
     etag = f'"{"-".join(str(message.seq) for message in messages)}"'
     headers = {"Cache-Control": "private, no-cache", "ETag": etag}
     if matches_etag(request.headers.get("If-None-Match", ""), etag):
         return web.Response(status=304, headers=headers)
-    return web.Response(text=written(messages), content_type="application/json", headers=headers)
+    return web.Response(text=serialize(messages), content_type="application/json", headers=headers)
 
 
-def add_watching(app: web.Application, state: State) -> Broadcast:
-    """Add the progress routes; gives who watches."""
-    config = app[CONFIG]
-    app[STATE] = state
-    app[AUDIENCES] = broadcast = Broadcast(
-        state, per_upload=config.watchers_per_upload, per_address=config.watchers_per_address
-    )
-    for path, handler in ((config.prefix + UPLOAD + "/progress", watch), (MANY, watch_many)):
+def add_watching(app: web.Application) -> None:
+    """Add the progress routes."""
+    for path, handler in ((app[CONFIG].prefix + UPLOAD + "/progress", watch), (MANY, watch_many)):
         app.router.add_get(path, handler, allow_head=False)
         app.router.add_options(path, discover)
-
-    async def look(_: web.Application) -> AsyncIterator[None]:
-        looking = asyncio.create_task(broadcast.look_for_ever())
-        yield
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
-
-    async def stop(_: web.Application) -> None:
-        broadcast.stop()
-
-    app.cleanup_ctx.append(look)
-    app.on_shutdown.append(stop)
-    return broadcast

@@ -1,4 +1,8 @@
-"""Progress as Server-Sent Events; the id of each tells the newest `seq` of every upload, in the order asked for."""
+"""Sends progress as Server-Sent Events; `server/watch/routes.py` calls it.
+
+The id of each event is the newest `seq` of every upload, in the order of the request, with commas between. A browser
+that reconnects sends it back as `Last-Event-ID`, and does not get again what it has.
+"""
 
 import asyncio
 
@@ -12,19 +16,19 @@ COMMENT = b":\n\n"
 
 
 def wants_events(request: web.Request) -> bool:
-    """Tell whether a request asks for them."""
+    """Return whether a request asks for Server-Sent Events."""
     return MEDIA_TYPE in request.headers.get("Accept", "")
 
 
-def last_told(request: web.Request, ids: list[UploadId]) -> dict[UploadId, int]:
-    """Give the newest `seq` of each upload that `Last-Event-ID` tells; it may be anything."""
+def last_known(request: web.Request, ids: list[UploadId]) -> dict[UploadId, int]:
+    """Return the newest `seq` of each upload that `Last-Event-ID` names; NOTHING for a header that makes no sense."""
     words = request.headers.get("Last-Event-ID", "").split(",")
     known = [int(word) if word.isascii() and word.isdigit() and len(word) < 19 else NOTHING for word in words]
     return dict(zip(ids, known if len(known) == len(ids) else [NOTHING] * len(ids), strict=True))
 
 
 async def send_events(request: web.Request, watcher: Subscriber) -> web.StreamResponse:
-    """Send each message as an event; who knows all final ones gets 204, and comes no more."""
+    """Send each message as an event; a client that has all final ones gets 204, which ends its reconnecting."""
     if watcher.over:
         return web.Response(status=204)
     response = web.StreamResponse(
@@ -38,7 +42,7 @@ async def send_events(request: web.Request, watcher: Subscriber) -> web.StreamRe
     while not watcher.done:
         message = await watcher.next()
         if message is not None:
-            known = ",".join("" if seq == NOTHING else str(seq) for seq in watcher.told.values())
+            known = ",".join("" if seq == NOTHING else str(seq) for seq in watcher.sent.values())
             await watcher.accept(response.write(f"id: {known}\ndata: {message.json}\n\n".encode()))
         elif not watcher.done:
             await watcher.accept(response.write(COMMENT))

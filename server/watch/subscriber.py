@@ -1,4 +1,8 @@
-"""One who watches: what waits to be told, at most the newest message of each upload, and whether it still reads."""
+"""One watcher: the messages that wait for it, at most the newest of each upload, and whether it still reads.
+
+The usual way is short: `put` writes a message straight to the transport, without a task switch. Only if something waits
+(a slow watcher, a final message, one before the reply has begun) does the handler's own task send it, by `next`.
+"""
 
 import asyncio
 import socket
@@ -13,26 +17,26 @@ from onward.server.http.transport.tcp import reset, set_option
 SEND_WAIT = 10.0  # seconds that a watcher may take to accept one message
 HEARTBEAT = 20.0  # seconds of silence until something is sent, so that a dead connection is noticed
 DEAD_AFTER = 30.0  # seconds that its machine may take to acknowledge what was sent
-CLOSE_AFTER = 0.1  # seconds between the final message and the close, which costs more: first everybody is told
+CLOSE_AFTER = 0.1  # seconds from the final message to the close; closing costs more, so all get the message first
 BUFFER = 16384  # bytes that the system keeps for a slow watcher
-NOTHING = -1  # below every `seq`
+NOTHING = -1  # less than every `seq`
 
 
 class Subscriber:
-    """Who watches; `told` holds the newest `seq` of each upload that it was given, NOTHING for none."""
+    """A watcher; `sent` holds the newest `seq` of each upload that was sent to it, or NOTHING."""
 
     __slots__ = (
         "_due", "_ended", "_filled", "_frame", "_open", "_since", "_spoken", "_transport", "_waiting", "_writer",
-        "address", "told",
+        "address", "sent",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, address: str, ids: Iterable[UploadId]) -> None:
-        self.address, self.told = address, dict.fromkeys(ids, NOTHING)
+        self.address, self.sent = address, dict.fromkeys(ids, NOTHING)
         self._transport = transport
         self._ended = self._due = False
-        self._since: float | None = None  # the loop's time since when it has not accepted something
-        self._spoken = asyncio.get_running_loop().time()
-        self._open = set(self.told)
+        self._since: float | None = None  # the loop's time since which a message is not accepted
+        self._spoken = asyncio.get_running_loop().time()  # when something was sent last
+        self._open = set(self.sent)  # uploads whose final message has not come yet
         self._writer: AbstractStreamWriter | None = None
         self._frame: Callable[[str], bytes] | None = None
         self._waiting: dict[UploadId, Progress] = {}
@@ -40,31 +44,31 @@ class Subscriber:
 
     @property
     def over(self) -> bool:
-        """Tell whether it was given the final message of every upload."""
+        """Return whether the final message of every upload was sent."""
         return not self._open and not self._waiting
 
     @property
     def done(self) -> bool:
-        """Tell whether it is to be given nothing more."""
+        """Return whether nothing more is to be sent."""
         return self._ended or self.over
 
     def greet(self, state: Progress, known: int) -> None:
-        """Give the state on joining, or what came meanwhile, unless it is the one that the watcher says it has.
+        """Send the state at the beginning, unless `known` says that the watcher has the newest one already.
 
-        Any other that it names, a later one too, is no reason to keep something from it.
+        Any other value of `known`, a later one too, is ignored: it comes from the client, and may be anything.
         """
         waiting = self._waiting.get(state.id)
         if known == max(state.seq, waiting.seq if waiting else NOTHING):
-            self.told[state.id] = known
+            self.sent[state.id] = known
             self._waiting.pop(state.id, None)
         self.put(state)
 
     def put(self, message: Progress) -> None:
         """Send a message at once, or keep it in place of an older one of its upload; never blocks."""
         waiting = self._waiting.get(message.id)
-        if message.seq > (waiting.seq if waiting else self.told[message.id]):
+        if message.seq > (waiting.seq if waiting else self.sent[message.id]):
             if self._frame is not None and self._since is None and not (self._waiting or message.final or self._ended):
-                self.told[message.id] = message.seq
+                self.sent[message.id] = message.seq
                 self._write(self._frame(message.json))
                 return
             self._waiting[message.id] = message
@@ -73,14 +77,14 @@ class Subscriber:
         self._wake()
 
     def end(self) -> None:
-        """Give it nothing more."""
+        """Send nothing more; the handler closes the connection."""
         self._ended = True
         self._wake()
 
     def begin(self, writer: AbstractStreamWriter, frame: Callable[[str], bytes] | None = None) -> None:
-        """Keep little for it from now on, so that newer messages replace what it doesn't read.
+        """Begin to send, with small buffers, so that newer messages replace those that the watcher does not read.
 
-        `frame` gives what to write for a message; without, all is to be sent by whoever waits for it here.
+        `frame` returns the bytes of a message for a direct write; without it, the handler sends all messages.
         """
         self._writer, self._frame = writer, frame
         self._transport.set_write_buffer_limits(high=0)
@@ -88,7 +92,7 @@ class Subscriber:
         set_option(self._transport, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER * 1000))
 
     async def next(self) -> Progress | None:
-        """Wait for the next message to send; None when it is done, or when it is time to break a long silence."""
+        """Wait for the next message to send; returns None if nothing more is to be sent, or if a heartbeat is due."""
         await self._accepted()
         while not self._waiting and not self.done and not self._due:
             self._filled = asyncio.get_running_loop().create_future()
@@ -98,11 +102,11 @@ class Subscriber:
         if self._ended or not self._waiting:
             return None
         message = self._waiting.pop(next(iter(self._waiting)))
-        self.told[message.id] = message.seq
+        self.sent[message.id] = message.seq
         return message
 
     async def accept(self, sending: Awaitable[None]) -> None:
-        """Wait until something is sent, and nothing of it is left here."""
+        """Wait until something is sent and asyncio's buffer is empty."""
         self._since = self._spoken = asyncio.get_running_loop().time()
         await sending
         await self._accepted()
@@ -120,7 +124,7 @@ class Subscriber:
             self._wake()
 
     def check(self, now: float) -> None:
-        """Let it go if it has left, or has not read for too long; see that it is told something now and then."""
+        """Disconnect a watcher that has left or does not read; make a heartbeat due after a long silence."""
         if self._since is not None and now - self._since > SEND_WAIT:
             reset(self._transport)
         if self._transport.is_closing():
@@ -130,7 +134,7 @@ class Subscriber:
             self._wake()
 
     def leave(self) -> None:
-        """Keep nothing that it has not read."""
+        """Drop what the watcher has not read."""
         if self._transport.get_write_buffer_size():
             reset(self._transport)
 

@@ -1,4 +1,8 @@
-"""Progress over a WebSocket: the handler's own task writes, one beside it listens for the end."""
+"""Sends progress over a WebSocket; `server/watch/routes.py` calls it.
+
+The task of the handler writes. A second task reads, because a handler that only writes never notices that the client
+has closed.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -15,7 +19,7 @@ RECENT = 256  # messages whose frames are kept
 
 @lru_cache(RECENT)
 def _frame(text: str) -> bytes:
-    """Write a message, which has 126 to 65535 bytes, as a frame for all watchers (RFC 6455, 5.2: text, not masked)."""
+    """Return a message of 126 to 65535 bytes as a text frame without a mask (RFC 6455, 5.2), for all its watchers."""
     data = text.encode()
     return b"\x81\x7e" + len(data).to_bytes(2) + data
 
@@ -27,14 +31,14 @@ async def _listen(ws: web.WebSocketResponse, watcher: Subscriber) -> None:
 
 
 async def send_frames(request: web.Request, watcher: Subscriber) -> web.StreamResponse:
-    """Send each message as a frame; closes with 1000 after the last final one, with 1001 before."""
+    """Send each message as a frame; closes with 1000 after the last final one, and with 1001 if the server ends it."""
     ws = web.WebSocketResponse(
         compress=False, max_msg_size=LARGEST_FRAME, writer_limit=BUFFER, timeout=CLOSE_WAIT
-    )  # without its own heartbeat, whose timers outlive the connection by half a minute
+    )  # without aiohttp's heartbeat, whose timers outlive the connection by half a minute
     watcher.begin(await ws.prepare(request), _frame)
     listening = asyncio.create_task(_listen(ws, watcher))
     try:
-        with suppress(ConnectionError):  # it has left
+        with suppress(ConnectionError):  # the client has left
             while not watcher.done:
                 message = await watcher.next()
                 if message is not None:

@@ -57,6 +57,12 @@ class BlobWriter(Protocol):
         written is unknown then.
         """
 
+    def trim(self, at: int) -> int:
+        """Remove all bytes from a position on, in a worker thread; return how many there were.
+
+        Raises Missing or Unreachable.
+        """
+
     async def sync(self) -> None:
         """Make durable what was written. If that fails, nothing written since the last success may be trusted.
 

@@ -1,5 +1,6 @@
 """The file that one body is written to: the `BlobWriter` of the local folder."""
 
+import os
 from collections.abc import Awaitable, Callable
 
 from onward.storage.base import Block
@@ -26,6 +27,14 @@ class FileWriter:
         with mapped():
             write_all(fd, block, at)
         reach("written")
+
+    def trim(self, at: int) -> int:
+        """Remove all bytes from a position on, and return how many there were."""
+        fd = self.descriptor()
+        with mapped():
+            if (after := os.fstat(fd).st_size - at) > 0:
+                os.ftruncate(fd, at)
+        return max(after, 0)
 
     async def sync(self) -> None:
         """Make durable what was written; raises Full or Unreachable."""

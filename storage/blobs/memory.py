@@ -21,6 +21,12 @@ class MemoryWriter:
         """Write the whole block at a position."""
         self._held[at : at + len(block)] = block
 
+    def trim(self, at: int) -> int:
+        """Remove all bytes from a position on, and return how many there were."""
+        after = len(self._held[at:])
+        del self._held[at:]
+        return after
+
     async def sync(self) -> None:
         """Do nothing: nothing here is durable."""
 

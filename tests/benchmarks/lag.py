@@ -18,8 +18,8 @@ import raw
 from server_process import serving
 
 from onward.server import cli
-from onward.server.app import Announce, serve
 from onward.server.config import Config
+from onward.server.serve import Announce, serve
 
 SIZE, BLOCK, PARTS, TICK = 2**28, 2**20, 2, 0.001
 SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}

@@ -32,7 +32,7 @@ async def access(request: web.Request, act: Act, upload_id: UploadId | None) -> 
 async def url(tmp_path: Path) -> AsyncIterator[str]:
     """Where a server that asks for a token takes uploads."""
     config = Config(data=str(tmp_path / "data"), state="memory:")
-    runner = create_runner(await create_app(config, access=access), config)
+    runner = create_runner(create_app(config, access=access), config)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -14,6 +14,8 @@ from halfway import offsets, until_stored
 from rough_line import Fault, RoughLine
 from server_process import Server
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--body-idle=600",)  # a stall is the client's to end
 MIB = 2**20
 SIZE = 48 * MIB + 12345

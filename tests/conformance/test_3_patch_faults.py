@@ -36,7 +36,7 @@ def stored(tus: Tus, path: str) -> int:
 def test_040_body_ends_early(tus: Tus) -> None:
     path = tus.create(len(DATA))
     with half_sent(tus, path) as connection:
-        connection.completion()
+        connection.finish()
         connection.read_rest()
     poll(lambda: stored(tus, path) == SENT)
     tus.check_holds(path, DATA, SENT)

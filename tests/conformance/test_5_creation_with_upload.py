@@ -110,7 +110,7 @@ def test_089_connection_is_lost(start: Start) -> None:
         connection.send(tus.request("POST", tus.files, EXPECT | TEN))
         assert connection.answer().status == 100
         connection.send(DATA[:5])
-        connection.completion()
+        connection.finish()
         connection.read_rest()
     poll(lambda: len(server.ids()) == 1)
     (id_,) = server.ids()

@@ -143,7 +143,7 @@ def test_103_cut_body(tus: Tus) -> None:
             time.sleep(0.6)  # time enough to record a part of the body, if it did so
             assert json.loads(tus.progress(path))["uploadedBytes"] == HALF
             if fate == "FIN":
-                connection.completion()
+                connection.finish()
                 connection.read_rest()
             elif fate == "RST":
                 connection.reset()

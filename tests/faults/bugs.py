@@ -146,8 +146,8 @@ BUGS = (
     ),
     Bug(
         "3", "record before bytes", "server/uploads/receive.py",
-        "            if sync:\n                await sync()\n            await note(position)\n",
-        "            await note(position)\n            if sync:\n                await sync()\n",
+        "                if sync:\n                    await sync()\n                await note(position)\n",
+        "                await note(position)\n                if sync:\n                    await sync()\n",
         "tests/faults/test_crashes.py",
     ),
     Bug(
@@ -335,5 +335,23 @@ BUGS = (
         "            if not same:\n",
         "            if False:\n",
         "tests/faults/test_folders.py -k=mounted",
+    ),
+    Bug(
+        "37", "a body that is not recorded on the way claims no room", "server/uploads/receive.py",
+        "            await check_room()\n",
+        "                await check_room()\n",
+        "tests/server/test_reserve.py -k=checksum",
+    ),
+    Bug(
+        "38", "stored bytes that are not recorded yet count twice", "server/uploads/reserve.py",
+        "                claim.count()\n",
+        "                pass\n",
+        "tests/server/test_reserve.py -k=count_once",
+    ),
+    Bug(
+        "39", "bytes that no record has keep their room", "server/uploads/engine.py",
+        "            if not await self._trimmed(upload):\n",
+        "            if True:\n",
+        "tests/server/test_reserve.py -k=come_again",
     ),
 )  # fmt: skip

@@ -90,7 +90,7 @@ class Soak:
             raise Refused from error
         watchers.append(Watcher(sender.url(self.dice.choice(self.group.nodes))))
         async with watchers[0].watching(PATIENCE):
-            await sender.completion()
+            await sender.finish()
         file, last = self.group.nodes[0].data / "files" / sender.id, watchers[0].last
         assert (last["status"], last["sha256"]) == ("completed", sender.sha256)
         assert file.read_bytes() == data, sender.id

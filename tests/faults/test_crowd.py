@@ -19,7 +19,7 @@ from onward.server.config import Config
 from onward.server.http.transport.connection import Connection
 from onward.server.watch import subscriber
 from onward.server.watch.broadcast import Topic
-from onward.server.watch.routes import AUDIENCES
+from onward.server.watch.routes import BROADCAST
 from onward.server.watch.subscriber import Subscriber
 from onward.storage.base import Durability
 from onward.storage.state.hub import Mailbox
@@ -43,9 +43,10 @@ async def test_all_who_read_get_the_end_and_nothing_stays_behind(
 ) -> None:
     monkeypatch.setattr(subscriber, "SEND_WAIT", SEND_WAIT)
     config = Config(data=str(tmp_path / "data"), state="memory:", durability=Durability.NONE, quiet_after=600.0)
-    app = await create_app(config)
-    broadcast, runner = app[AUDIENCES], create_runner(app, config)
+    app = create_app(config)
+    runner = create_runner(app, config)
     await runner.setup()
+    broadcast = app[BROADCAST]
     crowd = None
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -35,7 +35,7 @@ def stored(server: Server, path: str) -> bytes:
     return files[0].read_bytes() if files else b""
 
 
-def completion(server: Server, path: str, sources: tuple[bytes, bytes]) -> None:
+def finish(server: Server, path: str, sources: tuple[bytes, bytes]) -> None:
     """Finish an upload as whoever has won so far, and check that the file is all of one's."""
     offset = server.tus.offset(path)
     prefix = stored(server, path)[:offset]
@@ -60,7 +60,7 @@ def test_of_two_patches_at_one_offset_one_wins(server: Server, pool: ThreadPoolE
         for answer, source in zip(answers, sources, strict=True):
             if answer.status == 204:
                 assert stored(server, path) == source, "told as stored, and it is not"
-        completion(server, path, sources)
+        finish(server, path, sources)
     assert len(seen) > 1, f"always {seen}"
 
 
@@ -91,7 +91,7 @@ def test_whoever_comes_at_the_last_byte_sees_one_truth(server: Server, pool: Thr
             assert answer.status in {204, 423}, answer
             assert other.status == 200
             assert SIZE - 1000 <= int(other["Upload-Offset"]) <= server.tus.offset(path)
-            completion(server, path, (source, source))
+            finish(server, path, (source, source))
             assert hashlib.sha256(stored(server, path)).digest() == digest
         else:
             assert (other.status, server.tus.head(path).status) == (204, 410)

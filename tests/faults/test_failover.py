@@ -33,7 +33,7 @@ async def test_uploads_go_on_when_a_replica_takes_over(kind: str, http: aiohttp.
         await sender.create()
         watcher = Watcher(sender.url(b))
         async with watcher.watching():
-            sending = tasks.create_task(sender.completion())
+            sending = tasks.create_task(sender.finish())
             await watcher.until(2**18)
             primary.stop()
             began = time.monotonic()

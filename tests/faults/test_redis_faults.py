@@ -161,7 +161,7 @@ async def strike(fault: Fault, folder: Path) -> float:
             await each.create()
         watchers += [Watcher(each.url(group.nodes[index % 2])) for index, each in enumerate(senders)]
         async with watchers[0].watching(), watchers[1].watching(), watchers[2].watching():
-            sent = [sending.create_task(each.completion()) for each in senders]
+            sent = [sending.create_task(each.finish()) for each in senders]
             await asyncio.gather(idle.waiting.wait(), last.waiting.wait(), watchers[1].until(2**18))
             act = sending.create_task(fault.act(group))
             await asyncio.sleep(0.05)

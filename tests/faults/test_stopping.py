@@ -39,7 +39,7 @@ async def test_a_stop_ends_everything_in_time_and_in_order(
         for sender in senders:
             await sender.create()
         urls = [sender.url(server) for sender in senders]
-        sending = [asyncio.create_task(sender.completion()) for sender in senders]
+        sending = [asyncio.create_task(sender.finish()) for sender in senders]
         watchers = [Leaver(url) for url in urls]
         watching = [asyncio.create_task(watcher.leave()) for watcher in watchers]
         with Connection(server.port) as reader:
@@ -78,7 +78,7 @@ async def test_a_stop_ends_in_time_though_redis_does_not_answer(
             senders = [Sender(http, [server], os.urandom(LARGE), pause=PAUSE) for _ in range(UPLOADS)]
             for sender in senders:
                 await sender.create()
-            sending = [asyncio.create_task(sender.completion()) for sender in senders]
+            sending = [asyncio.create_task(sender.finish()) for sender in senders]
             watcher = Watcher(senders[0].url(server))
             async with watcher.watching():
                 await watcher.until(2**17)
@@ -129,7 +129,7 @@ async def test_a_rolling_restart_fails_no_upload(http: aiohttp.ClientSession, re
                 senders.append(sender)
                 watchers.append(watcher)
                 async with watcher.watching():
-                    await sender.completion()
+                    await sender.finish()
 
         async with asyncio.TaskGroup() as tasks:
             for number in range(UPLOADS):

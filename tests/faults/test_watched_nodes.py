@@ -70,7 +70,7 @@ async def test_every_watcher_ends_with_the_right_message(http: aiohttp.ClientSes
         for watcher in watchers:
             await stack.enter_async_context(watcher.watching(PATIENCE))
         began = time.monotonic()
-        sending = [asyncio.create_task(sender.completion()) for sender in senders]
+        sending = [asyncio.create_task(sender.finish()) for sender in senders]
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(sender.waiting.wait() for sender in senders))
             await asyncio.gather(*(watcher.until(SIZE // 2, PATIENCE) for watcher in watchers))

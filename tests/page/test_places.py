@@ -24,7 +24,7 @@ async def _rewrite(_: web.Request, response: web.StreamResponse) -> None:
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """The URL of a page under /uploads/."""
     config = Config(data=str(tmp_path / "data"), state="memory:", base_path=request.param)
-    inner, outer = await create_app(config), web.Application()
+    inner, outer = create_app(config), web.Application()
     inner.on_response_prepare.append(_rewrite)
     outer.add_subapp("/uploads", inner)
     runner = create_runner(outer, config)

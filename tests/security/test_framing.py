@@ -132,7 +132,7 @@ def test_nothing_is_smuggled_in_the_body_of_an_upgrade(tus: Tus) -> None:
     with Connection(tus.port) as connection:
         connection.send(tus.request("GET", f"{path}/progress", headers) + inner)
         assert connection.answer().status in (101, 400)
-        connection.completion()
+        connection.finish()
         assert b"HTTP/1.1" not in connection.read_rest()
     assert tus.offset(path) == 5
 
@@ -151,5 +151,5 @@ def test_pipelined_requests_are_answered_in_their_order(tus: Tus) -> None:
 def test_a_head_without_an_end_is_no_request(tus: Tus) -> None:
     with Connection(tus.port) as connection:
         connection.send(b"GET /files HTTP/1.1\r\nHost: t\r\n")
-        connection.completion()
+        connection.finish()
         assert not connection.read_rest().startswith(b"HTTP/1.1 2")

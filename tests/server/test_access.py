@@ -37,7 +37,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Doorkeeper]:
     doorkeeper = Doorkeeper()
     config = Config(data=str(tmp_path / "data"), state="memory:")
     outer = web.Application()
-    outer.add_subapp("/uploads", await create_app(config, access=doorkeeper.allow))
+    outer.add_subapp("/uploads", create_app(config, access=doorkeeper.allow))
     runner = create_runner(outer, config)
     await runner.setup()
     try:

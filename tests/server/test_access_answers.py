@@ -32,7 +32,7 @@ class Door:
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
     door, config = Door(), Config(data=str(tmp_path / "data"), state="memory:")
-    runner = create_runner(await create_app(config, access=door.ask), config)
+    runner = create_runner(create_app(config, access=door.ask), config)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -86,6 +86,7 @@ async def test_a_partial_upload_is_no_download(server: OnwardProcess, http: aioh
         assert answer.status == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
 async def test_a_server_killed_while_joining_ends_right(tmp_path: Path, after: float) -> None:
     data = random.Random(1).randbytes(48 * 2**20)

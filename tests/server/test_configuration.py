@@ -30,7 +30,7 @@ TABLE_ROW = re.compile(r"^\| (`--[a-z-]+`(?:, `--[a-z-]+`)*) ", re.M)
 def onward(folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> tuple[int, str, str]:
     """Run a command that has to end by itself; gives its exit status and what it printed."""
     ended = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); from server.cli import main; main()", *words],
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); from onward.server.cli import main; main()", *words],
         cwd=folder, env={"PATH": "/usr/bin:/bin", **(environ or {})},
         capture_output=True, text=True, timeout=ENDS_WITHIN, check=False,
     )  # fmt: skip

@@ -23,7 +23,7 @@ async def outer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     config = Config(data=str(tmp_path / "data"), base_path=request.param, cors_origins="https://app.example")
     app = web.Application()
     app.router.add_get("/", _hello)
-    app.add_subapp("/uploads", await create_app(config))
+    app.add_subapp("/uploads", create_app(config))
     runner = create_runner(app, config)
     await runner.setup()
     try:

@@ -8,8 +8,10 @@ import pytest
 from aiohttp import web
 from ports import free_port
 
-from onward.server.app import create_app, create_runner, open_engine, serve
+from onward.server.app import create_app, create_runner
 from onward.server.config import Config
+from onward.server.lifespan import open_engine
+from onward.server.serve import serve
 
 
 class Broken(Exception):
@@ -40,7 +42,7 @@ async def check_free(config: Config) -> None:
 @pytest.mark.parametrize("how", ["callback", "context"])
 async def test_a_callback_that_raises_leaves_nothing_open(tmp_path: Path, how: str, mounted: bool, first: bool) -> None:
     config = config_in(tmp_path)
-    app = inner = await create_app(config)
+    app = inner = create_app(config)
     if mounted:
         app = web.Application()
     if not first and mounted:
@@ -63,7 +65,7 @@ async def test_a_context_that_fails_at_the_end_keeps_nothing_open(tmp_path: Path
         yield
         raise Broken
 
-    app = await create_app(config)
+    app = create_app(config)
     app.cleanup_ctx.append(fail_at_the_end)
     runner = create_runner(app, config)
     await runner.setup()
@@ -81,7 +83,7 @@ async def test_a_setting_that_is_wrong_leaves_nothing_open(tmp_path: Path, monke
     with monkeypatch.context() as patched:
         patched.setattr("onward.server.app.add_routes", refuse)
         with pytest.raises(Broken):
-            await create_app(config)
+            create_app(config)
     await check_free(config)
 
 
@@ -97,13 +99,13 @@ async def test_a_server_whose_start_up_fails_leaves_nothing_open(
 ) -> None:
     config = config_in(tmp_path)
 
-    async def created(config: Config) -> web.Application:
-        app = await create_app(config)
+    def created(config: Config) -> web.Application:
+        app = create_app(config)
         app.on_startup.append(fail)
         return app
 
     with monkeypatch.context() as patched:
-        patched.setattr("onward.server.app.create_app", created)
+        patched.setattr("onward.server.serve.create_app", created)
         with pytest.raises(Broken):
             await serve(config)
     await check_free(config)

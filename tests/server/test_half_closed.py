@@ -21,7 +21,7 @@ def answer_of(tus: Tus, request: bytes, method: str) -> raw.Answer:
     """Send a request and FIN right after it; nothing but its answer comes, and the connection ends."""
     with Connection(tus.port) as connection:
         connection.send(request)
-        connection.completion()
+        connection.finish()
         answer = connection.answer(method)
         assert connection.read_rest() == b""
         return answer
@@ -61,7 +61,7 @@ def test_half_a_body_is_kept_and_not_taken_for_all(tus: Tus, size: int) -> None:
     with Connection(tus.port) as connection:
         whole = tus.request("PATCH", path, tus.patching(0), data)
         connection.send(whole[: len(whole) - (size - half)])
-        connection.completion()
+        connection.finish()
         assert connection.read_rest()[9:12] in (b"", b"503")
     raw.poll(lambda: b'"paused"' in tus.progress(path))
     tus.check_holds(path, data, half)
@@ -71,10 +71,10 @@ def test_an_idle_connection_ends(tus: Tus) -> None:
     with Connection(tus.port) as connection:
         connection.send(tus.request("OPTIONS", tus.files))
         assert connection.answer().status == 204
-        connection.completion()
+        connection.finish()
         assert connection.read_rest() == b""
     with Connection(tus.port) as connection:
-        connection.completion()
+        connection.finish()
         assert connection.read_rest() == b""
 
 
@@ -85,7 +85,7 @@ def test_a_watcher_ends(tus: Tus, kind: str, joined: bool) -> None:
         connection.send(tus.request("GET", f"{tus.create(1)}/progress", WATCHING[kind]))
         if joined:
             connection.read_line(b'"pending"')
-        connection.completion()
+        connection.finish()
         connection.read_rest()
     metrics = b"onward_watchers 0.0\n"
     raw.poll(lambda: metrics in tus.ask("GET", "/metrics").body)

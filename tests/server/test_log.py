@@ -87,10 +87,10 @@ def test_connections_that_there_are_no_descriptors_for_are_one_line(server: Serv
     with ExitStack() as stack:
         for _ in range(30):
             stack.enter_context(Connection(server.tus.port))
-        poll(lambda: "no connection can be taken" in log_of(server))
+        poll(lambda: "no connection can be accepted" in log_of(server))
         time.sleep(1.5)  # after a second asyncio tries again
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
     poll(lambda: server.tus.ask("GET", "/healthz").status == 200)
     log = log_of(server)
-    assert log.count("no connection can be taken") == 1
+    assert log.count("no connection can be accepted") == 1
     assert "Traceback" not in log

@@ -34,7 +34,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     """The URLs of a page and of the uploads, under another application or none."""
     mount, base_path = request.param
     config = Config(data=str(tmp_path / "data"), state="memory:", base_path=base_path)
-    app = await create_app(config)
+    app = create_app(config)
     if mount:
         inner, app = app, web.Application()
         app.add_subapp(mount, inner)

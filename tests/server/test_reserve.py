@@ -15,7 +15,7 @@ from typing import cast
 import pytest
 from mounts import tmpfs
 from msgspec.structs import replace
-from raw import Tus
+from raw import Connection, Headers, Tus, poll
 from server_process import serving
 from test_state_contract import UPLOAD
 
@@ -50,6 +50,11 @@ def lowest(folder: Path) -> Iterator[list[int]]:
     finally:
         ended.set()
         thread.join()
+
+
+def stored(disk: Path) -> int:
+    """Return how many bytes the unfinished files have."""
+    return sum(file.stat().st_size for file in (disk / "data" / "partial").iterdir())
 
 
 def send(tus: Tus, path: str, size: int) -> int:
@@ -90,6 +95,44 @@ def test_bodies_side_by_side_leave_the_reserve(
         assert 507 in answers
         if not chunked:
             assert answers.count(204) == 2
+
+
+def test_a_body_with_a_checksum_leaves_the_reserve_alone_though_nothing_of_it_is_recorded_before_its_end(
+    tmp_path: Path,
+) -> None:
+    keep = 32 * MIB
+    with (
+        tmpfs(tmp_path / "disk", 140 * MIB) as disk,
+        serving(disk / "data", [f"--reserve={keep}"], log=tmp_path / "log") as server,
+    ):
+        tus = server.tus
+        path = tus.create(None)
+        with lowest(disk) as free, suppress(ConnectionError):
+            assert (
+                tus.patch(path, 0, b"", {"Upload-Checksum": f"sha1 {'A' * 27}="}, parts=[bytes(MIB)] * 130).status
+                == 507
+            )
+        assert free[0] >= keep - TOLERANCE, f"{free[0] / MIB} MiB were free"
+
+
+@pytest.mark.parametrize("end", ["rejected", "killed"])
+def test_bytes_that_were_not_recorded_take_no_room_from_those_that_come_again(end: str, tmp_path: Path) -> None:
+    size, words = 20 * MIB, [f"--reserve={2 * MIB}"]
+    wrong: Headers = {"Upload-Checksum": f"sha1 {'A' * 27}="}
+    with tmpfs(tmp_path / "disk", 36 * MIB) as disk:
+        with serving(disk / "data", words, log=tmp_path / "log") as server:
+            path = server.tus.create(size)
+            if end == "rejected":
+                assert server.tus.patch(path, 0, bytes(size), wrong).status == 460
+            else:
+                with Connection(server.tus.port) as connection:
+                    connection.send(server.tus.request("PATCH", path, server.tus.patching(0, wrong), bytes(size))[:-1])
+                    poll(lambda: stored(disk) > size - 2 * MIB)
+                    server.process.kill()
+                    server.process.wait()
+        with serving(disk / "data", words, log=tmp_path / "log") as server:
+            assert stored(disk) > size - 2 * MIB
+            assert server.tus.patch(path, 0, bytes(size)).status == 204
 
 
 @pytest.mark.parametrize("state", ["sqlite", "redis"])
@@ -194,6 +237,19 @@ async def test_bodies_side_by_side_share_what_is_left_of_a_disk_that_others_fill
         await room.check()
 
 
+async def test_bytes_that_are_stored_and_not_recorded_yet_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reserve, "ROOM_STAYS", -1.0)
+    disk = SmallDisk(10_000, random.Random(1))
+    room = Reserve(cast("Storage", SimpleNamespace(state=disk, blobs=disk)), KEEP)
+    for number, length in enumerate((4_000, 5_000)):
+        disk.records[number] = replace(UPLOAD, length=length, offset=0)
+    async with claimed(room, disk.records[0], 4_000) as first:
+        disk.used += 3_000
+        first.counted(lambda block, at: None)(bytes(3_000), 0)
+        async with claimed(room, disk.records[1], 5_000):
+            pass
+
+
 class SmallDisk:
     """A disk and a state that uploads are written to in steps, with a look that takes its time."""
 
@@ -271,6 +327,7 @@ class Clients:
                 write(bytes(count), upload.offset)
                 await disk.pause()
                 upload = disk.records[number] = replace(upload, offset=upload.offset + count)
+                claim.recorded()
                 await claim.note()
 
 

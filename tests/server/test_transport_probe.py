@@ -63,7 +63,7 @@ def test_a_version_is_known_or_not(version: str, tested: bool) -> None:
 async def started(tmp_path: Path) -> web.AppRunner:
     """Start a server without a socket, and end it again."""
     config = Config(data=str(tmp_path / "data"), state="memory:")
-    runner = create_runner(await create_app(config), config)
+    runner = create_runner(create_app(config), config)
     await runner.setup()
     await runner.cleanup()
     return runner

@@ -44,6 +44,18 @@ async def test_bytes_lie_where_they_were_written(blobs: Blobs) -> None:
     assert await content(blobs, place, 3, 8) == b"lo wo"
 
 
+async def test_what_lies_after_a_position_is_removed(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    await write(blobs, place, 0, b"hello world")
+    async with blobs.open(place, 5) as writer:
+        assert writer.trim(5) == 6
+        assert writer.trim(5) == 0
+        writer.write(b"!", 5)
+    assert await content(blobs, place, 0, 6) == b"hello!"
+    with pytest.raises(Missing):
+        await content(blobs, place, 0, 7)
+
+
 async def test_a_large_block_is_kept_whole(blobs: Blobs) -> None:
     place = await blobs.create(ID)
     data = bytes(range(256)) * 12345

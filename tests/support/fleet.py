@@ -52,7 +52,7 @@ class Fleet:
         for end in sorted((end for end in ends if end), key=lambda end: isinstance(end, Lost)):
             raise end
 
-    async def completion(self, port: int) -> int:
+    async def finish(self, port: int) -> int:
         """Finish every upload, and check all of its bytes; gives how many were completed."""
         uploads = sorted(self.folder.uploads, key=lambda upload: upload.role == "final")
         async with connected(port) as line:
@@ -143,7 +143,7 @@ class Fleet:
         if answer.status == 201 and upload.role != "final":
             upload.hear(int(answer["Upload-Offset"]), 0)
         if "repr-digest" in answer:
-            upload.completion(answer)
+            upload.finish(answer)
 
     async def _create(self, line: Line) -> None:
         """Create an upload without its last bytes, or without any."""
@@ -223,7 +223,7 @@ class Fleet:
         if answer.status == 204:
             upload.hear(int(answer["Upload-Offset"]), max(at, end))
             if "repr-digest" in answer:
-                upload.completion(answer)
+                upload.finish(answer)
             return end
         if answer.status == 460 and upload.wrong and end == len(upload.data):
             upload.removing = True

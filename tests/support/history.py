@@ -73,7 +73,7 @@ class Sent:
         assert offset <= self.sent, f"{self}: {offset} was told, and {self.sent} sent"
         self.told = max(self.told, offset)
 
-    def completion(self, answer: Answer) -> None:
+    def finish(self, answer: Answer) -> None:
         """Take the answer of a completed upload."""
         assert not self.wrong, f"{self} is completed in spite of its promise"
         assert answer["Repr-Digest"] == digest(self.sha256), f"{self}: another SHA-256"
@@ -93,7 +93,7 @@ class Sent:
             assert self.role == "final", answer
             assert not completed, f"{self} is not completed any more"
         if "repr-digest" in answer:
-            self.completion(answer)
+            self.finish(answer)
         else:
             assert not completed, f"{self} is not completed any more"
 

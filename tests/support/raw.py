@@ -63,7 +63,7 @@ class Connection:
         """Send bytes as they are."""
         self._socket.sendall(data)
 
-    def completion(self) -> None:
+    def finish(self) -> None:
         """Send FIN: nothing more will come."""
         self._socket.shutdown(socket.SHUT_WR)
 

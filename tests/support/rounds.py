@@ -76,7 +76,7 @@ class Rounds:
         child = await self._warm.fork(path, config=self._config, **self._more())
         port = await child.port()
         assert port, self._warm.log()
-        self.counts["completed"] += await fleet.completion(port)
+        self.counts["completed"] += await fleet.finish(port)
         await child.kill()
         folder.check_at_rest()
         self.counts["requests"] += fleet.requests

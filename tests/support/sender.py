@@ -54,7 +54,7 @@ class Sender:
         location = await tus.create(self._http, self._servers[0].url, len(self.data))
         self.id = location.rpartition("/")[2]
 
-    async def completion(self) -> None:
+    async def finish(self) -> None:
         """Send until everything is told, whatever happens meanwhile."""
         known = True
         while self.told < len(self.data):

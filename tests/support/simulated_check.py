@@ -96,7 +96,7 @@ class Check:
     async def ended(self) -> None:
         """Bring every plan to its end, and check that it is the right one."""
         before = {id_: max((t.offset for t in self.world.journal.told(id_)), default=0) for id_ in self._ids()}
-        ends = await self.client.completion()
+        ends = await self.client.finish()
         used = {part for name, plan in self.client.plans.items() if ends[name] for part in plan.parts}
         for name, upload in ends.items():
             plan = self.client.plans[name]

@@ -124,7 +124,7 @@ class Client:
         lost = Unavailable("The connection was lost.") if cut else None
         return await self.world.engine.append(self.ids[name], wish, Blocks(body, lost))
 
-    async def completion(self) -> dict[str, Upload | None]:
+    async def finish(self) -> dict[str, Upload | None]:
         """Bring every plan to its end; gives the uploads, None for those that are gone."""
         return {name: await self._completion(plan) for name, plan in self.plans.items()}
 

@@ -40,7 +40,7 @@ def strike(server: Server, row: Row) -> Answer:
             connection.send(rest.replace(ID.encode(), path.encode()))
         answer = connection.answer(row.method)
         with suppress(OSError):
-            connection.completion()
+            connection.finish()
         assert not re.search(rb"HTTP/1\.[01] [0-9]{3} ", connection.read_rest()), "a second answer"
     assert answer.status in row.allowed, answer
     for secret in (b"Traceback", str(server.data).encode(), b"site-packages", b'.py"'):

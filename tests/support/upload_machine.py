@@ -134,7 +134,7 @@ class UploadMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.models)
     @rule(pick=PICK, known=st.booleans(), check=st.sampled_from(["none", "none", "right"]))
-    def completion(self, pick: int, known: bool, check: str) -> None:
+    def finish(self, pick: int, known: bool, check: str) -> None:
         self._patch(self.pick(pick), Patch(rest=True, known=known, check=check))
 
     @precondition(lambda self: self.models)

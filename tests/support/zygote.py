@@ -134,28 +134,29 @@ def _serve(order: Order) -> None:
     """Be a server, until killed."""
     import msgspec
 
-    import onward.server.app
+    import onward.server.lifespan
+    import onward.server.serve
     from onward.server.config import Config
     from onward.storage import failpoints
 
     failpoints.armed = _striking(order) if order["point"] else None
     if boot := order.get("boot"):
-        onward.server.app._boot = lambda: str(boot)
+        onward.server.lifespan._boot = lambda: str(boot)
     fields = {"data": order["data"], "port": 0, **order.get("config", {})}
-    asyncio.run(onward.server.app.serve(msgspec.convert(fields, Config)))
+    asyncio.run(onward.server.serve.serve(msgspec.convert(fields, Config)))
 
 
 def main() -> None:
     """Fork a server for each order."""
     sys.path.insert(0, str(ROOT))
-    import onward.server.app
     import onward.server.http.transport.body
     import onward.server.http.transport.socket_reader
+    import onward.server.serve
     import onward.server.uploads.receive
 
     for module in ("onward.storage.blobs.disk", "onward.storage.state.sqlite"):
         import_module(module)
-    assert Path(onward.server.app.__file__).is_relative_to(ROOT), "another tree is imported"
+    assert Path(onward.server.serve.__file__).is_relative_to(ROOT), "another tree is imported"
     onward.server.uploads.receive.BLOCK, onward.server.uploads.receive.STRIDE_BYTES = BLOCK, STRIDE
     onward.server.http.transport.socket_reader.BUFFER, onward.server.http.transport.body.LARGE = BLOCK, LARGE
     gc.freeze()

@@ -7,7 +7,7 @@ that repeats the request.
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 
-from onward.protocol.dialects.tus1 import VERSION
+from onward.protocol.dialects import DEFAULT
 from onward.protocol.errors import BadRequest, Crowded, HeadTooLarge, Refusal, ServerFault
 from onward.server.http.problems import problem
 
@@ -25,11 +25,11 @@ def _write_crowded() -> bytes:
     """Write the whole answer to a connection too many, before its request is read: that may be a HEAD for an offset."""
     response = problem(Crowded("There are too many connections from this address."), for_offset=True)
     body = response.text or ""
+    stamp = "".join(f"{name}: {value}\r\n" for name, value in DEFAULT.stamp.items())
     return (
         f"HTTP/1.1 {response.status} {response.reason}\r\n"
         f"Content-Type: {response.content_type}\r\nContent-Length: {len(body)}\r\n"
-        f"Retry-After: {response.headers['Retry-After']}\r\nTus-Resumable: {VERSION}\r\n"
-        f"Connection: close\r\n\r\n{body}"
+        f"Retry-After: {response.headers['Retry-After']}\r\n{stamp}Connection: close\r\n\r\n{body}"
     ).encode()
 
 

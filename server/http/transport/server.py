@@ -9,7 +9,6 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from onward.server.http.app_keys import CLOSE
 from onward.server.http.problems import log
 from onward.server.http.transport import support
 from onward.server.http.transport.connection import Connection
@@ -75,5 +74,3 @@ class Runner(web.AppRunner):
             await app.cleanup()
         except Exception:
             log.exception("an application could not be cleaned up after a start that failed")
-        if CLOSE in app:
-            await app[CLOSE]()

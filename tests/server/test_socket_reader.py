@@ -65,7 +65,7 @@ def test_requests_follow_on_the_same_connection_also_those_sent_along(start: Sta
     assert stored(server, path) == data
 
 
-@pytest.mark.parametrize("how", ["completion", "reset"])
+@pytest.mark.parametrize("how", ["finish", "reset"])
 def test_what_arrived_before_the_connection_was_lost_counts(start: Start, how: str) -> None:
     server, data = start(), os.urandom(SIZE)
     path = server.tus.create(SIZE)

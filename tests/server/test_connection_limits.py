@@ -26,7 +26,7 @@ async def test_the_end_of_a_connection_looks_at_its_own_address_only(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     config = Config(data=str(tmp_path / "data"), state="memory:", connections=1)
-    runner = create_runner(await create_app(config), config)
+    runner = create_runner(create_app(config), config)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

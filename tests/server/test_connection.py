@@ -16,7 +16,7 @@ async def test_a_connection_that_is_made_at_the_moment_of_a_stop_ends_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = Config(data=str(tmp_path / "data"), drain=6 * WITHIN)
-    runner = create_runner(await create_app(config), config)
+    runner = create_runner(create_app(config), config)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made = Connection.connection_made

@@ -1,0 +1,139 @@
+"""What the application does when it starts and when it stops, as lists of steps, and all times of a stop.
+
+`create_app` adds a `Lifespan`; aiohttp calls it. A stop has three phases, since aiohttp waits for requests in between:
+
+    SIGTERM                                                       --drain    + GRACE
+       │                                                             │          │
+       ├─ begin_stop: not ready, bodies cut, watchers ended          │          │
+       ├─ aiohttp waits for the requests ────────────────┤ 85 %      │          │
+       │  downloads are cut ──────────────────────────┤ 80 %         │          │
+       │                                                 ├─ finish_stop: background work ends, records are settled,
+       │                                                 │    until 92.5 %; then the storage is closed
+       │                                                             │          ├─ the watchdog ends the process
+                                                                                     (server/serve.py)
+
+`CLOSING` (server/uploads/engine.py) is the short time that work has to react once it was cancelled.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from math import inf
+from pathlib import Path
+
+from aiohttp import web
+
+from onward.server.background import BackgroundTasks
+from onward.server.config import Config, Wrong
+from onward.server.health import HEALTH, Health
+from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
+from onward.server.http.download import DOWNLOADS, Downloads
+from onward.server.uploads.engine import Engine
+from onward.server.watch.broadcast import Broadcast
+from onward.server.watch.routes import BROADCAST
+from onward.storage import open_storage
+from onward.storage.base import Full, StorageError
+
+# Shares of --drain, counted from the beginning of the stop.
+CUT_DOWNLOADS = 0.8  # downloads that still run are cut, so that aiohttp has time to end their connections
+REQUESTS_END = 0.85  # aiohttp stops to wait for requests, and closes their connections
+SETTLED = 0.925  # the wait until all acknowledged bytes are durable ends
+LEAST_TO_SETTLE = SETTLED - REQUESTS_END  # for this, even if an application that embeds the server took longer
+GRACE = 2.0  # seconds after the drain; then the process is ended, whatever still hangs in it
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: changes with each start of the machine
+log = logging.getLogger("onward")
+
+
+class Lifespan:
+    """Starts and stops the parts of one application; the values that handlers need are in the application."""
+
+    def __init__(self) -> None:
+        self._settle_by = inf  # the loop's time
+
+    def add_to(self, app: web.Application) -> None:
+        """Have aiohttp start and stop the application in this way."""
+        app[STOPPING] = asyncio.Event()
+        app.cleanup_ctx.append(self._run)
+        app.on_shutdown.append(self.begin_stop)
+
+    async def _run(self, app: web.Application) -> AsyncIterator[None]:
+        background = await self.start(app)
+        yield
+        await self.finish_stop(app, background)
+
+    async def start(self, app: web.Application) -> BackgroundTasks:
+        """Open the storage, and start everything that acts on it; raises what `open_engine` raises."""
+        config = app[CONFIG]
+
+        # 1. Open records and bytes. All that can fail is in this step; it closes again what it has opened.
+        engine = app[ENGINE] = await open_engine(config)
+
+        # 2. Make what requests share: the threads of downloads, the subscriptions of watchers, the probes of health.
+        app[DOWNLOADS] = Downloads()
+        broadcast = app[BROADCAST] = Broadcast(
+            engine.records.storage.state,
+            per_upload=config.watchers_per_upload,
+            per_address=config.watchers_per_address,
+        )
+        app[HEALTH] = Health(engine, lambda: len(broadcast.watchers))
+
+        # 3. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
+        return BackgroundTasks(engine, broadcast, config.sweep_every)
+
+    async def begin_stop(self, app: web.Application) -> None:
+        """Bring the requests to their end. The listening sockets are closed; aiohttp waits for the requests next."""
+        drain, now = app[CONFIG].drain, asyncio.get_running_loop().time()
+        self._settle_by = now + drain * SETTLED
+
+        # 1. Answer /readyz with 503, so that load balancers send requests elsewhere.
+        app[HEALTH].stopping = True
+        # 2. End the waits for a store that is away.
+        app[STOPPING].set()
+        # 3. Cut downloads in time; until then they may finish.
+        app[DOWNLOADS].cut_after(drain * CUT_DOWNLOADS)
+        # 4. End the watchers, who connect to another node.
+        app[BROADCAST].stop()
+        # 5. Cut running bodies: what has arrived is recorded and answered, and the client resumes elsewhere.
+        app[ENGINE].stop()
+
+    async def finish_stop(self, app: web.Application, background: BackgroundTasks) -> None:
+        """Close everything, after the last request has ended."""
+        try:
+            # 1. Cancel the background work.
+            await background.stop()
+        finally:
+            # 2. Make all acknowledged bytes durable, as far as the time allows, and close the storage.
+            left = self._settle_by - asyncio.get_running_loop().time()
+            await app[ENGINE].close(within=max(left, app[CONFIG].drain * LEAST_TO_SETTLE))
+            # 3. End the threads of downloads.
+            app[DOWNLOADS].close()
+
+
+async def open_engine(config: Config) -> Engine:
+    """Open the storage and the engine on it; also used by `onward sweep`.
+
+    Raises Wrong if the data folder can't be used, and what the stores raise. Nothing stays open then.
+    """
+    boot = _boot()
+    try:
+        storage = await open_storage(
+            state=config.state, blobs=config.blobs, data=Path(config.data), durability=config.durability
+        )
+    except (OSError, StorageError) as error:
+        fault = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(error, Full) or not isinstance(fault, OSError) or not fault.filename:
+            raise
+        reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
+        raise Wrong("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
+    engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
+    try:
+        await engine.records.ask_the_time()
+    except BaseException:
+        await storage.close()
+        raise
+    return engine
+
+
+def _boot() -> str:
+    return BOOT_ID.read_text().strip()
