@@ -9,7 +9,7 @@ A PATCH, from the call to the file and the record:
     append                       in a task of its own, which a disconnect of the client does not cancel
       _append                    wait for the lease, which asks the holder to end       records.py, interrupt.py
         decisions.append         the licence: which bytes may be written; or a refusal
-        reserve.body             a claim on the free room; or a refusal                 reserve.py
+        _claim                   a claim on the free room; or a refusal                 reserve.py
         _receive                 open the place, continue the saved hash
           receive                stride by stride: bytes, sync, record                  receive.py
             body.pour            blocks from the socket, or from aiohttp's stream       server/http/transport/body.py
@@ -243,7 +243,7 @@ class Engine:
                 if (announced := licence.checksum) is not None:
                     check_body(body, licence, RunningHash(ALGORITHMS[announced.algorithm].begin()))
                 return upload
-            claim = await self._claimed(recorded, upload, request.body_size)
+            claim = await self._claim(recorded, upload, request.body_size)
             leases.callback(claim.end)
             upload = await self._receive(recorded, upload, licence, body, claim)
         check_not_failed(upload)
@@ -252,18 +252,21 @@ class Engine:
         reach("answering")
         return upload
 
-    async def _claimed(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
-        """Claim room for a body; raises StorageFull."""
+    async def _claim(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
+        """Claim room for a body; if there is none, bytes of this upload that no record has make room first.
+
+        Raises StorageFull.
+        """
         try:
             return await self.reserve.body(recorded, upload, size)
         except StorageFull:
-            if not await self._trimmed(upload):
+            if not await self._trim(upload):
                 raise
         self.reserve.look_again()
         return await self.reserve.body(recorded, upload, size)
 
-    async def _trimmed(self, upload: Upload) -> int:
-        """Remove the bytes of a body that was rejected, or killed before they were recorded; return how many."""
+    async def _trim(self, upload: Upload) -> int:
+        """Remove bytes that were written but never recorded (a rejected body, a crash); return how many."""
         with suppress(StorageError):
             async with self._storage.blobs.open(upload.place, upload.offset, self.records.holds(upload)) as writer:
                 return await self._threads.receiving.call(writer.trim, upload.offset)
@@ -291,7 +294,7 @@ class Engine:
             nonlocal recorded, upload
             count(offset)
             now, hashing = self._clock(), running.state(offset) if running else None
-            told = decisions.received(
+            received = decisions.received(
                 self.records.carried(upload),
                 offset,
                 now=now,
@@ -299,7 +302,7 @@ class Engine:
                 limits=self.limits,
                 hashing=hashing,
             )
-            recorded = upload = await self.records.save(told)
+            recorded = upload = await self.records.save(received)
             claim.recorded()
 
         body_writer: BodyWriter | None = None

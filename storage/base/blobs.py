@@ -58,9 +58,9 @@ class BlobWriter(Protocol):
         """
 
     def trim(self, at: int) -> int:
-        """Remove all bytes from a position on, in a worker thread; return how many there were.
+        """Remove all bytes from a position on, and return how many there were. Called in a worker thread.
 
-        Raises Missing or Unreachable.
+        Raises Missing, Stale or Unreachable.
         """
 
     async def sync(self) -> None:
