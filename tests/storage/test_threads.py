@@ -192,9 +192,12 @@ async def test_an_answer_that_comes_during_a_look_does_not_wait_for_a_later_call
         time.sleep(0.1)
 
     await threads.call(pow, 2, 3)
+    while threads._awake:  # otherwise each of the two calls may get a thread of its own  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    wake_one = threads._wake_one
     monkeypatch.setattr("onward.storage.running.threads.SHORT", 60.0)
-    threads._wake_one()
     monkeypatch.setattr(threads, "_wake_one", wake_one_slowly)
+    wake_one()
     quick, slow = threads.call(began.wait, 10), threads.call(go_on.wait, 10)
     await ends_before(quick, slow, go_on)
     threads.shutdown()
