@@ -16,7 +16,7 @@ A PATCH, from the call to the file and the record:
               BodyWriter.take    each block: written to the file, and hashed            body_writer.py, hashing.py
             note                 decisions.received, then save; watchers are notified   records.py
           decisions.ended        the record at the end of this body
-          _verified              if that was the last byte: hash, judge, publish        completion.py
+          _verify                if that was the last byte: hash, judge, publish        completion.py
       the upload, or what made it fail (check_not_failed), or what cut the body short
 """
 
@@ -78,7 +78,7 @@ class Engine:
         self._completion = Completion(self.records, self.reserve)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
-        self.upkeep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._removed)
+        self.upkeep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
         self.received = 0
 
     async def create(self, request: CreateRequest, *, may_wait: bool) -> Upload:
@@ -88,7 +88,7 @@ class Engine:
         """
         size = request.body_size or 0 if request.length is None else request.length
         if request.concat and request.concat.parts:
-            length, lengths = await self._final_uploads.wanted(request.concat.parts, may_wait=may_wait)
+            length, lengths = await self._final_uploads.keep_parts(request.concat.parts, may_wait=may_wait)
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
@@ -102,7 +102,7 @@ class Engine:
     async def fill(self, upload: Upload, request: CreateRequest, body: Body) -> Upload:
         """Append the body of the creation request, or join the parts; raises what `append` raises."""
         if upload.role is Role.FINAL:
-            return check_not_failed(await self._joined(upload.id, wait=None))
+            return check_not_failed(await self._join(upload.id, wait=None))
         if not request.has_body and request.length != 0:
             return upload
         first = AppendRequest(
@@ -116,10 +116,10 @@ class Engine:
         upload = resting or await self.records.load(id)
         if upload.role is Role.FINAL and not upload.status.final:
             with suppress(Held):
-                upload = await self._joined(id, wait=0)
+                upload = await self._join(id, wait=0)
         elif not upload.status.final and (resting is None or upload.status is Status.VERIFYING):
             async with self.records.leased(id, lambda: None) as held:
-                upload = await self._ended(held)
+                upload = await self._finish_verifying(held)
         decisions.check_open(upload, self._clock())
         return upload
 
@@ -137,7 +137,7 @@ class Engine:
         async with self.records.leased(id, lambda: None) as upload:
             if decisions.is_expired(upload, self._clock()):
                 raise Gone("The upload was expired.")
-            await self._removed(decisions.terminated(upload, now=self._clock(), limits=self.limits))
+            await self._remove(decisions.terminated(upload, now=self._clock(), limits=self.limits))
 
     async def published(self, id: UploadId) -> Upload:
         """Return the record of a completed upload; raises Missing, Gone, Forbidden or NotCompleted."""
@@ -199,16 +199,16 @@ class Engine:
             finally:
                 self._under_way -= 1
 
-    async def _ended(self, upload: Upload) -> Upload:
+    async def _finish_verifying(self, upload: Upload) -> Upload:
         """Finish an interrupted verification, if there is one."""
-        return await self._verified(upload, None) if upload.status is Status.VERIFYING else upload
+        return await self._verify(upload, None) if upload.status is Status.VERIFYING else upload
 
-    async def _verified(self, upload: Upload, running: RunningSha256 | None) -> Upload:
+    async def _verify(self, upload: Upload, running: RunningSha256 | None) -> Upload:
         """Judge and publish an upload. Only the end of the server may cut this: rivals could put it off for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
             return await self._completion.verify(upload, running, interrupt)
 
-    async def _removed(self, ended: Upload) -> None:
+    async def _remove(self, ended: Upload) -> None:
         """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record.
 
         Once the end is recorded it is final, even if the bytes cannot be removed now: the sweep tries that again.
@@ -228,14 +228,14 @@ class Engine:
         with suppress(StorageError):  # otherwise the sweep looks once more, finds nothing, and records that
             await self.records.save(decisions.emptied(ended, limits=self.limits))
 
-    async def _joined(self, id: UploadId, *, wait: float | None) -> Upload:
+    async def _join(self, id: UploadId, *, wait: float | None) -> Upload:
         interrupt = Interrupt()
-        return await self._uncancelled(self._final_uploads.settle(id, wait=wait, interrupt=interrupt), interrupt)
+        return await self._uncancelled(self._final_uploads.advance(id, wait=wait, interrupt=interrupt), interrupt)
 
     async def _append(self, id: UploadId, request: AppendRequest, body: Body, interrupt: BodyInterrupt) -> Upload:
         async with AsyncExitStack() as leases:
             leased = self.records.leased(id, interrupt.give_way)
-            recorded = await self._ended(await interrupt.come(leases.enter_async_context(leased)))
+            recorded = await self._finish_verifying(await interrupt.come(leases.enter_async_context(leased)))
             upload, licence = decisions.append(recorded, request, now=self._clock(), limits=self.limits)
             if upload.status is Status.COMPLETED:
                 nowhere = BodyWriter(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005
@@ -258,12 +258,12 @@ class Engine:
         Raises StorageFull.
         """
         try:
-            return await self.reserve.body(recorded, upload, size)
+            return await self.reserve.claim_body(recorded, upload, size)
         except StorageFull:
             if not await self._trim(upload):
                 raise
         self.reserve.look_again()
-        return await self.reserve.body(recorded, upload, size)
+        return await self.reserve.claim_body(recorded, upload, size)
 
     async def _trim(self, upload: Upload) -> int:
         """Remove bytes that were written but never recorded (a rejected body, a crash); return how many."""
@@ -331,5 +331,5 @@ class Engine:
         ended = decisions.ended(upload, offset, now=now, since=since, limits=self.limits, cut=cut, hashing=hashing)
         upload = await self.records.save(ended)
         if upload.status is Status.VERIFYING:
-            return await self._verified(upload, running)
+            return await self._verify(upload, running)
         return upload

@@ -117,7 +117,7 @@ class Reserve:
         self._check()
         self._promise(size)
 
-    async def body(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
+    async def claim_body(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
         """Claim room for a body; its request may have declared the length of the upload. Raises StorageFull.
 
         `size` is that of the body, None if unknown. The caller has to `end` the claim.
@@ -138,7 +138,7 @@ class Reserve:
         return claim
 
     @contextmanager
-    def joining(self, size: int) -> Iterator[None]:
+    def claim_join(self, size: int) -> Iterator[None]:
         """Claim room for a copy of parts while they are joined; it was promised when the upload was created."""
         self._claim(size, extra=True)
         try:
