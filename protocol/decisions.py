@@ -38,7 +38,7 @@ def check_size(length: int, limits: Limits) -> None:
     """Refuse an upload of more bytes than one may have; raises TooLarge."""
     room = largest(limits)
     if length > room:
-        raise TooLarge(f"An upload may have {sized(room)} at most.", headers={"Tus-Max-Size": str(room)})
+        raise TooLarge(f"An upload may have {sized(room)} at most.", limit=room)
 
 
 def sized(count: int) -> str:
@@ -91,7 +91,7 @@ def append(upload: Upload, request: AppendRequest, *, now: float, limits: Limits
     if upload.role is Role.FINAL:
         raise Forbidden("A final upload takes no bytes of its own.")
     if request.offset != upload.offset:
-        raise OffsetMismatch(upload.offset)
+        raise OffsetMismatch(recorded=upload.offset)
     upload = _declared(upload, request, limits)
     end = largest(limits) if upload.length is None else upload.length
     if request.body_size is not None and request.body_size > end - upload.offset:

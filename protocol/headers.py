@@ -12,7 +12,7 @@ from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from onward.protocol.checksums import ALGORITHMS
-from onward.protocol.errors import BadRequest, RangeUnsatisfiable
+from onward.protocol.errors import BadRequest, MethodNotAllowed, RangeUnsatisfiable, Refusal
 from onward.protocol.model import ID_PATTERN, Checksum, UploadId
 
 MAX_INTEGER = 2**63 - 1
@@ -177,7 +177,7 @@ def parse_range(value: str, size: int) -> tuple[int, int] | None:
     start = int(first) if first else max(size - int(last), 0)
     stop = min(int(last) + 1, size) if first and last else size
     if start >= stop:
-        raise RangeUnsatisfiable(headers={"Content-Range": f"bytes */{size}"})
+        raise RangeUnsatisfiable(size=size)
     return start, stop
 
 
@@ -195,6 +195,18 @@ def parse_upload_ids(words: Sequence[str], most: int) -> list[UploadId]:
     if not 0 < len(ids) <= most or not all(_UPLOAD_ID.fullmatch(id_) for id_ in ids):
         raise BadRequest(f"1 to {most} ids of uploads are needed.")
     return [UploadId(id_) for id_ in ids]
+
+
+def build_refusal_headers(refusal: Refusal) -> dict[str, str]:
+    """Write the values of a refusal for which HTTP itself has headers, the same in every dialect."""
+    headers = dict(refusal.headers)
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(refusal.retry_after)
+    if isinstance(refusal, MethodNotAllowed):
+        headers["Allow"] = ",".join(refusal.allowed)
+    elif isinstance(refusal, RangeUnsatisfiable):
+        headers["Content-Range"] = f"bytes */{refusal.size}"
+    return headers
 
 
 def matches_etag(value: str, etag: str) -> bool:

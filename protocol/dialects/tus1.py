@@ -7,9 +7,19 @@ from msgspec import Struct
 
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.dialects.dialect import Dialect, Headers, Request
-from onward.protocol.errors import BadRequest, Forbidden, Locked, MediaType, VersionUnsupported
+from onward.protocol.errors import (
+    BadRequest,
+    Forbidden,
+    Locked,
+    MediaType,
+    OffsetMismatch,
+    Refusal,
+    TooLarge,
+    VersionUnsupported,
+)
 from onward.protocol.headers import (
     build_http_date,
+    build_refusal_headers,
     build_repr_digest,
     parse_checksum,
     parse_concat,
@@ -69,7 +79,7 @@ def build_options_headers(limits: Limits) -> dict[str, str]:
 def check_version(headers: Headers) -> None:
     """Refuse another version or none, on every method but OPTIONS; raises VersionUnsupported."""
     if headers.get("tus-resumable") != VERSION:
-        raise VersionUnsupported(f"Tus-Resumable must be {VERSION}.", headers={"Tus-Version": VERSION})
+        raise VersionUnsupported(f"Tus-Resumable must be {VERSION}.")
 
 
 def read_create(question: Request, limits: Limits) -> CreateRequest:
@@ -204,6 +214,18 @@ def build_head_headers(upload: Upload) -> dict[str, str]:
     return told
 
 
+def say_refusal(refusal: Refusal) -> dict[str, str]:
+    """Return the headers of a refusal: those of HTTP, and its values in the headers of tus."""
+    headers = build_refusal_headers(refusal)
+    if isinstance(refusal, OffsetMismatch):
+        headers["Upload-Offset"] = str(refusal.recorded)
+    elif isinstance(refusal, TooLarge) and refusal.limit is not None:
+        headers["Tus-Max-Size"] = str(refusal.limit)
+    elif isinstance(refusal, VersionUnsupported):
+        headers["Tus-Version"] = VERSION
+    return headers
+
+
 DIALECT = Dialect(
     name="tus 1.0.0",
     marker="Tus-Resumable",
@@ -224,6 +246,7 @@ DIALECT = Dialect(
     build_upload_headers=build_upload_headers,
     build_head_headers=build_head_headers,
     build_options_headers=build_options_headers,
+    build_refusal_headers=say_refusal,
     features=tuple(row.name for row in EXTENSIONS),
     offers=offers,
     is_passing=is_passing,

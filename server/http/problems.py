@@ -45,7 +45,8 @@ def problem(refusal: errors.Refusal, dialect: Dialect = DEFAULT, *, for_offset: 
     """Write a refusal as a reply; `for_offset` if the request asks, or may ask, for the offset of an upload."""
     status = dialect.choose_status(refusal.status, for_offset)
     response = _document(status, refusal.code, refusal.title, refusal.detail)
-    response.headers.update(refusal.headers if status == refusal.status else SOON | refusal.headers)
+    headers = dialect.build_refusal_headers(refusal)
+    response.headers.update(headers if status == refusal.status else SOON | headers)
     return response
 
 
@@ -63,7 +64,7 @@ def _document(status: int, code: str, title: str, detail: str) -> web.Response:
 
 def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
     if isinstance(error, web.HTTPMethodNotAllowed):
-        return errors.MethodNotAllowed(headers={"Allow": ",".join(sorted(error.allowed_methods))})
+        return errors.MethodNotAllowed(allowed=error.allowed_methods)
     if error.status == 404:
         return errors.NotFound()
     return errors.BadRequest(error.text or "")

@@ -166,8 +166,7 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
         method = request.headers.get("X-HTTP-Method-Override", request.method)
         dialect, limits = choose(request.headers), request.app[ENGINE].limits
         if not is_offered(method, dialect, limits):
-            allowed = sorted(name for name in table if is_offered(name, dialect, limits))
-            raise MethodNotAllowed(headers={"Allow": ",".join(allowed)})
+            raise MethodNotAllowed(allowed=[name for name in table if is_offered(name, dialect, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]
             await check_access(request, act, None if method == "POST" else upload_id(request))
