@@ -96,7 +96,14 @@ def append(upload: Upload, request: AppendRequest, *, now: float, limits: Limits
     end = largest(limits) if upload.length is None else upload.length
     if request.body_size is not None and request.body_size > end - upload.offset:
         raise TooLarge(f"{end - upload.offset} bytes are left to send.")
-    return upload, Licence(start=upload.offset, end=end, checksum=request.checksum)
+    if request.completes and request.body_size is not None and upload.length is not None:
+        _check_end(upload.offset + request.body_size, upload.length)
+    return upload, Licence(start=upload.offset, end=end, checksum=request.checksum, completes=request.completes)
+
+
+def _check_end(end: int, length: int) -> None:
+    if end != length:
+        raise BadRequest(f"The body would end the upload at {end}, but its length is {length}.")
 
 
 def _declared(upload: Upload, request: AppendRequest, limits: Limits) -> Upload:
@@ -142,11 +149,25 @@ def received(
 
 
 def ended(
-    upload: Upload, offset: int, *, now: float, since: float, limits: Limits, cut: bool, hashing: bytes | None = None
+    upload: Upload,
+    offset: int,
+    *,
+    now: float,
+    since: float,
+    limits: Limits,
+    cut: bool,
+    completes: bool = False,
+    hashing: bytes | None = None,
 ) -> Upload:
-    """Note the end of a body, whole or cut: uploading, paused, or verifying when the last byte is in."""
-    change = Change.FILL if offset == upload.length else Change.PAUSE if cut else Change.RECEIVE
-    return moved(upload, change, now, limits, hashing=hashing, **_progress(upload, offset, now, since, limits))
+    """Record the end of a body: the upload is uploading, paused if the body was cut, or verifying if it is full.
+
+    `completes`: the end of the body is the end of the upload. Without a stated length the offset becomes the length;
+    a stated length stays, and an upload that is shorter is unfinished. A body that was cut completes nothing.
+    """
+    length = offset if completes and not cut and upload.length is None else upload.length
+    change = Change.FILL if offset == length else Change.PAUSE if cut else Change.RECEIVE
+    changes = _progress(upload, offset, now, since, limits)
+    return moved(upload, change, now, limits, length=length, hashing=hashing, **changes)
 
 
 def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:

@@ -272,3 +272,43 @@ def test_the_rate_goes_on_after_a_short_pause_and_begins_anew_after_a_long_one()
 def test_a_largest_size_is_told_for_people(size: int, said: str) -> None:
     with pytest.raises(TooLarge, match=f"^An upload may have {re.escape(said)} at most"):
         decisions.check_size(size + 1, replace(LIMITS, max_size=size))
+
+
+def at_end(upload: Upload, offset: int, *, cut: bool = False, completes: bool = True) -> Upload:
+    return decisions.ended(upload, offset, now=1.0, since=0.0, limits=LIMITS, cut=cut, completes=completes)
+
+
+def test_a_body_that_completes_gives_the_upload_its_length() -> None:
+    deferred = created(length=None)
+    _, licence = decisions.append(deferred, wish(completes=True), now=1.0, limits=LIMITS)
+    assert licence.completes
+    for offset in (0, 7):
+        full = at_end(deferred, offset)
+        assert (full.status, full.length, full.offset) == (Status.VERIFYING, offset, offset)
+    assert (at_end(created(), 10).status, at_end(created(), 10).length) == (Status.VERIFYING, 10)
+
+
+def test_a_body_that_is_cut_or_completes_nothing_leaves_the_length_open() -> None:
+    deferred = created(length=None)
+    assert (at_end(deferred, 7, cut=True).status, at_end(deferred, 7, cut=True).length) == (Status.PAUSED, None)
+    going_on = at_end(deferred, 7, completes=False)
+    assert (going_on.status, going_on.length) == (Status.UPLOADING, None)
+
+
+def test_a_stated_length_stays() -> None:
+    short = at_end(created(), 7)
+    assert (short.status, short.length) == (Status.UPLOADING, 10)
+    for body_size in (9, 10, None):
+        asked = wish(completes=True, body_size=body_size)
+        if body_size == 9:
+            with pytest.raises(BadRequest):
+                decisions.append(created(), asked, now=1.0, limits=LIMITS)
+        else:
+            assert decisions.append(created(), asked, now=1.0, limits=LIMITS)[1].completes
+
+
+def test_a_clock_that_was_set_back_changes_no_rate_and_carried_records_keep_the_time_they_have() -> None:
+    sending = at(Status.UPLOADING, rate=3.0, updated=50.0)
+    assert decisions.received(sending, 5, now=40.0, since=40.0, limits=LIMITS).rate == 3.0
+    assert lifecycle.carried(sending, 100.0, now=150.0, limits=LIMITS).expires == 160.0
+    assert lifecycle.carried(replace(sending, expires=None), 100.0, now=150.0, limits=LIMITS).expires is None
