@@ -1,4 +1,8 @@
-"""web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
+"""The routes of uploads: POST /files, and PATCH, HEAD, DELETE, GET and OPTIONS of /files/{id}.
+
+Each handler chooses the dialect of the request, reads the request by it, calls the engine, and writes the result as the
+headers of the dialect. Refusals are raised from here, and answered in problems.py. server/app.py adds the routes.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
@@ -50,7 +54,7 @@ def _origin(request: web.Request) -> tuple[str, str] | None:
 
 
 def _collection(request: web.Request) -> str:
-    """Give the path of the uploads, with that of a mounting application before it."""
+    """Return the path of the collection of uploads, with the prefix of an application that mounts the server."""
     resource = request.match_info.route.resource
     return resource.canonical.removesuffix("/{id}").rstrip("/") if resource else ""
 
@@ -89,9 +93,9 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
-    """Give what is stored of an upload whose creation brought a body that was cut; None where nobody can tell.
+    """Return the recorded state of an upload whose creation brought a body that was cut; None if it isn't known.
 
-    tus 1.0.0 has a creation tell how much of its body was taken. A client that is refused begins another upload.
+    The reply to a creation states how much of its body was stored. A client that is refused would begin another upload.
     """
     if upload.role is Role.FINAL:
         return None
@@ -102,7 +106,7 @@ async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
 
 
 async def _inspected(request: web.Request, id: UploadId) -> Upload:
-    """Give the state of an upload, also if the store is away for a few seconds."""
+    """Return the state of an upload, even if the store does not answer for a few seconds."""
     engine, config = request.app[ENGINE], request.app[CONFIG]
     return await outlast(lambda: engine.inspect(id), within=config.lease_wait, stopping=request.app[STOPPING])
 
@@ -117,14 +121,14 @@ async def append(request: web.Request) -> web.Response:
 
 
 def _is_plain_head(request: web.Request) -> bool:
-    """Tell whether HEAD asks about a file, as wget and aria2 do, and not about an upload."""
+    """Return whether HEAD asks about a file, as wget and aria2 do, and not about an upload."""
     return request.method == "HEAD" and named(request.headers) is None
 
 
 async def inspect(request: web.Request) -> web.StreamResponse:
-    """HEAD /files/{id}; without Tus-Resumable the headers of a download, if there is one."""
+    """HEAD /files/{id}. A request that names no dialect gets the headers of a download, if there is one."""
     if _is_plain_head(request):
-        with suppress(NotCompleted, Forbidden):  # what isn't to be downloaded has a meaning in tus only
+        with suppress(NotCompleted, Forbidden):  # an unfinished upload can only be asked about in a dialect
             return await download(request)
     dialect = choose(request.headers)
     dialect.check_version(_headers(request, dialect))
@@ -146,7 +150,7 @@ async def discover(request: web.Request) -> web.Response:
 
 
 async def _expect(_: web.Request) -> None:
-    """Leave `100 Continue` to the body: it is asked for once a licence was given."""
+    """Send no `100 Continue` yet: the body sends it when it is read, after the licence was granted."""
 
 
 ONE = {"GET": download, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
@@ -165,8 +169,7 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
         method = request.headers.get("X-HTTP-Method-Override", request.method)
         dialect, limits = choose(request.headers), request.app[ENGINE].limits
         if not is_offered(method, dialect, limits):
-            allowed = sorted(name for name in table if is_offered(name, dialect, limits))
-            raise MethodNotAllowed(headers={"Allow": ",".join(allowed)})
+            raise MethodNotAllowed(allowed=[name for name in table if is_offered(name, dialect, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]
             await check_access(request, act, None if method == "POST" else upload_id(request))
@@ -176,9 +179,10 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
 
 
 def add_routes(app: web.Application) -> None:
-    """Add the routes of tus and of downloads.
+    """Add the routes of uploads and of downloads.
 
-    Methods are told apart here: X-HTTP-Method-Override replaces the real one (tus 1.0.0) after aiohttp has routed.
+    A route accepts every method, and `dispatch` finds the handler: X-HTTP-Method-Override may replace the method of the
+    request (tus 1.0.0), and aiohttp has chosen the route before that.
     """
     base = app[CONFIG].prefix
     for path, table in ((base, ALL), (f"{base}/", ALL), (base + UPLOAD, ONE)):

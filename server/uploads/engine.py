@@ -328,7 +328,16 @@ class Engine:
         hashing = running.state(offset) if running else None
         now, upload = self._clock(), self.records.carried(upload)
         since = since_last(now)
-        ended = decisions.ended(upload, offset, now=now, since=since, limits=self.limits, cut=cut, hashing=hashing)
+        ended = decisions.ended(
+            upload,
+            offset,
+            now=now,
+            since=since,
+            limits=self.limits,
+            cut=cut,
+            completes=licence.completes,
+            hashing=hashing,
+        )
         upload = await self.records.save(ended)
         if upload.status is Status.VERIFYING:
             return await self._verify(upload, running)
