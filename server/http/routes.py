@@ -8,7 +8,7 @@ from aiohttp import web
 from onward.protocol.dialects import tus1
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from onward.protocol.model import Limits, Role, Upload, UploadId
-from onward.server.http.access import Act, check_access
+from onward.server.http.access import Act, check_access, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, upload_id
 from onward.server.http.download import download
 from onward.server.http.outage import outlast
@@ -70,13 +70,14 @@ async def create(request: web.Request) -> web.Response:
     """POST /files."""
     engine = request.app[ENGINE]
     wish = tus1.read_create(_question(request), engine.limits)
+    limits = await granted_limits(request, Act.CREATE, None, wish)
     for part in wish.concat.parts if wish.concat else ():
         await check_access(request, Act.JOIN, part)
-    upload = await engine.create(wish, may_wait=tus1.offers(engine.limits, "concatenation-unfinished"))
+    upload = await engine.create(wish, limits=limits, may_wait=tus1.offers(limits, "concatenation-unfinished"))
     location = {"Location": _location(request, upload.id)}
     try:
         with closing(_body(request)) as body:
-            upload = await engine.fill(upload, wish, body)
+            upload = await engine.fill(upload, wish, body, limits=limits)
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers |= location
@@ -109,9 +110,11 @@ async def _inspected(request: web.Request, id: UploadId) -> Upload:
 
 async def append(request: web.Request) -> web.Response:
     """PATCH /files/{id}."""
-    wish = tus1.read_append(_question(request), request.app[ENGINE].limits)
+    engine, id_ = request.app[ENGINE], upload_id(request)
+    limits = await granted_limits(request, Act.APPEND, id_)
+    wish = tus1.read_append(_question(request), engine.limits)
     with closing(_body(request)) as body:
-        upload = await cancel_on_disconnect(request, request.app[ENGINE].append(upload_id(request), wish, body))
+        upload = await cancel_on_disconnect(request, engine.append(id_, wish, body, limits=limits))
     return web.Response(status=204, headers=tus1.build_upload_headers(upload))
 
 
@@ -148,9 +151,7 @@ async def _expect(_: web.Request) -> None:
 
 ONE = {"GET": download, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
 ALL = {"OPTIONS": discover, "POST": create}
-ACTS = {
-    "DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT, "PATCH": Act.APPEND, "POST": Act.CREATE,
-}  # fmt: skip
+ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
 NEEDS = {"DELETE": "termination", "POST": "creation"}
 
 
@@ -166,7 +167,7 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
             raise MethodNotAllowed(headers={"Allow": ",".join(allowed)})
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]
-            await check_access(request, act, None if method == "POST" else upload_id(request))
+            await check_access(request, act, upload_id(request))
         return await table[method](request)
 
     return dispatch

@@ -64,7 +64,7 @@ class Engine:
         self.upkeep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._removed)
         self.received = 0
 
-    async def create(self, request: CreateRequest, *, may_wait: bool) -> Upload:
+    async def create(self, request: CreateRequest, *, may_wait: bool, limits: Limits | None = None) -> Upload:
         """Create an upload, empty as yet; `may_wait` lets a final one have unfinished parts.
 
         Raises TooLarge, StorageFull, and for a final upload Missing, Gone or BadRequest for its parts.
@@ -75,14 +75,14 @@ class Engine:
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
-        upload = decisions.create(request, id=id_, place=place, now=now, limits=self.limits)
+        upload = decisions.create(request, id=id_, place=place, now=now, limits=limits or self.limits)
         await self.reserve.promise(size)
         try:
             return await self.records.insert(upload)
         finally:
             self.reserve.recorded(size)
 
-    async def fill(self, upload: Upload, request: CreateRequest, body: Body) -> Upload:
+    async def fill(self, upload: Upload, request: CreateRequest, body: Body, *, limits: Limits | None = None) -> Upload:
         """Append what the request of a creation brought along, or join the parts; raises what `append` raises."""
         if upload.role is Role.FINAL:
             return verified(await self._joined(upload.id, wait=None))
@@ -91,7 +91,7 @@ class Engine:
         first = AppendRequest(
             offset=0, length=None, promised=None, body_size=request.body_size, checksum=request.checksum
         )
-        return await self.append(upload.id, first, body)
+        return await self.append(upload.id, first, body, limits=limits)
 
     async def inspect(self, id: UploadId) -> Upload:
         """Give the state of an upload, with nobody writing to it; raises Gone."""
@@ -106,10 +106,10 @@ class Engine:
         decisions.check_open(upload, self._clock())
         return upload
 
-    async def append(self, id: UploadId, request: AppendRequest, body: Body) -> Upload:
+    async def append(self, id: UploadId, request: AppendRequest, body: Body, *, limits: Limits | None = None) -> Upload:
         """Append a body; raises what decisions.append raises, ChecksumMismatch, and what cut the body short."""
         interrupt = BodyInterrupt(body)
-        return await self._to_the_end(self._append(id, request, body, interrupt), interrupt)
+        return await self._to_the_end(self._append(id, request, body, interrupt, limits or self.limits), interrupt)
 
     async def terminate(self, id: UploadId) -> None:
         """End an upload and remove its bytes; raises Gone."""
@@ -197,11 +197,13 @@ class Engine:
         interrupt = Interrupt()
         return await self._to_the_end(self._final_uploads.settle(id, wait=wait, interrupt=interrupt), interrupt)
 
-    async def _append(self, id: UploadId, request: AppendRequest, body: Body, interrupt: BodyInterrupt) -> Upload:
+    async def _append(
+        self, id: UploadId, request: AppendRequest, body: Body, interrupt: BodyInterrupt, limits: Limits
+    ) -> Upload:
         async with AsyncExitStack() as leases:
             leased = self.records.leased(id, interrupt.give_way)
             recorded = await self._ended(await interrupt.come(leases.enter_async_context(leased)))
-            upload, licence = decisions.append(recorded, request, now=self._clock(), limits=self.limits)
+            upload, licence = decisions.append(recorded, request, now=self._clock(), limits=limits)
             if upload.status is Status.COMPLETED:
                 nowhere = BodyWriter(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005
                 await body.pour(nowhere, 1, asyncio.get_running_loop().time() + EMPTY_WITHIN)
