@@ -12,7 +12,7 @@ from aiohttp import web
 from onward.protocol.dialects import Dialect, Request, choose, named
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from onward.protocol.model import Limits, Role, Upload, UploadId
-from onward.server.http.access import Act, check_access
+from onward.server.http.access import Act, check_access, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, upload_id
 from onward.server.http.download import download
 from onward.server.http.outage import outlast
@@ -74,13 +74,14 @@ async def create(request: web.Request) -> web.Response:
     """POST /files."""
     engine, dialect = request.app[ENGINE], choose(request.headers)
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
+    limits = await granted_limits(request, Act.CREATE, None, asked)
     for part in asked.concat.parts if asked.concat else ():
         await check_access(request, Act.JOIN, part)
-    upload = await engine.create(asked, may_wait=dialect.offers(engine.limits, "concatenation-unfinished"))
+    upload = await engine.create(asked, limits=limits, may_wait=dialect.offers(limits, "concatenation-unfinished"))
     location = {"Location": _location(request, upload.id)}
     try:
         with closing(_body(request)) as body:
-            upload = await engine.fill(upload, asked, body)
+            upload = await engine.fill(upload, asked, body, limits=limits)
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers |= location
@@ -113,10 +114,11 @@ async def _inspected(request: web.Request, id: UploadId) -> Upload:
 
 async def append(request: web.Request) -> web.Response:
     """PATCH /files/{id}."""
-    dialect = choose(request.headers)
-    asked = dialect.read_append(_readable(request, dialect), request.app[ENGINE].limits)
+    engine, id_, dialect = request.app[ENGINE], upload_id(request), choose(request.headers)
+    limits = await granted_limits(request, Act.APPEND, id_)
+    asked = dialect.read_append(_readable(request, dialect), engine.limits)
     with closing(_body(request)) as body:
-        upload = await cancel_on_disconnect(request, request.app[ENGINE].append(upload_id(request), asked, body))
+        upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))
     return web.Response(status=204, headers=dialect.build_upload_headers(upload))
 
 
@@ -155,9 +157,7 @@ async def _expect(_: web.Request) -> None:
 
 ONE = {"GET": download, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
 ALL = {"OPTIONS": discover, "POST": create}
-ACTS = {
-    "DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT, "PATCH": Act.APPEND, "POST": Act.CREATE,
-}  # fmt: skip
+ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
 NEEDS = {"DELETE": "termination", "POST": "creation"}
 
 
@@ -172,7 +172,7 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
             raise MethodNotAllowed(allowed=[name for name in table if is_offered(name, dialect, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]
-            await check_access(request, act, None if method == "POST" else upload_id(request))
+            await check_access(request, act, upload_id(request))
         return await table[method](request)
 
     return dispatch

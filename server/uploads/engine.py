@@ -81,8 +81,10 @@ class Engine:
         self.upkeep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
         self.received = 0
 
-    async def create(self, request: CreateRequest, *, may_wait: bool) -> Upload:
+    async def create(self, request: CreateRequest, *, may_wait: bool, limits: Limits | None = None) -> Upload:
         """Create an upload without bytes. `may_wait` allows a final upload whose parts are not finished yet.
+
+        `limits` are those of this request, if they are narrower than the server's own.
 
         Raises TooLarge, StorageFull, Crowded, and for a final upload Missing, Gone or BadRequest for its parts.
         """
@@ -92,14 +94,14 @@ class Engine:
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
-        upload = decisions.create(request, id=id_, place=place, now=now, limits=self.limits)
+        upload = decisions.create(request, id=id_, place=place, now=now, limits=limits or self.limits)
         await self.reserve.promise(size)
         try:
             return await self.records.insert(upload)
         finally:
             self.reserve.recorded(size)
 
-    async def fill(self, upload: Upload, request: CreateRequest, body: Body) -> Upload:
+    async def fill(self, upload: Upload, request: CreateRequest, body: Body, *, limits: Limits | None = None) -> Upload:
         """Append the body of the creation request, or join the parts; raises what `append` raises."""
         if upload.role is Role.FINAL:
             return check_not_failed(await self._join(upload.id, wait=None))
@@ -108,7 +110,7 @@ class Engine:
         first = AppendRequest(
             offset=0, length=None, promised=None, body_size=request.body_size, checksum=request.checksum
         )
-        return await self.append(upload.id, first, body)
+        return await self.append(upload.id, first, body, limits=limits)
 
     async def inspect(self, id: UploadId) -> Upload:
         """Return the record of an upload while no other request is changing it; raises Missing, Held or Gone."""
@@ -123,14 +125,14 @@ class Engine:
         decisions.check_open(upload, self._clock())
         return upload
 
-    async def append(self, id: UploadId, request: AppendRequest, body: Body) -> Upload:
+    async def append(self, id: UploadId, request: AppendRequest, body: Body, *, limits: Limits | None = None) -> Upload:
         """Append a body, as far as it arrives, and publish the upload if it is complete then.
 
         Raises what `decisions.append` raises, Missing or Held for the lease, StorageFull, BodyMismatch,
         ChecksumMismatch or Gone for an upload that failed, and what cut the body short.
         """
         interrupt = BodyInterrupt(body)
-        return await self._uncancelled(self._append(id, request, body, interrupt), interrupt)
+        return await self._uncancelled(self._append(id, request, body, interrupt, limits or self.limits), interrupt)
 
     async def terminate(self, id: UploadId) -> None:
         """End an upload and remove its bytes; raises Missing, Held or Gone."""
@@ -232,11 +234,13 @@ class Engine:
         interrupt = Interrupt()
         return await self._uncancelled(self._final_uploads.advance(id, wait=wait, interrupt=interrupt), interrupt)
 
-    async def _append(self, id: UploadId, request: AppendRequest, body: Body, interrupt: BodyInterrupt) -> Upload:
+    async def _append(
+        self, id: UploadId, request: AppendRequest, body: Body, interrupt: BodyInterrupt, limits: Limits
+    ) -> Upload:
         async with AsyncExitStack() as leases:
             leased = self.records.leased(id, interrupt.give_way)
             recorded = await self._finish_verifying(await interrupt.come(leases.enter_async_context(leased)))
-            upload, licence = decisions.append(recorded, request, now=self._clock(), limits=self.limits)
+            upload, licence = decisions.append(recorded, request, now=self._clock(), limits=limits)
             if upload.status is Status.COMPLETED:
                 nowhere = BodyWriter(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005
                 await body.pour(nowhere, 1, asyncio.get_running_loop().time() + EMPTY_WITHIN)
