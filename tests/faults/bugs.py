@@ -266,7 +266,7 @@ BUGS = (
     ),
     Bug(
         "25", "nobody asked to give way", "storage/state/leases.py",
-        "        seat.on_rival()\n",
+        "            seat.on_rival()\n",
         "",
         MODEL,
     ),
