@@ -215,7 +215,7 @@ def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha2
 
 
 def emptied(upload: Upload, *, limits: Limits) -> Upload:
-    """Record that the bytes of an upload that has ended are removed; the record stays, so that requests are answered."""
+    """Record that the bytes of an ended upload are removed; the record stays, so that requests are answered."""
     return replace(upload, due=upload.updated + limits.forget_after)
 
 

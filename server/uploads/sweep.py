@@ -129,7 +129,8 @@ class Sweep:
             return False
         except (StorageError, Refusal) as fault:
             if not self._running.stopping:
-                log.warning("upload %s… can't be tended, and rests for %g s: %s", id[:8], REST, fault)
+                why = str(fault).replace(id, f"{id[:8]}…")  # the whole id would let a reader of the log have the file
+                log.warning("upload %s… can't be tended, and rests for %g s: %s", id[:8], REST, why)
                 self._resting[id] = asyncio.get_running_loop().time() + REST
             return False
         return True

@@ -4,6 +4,7 @@
 Signs after the name choose some of them.
 """
 
+import ast
 import re
 import shutil
 import subprocess
@@ -30,7 +31,10 @@ def verdict(bug: Bug, tree: Path) -> tuple[str, str]:
         if planted.count(right) != 1:
             return "NOT PLANTED", f"{bug.file} has changed"
         planted = planted.replace(right, wrong)
-    compile(planted, bug.file, "exec")  # what isn't Python any more would be caught by any test
+    try:
+        ast.parse(planted)
+    except SyntaxError as fault:  # any test would fail, for the wrong reason
+        return "NOT PLANTED", f"{bug.file} would be no Python: {fault}"
     path.write_text(planted)
     words = [sys.executable, "-B"]
     if "by_hand" not in bug.test:

@@ -10,14 +10,14 @@ RUNS, STEPS = 260, 60  # about 55 steps in each run
 FEWER = 110  # for the durabilities that differ from the others in few places
 KINDS = (
     "as wished", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
-    "ChecksumMismatch", "Unavailable", "rival head", "rival patch", "rival delete", "died, recorded",
-    "clock set",
+    "ChecksumMismatch", "Unavailable", "rival head", "rival patch", "rival delete", "died", "clock set",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_engine_does_as_the_model(machine: type[UploadMachine]) -> None:
-    runs = RUNS if machine in (InMemory, OnDisk) else FEWER
+    many = machine in (InMemory, OnDisk)
+    runs = RUNS if many else FEWER
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -32,5 +32,6 @@ def test_the_engine_does_as_the_model(machine: type[UploadMachine]) -> None:
     )
     assert machine.steps >= 38 * runs
     stopped = () if machine is InMemory else ("stopped",)  # nothing in memory outlives it
-    rare = {kind for kind in (*KINDS, *stopped) if machine.answers[kind] < 2}
+    after_the_record = ("died, recorded",) if many else ()  # one point of seven is too rare for fewer runs
+    rare = {kind for kind in (*KINDS, *after_the_record, *stopped) if machine.answers[kind] < 2}
     assert not rare, f"hardly tried: {rare}, of {machine.answers}"

@@ -44,6 +44,21 @@ async def test_one_damaged_record_stops_nothing(http: aiohttp.ClientSession, tmp
         assert "can't be tended" in server.log()
 
 
+async def test_the_log_names_no_whole_id_of_an_upload_that_cannot_be_tended(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", "sqlite:", ["--expire-after=1", *OPTIONS]) as server:
+        url = await tus.create(http, server.url, 9)
+        assert (await tus.patch(http, url, 0, b"four")).status == 204
+        path = server.data / "partial" / url.rpartition("/")[2]
+        path.unlink()
+        path.mkdir()  # can't be removed as a file
+        async with asyncio.timeout(10):
+            while "can't be tended" not in server.log():
+                await asyncio.sleep(0.02)
+        assert path.name not in server.log()
+
+
 async def test_bytes_without_a_record_go_once_they_are_old(http: aiohttp.ClientSession, tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with onward(data, "sqlite:") as server:

@@ -190,6 +190,7 @@ class UploadMachine(RuleBasedStateMachine):
     def _die(self, model: Model, point: str, work: Awaitable[Upload], most: int) -> None:
         def die(name: str) -> None:
             if name == point:
+                self.answers["died"] += 1
                 self.answers[f"died, {point}"] += 1
                 raise Died
 
