@@ -50,7 +50,7 @@ def test_without_stderr_it_is_as_with_it(server: Server, file: Path, tmp_path: P
 
 def test_a_closed_stdin_is_told(server: Server, tmp_path: Path) -> None:
     ended = shell(tmp_path, "<&-", "upload", "-", "--to", server.url)
-    assert (ended.returncode, ended.stderr) == (1, "onward: -: stdin is closed\n")
+    assert (ended.returncode, ended.stderr) == (1, "onward: stdin is closed\n")
 
 
 def test_a_full_stdout_is_told(server: Server, file: Path, tmp_path: Path) -> None:
