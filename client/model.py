@@ -15,8 +15,18 @@ from onward.protocol.quantities import read_number, read_size, read_time
 RETRY_FOR = 3600.0  # seconds
 STALL_AFTER = 30.0  # seconds
 FINAL_STATUSES = frozenset({"completed", "failed", "terminated", "expired"})
+
+
+def _read_headers(headers: object) -> object:
+    """Read a mapping of names to values; raises ValueError."""
+    if not isinstance(headers, Mapping) or not all(isinstance(text, str) for pair in headers.items() for text in pair):
+        raise ValueError("it is not a mapping of names to values, both strings")  # not shown: it may be a credential
+    return headers
+
+
 _READERS: Mapping[str, Callable[[object], object]] = {
     "chunk_size": lambda size: None if size is None else read_size(size, least=1),
+    "headers": _read_headers,
     "parallel": partial(read_number, least=1),
     "retry_for": read_time,
     "stall_after": partial(read_time, positive=True),

@@ -92,7 +92,7 @@ def parse_message(text: str) -> Message:
     try:
         return msgspec.json.decode(text, type=Message)
     except msgspec.DecodeError:
-        raise Refused("the server sent something that is no progress message of an upload") from None
+        raise Refused("the server sent something that is not a progress message") from None
 
 
 async def _messages(session: aiohttp.ClientSession, place: URL) -> AsyncGenerator[str, None]:

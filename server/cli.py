@@ -1,6 +1,7 @@
-"""The words of the command `onward`: the server's commands are run here, the client's by the client.
+"""The command `onward`: runs `serve` and `sweep` here, and hands `upload` and `watch` to `client/cli`.
 
-Exit status: 0 when all went well, 1 when a command can't be done, 2 when its words or its configuration are wrong.
+It is called by `onward/__main__.py`. Exit status: 0 if all went well, 1 if a command failed, 2 for wrong arguments or a
+wrong configuration.
 """
 
 import asyncio
@@ -22,12 +23,12 @@ from onward.server.serve import print_urls, serve
 from onward.server.workers import Workers
 from onward.storage.base import StorageError
 
-WRONG = 2
+FAILED, INVALID = 1, 2
 log = logging.getLogger("onward")
 
 
 class _Lines(logging.Formatter):
-    """Lines of the log; what the time of many has in common is written once a second."""
+    """Formats lines of the log. The part of the time that many lines have in common is formatted once a second."""
 
     _second, _text = 0, ""
 
@@ -46,35 +47,43 @@ async def _sweep(config: Config) -> None:
         await engine.close()
 
 
-COMMANDS = {
+COMMANDS = {  # of the server, with their descriptions
     "serve": "run the server",
     "sweep": "run the server's periodic clean-up once",
 }
-CLIENT = {
+CLIENT_COMMANDS = {
     "upload": "upload files to a tus server, resuming interrupted uploads",
     "watch": "follow uploads until they end",
 }
-CLIENT_OPTIONS = ("chunk-size", "header", "parallel", "retry-for", "stall-after", "to", "token")  # as variables too
+CLIENT_OPTIONS = (
+    "chunk-size",
+    "header",
+    "parallel",
+    "retry-for",
+    "stall-after",
+    "to",
+    "token",
+)  # also variables
 
 
 def main() -> None:
-    """Run a command; exits with 2 when its words are wrong, 1 when it can't be done."""
+    """Run the command that the process was started with, and exit with its status."""
     words = sys.argv[1:]
     try:
         ignored = foreign_variables(CLIENT_OPTIONS)
     except Wrong as wrong:
         sys.exit(_complain({}, wrong))
     parser = Parser(prog="onward", description="Resumable chunked uploads (tus 1.0.0), server and client.")
-    if words[:1] and words[0] in CLIENT:
-        from onward.client import cli  # noqa: PLC0415 - a server doesn't pay for it
+    if words[:1] and words[0] in CLIENT_COMMANDS:
+        from onward.client import cli  # noqa: PLC0415 - the server does not need it
 
-        sys.exit(cli.main(words, CLIENT, parser))
+        sys.exit(cli.main(words, CLIENT_COMMANDS, parser))
     parser.add_argument("-V", "--version", action="version", version=f"onward {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, usage=f"onward {name} [options]")
         add_options(command, sweep=name == "sweep")
-    for name, text in CLIENT.items():
+    for name, text in CLIENT_COMMANDS.items():
         commands.add_parser(name, help=text)
     if words[:1] and not words[0].startswith("-") and words[0] not in commands.choices:
         known = suggest(words[0], commands.choices) or f"; the commands are {', '.join(commands.choices)}"
@@ -84,14 +93,14 @@ def main() -> None:
 
 
 def _complain(sources: Mapping[str, str], error: Exception) -> int:
-    """Print what can't be done, and give the exit status for it; `sources` tells where each value was read."""
+    """Print an error, and return the exit status for it; `sources` says where each option was read from."""
     if sys.stderr is not None:
         print(f"onward: {located(error, sources) if isinstance(error, Wrong) else error}", file=sys.stderr)
-    return WRONG if isinstance(error, Wrong) else 1
+    return INVALID if isinstance(error, Wrong) else FAILED
 
 
 def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) -> int:
-    """Run a command of the server; gives the exit status."""
+    """Run a command of the server; returns its exit status."""
     complain = partial(_complain, {})
     try:
         reading = read(options, ignored=ignored)
@@ -99,8 +108,8 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
         _set_up_log(config.log_level)
         if command == "sweep" and not Path(config.data).is_dir():
             raise Wrong("data", f"there is no folder {config.data!r}")
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an upload under way takes three descriptors
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three
         if command == "sweep":
             asyncio.run(_sweep(config))
             return 0
@@ -120,12 +129,12 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
 def _version() -> str:
     try:
         return version("onward")
-    except PackageNotFoundError:  # run from a folder of its source, without an installation
+    except PackageNotFoundError:  # run from the source without an installation
         return "(not installed)"
 
 
 def _set_up_log(level: str) -> None:
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not looked up for each line
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # a look-up less for each
     logging._srcfile = None
     lines = logging.StreamHandler()
     lines.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))
@@ -133,11 +142,11 @@ def _set_up_log(level: str) -> None:
 
 
 def _announce(config: Config, ignored: Collection[str], urls: Sequence[str]) -> None:
-    """Log what serves, and which variables of the environment belong to somebody else; print the URLs."""
+    """Log what is served and which environment variables are ignored, and print the URLs."""
     log.info(
         "onward %s serves: data folder %s, state %s, durability %s",
         _version(), Path(config.data).resolve(), hide_password(config.state), config.durability,
     )  # fmt: skip
     if ignored:
-        log.info("variables of the environment that are no options are ignored: %s", ", ".join(ignored))
+        log.info("ignored environment variables that are not options: %s", ", ".join(ignored))
     print_urls(urls)

@@ -1,8 +1,8 @@
-"""One frozen value that configures the server; each field is an option, an environment variable and a TOML key.
+"""Config, the frozen value that configures the server: a field is an option, an environment variable and a TOML key.
 
-A field is declared once, with the kind of its values, the group and the sentence that `--help` shows. The values are
-checked when a Config is made, however it is made: `Config(max_size="5G")` in code, and what server/config_reader.py has
-read from a command line, from the environment and from a file.
+A field is declared once, with the kind of its values, its group, and the sentence that explains it in `--help` too.
+The values are checked whenever a Config is made: by an application (`Config(max_size="5G")`), or by
+`config_reader.py` from the command line, the environment and a file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ RUNNING, LISTENING, STORAGE, LIMITS, TIMES, PROXIES, WATCHING = GROUPS = (
 
 
 class Wrong(ValueError):
-    """A value that can't be used: the field that has it, and a sentence that shows it and says what is right."""
+    """A value that can't be used: the name of its field, and a sentence that shows it and says what would be right."""
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"{name}: {why}")
@@ -50,12 +50,12 @@ class Wrong(ValueError):
 
 
 class Option(Struct, frozen=True):
-    """What a field of Config is as an option: group, kind and purpose; `sweep` where `onward sweep` has it too."""
+    """What a field of Config is as an option."""
 
-    group: str
+    group: str  # in --help
     kind: Kind
-    about: str
-    sweep: bool = False
+    about: str  # what it does, for --help
+    sweep: bool = False  # whether `onward sweep` has it too
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,7 +70,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "info"
     workers: Annotated[
         int,
-        Option(RUNNING, number(1, MOST_WORKERS), "worker processes; more than one needs --state=redis://…"),
+        Option(RUNNING, number(1, MOST_WORKERS), "worker processes; more than one need --state=redis://…"),
     ] = 1
     drain: Annotated[float, Option(RUNNING, POSITIVE_TIME, "how long a graceful stop may take")] = 10.0
     host: Annotated[
@@ -84,7 +84,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0o666
     base_path: Annotated[str, Option(LISTENING, BASE, "path of the uploads; / for the root")] = "/files"
     page: Annotated[bool, Option(LISTENING, SWITCH, "serve the web page at /")] = True
-    data: Annotated[str, Option(STORAGE, FOLDER, "the data folder", sweep=True)] = "./data"
+    data: Annotated[str, Option(STORAGE, FOLDER, "folder for uploads and their records", sweep=True)] = "./data"
     state: Annotated[
         str, Option(STORAGE, STATE, "where upload records are kept: sqlite:, redis://HOST:PORT/DB, memory:", sweep=True)
     ] = "sqlite:"
@@ -92,15 +92,23 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Option(STORAGE, STORE, "where bytes are kept: file: (the data folder), memory:", sweep=True)
     ] = "file:"
     durability: Annotated[
-        Durability, Option(STORAGE, choice(Durability), "what an acknowledged byte survives", sweep=True)
+        Durability,
+        Option(
+            STORAGE,
+            choice(Durability),
+            "what an acknowledged byte survives: a power cut (full, group) or a killed server (process, none)",
+            sweep=True,
+        ),
     ] = Durability.FULL
-    max_size: Annotated[int, Option(LIMITS, SIZE, "largest upload; 0 for no limit")] = 0
-    max_open: Annotated[int, Option(LIMITS, number(), "most unfinished uploads at once; 0 for no limit")] = 0
+    max_size: Annotated[int, Option(LIMITS, SIZE, "maximum size of an upload; 0 for no limit")] = 0
+    max_open: Annotated[int, Option(LIMITS, number(), "maximum number of unfinished uploads; 0 for no limit")] = 0
     reserve: Annotated[
         int,
         Option(LIMITS, SIZE, "keep this much disk space free: refuse uploads that would use it; 0 disables the check"),
     ] = 2**26
-    connections: Annotated[int, Option(LIMITS, number(), "most connections from one address; 0 for no limit")] = 0
+    connections: Annotated[
+        int, Option(LIMITS, number(), "maximum number of connections from one address; 0 for no limit")
+    ] = 0
     without: Annotated[
         Sequence[str], Option(LIMITS, WITHOUT, "switch off an extension of tus; may be repeated", sweep=True)
     ] = ()
@@ -117,21 +125,24 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sweep_every: Annotated[float, Option(TIMES, POSITIVE_TIME, "time between two clean-ups")] = 2.0
     lease_wait: Annotated[
         float,
-        Option(TIMES, POSITIVE_TIME, "how long a request waits for another one to give an upload up", sweep=True),
+        Option(TIMES, POSITIVE_TIME, "how long a request waits until another one releases the upload", sweep=True),
     ] = 8.0
-    body_idle: Annotated[float, Option(TIMES, POSITIVE_TIME, "end a body that brings no byte for this long")] = 30.0
+    body_idle: Annotated[
+        float, Option(TIMES, POSITIVE_TIME, "end a request body that brings no byte for this long")
+    ] = 30.0
     body_rate: Annotated[
-        int, Option(TIMES, SIZE, "end a body that is slower than this, in bytes a second; 0 for no limit")
+        int, Option(TIMES, SIZE, "end a request body that is slower than this, in bytes per second; 0 for no limit")
     ] = 1024
     header_wait: Annotated[
-        float, Option(TIMES, POSITIVE_TIME, "how long a new connection may take to send the head of a request")
+        float,
+        Option(TIMES, POSITIVE_TIME, "how long a new connection may take to send the head of a request"),
     ] = 15.0
     keep_alive: Annotated[
         float, Option(TIMES, POSITIVE_TIME, "close a connection that is idle between two requests after this long")
     ] = 75.0
     trusted_proxies: Annotated[
         Sequence[str],
-        Option(PROXIES, TRUSTED, "proxy whose forwarding headers are believed: an address, a network, or unix; may be "
+        Option(PROXIES, TRUSTED, "proxy whose forwarding headers are trusted: an address, a network, or unix; may be "
                                  "repeated"),
     ] = ()  # fmt: skip
     proxy_headers: Annotated[
@@ -148,10 +159,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Option(WATCHING, POSITIVE_TIME, "report an upload as paused after this long without a request", sweep=True),
     ] = 2.5
     watchers_per_upload: Annotated[
-        int, Option(WATCHING, number(), "most watchers of one upload on this server; 0 for no limit")
+        int, Option(WATCHING, number(), "maximum number of watchers of one upload on this server; 0 for no limit")
     ] = 0
     watchers_per_address: Annotated[
-        int, Option(WATCHING, number(), "most watchers from one address; 0 for no limit")
+        int, Option(WATCHING, number(), "maximum number of watchers from one address; 0 for no limit")
     ] = 0
 
     def __post_init__(self) -> None:
@@ -167,12 +178,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def prefix(self) -> str:
-        """Give the base path without a slash at its end."""
+        """Return the base path without a slash at its end."""
         return self.base_path.rstrip("/")
 
     @property
     def limits(self) -> Limits:
-        """Give the part of it that the rules need."""
+        """Return the limits that the decisions in `protocol/` need."""
         without = frozenset(self.without)
         return Limits(
             max_size=self.max_size or None,

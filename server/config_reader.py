@@ -1,7 +1,7 @@
-"""Reads a Config: from the command line, then from the environment, then from a TOML file, then its defaults.
+"""Reads a Config from the command line, the environment and a TOML file, in this order of precedence.
 
-Nothing else in the server reads the environment. Whatever is wrong is raised as one sentence that names the option,
-the variable, or the file and its key.
+`server/cli.py` is the caller. No other file of the server reads the environment. Whatever is wrong is raised as one
+sentence that names the option, the variable, or the file and its key.
 """
 
 import argparse
@@ -20,30 +20,30 @@ from onward.server.option_kinds import MODE, SWITCH, nearest, suggest
 
 PREFIX = "ONWARD_"
 CONFIG = "config"
-SURELY = 0.7  # how much a variable has to look like one of ours to be a slip of the pen; others belong to somebody else
+MISSPELT = 0.7  # from 0 to 1: a variable this similar to one of ours is misspelt; others belong to other programs
 _SERVICE_LINK = re.compile(r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _LINKED_PORT = re.compile(r"(tcp|udp|sctp)://")  # the value of NAME_PORT, which Kubernetes sets for a service NAME
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """A configuration, and where each of its values was found."""
+    """A configuration, and where it was read from."""
 
     config: Config
-    sources: Mapping[str, str]
+    sources: Mapping[str, str]  # for each field that was given: the option, the variable, or the file and its key
 
 
 def option_name(name: str) -> str:
-    """Give the option of a field."""
+    """Return the option of a field."""
     return "--" + name.replace("_", "-")
 
 
 def variable_name(name: str) -> str:
-    """Give the environment variable of an option or a field."""
+    """Return the environment variable of an option or a field."""
     return PREFIX + name.upper().replace("-", "_")
 
 
 def add_options(parser: argparse.ArgumentParser, *, sweep: bool = False) -> None:
-    """Give a parser an option for each field, in groups; for `onward sweep` only those that matter to it."""
+    """Add an option for each field to a parser, in groups; for `onward sweep` only those that matter to it."""
     groups = {name: parser.add_argument_group(name) for name in GROUPS}
     groups[GROUPS[0]].add_argument("--config", metavar="PATH", help=f"a TOML file with options [{PREFIX}CONFIG]")
     for field in msgspec.structs.fields(Config):
@@ -63,9 +63,9 @@ def _add_option(group: argparse._ArgumentGroup, name: str, option: Option, defau
 
 
 def foreign_variables(others: Collection[str], environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Give the variables that begin as ours do but belong to somebody else; raises Wrong for one that is misspelt.
+    """Return the variables that begin like ours but belong to other programs; raises Wrong for a misspelt one.
 
-    `others` are the options that the commands of the client have besides.
+    `others` are the additional options of the client's commands.
     """
     known = {variable_name(each).removeprefix(PREFIX) for each in (CONFIG, *OPTIONS, *others)}
     return [name for name in sorted(environ) if name.startswith(PREFIX) and _is_foreign(name, environ[name], known)]
@@ -74,7 +74,7 @@ def foreign_variables(others: Collection[str], environ: Mapping[str, str] = os.e
 def read(
     options: Mapping[str, object], environ: Mapping[str, str] = os.environ, *, ignored: Collection[str] = ()
 ) -> Reading:
-    """Merge the options of a command line, the environment without what is ignored, and the file; raises Wrong."""
+    """Merge the options of the command line, the environment (without `ignored`) and the file; raises Wrong."""
     given = {name: value for name, value in environ.items() if value and name not in ignored}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -97,7 +97,7 @@ def read(
 
 
 def located(wrong: Wrong, sources: Mapping[str, str]) -> Wrong:
-    """Name the place that a wrong value was read from, instead of the field."""
+    """Return the same error, but with the place that the value was read from instead of the field's name."""
     name = option_name(wrong.name) if wrong.name in OPTIONS else wrong.name
     return Wrong(sources.get(wrong.name, name), wrong.why)
 
@@ -108,19 +108,19 @@ def _is_foreign(name: str, value: str, known: Collection[str]) -> bool:
         return True
     if bare in known:
         return False
-    if near := nearest(bare, known, SURELY):
+    if near := nearest(bare, known, MISSPELT):
         raise Wrong(name, f"there is no such variable; did you mean {PREFIX}{near}?")
     return True
 
 
 def _read_file(path: str, source: str, values: dict[str, Any], sources: dict[str, str]) -> None:
-    """Add what a TOML file has; `max-size` and `max_size` are the same key."""
+    """Add the values of a TOML file; `max-size` and `max_size` are the same key."""
     try:
         document = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise Wrong(source, f"{path!r} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Wrong(path, "it is not UTF-8, and no TOML file") from None
+        raise Wrong(path, "it is not a TOML file: it is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise Wrong(path, f"it is not valid TOML: {error}") from None
     for key, value in document.items():

@@ -1,7 +1,7 @@
-"""The kinds of options: how each is read from a word, a TOML value or code, and how its value is shown.
+"""The kinds of options: how a value is read from the command line, TOML or code, and how `--help` shows it.
 
-Every reader takes its own result again, and raises ValueError with a sentence that shows the value and says what
-would be right. Which option or variable it was is added by the caller.
+`config.py` gives each field of Config one kind. A reader accepts its own result again. For a wrong value it raises
+ValueError with a sentence that shows the value and says what would be right; the caller adds which option it was.
 """
 
 import os
@@ -20,11 +20,11 @@ from onward.server.http.cors import parse_origins
 from onward.server.http.proxies import parse_trusted
 from onward.storage import BLOBS, SHARED, STATES
 
-NEAR = 0.6  # how much alike two names are, from 0 to 1, so that one is suggested for the other
+SIMILAR = 0.6  # from 0 to 1: how similar two names must be, so that one is suggested for the other
 BASE_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?", re.ASCII)
 SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 HIGHEST_MODE = 0o777
-EVERY_ADDRESS = ""  # as a host: all addresses of the machine, of IPv4 and of IPv6
+EVERY_ADDRESS = ""  # as a host: all IPv4 and IPv6 addresses of the machine
 _MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
 _LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@,]*)(:[0-9]{1,5})?"
@@ -35,30 +35,30 @@ _PASSWORD = re.compile(r"(?<=://)([^:@/]*):.*(?=@)|(?<=password=)[^&]*", re.ASCI
 class Kind(Struct, frozen=True):
     """How the values of an option are written."""
 
-    metavar: str
-    read: Callable[[Any], Any]
-    show: Callable[[Any], str] = str
-    repeated: bool = False
+    metavar: str  # for --help
+    read: Callable[[Any], Any]  # raises ValueError
+    show: Callable[[Any], str] = str  # how --help writes the default
+    repeated: bool = False  # whether the option may be given several times
 
 
-def nearest(name: str, names: Iterable[str], near: float = NEAR) -> str:
-    """Give the name that another was probably meant for, or nothing."""
-    return next(iter(get_close_matches(name, list(names), 1, near)), "")
+def nearest(name: str, names: Iterable[str], similar: float = SIMILAR) -> str:
+    """Return the known name that was probably meant, or an empty string."""
+    return next(iter(get_close_matches(name, list(names), 1, similar)), "")
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
-    """Give the end of a sentence that asks whether another name was meant; empty where none is near."""
+    """Return the end of a sentence that suggests a similar name; empty if there is none."""
     found = nearest(name, names)
     return f"; did you mean {found}?" if found else ""
 
 
 def hide_password(url: str) -> str:
-    """Give a URL that may be shown: without its password."""
+    """Return a URL without its password, so that it may be shown."""
     return _PASSWORD.sub(lambda found: f"{found[1]}:***" if found[1] is not None else "***", url)
 
 
 def split_words(value: object) -> tuple[str, ...]:
-    """Read a list, or words with commas between them; several such strings are one list."""
+    """Read a list, or words with commas between them, or a list of such strings; raises ValueError."""
     parts = [value] if isinstance(value, str) else value
     if not isinstance(parts, list | tuple | set | frozenset) or not all(isinstance(part, str) for part in parts):
         raise ValueError(f"{value!r} is not a list of words, nor words with commas between them")
@@ -82,7 +82,7 @@ def _read_switch(value: object) -> bool:
 
 
 def _read_hosts(value: object) -> tuple[str, ...]:
-    """Read addresses and names to listen on; an empty one stands for every address of the machine."""
+    """Read addresses and names to listen on; an empty one means every address of the machine."""
     given = value if isinstance(value, list | tuple) else [value]
     if any(isinstance(part, str) and not part.strip() for part in given):
         return (EVERY_ADDRESS,)
@@ -117,7 +117,7 @@ def _read_base_path(value: object) -> str:
 
 
 def _read_url(schemes: Iterable[str], value: object) -> str:
-    """Read where something is stored; only the scheme is shown of a wrong one, since the rest may be a secret."""
+    """Read where something is stored. Of a wrong URL only the scheme is shown, because the rest may hold a password."""
     scheme = value.partition(":")[0] if isinstance(value, str) else ""
     if not isinstance(value, str) or scheme not in schemes or "\0" in value:
         known = ", ".join(f"{each}:" for each in schemes)
@@ -152,13 +152,13 @@ def _read_extensions(value: object) -> tuple[str, ...]:
 
 
 def number(least: int = 0, most: int | None = None) -> Kind:
-    """Give the kind of whole numbers in a range."""
+    """Return the kind of whole numbers in a range."""
     bounds = {"least": least} if most is None else {"least": least, "most": most}
     return Kind("N", partial(read_number, **bounds))
 
 
 def choice(values: type[StrEnum] | tuple[str, ...]) -> Kind:
-    """Give the kind of one word among several."""
+    """Return the kind of one word out of several."""
     named = {str(value): value for value in values}
     return Kind("|".join(named), partial(_read_choice, named))
 

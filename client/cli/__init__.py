@@ -130,7 +130,7 @@ def _read_values(options: argparse.Namespace) -> None:
 def _check_arguments(options: argparse.Namespace) -> None:
     """Check what is to be uploaded or watched; raises ValueError."""
     if options.command == "upload" and options.files.count(STDIN) > 1:
-        raise ValueError(f"{STDIN}: stdin can be uploaded only once")
+        raise ValueError(f"stdin ({STDIN}) can be uploaded only once")
     for url in options.urls if options.command == "watch" else ():
         _checked(parse_progress_url, url)
 

@@ -60,9 +60,15 @@ async def _piped(target: str, on_progress: OnProgress, options: Options) -> Uplo
     return await upload_stream(_stdin(), target, name="stdin", on_progress=on_progress, options=options)
 
 
+def _name_of(file: str) -> str:
+    """Return what to call a file in a sentence."""
+    return "stdin" if file == STDIN else file
+
+
 def _sentence(file: str, error: UploadError) -> str:
     """Return the sentence of an error with the file's name in it, once."""
-    return str(error) if str(error).startswith(f"{Path(file)} ") else f"{file}: {error}"
+    name = _name_of(file)
+    return str(error) if str(error).startswith(f"{Path(name)} ") else f"{name}: {error}"
 
 
 def _fail(files: list[str], error: UploadError, arguments: argparse.Namespace) -> None:
@@ -77,7 +83,7 @@ def _shown(file: str, quiet: bool) -> Iterator[OnProgress]:
         yield lambda _: None
         return
     size = None if file == STDIN or not os.path.isfile(file) else os.path.getsize(file)
-    with sending(Path(file).name or file, size) as show:
+    with sending(Path(_name_of(file)).name or file, size) as show:
         yield show
 
 
@@ -85,9 +91,9 @@ def _succeed(file: str, result: Uploaded, arguments: argparse.Namespace, *, alre
     if already and not arguments.quiet:
         say(f"{file}: already uploaded: {result.url} (--again uploads it again)")
     elif not result.verified and not arguments.quiet:
-        say(f"{file}: not verified: this server states no SHA-256; ours is {result.sha256}")
+        say(f"{_name_of(file)}: not verified: this server states no SHA-256; ours is {result.sha256}")
     elif fit(sys.stderr) and not arguments.quiet:
-        say(f"{file}: verified, sha256 {result.sha256}")
+        say(f"{_name_of(file)}: verified, sha256 {result.sha256}")
     if arguments.json:
         _print_json(
             {

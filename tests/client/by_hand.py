@@ -27,7 +27,7 @@ def make(path: Path, size: int) -> None:
 
 
 def faults(size: int) -> list[tuple[int, Fault]]:
-    """Give six cuts and three stalls, all over the file."""
+    """Return six cuts and three stalls, all over the file."""
     kinds = [Fault.CUT, Fault.CUT, Fault.STALL] * 3
     return [(size // 12 + index * 1000, kind) for index, kind in enumerate(kinds)]
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client_process import run
 from server_process import Server
+
+from onward import Options
 
 NOT_HTTP = "is not an HTTP URL such as http://host/files"
 
@@ -18,7 +21,7 @@ NOT_HTTP = "is not an HTTP URL such as http://host/files"
         (["upload", "a", "--to=here:80/files"], f"--to: 'here:80/files' {NOT_HTTP}; did you mean http://here:80/files?"),
         (["upload", "a", "--to=http://[bad"], "--to: 'http://[bad' is not a URL: Invalid IPv6 URL"),
         (["upload", "a", "--to=http://h:99999/files"], "--to: 'http://h:99999/files' is not a URL: Port out of range 0-65535"),
-        (["upload", "-", "-", "--to=http://h/files"], "-: stdin can be uploaded only once"),
+        (["upload", "-", "-", "--to=http://h/files"], "stdin (-) can be uploaded only once"),
         (["watch", "foo"], f"'foo' {NOT_HTTP}; did you mean http://foo?"),
         (["watch", ""], f"'' {NOT_HTTP}"),
         (["watch", "http://h/progress?id=1&id=2"],
@@ -42,3 +45,15 @@ async def test_https_to_a_server_of_http_says_what_is_probably_wrong(server: Ser
     ended = await run(tmp_path, "upload", str(file), "--to", server.url.replace("http:", "https:"))
     assert ended.code == 1
     assert ended.err.endswith(": wrong version number (the server may speak http:// there, not https://)\n")
+
+
+async def test_stdin_is_called_stdin(tmp_path: Path) -> None:
+    ended = await run(tmp_path, "upload", "-", "--to=http://127.0.0.1:1/files", "--retry-for=0.1", stdin=b"bytes")
+    assert ended.code == 1
+    assert not [line for line in ended.err.splitlines() if line.startswith(("-", "onward: -"))]
+
+
+@pytest.mark.parametrize("headers", [[("Authorization", "secret")], {"Authorization": 5}, "Authorization: secret"])
+def test_headers_in_code_that_are_no_mapping_of_strings_are_refused_at_once(headers: Any) -> None:
+    with pytest.raises(ValueError, match=r"^headers: it is not a mapping of names to values, both strings$"):
+        Options(headers=headers)

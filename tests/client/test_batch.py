@@ -1,4 +1,4 @@
-"""The same command once more: it sends what is left, and not what it had finished before it was interrupted."""
+"""The same command run again: it sends what is left, and not what it had finished before it was interrupted."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> list[str]:
     return [str(path) for path in sorted(source.iterdir())]
 
 
-def told(ended: Ended) -> list[dict[str, Any]]:
+def results(ended: Ended) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ended.out.splitlines()]
 
 
@@ -68,17 +68,17 @@ async def test_what_an_interrupted_command_had_finished_is_not_sent_again(
         published = len(list((server.data / "files").iterdir()))
         ended = await run(tmp_path, "upload", *files, "--to", proxy.url, "--json")
     assert ended.code == 0
-    assert [one["url"] for one in told(ended)[:2]] == urls
-    assert [(one["alreadyUploaded"], one["sentBytes"], one["verified"]) for one in told(ended)[:2]] == [
+    assert [one["url"] for one in results(ended)[:2]] == urls
+    assert [(one["alreadyUploaded"], one["sentBytes"], one["verified"]) for one in results(ended)[:2]] == [
         (True, 0, True)
     ] * 2
-    assert "alreadyUploaded" not in told(ended)[2]
-    assert told(ended)[2]["resumedFrom"] > 0
+    assert "alreadyUploaded" not in results(ended)[2]
+    assert results(ended)[2]["resumedFrom"] > 0
     assert ended.err == "".join(
         f"{file}: already uploaded: {url} (--again uploads it again)\n" for file, url in zip(files, urls, strict=False)
     )
     assert len(list((server.data / "files").iterdir())) == published + 1
-    for file, one in zip(files, told(ended), strict=True):
+    for file, one in zip(files, results(ended), strict=True):
         assert server.published(one["url"]) == Path(file).read_bytes()
     assert resume_files(tmp_path) == []
 
@@ -135,8 +135,8 @@ async def test_after_a_failure_only_the_files_that_failed_are_sent(
     late.write_bytes(b"some bytes")
     second = await run(tmp_path, *words)
     assert second.code == 0
-    assert [one.get("alreadyUploaded", False) for one in told(second)] == [True, False]
-    assert told(second)[0]["url"] == told(first)[0]["url"]
+    assert [one.get("alreadyUploaded", False) for one in results(second)] == [True, False]
+    assert results(second)[0]["url"] == results(first)[0]["url"]
     assert resume_files(tmp_path) == []
 
 

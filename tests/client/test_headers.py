@@ -1,4 +1,4 @@
-"""Headers that the user gives: uploading and watching log in with them, and no other origin gets them."""
+"""The user's own headers: uploading and watching log in with them, and no other origin gets them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

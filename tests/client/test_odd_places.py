@@ -1,4 +1,4 @@
-"""Where the commands are run from scripts: streams that are closed or full, no home, a state folder that takes nothing."""
+"""Commands that are run from scripts: streams that are closed or full, no home, a state folder that can't be written."""
 
 import asyncio
 import json
@@ -40,17 +40,17 @@ def shell(tmp_path: Path, redirected: str, *words: str, stdin: int | None = None
 
 def test_without_stderr_it_is_as_with_it(server: Server, file: Path, tmp_path: Path) -> None:
     ended = shell(tmp_path, "2>&-", "upload", str(file), str(tmp_path / "missing"), "--to", server.url, "--json")
-    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    results = [json.loads(line) for line in ended.stdout.splitlines()]
     assert ended.returncode == 1
-    assert [one.get("verified", False) for one in told] == [True, False]
-    url = told[0]["url"]
+    assert [one.get("verified", False) for one in results] == [True, False]
+    url = results[0]["url"]
     assert "completed" in shell(tmp_path, "2>&-", "watch", url).stdout
     assert shell(tmp_path, ">&- 2>&-", "watch", url).returncode == 0
 
 
 def test_a_closed_stdin_is_told(server: Server, tmp_path: Path) -> None:
     ended = shell(tmp_path, "<&-", "upload", "-", "--to", server.url)
-    assert (ended.returncode, ended.stderr) == (1, "onward: -: stdin is closed\n")
+    assert (ended.returncode, ended.stderr) == (1, "onward: stdin is closed\n")
 
 
 def test_a_full_stdout_is_told(server: Server, file: Path, tmp_path: Path) -> None:

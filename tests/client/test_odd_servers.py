@@ -1,4 +1,4 @@
-"""Servers that talk nonsense, or nothing: the client ends in time, with a sentence."""
+"""Servers that answer nonsense, or nothing: the client ends in time, with a sentence."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -55,11 +55,11 @@ async def test_a_watcher_who_gets_no_answer_comes_again(monkeypatch: pytest.Monk
 
 
 async def test_a_watcher_waits_as_long_as_it_is_asked_to() -> None:
-    told: list[str] = []
+    reports: list[str] = []
     async with odd_server({"GET": "503 Crowded\r\nRetry-After: 4000"}) as odd:
         with pytest.raises(GivenUp, match="503"):
-            [message async for message in watch(odd.url + "/1", retry_for=3600, on_trouble=told.append)]
-    assert told == [], "it asks to wait for longer than there is time"
+            [message async for message in watch(odd.url + "/1", retry_for=3600, on_trouble=reports.append)]
+    assert reports == [], "it asks to wait for longer than there is time"
 
 
 async def test_what_stays_as_it_is_ends_watching_at_once(server: Server, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`onward upload` to other servers of tus 1.0.0, which don't tell a SHA-256: it says so, and the bytes are right."""
+"""`onward upload` to other servers of tus 1.0.0, which state no SHA-256: it says so, and the bytes are right."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ class Peer:
     folder: Path
 
     def bytes_of(self, url: str) -> bytes:
-        """Give what it keeps of an upload."""
+        """Return what it keeps of an upload."""
         return (self.folder / url.rstrip("/").rpartition("/")[2]).read_bytes()
 
 
@@ -84,7 +84,7 @@ async def test_a_file_arrives(peer: Peer, file: Path, tmp_path: Path, options: t
 
 @pytest.mark.parametrize("size", [SIZE, 23 * MIB])
 async def test_a_stream_arrives(peer: Peer, file: Path, tmp_path: Path, size: int) -> None:
-    """The cut befalls the last request of the shorter one, which has told the length."""
+    """The connection is lost in the last request of the shorter stream, which has stated the length."""
     data = file.read_bytes()[:size]
     async with RoughLine(peer.port, [(20 * MIB, Fault.CUT)]).running() as line:
         ended = await run(tmp_path, "upload", "-", "--to", line.url, "--json", stdin=data)

@@ -1,4 +1,4 @@
-"""`onward upload` while the state of the server is away, or its line hangs: it waits, and goes on with the same upload."""
+"""`onward upload` while the state of the server is away, or its connection hangs: it waits, and resumes the upload."""
 
 import asyncio
 import random

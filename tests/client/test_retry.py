@@ -1,4 +1,4 @@
-"""How long to wait, when to give up, and what an answer means."""
+"""How long the client waits, when it gives up, and what an answer means."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`onward upload` over a line that cuts, stalls and delays; killed, interrupted, and started again."""
+"""`onward upload` over a connection that is lost, stalls and delays; killed, interrupted, and started again."""
 
 import asyncio
 import os
@@ -60,7 +60,7 @@ async def test_a_stream_survives_a_rough_line(server: Server, file: Path, tmp_pa
 
 
 async def urls_in(state: Path) -> list[str]:
-    """Give the URLs of the resume file, once there is one."""
+    """Return the URLs of the resume file, once there is one."""
     for _ in range(LOOKS):
         for path in (state / "onward").glob("*.json"):
             return [word for word in path.read_text().split('"') if word.startswith("http")]
@@ -90,7 +90,7 @@ async def test_a_new_process_goes_on(
             assert f"to resume, run the same command: onward {' '.join(words)}" in first.err
             assert "Traceback" not in first.err
         locks = [path for path in resume_files(tmp_path) if path.suffix == ".lock"]
-        assert len(locks) == (by is signal.SIGKILL), "who was killed at once leaves a lock that holds nobody up"
+        assert len(locks) == (by is signal.SIGKILL), "a killed process leaves a lock that blocks nothing"
         assert first.out == ""
         assert [path.stat().st_mode & 0o777 for path in resume_files(tmp_path) if path.suffix == ".json"] == [0o600]
         assert (tmp_path / "onward").stat().st_mode & 0o777 == 0o700
@@ -141,7 +141,7 @@ async def test_a_file_that_changes_is_not_completed(
 async def test_bytes_that_differ_from_the_file_are_refused(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    """The change is one that its size and its times don't tell; the promised SHA-256 does."""
+    """The change leaves size and times as they were; only the promised SHA-256 shows it."""
     file = tmp_path / "changed.bin"
     file.write_bytes(bytes(16 * MIB))
     times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)

@@ -1,4 +1,4 @@
-"""Servers that can't be reached: at first that ends within seconds and with a reason, later it is waited for."""
+"""Servers that can't be reached: at first the client ends within seconds, with a reason; later it waits for them."""
 
 import asyncio
 import hashlib
@@ -91,16 +91,16 @@ async def test_code_is_told_as_well(file: Path, tmp_path: Path, monkeypatch: pyt
 
 async def test_a_server_that_comes_at_once_is_waited_for(server: Server, file: Path, tmp_path: Path) -> None:
     port = free_port()
-    told = asyncio.Event()
+    reported = asyncio.Event()
 
     def look(progress: Progress) -> None:
         if progress.trouble:
-            told.set()
+            reported.set()
 
     work = asyncio.create_task(
         upload(file, f"http://127.0.0.1:{port}/files", on_progress=look, options=Options(state=tmp_path / "state"))
     )
-    await asyncio.wait_for(told.wait(), 30)
+    await asyncio.wait_for(reported.wait(), 30)
     line = RoughLine(server.tus.port)
     listener = await asyncio.start_server(line._serve, "127.0.0.1", port)
     try:
@@ -113,7 +113,7 @@ async def test_a_server_that_comes_at_once_is_waited_for(server: Server, file: P
 async def test_a_server_that_was_reached_is_waited_for(
     server: Server, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parallel: int
 ) -> None:
-    """It goes away for longer than a server that nobody has reached is waited for."""
+    """It is away for longer than the client waits for a server that it never reached."""
     monkeypatch.setattr(onward.client.retry, "UNREACHED_FOR", 0.05)
     port, refused = free_port(), asyncio.Event()
     line = RoughLine(server.tus.port, rate=2 * 2**20)

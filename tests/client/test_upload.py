@@ -60,8 +60,8 @@ async def test_several_files_each_with_its_url(server: Server, file: Path, tmp_p
     assert ended.code == 1, "one failed"
     assert [server.published(url) for url in ended.out.split()] == [file.read_bytes(), b""]
     assert ended.err == f"onward: {tmp_path / 'missing'} can't be read: No such file or directory\n"
-    told = [json.loads(line) for line in (await run(tmp_path, *words, "--json", "--quiet")).out.splitlines()]
-    assert [each.get("verified", each.get("error")) for each in told] == [True, told[1]["error"], True]
+    results = [json.loads(line) for line in (await run(tmp_path, *words, "--json", "--quiet")).out.splitlines()]
+    assert [each.get("verified", each.get("error")) for each in results] == [True, results[1]["error"], True]
 
 
 async def test_the_environment_gives_options(server: Server, file: Path, tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ async def test_a_name_of_any_bytes_is_sent_and_so_are_the_files_after_it(start: 
         path.write_bytes(b"some bytes")
     ended = await run(tmp_path, "upload", "--json", str(odd), str(next_one), "--to", start().url)
     assert ended.code == 0, ended.err
-    told = [json.loads(line) for line in ended.out.splitlines()]
-    assert [one["file"] for one in told] == [f"{tmp_path}/\\udcff.bin", str(next_one)]
-    assert all(one["verified"] for one in told)
+    results = [json.loads(line) for line in ended.out.splitlines()]
+    assert [one["file"] for one in results] == [f"{tmp_path}/\\udcff.bin", str(next_one)]
+    assert all(one["verified"] for one in results)
 
 
 async def test_a_crowded_server_is_waited_for(

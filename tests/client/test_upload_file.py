@@ -1,4 +1,4 @@
-"""The client from code: uploads, streams and watching, with the progress that is told."""
+"""The client from code: uploads, streams and watching, with the progress that is reported."""
 
 import asyncio
 import hashlib
@@ -32,16 +32,16 @@ def file(tmp_path: Path) -> Path:
 
 
 async def test_progress_is_told_up_to_the_end(server: Server, file: Path, tmp_path: Path) -> None:
-    told: list[Progress] = []
-    result = await upload(file, server.url, on_progress=told.append, options=Options(state=tmp_path / "state"))
+    reports: list[Progress] = []
+    result = await upload(file, server.url, on_progress=reports.append, options=Options(state=tmp_path / "state"))
     assert result == Uploaded(
         file_name="file.bin", url=result.url, size=SIZE, sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         verified=True, sent_bytes=SIZE, resumed_from=0,
     )  # fmt: skip
-    sent = [progress.sent for progress in told]
+    sent = [progress.sent for progress in reports]
     assert sent == sorted(sent)
-    assert {progress.url for progress in told if progress.sent} == {result.url}
-    assert (told[-1].sent, told[-1].confirmed, told[-1].size, told[-1].trouble) == (SIZE, SIZE, SIZE, None)
+    assert {progress.url for progress in reports if progress.sent} == {result.url}
+    assert (reports[-1].sent, reports[-1].confirmed, reports[-1].size, reports[-1].trouble) == (SIZE, SIZE, SIZE, None)
 
 
 def test_it_is_easy_without_a_loop(server: Server, file: Path, tmp_path: Path) -> None:

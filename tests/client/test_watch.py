@@ -57,9 +57,9 @@ async def test_several_at_once_as_json(server: Server, http: aiohttp.ClientSessi
         for url in urls:
             await tus.patch(http, url, len(HALF), HALF)
         ended = await end_of(process)
-    last = {told["uploadId"]: told for told in map(json.loads, ended.out.splitlines())}
+    last = {messages["uploadId"]: messages for messages in map(json.loads, ended.out.splitlines())}
     assert {url.rpartition("/")[2] for url in urls} == last.keys()
-    assert all(told["completed"] and told["sha256"] for told in last.values())
+    assert all(messages["completed"] and messages["sha256"] for messages in last.values())
     assert ended.code == 0
 
 
@@ -77,7 +77,7 @@ async def test_what_is_not_there_ends_with_1(server: Server, http: aiohttp.Clien
 async def test_a_url_of_several_is_refused(server: Server, http: aiohttp.ClientSession, tmp_path: Path) -> None:
     ids = [(await half(http, server.url)).rpartition("/")[2] for _ in range(2)]
     ended = await run(tmp_path, "watch", f"{server.url.removesuffix('/files')}/progress?id={ids[0]}&id={ids[1]}")
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (2, "")
     assert "is the progress of several uploads" in ended.err
 
 
@@ -159,9 +159,9 @@ async def test_a_signal_ends_it(
 
 
 async def test_a_strangers_message_is_one_line_without_controls(tmp_path: Path, aiohttp_server: AiohttpServer) -> None:
-    told = dict.fromkeys(("fileSize", "progress", "etaSeconds", "sha256", "error"))
+    messages = dict.fromkeys(("fileSize", "progress", "etaSeconds", "sha256", "error"))
     numbers = {"seq": 1, "uploadedBytes": 1, "bytesPerSecond": 0.0}
-    told |= {
+    messages |= {
         "uploadId": "1",
         "status": "completed",
         "fileName": "a\x9bb",
@@ -172,7 +172,7 @@ async def test_a_strangers_message_is_one_line_without_controls(tmp_path: Path, 
     async def answer(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        await socket.send_str(json.dumps(told, ensure_ascii=False, indent=1))
+        await socket.send_str(json.dumps(messages, ensure_ascii=False, indent=1))
         await socket.close()
         return socket
 
@@ -184,4 +184,4 @@ async def test_a_strangers_message_is_one_line_without_controls(tmp_path: Path, 
     assert ended.code == 0
     assert len(ended.out.splitlines()) == 1
     assert ended.out.strip().isprintable()
-    assert json.loads(ended.out) == told
+    assert json.loads(ended.out) == messages

@@ -37,13 +37,15 @@ async def slow(server: OnwardProcess) -> AsyncIterator[str]:
 
 
 async def violations(tab: Tab) -> list[str]:
-    """Give what axe-core finds, in each size and colour."""
+    """Return what axe-core finds, in each size and colour."""
     found: list[str] = []
     for width, scheme in LOOKS:
         await tab.look(width=width, height=800, scheme=scheme)
         await tab.run("Promise.all(document.getAnimations().map((animation) => animation.finished)).then(() => null)")
-        told = json.loads(await tab.run("axe.run().then(({ violations }) => JSON.stringify(violations))"))
-        found += [f"{width} {scheme}: {each['id']}: {[node['html'] for node in each['nodes']]}" for each in told]
+        violations_found = json.loads(await tab.run("axe.run().then(({ violations }) => JSON.stringify(violations))"))
+        found += [
+            f"{width} {scheme}: {each['id']}: {[node['html'] for node in each['nodes']]}" for each in violations_found
+        ]
     return found
 
 

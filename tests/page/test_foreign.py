@@ -17,11 +17,11 @@ CREATE = """(async (url) => {
     { headers: { 'Tus-Resumable': '1.0.0', 'Upload-Length': '3' } },
     { mode: 'no-cors', headers: { 'Content-Type': 'text/plain' }, body: 'abc' },
   ]
-  const told = []
+  const outcomes = []
   for (const way of ways) {
-    try { told.push((await fetch(url, { method: 'POST', ...way })).status) } catch { told.push('refused') }
+    try { outcomes.push((await fetch(url, { method: 'POST', ...way })).status) } catch { outcomes.push('refused') }
   }
-  return told
+  return outcomes
 })"""
 
 
@@ -54,8 +54,8 @@ async def test_a_foreign_page_uploads_only_where_it_is_allowed(
     server, allowed = case
     async with tab(browser) as page:
         await page.open(origin)
-        told = await page.run(f"{CREATE}({json.dumps(server.url)})")
-    assert told == [201 if allowed else "refused", 0]
+        outcomes = await page.run(f"{CREATE}({json.dumps(server.url)})")
+    assert outcomes == [201 if allowed else "refused", 0]
     await server.kill9()
     with closing(sqlite3.connect(server.data / "state.sqlite")) as state:
         assert state.execute("SELECT count(*) FROM uploads").fetchone() == (int(allowed),)

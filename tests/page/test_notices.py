@@ -20,7 +20,7 @@ Write = Callable[[str, int], Path]
 
 
 async def seen(tab: Tab) -> str:
-    """Give the notice that is to be seen, empty where there is none."""
+    """Return the notice that is to be seen, empty where there is none."""
     text: str = await tab.run(f"{NOTICE}.checkVisibility() ? {NOTICE}.innerText : ''")
     return text
 

@@ -1,4 +1,4 @@
-"""The page while the state of the server is away for a moment: it waits, and goes on with the same upload."""
+"""The page while the state of the server is away for a moment: it waits, and resumes the same upload."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

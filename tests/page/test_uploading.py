@@ -30,7 +30,7 @@ def published(server: OnwardProcess) -> list[Path]:
 
 
 async def url_of(page: UploadPage, server: OnwardProcess, name: str = NAME) -> str:
-    """Give the URL of an upload at the server itself."""
+    """Return the URL of an upload at the server itself."""
     return f"{server.url}/{(await page.copied_link(name)).rpartition('=')[2]}"
 
 

@@ -17,7 +17,7 @@ Write = Callable[[str, int], Path]
 
 
 async def text_of(page: UploadPage) -> str:
-    """Give what is to be read in the view of one upload."""
+    """Return what is to be read in the view of one upload."""
     text: str = await page.tab.run("document.querySelector('#watching').innerText")
     return text
 
