@@ -1,21 +1,25 @@
-"""Reads answers of a server that may be any: a status becomes a setback or an end, a header a value."""
+"""What an answer of the server means: its status is a success, a setback or the end; its headers are values.
+
+The server may be any server of tus 1.0.0, so nothing in an answer is trusted. `connection.py` and `watch_upload.py`
+pass every answer through `judge`.
+"""
 
 import time
 from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 
 import msgspec
-from yarl import URL
 
-from onward.client.errors import Gone, Interrupted, Refused
+from onward.client.errors import Interrupted, Refused, UploadMissing
+from onward.client.text import printable
 from onward.protocol.errors import Refusal
 from onward.protocol.headers import parse_integer, parse_repr_digest
 
 TRANSIENT = frozenset({408, 409, 423, 425, 429})
 NOT_IMPLEMENTED = 501
-MISMATCH = 460
+MISMATCH = 460  # the server's status for bytes with another SHA-256 than the client has promised
 ABSENT = frozenset({404, 410})
-LONGEST_DETAIL = 200
+LONGEST_DETAIL = 200  # characters of the server's reason that are shown
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -25,85 +29,51 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-def judge(status: int, headers: Mapping[str, str], body: bytes, asked: str = "") -> None:
-    """Pass what is a success; raises Interrupted, or Gone or Refused, which name what was `asked`."""
+def judge(status: int, headers: Mapping[str, str], body: bytes, request: str = "") -> None:
+    """Return for a success; raises Interrupted, UploadMissing or Refused, with a sentence that names the request."""
     if 200 <= status < 300:
         return
-    sentence, place = f"the server answers {status}{_why(headers, body)}", f" ({asked})" if asked else ""
-    if is_passing(status):
-        raise Interrupted(sentence, retry_after(headers.get("Retry-After", "")))
+    sentence, place = f"the server answers {status}{_reason(headers, body)}", f" ({request})" if request else ""
+    if is_transient(status):
+        raise Interrupted(sentence, parse_retry_after(headers.get("Retry-After", "")))
     if status in ABSENT:
-        raise Gone(sentence + place)
+        raise UploadMissing(sentence + place)
     raise Refused(sentence + place, status)
 
 
-def is_passing(status: int) -> bool:
-    """Tell whether asking again may help."""
+def is_transient(status: int) -> bool:
+    """Return whether asking again may help."""
     return status in TRANSIENT or (status >= 500 and status != NOT_IMPLEMENTED)
 
 
-def _why(headers: Mapping[str, str], body: bytes) -> str:
+def _reason(headers: Mapping[str, str], body: bytes) -> str:
+    """Return the server's own reason: where it redirects to, its problem document, or its plain text."""
     if location := headers.get("Location"):
-        return f", and names {printable(location)}"
+        return f", and redirects to {printable(location)}"
     try:
         problem = msgspec.json.decode(body, type=Problem)
-        told = problem.detail or problem.title
+        reason = problem.detail or problem.title
     except msgspec.DecodeError:
-        told = (
-            body.decode("utf-8", "replace").strip() if headers.get("Content-Type", "").startswith("text/plain") else ""
-        )
-    return f": {printable(told)[:LONGEST_DETAIL].rstrip('.')}" if told else ""
+        is_text = headers.get("Content-Type", "").startswith("text/plain")
+        reason = body.decode("utf-8", "replace").strip() if is_text else ""
+    return f": {printable(reason)[:LONGEST_DETAIL].rstrip('.')}" if reason else ""
 
 
-def parse_url(text: str) -> URL:
-    """Read a URL; raises Refused."""
-    try:
-        url = URL(text)
-        (url.raw_host or "").encode("idna")  # fails where the resolver would, with another error than the others
-    except ValueError as error:
-        raise Refused(f"{text} is no URL: {error}") from None
-    return url
-
-
-def parse_target(text: str, *schemes: str) -> URL:
-    """Read a URL that has one of these schemes and a host; raises Refused."""
-    url = parse_url(text)
-    if url.scheme not in schemes or not url.host:
-        hint = "" if "://" in text else f"; did you mean http://{text}?"
-        raise Refused(f"{text} is no URL of HTTP{hint}")
-    return url
-
-
-def shown(url: URL) -> str:
-    """Give a URL for a sentence, without a password or a token in it."""
-    return str(url.with_user(None).with_query(None))
-
-
-def readable(name: str) -> str:
-    """Make text of a file's name, which may be any bytes."""
-    return name.encode(errors="backslashreplace").decode()
-
-
-def printable(text: str) -> str:
-    """Make a stranger's text safe for a terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
-def retry_after(value: str) -> float:
-    """Read Retry-After (RFC 9110, 10.2.3) as seconds from now; 0 where there is none, or none that can be read."""
+def parse_retry_after(value: str) -> float:
+    """Read Retry-After (RFC 9110, 10.2.3) as seconds from now; 0 if there is none, or none that can be read."""
     if value.isascii() and value.isdigit():
         return float(value[:9])
     parsed = parsedate_tz(value)
     return max(0.0, mktime_tz(parsed) - time.time()) if parsed else 0.0
 
 
-def offset_of(headers: Mapping[str, str]) -> int | None:
-    """Read Upload-Offset; None where there is none."""
+def parse_offset(headers: Mapping[str, str]) -> int | None:
+    """Read Upload-Offset, None if there is none; raises Refused if it is malformed."""
     return _integer("Upload-Offset", headers)
 
 
-def length_of(headers: Mapping[str, str]) -> int | None:
-    """Read Upload-Length; None where there is none."""
+def parse_length(headers: Mapping[str, str]) -> int | None:
+    """Read Upload-Length, None if there is none; raises Refused if it is malformed."""
     return _integer("Upload-Length", headers)
 
 
@@ -115,8 +85,8 @@ def _integer(name: str, headers: Mapping[str, str]) -> int | None:
         raise Refused(f"the server's answer is malformed: {refusal}") from None
 
 
-def sha256_of(headers: Mapping[str, str]) -> bytes | None:
-    """Read the SHA-256 of Repr-Digest; None where the server tells none that can be read."""
+def parse_sha256(headers: Mapping[str, str]) -> bytes | None:
+    """Read the SHA-256 of Repr-Digest; None if the server states none that can be read."""
     value = headers.get("Repr-Digest")
     try:
         return None if value is None else parse_repr_digest(value)

@@ -1,4 +1,8 @@
-"""The requests of tus 1.0.0, one method each; every failure of one is an Interrupted, a Gone or a Refused."""
+"""The requests of tus 1.0.0 to one server, one method each.
+
+A request either returns what the server has stated, or raises Interrupted, UploadMissing or Refused. It is never
+repeated here: that is the work of `transfer.py`, the only caller beside the command's batch.
+"""
 
 import asyncio
 import socket
@@ -9,19 +13,20 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from onward.client.answers import judge, length_of, offset_of, parse_target, parse_url, sha256_of, shown
-from onward.client.errors import Gone, Interrupted, Refused, Unreached
+from onward.client.answers import judge, parse_length, parse_offset, parse_sha256
+from onward.client.errors import Interrupted, Refused, Unreached, UploadMissing
 from onward.client.model import Options
-from onward.client.origin_headers import giving
-from onward.client.request_body import Body
+from onward.client.origin_headers import adding_headers
+from onward.client.request_body import RequestBody
 from onward.client.retry import Reach
 from onward.client.transport_errors import CONNECT_WAIT, translated
+from onward.client.urls import parse_target, parse_url, without_secrets
 from onward.protocol.dialects.tus1 import CONTENT_TYPE, VERSION
 
-ASK_WAIT = 30.0  # seconds that the answer to a question may take
-JOIN_WAIT = 3600.0  # seconds that joining parts may take; asking again would begin it anew
-UNSENT = 2**17  # bytes that may wait in the kernel: what is counted as sent, but lost by a cut
-LONGEST_REASON = 2**13  # bytes read of the body of a refusal
+ANSWER_WAIT = 30.0  # seconds until a request without a body must have been answered
+JOIN_WAIT = 3600.0  # seconds that concatenating parts may take; asking again would start it from the beginning
+UNSENT = 2**17  # bytes that may wait in the kernel: they count as sent, but a lost connection loses them
+LONGEST_REASON = 2**13  # bytes of a refusal's body that are read
 AGENT = "onward"
 
 Headers = Mapping[str, str]
@@ -29,10 +34,10 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the server has of an upload, with its SHA-256 and its length where it tells them."""
+    """What the server has stated about an upload."""
 
-    offset: int
-    sha256: bytes | None = None
+    offset: int  # the bytes that it has stored
+    sha256: bytes | None = None  # of the whole upload, if the server computes it
     length: int | None = None
 
 
@@ -41,11 +46,11 @@ class Created:
     """A new upload."""
 
     url: str
-    sha256: bytes | None
+    sha256: bytes | None  # stated at once only for an upload that is complete already
 
 
-class Line:
-    """Asks the server behind one target URL."""
+class Connection:
+    """Sends requests to the server behind one target URL."""
 
     def __init__(self, session: aiohttp.ClientSession, target: str, options: Options, reach: Reach) -> None:
         self._session, self._options, self._reach = session, options, reach
@@ -53,60 +58,60 @@ class Line:
 
     async def extensions(self, url: str | None = None) -> frozenset[str]:
         """Ask which extensions the server offers, at the target or at another URL."""
-        _, headers = await self._ask("OPTIONS", url or self.target, {})
+        _, headers = await self._request("OPTIONS", url or self.target, {})
         return frozenset(name.strip() for name in headers.get("Tus-Extension", "").split(",") if name.strip())
 
-    async def create(self, headers: Headers, *, wait: float = ASK_WAIT) -> Created:
+    async def create(self, headers: Headers, *, wait: float = ANSWER_WAIT) -> Created:
         """Create an upload."""
-        at, told = await self._ask("POST", self.target, headers, wait=wait)
-        location = told.get("Location")
-        url = at.join(parse_url(location)) if location else None
+        asked, answer = await self._request("POST", self.target, headers, wait=wait)
+        location = answer.get("Location")
+        url = asked.join(parse_url(location)) if location else None
         if url is None or url.scheme not in ("http", "https") or not url.host:
-            raise Refused(f"{self.target} creates no upload: it names no Location")
-        return Created(str(url), sha256_of(told))
+            raise Refused(f"{self.target} creates no upload: the answer names no Location")
+        return Created(str(url), parse_sha256(answer))
 
     async def stored(self, url: str, length: int | None) -> Stored:
-        """Ask what the server has of an upload; one of another length is Gone."""
-        _, told = await self._ask("HEAD", url, {})
-        offset = offset_of(told)
+        """Ask what the server has of an upload; raises UploadMissing for one of another length."""
+        _, answer = await self._request("HEAD", url, {})
+        offset = parse_offset(answer)
         if offset is None:
-            raise Refused(f"{url} is no upload: the answer has no Upload-Offset")
-        known = length_of(told)
-        if length is not None and (known not in (None, length) or offset > length):
-            raise Gone("the server has an upload of another length there")
-        return Stored(offset, sha256_of(told), known)
+            raise Refused(f"{url} is not an upload: the answer has no Upload-Offset")
+        stated_length = parse_length(answer)
+        if length is not None and (stated_length not in (None, length) or offset > length):
+            raise UploadMissing("the server has an upload of another length there")
+        return Stored(offset, parse_sha256(answer), stated_length)
 
-    async def append(self, url: str, offset: int, body: Body, headers: Headers) -> Stored:
-        """Append a body."""
-        words = {
+    async def append(self, url: str, offset: int, body: RequestBody, headers: Headers) -> Stored:
+        """Append a body at an offset; raises the UploadError of a file that can't be read as well."""
+        append_headers = {
             "Upload-Offset": str(offset),
             "Content-Type": CONTENT_TYPE,
             "Content-Length": str(body.size),
             **headers,
         }
         try:
-            _, told = await self._ask("PATCH", url, words, body=body)
+            _, answer = await self._request("PATCH", url, append_headers, body=body)
         except Interrupted:
             if body.fault is not None:
                 raise body.fault from None
             raise
-        now = offset_of(told)
-        if now is None:
+        stored = parse_offset(answer)
+        if stored is None:
             raise Interrupted("the answer has no Upload-Offset")
-        return Stored(now, sha256_of(told))
+        return Stored(stored, parse_sha256(answer))
 
-    async def _ask(
-        self, method: str, url: str, headers: Headers, *, wait: float = ASK_WAIT, body: Body | None = None
+    async def _request(
+        self, method: str, url: str, headers: Headers, *, wait: float = ANSWER_WAIT, body: RequestBody | None = None
     ) -> tuple[URL, Headers]:
-        """Ask, and give the URL and the headers of a success."""
-        place, words = URL(url), {"Tus-Resumable": VERSION, **headers}
-        given = giving(self._options.headers, URL(self.target), words)
+        """Send a request; returns the URL and the headers of a success."""
+        place, tus_headers = URL(url), {"Tus-Resumable": VERSION, **headers}
+        user_headers = adding_headers(self._options.headers, URL(self.target), tus_headers)
         try:
             with translated(place):
                 async with asyncio.timeout(wait) as limit:
                     data = body.pieces(limit) if body is not None else None
                     async with self._session.request(
-                        method, place, headers=words, data=data, allow_redirects=False, middlewares=[given]
+                        method, place, headers=tus_headers, data=data, allow_redirects=False, middlewares=[user_headers]
                     ) as answer:
                         self._reach.made = True
                         reason = b"" if answer.ok else await answer.content.read(LONGEST_REASON)
@@ -117,12 +122,12 @@ class Line:
         finally:
             if body is not None:
                 body.release()
-        judge(answer.status, answer.headers, reason, f"{method} {shown(place)}")
+        judge(answer.status, answer.headers, reason, f"{method} {without_secrets(place)}")
         return answer.url, answer.headers
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Open a socket in which little waits unsent, so that a stall is seen and progress is true."""
+    """Open a socket that keeps few bytes unsent, so that a stall is noticed and progress is true."""
     made = socket.socket(family=address[0], type=address[1], proto=address[2])
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
@@ -130,12 +135,12 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 @asynccontextmanager
-async def connected(target: str, options: Options, reach: Reach) -> AsyncIterator[Line]:
-    """Open a session with a server; no connection yet. Raises Refused where the target is no URL of HTTP."""
+async def connected(target: str, options: Options, reach: Reach) -> AsyncIterator[Connection]:
+    """Open a session with a server, which connects with the first request; raises Refused for a wrong target."""
     parse_target(target, "http", "https")
     connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT)
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, trust_env=True, headers={"User-Agent": AGENT}
     ) as session:
-        yield Line(session, target, options, reach)
+        yield Connection(session, target, options, reach)

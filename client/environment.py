@@ -1,4 +1,4 @@
-"""What the environment tells the client; nothing else of it reads the environment."""
+"""The client's environment variables; no other file of the client reads the environment."""
 
 import os
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ PREFIX = "ONWARD_"
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Give the folder of this user's resume files (XDG Base Directory Specification); raises UploadError."""
-    told = environ.get("XDG_STATE_HOME", "")
+    """Return the folder of this user's resume files (XDG Base Directory Specification); raises UploadError."""
+    configured = environ.get("XDG_STATE_HOME", "")
     try:
-        return (Path(told) if told.startswith("/") else Path.home() / ".local" / "state") / "onward"
+        return (Path(configured) if configured.startswith("/") else Path.home() / ".local" / "state") / "onward"
     except RuntimeError:
-        raise UploadError("this user has no home for resume files, and XDG_STATE_HOME names no other place") from None
+        raise UploadError("this user has no home folder for resume files: set XDG_STATE_HOME to a folder") from None
 
 
-def told_option(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Give the environment's value of an option, such as `retry-for`; an empty one counts as not set."""
-    return environ.get(variable_of(name)) or None
+def read_variable(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the environment's value of an option such as `retry-for`; an empty one counts as not set."""
+    return environ.get(variable_name(name)) or None
 
 
-def variable_of(name: str) -> str:
-    """Give the environment variable of an option."""
+def variable_name(name: str) -> str:
+    """Return the environment variable of an option."""
     return PREFIX + name.upper().replace("-", "_")

@@ -1,25 +1,28 @@
-"""Everything that keeps an upload from its end.
+"""Everything that can keep an upload from completing.
 
-UploadError: it ends here                  Setback: it does not
-├─ Refused      the server says no         ├─ Interrupted  ask for the offset, and resume
-├─ GivenUp      no progress for too long   │  └─ Unreached  no connection could be made yet
-│  └─ Unreachable  no connection at all    └─ Gone         start from the beginning
-├─ Mismatch     the server has other bytes
-├─ FileChanged  the file is another one now
-└─ Busy         another process sends it
+An UploadError ends the call, and is public. A Setback is private: the loop in `transfer.py` or the caller of a
+transfer gets over it.
+
+    UploadError                                Setback
+    ├─ Refused      the server says no         ├─ Interrupted   ask for the offset, and resume
+    ├─ GivenUp      no progress for too long   │  └─ Unreached   no connection could be made yet
+    │  └─ Unreachable  no connection at all    └─ UploadMissing  start again from the beginning
+    ├─ Mismatch     the server has other bytes
+    ├─ FileChanged  the file is another one now
+    └─ Busy         another process sends it
 """
 
 from typing import ClassVar
 
 
 class UploadError(Exception):
-    """An upload can't be brought to its end; the message is a sentence for people."""
+    """An upload can't be completed; the message is a sentence for people."""
 
-    dead: ClassVar[bool] = False  # whether nothing can be done any more with what the server has
+    discards_upload: ClassVar[bool] = False  # whether what the server has of the upload is of no use any more
 
 
 class Refused(UploadError):
-    """The server refuses, and would again."""
+    """The server refuses, and would refuse again. `status` is that of its answer, if there was one."""
 
     def __init__(self, sentence: str, status: int | None = None) -> None:
         super().__init__(sentence)
@@ -27,7 +30,7 @@ class Refused(UploadError):
 
 
 class GivenUp(UploadError):
-    """There was no progress for as long as was to be waited; a later call can resume."""
+    """There was no progress for as long as the options allow; a later call can resume."""
 
 
 class Unreachable(GivenUp):
@@ -37,25 +40,25 @@ class Unreachable(GivenUp):
 class Mismatch(UploadError):
     """The server's bytes have another SHA-256 than the file."""
 
-    dead = True
+    discards_upload = True
 
 
 class FileChanged(UploadError):
     """The file was changed while it was sent."""
 
-    dead = True
+    discards_upload = True
 
 
 class Busy(UploadError):
-    """Another process sends the same file to the same place."""
+    """Another process is uploading the same file to the same place."""
 
 
 class Setback(Exception):
-    """A request failed in a way that can be got over."""
+    """A request failed in a way that the client can get over by itself."""
 
 
 class Interrupted(Setback):
-    """A request led to nothing known; `retry_after` are the seconds that the server asks to wait."""
+    """The outcome of a request is unknown; `retry_after` is how many seconds the server asks to wait."""
 
     def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
         super().__init__(sentence)
@@ -63,12 +66,12 @@ class Interrupted(Setback):
 
 
 class Unreached(Interrupted):
-    """No connection could be made to a server that has not answered before; `lasted` are the seconds of this try."""
+    """No connection could be made to a server that has not answered before; `lasted` is how long this attempt took."""
 
     def __init__(self, sentence: str, lasted: float = 0.0) -> None:
         super().__init__(sentence)
         self.lasted = lasted
 
 
-class Gone(Setback):
-    """The server doesn't have the upload, or not any more."""
+class UploadMissing(Setback):
+    """The server does not have the upload, or no longer has it."""

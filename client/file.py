@@ -1,7 +1,10 @@
-"""A file that is being sent: read by position, its SHA-256 running beside.
+"""The file that is uploaded: its bytes by position, and its SHA-256.
 
-One thread does both, so that each byte is read once where the bytes are sent in order. What was sent by a process
-before this one, or out of order, is read for the SHA-256 alone, beside the sending.
+One thread reads and hashes. Bytes that are sent in order are therefore read only once. Bytes that an earlier process
+has sent, or that are sent out of order, are read a second time for the SHA-256, while others are sent:
+
+    0 ─────── hashed ─────── loaded ─────── size
+              └ _catch_up ──┘  once they meet, each block is hashed as it is read to be sent
 """
 
 import asyncio
@@ -14,16 +17,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from onward.client.answers import readable
 from onward.client.errors import FileChanged, UploadError
+from onward.client.text import readable
 
-BLOCK = 2**20
-STEP = 4 * BLOCK  # read at once for the SHA-256 alone; a block to send waits for no longer than that takes
+BLOCK = 2**20  # bytes that are read at once to be sent
+STEP = 4 * BLOCK  # bytes that are read at once for the SHA-256 alone; a block to send waits at most for one step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What makes a file the same one that it was."""
+    """What must be equal for a file to count as unchanged."""
 
     path: str
     size: int
@@ -32,7 +35,7 @@ class Identity:
 
 
 def identity(path: Path, status: os.stat_result) -> Identity:
-    """Give the identity of a file."""
+    """Return the identity of a file."""
     return Identity(path=readable(str(path)), size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
 
 
@@ -46,20 +49,20 @@ class File:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="onward-file")
         self._sha256 = hashlib.sha256()
         self._hashed = self._loaded = 0
-        self._chasing: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
 
     @property
     def size(self) -> int:
-        """Give the size that the file had when it was opened."""
+        """Return the size that the file had when it was opened."""
         return self.identity.size
 
     async def blocks(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Give the bytes [start, stop), the next block read while one is used; raises UploadError."""
+        """Yield the bytes [start, stop) and read the next block meanwhile; raises UploadError."""
         loop = asyncio.get_running_loop()
-        if start > self._hashed and self._chasing is None:
+        if start > self._hashed and self._catching_up is None:
             self._loaded = max(self._loaded, start)
-            self._chasing = asyncio.create_task(self._chase())
-            self._chasing.add_done_callback(_seen)
+            self._catching_up = asyncio.create_task(self._catch_up())
+            self._catching_up.add_done_callback(_mark_seen)
         ahead = loop.run_in_executor(self._thread, self._load, start, stop)
         while start < stop:
             block = await ahead
@@ -69,20 +72,20 @@ class File:
             yield block
 
     async def sha256(self) -> bytes:
-        """Give the SHA-256 of the whole file, once all of it is read; raises UploadError."""
-        if self._chasing is not None:
-            await self._chasing
+        """Return the SHA-256 of the whole file, once all of it is read; raises UploadError."""
+        if self._catching_up is not None:
+            await self._catching_up
         self._loaded = self.size
-        await self._chase()
+        await self._catch_up()
         return self._sha256.digest()
 
     def check_unchanged(self) -> None:
-        """Make sure that the file is still the one that was opened; raises FileChanged."""
+        """Check that the file is still the one that was opened; raises FileChanged."""
         if identity(Path(self.identity.path), os.fstat(self._fd)) != self.identity:
             raise FileChanged(f"{self.path} was changed while it was sent")
 
-    async def _chase(self) -> None:
-        """Read for the SHA-256 up to where bytes were loaded; from there on it runs with them."""
+    async def _catch_up(self) -> None:
+        """Hash up to where bytes were loaded; from there on each block is hashed as it is loaded."""
         loop = asyncio.get_running_loop()
         while self._hashed < self._loaded:
             await loop.run_in_executor(self._thread, self._step)
@@ -112,17 +115,17 @@ class File:
         return block
 
     def close(self) -> None:
-        """Let go of the thread and the file."""
-        if self._chasing is not None:
-            self._chasing.cancel()
+        """Stop the thread and close the file."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         self._thread.shutdown(cancel_futures=True)
         os.close(self._fd)
 
 
-def _seen(chase: asyncio.Task[None]) -> None:
-    """Keep a fault from being told as lost: who asks for the SHA-256 gets it, and nobody asks once sending failed."""
-    if not chase.cancelled():
-        chase.exception()
+def _mark_seen(catching_up: asyncio.Task[None]) -> None:
+    """Keep asyncio from logging the exception as lost: `sha256` raises it, and is not called if sending fails first."""
+    if not catching_up.cancelled():
+        catching_up.exception()
 
 
 @contextmanager
@@ -137,7 +140,7 @@ def opened(path: Path) -> Iterator[File]:
         os.close(fd)
         is_folder = stat.S_ISDIR(kind)
         raise UploadError(
-            f"{path} is a folder, and only files can be uploaded" if is_folder else f"{path} is no regular file"
+            f"{path} is a folder, and only files can be uploaded" if is_folder else f"{path} is not a regular file"
         )
     file = File(path, fd)
     try:

@@ -1,4 +1,7 @@
-"""The nouns of the client: what it is told, what it tells, and what comes out."""
+"""The public values of the client: its options, what it reports, and what it returns.
+
+Applications import `Options`, `Progress`, `Uploaded` and `Message` from `onward`.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,8 +12,9 @@ import msgspec
 
 from onward.protocol.quantities import read_number, read_size, read_time
 
-RETRY_FOR = 3600.0
-STALL_AFTER = 30.0
+RETRY_FOR = 3600.0  # seconds
+STALL_AFTER = 30.0  # seconds
+FINAL_STATUSES = frozenset({"completed", "failed", "terminated", "expired"})
 _READERS: Mapping[str, Callable[[object], object]] = {
     "chunk_size": lambda size: None if size is None else read_size(size, least=1),
     "parallel": partial(read_number, least=1),
@@ -21,14 +25,14 @@ _READERS: Mapping[str, Callable[[object], object]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to send; times in seconds, sizes in bytes. `state` is the folder of resume files, None for the user's own."""
+    """How to send; times in seconds, sizes in bytes."""
 
-    chunk_size: int | None = None
-    parallel: int = 1
-    headers: Mapping[str, str] = field(default_factory=dict)
-    retry_for: float = RETRY_FOR
-    stall_after: float = STALL_AFTER
-    state: Path | None = None
+    chunk_size: int | None = None  # the maximum size of one request; None for the whole rest
+    parallel: int = 1  # how many uploads send one file, which the server then concatenates
+    headers: Mapping[str, str] = field(default_factory=dict)  # sent to the origin of the target, and to no other
+    retry_for: float = RETRY_FOR  # give up after so long without progress
+    stall_after: float = STALL_AFTER  # drop a connection that takes no byte for so long
+    state: Path | None = None  # the folder of resume files; None for the user's own
 
     def __post_init__(self) -> None:
         """Read sizes and times as the command line does (`"8M"`, `"1h"`); raises ValueError."""
@@ -41,19 +45,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far an upload is: `sent` went into the connection, `confirmed` was acknowledged; both may go back.
-
-    `url` is where it can be watched, None as long as there is no such place. `trouble` is what interrupts it at the
-    moment, `retry_in` are the seconds until the next try.
-    """
+    """How far an upload is."""
 
     file_name: str
-    url: str | None
-    size: int | None
-    sent: int
-    confirmed: int
-    trouble: str | None
-    retry_in: float | None = None
+    url: str | None  # where it can be watched; None as long as there is no such URL
+    size: int | None  # None for a stream
+    sent: int  # bytes that went into the connection; may go back after an interruption
+    confirmed: int  # bytes that the server has acknowledged; may go back if the server has lost the upload
+    trouble: str | None  # what interrupts the upload at the moment
+    retry_in: float | None = None  # seconds until the next try
 
 
 OnProgress = Callable[[Progress], None]
@@ -61,19 +61,19 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploaded:
-    """A file that the server has whole; `verified` where it has computed the same SHA-256 (in hex here)."""
+    """A file that the server has whole."""
 
     file_name: str
     url: str
     size: int
-    sha256: str
-    verified: bool
-    sent_bytes: int
-    resumed_from: int
+    sha256: str  # as computed here, in hex
+    verified: bool  # whether the server has computed the same SHA-256
+    sent_bytes: int  # by this call, repeated bytes included
+    resumed_from: int  # how many bytes an earlier call had stored
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """Why an upload failed, as a progress message tells it."""
+class MessageError(msgspec.Struct, frozen=True):
+    """Why an upload failed, as a progress message states it."""
 
     code: str
     title: str
@@ -93,13 +93,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     bytes_per_second: float
     eta_seconds: float | None
     sha256: str | None
-    error: Failure | None
+    error: MessageError | None
     last_updated: str
 
     @property
     def final(self) -> bool:
-        """Tell whether nothing comes after it."""
-        return self.status in FINAL
-
-
-FINAL = frozenset({"completed", "failed", "terminated", "expired"})
+        """Return whether no message comes after this one."""
+        return self.status in FINAL_STATUSES

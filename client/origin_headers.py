@@ -1,4 +1,4 @@
-"""Headers that the user gives, which may be credentials: they go to the origin of the target and to no other."""
+"""The user's own headers. They may be credentials, so they are sent to the origin of the target and to no other."""
 
 from collections.abc import Container, Mapping
 
@@ -8,21 +8,22 @@ from yarl import URL
 SCHEMES = {"ws": "http", "wss": "https"}
 
 
-def giving(headers: Mapping[str, str], target: URL, own: Container[str] = ()) -> ClientMiddlewareType:
-    """Add headers to each request to the target's origin, also after a redirect; those of its `own` stay as they are.
+def adding_headers(headers: Mapping[str, str], target: URL, own: Container[str] = ()) -> ClientMiddlewareType:
+    """Return a middleware that adds headers to each request to the target's origin, also after a redirect.
 
-    They come before credentials in the URL and in a .netrc, which the HTTP client takes no header beside.
+    Headers that the request has of its `own` are not replaced. A middleware is used because aiohttp does not accept
+    an Authorization header beside credentials in the URL or in a .netrc; here the header replaces them.
     """
     origin = _origin_of(target)
 
-    async def give(request: ClientRequest, ask: ClientHandlerType) -> ClientResponse:
+    async def add(request: ClientRequest, ask: ClientHandlerType) -> ClientResponse:
         if _origin_of(request.url) == origin:
             for name, value in headers.items():
                 if name.title() not in own:
                     request.headers[name] = value
         return await ask(request)
 
-    return give
+    return add
 
 
 def _origin_of(url: URL) -> URL:

@@ -1,29 +1,33 @@
-"""What a request sends: pieces of some blocks, each of which puts off the end of the request's time."""
+"""The body of one PATCH, in small pieces: each piece that goes out puts off the time limit of the request.
+
+So a request may last for hours, but ends `stall_after` seconds after the last piece.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from onward.client.errors import UploadError
 
-PIECE = 2**16  # bytes that have to go through within the time for a stall
+PIECE = 2**16  # bytes that must go out within `stall_after`
 
 
-class Body:
-    """A body of `size` bytes; `fault` is what went wrong on our side, which the HTTP client takes for a bad line.
+class RequestBody:
+    """A body of `size` bytes; `fault` is what went wrong on our side, for which aiohttp reports a lost connection.
 
-    An answer that is late is a stall too: the server may be busy with the file, but it can be asked how far it is.
+    An answer that is late counts as a stall too: the server may be busy with the file, but it can be asked for its
+    offset.
     """
 
     def __init__(
-        self, blocks: AsyncIterator[bytes], size: int, *, stall_after: float, moved: Callable[[int], None]
+        self, blocks: AsyncIterator[bytes], size: int, *, stall_after: float, on_sent: Callable[[int], None]
     ) -> None:
         self.size = size
         self.fault: UploadError | None = None
-        self._blocks, self._stall_after, self._moved = blocks, stall_after, moved
+        self._blocks, self._stall_after, self._on_sent = blocks, stall_after, on_sent
         self._limit: asyncio.Timeout | None = None
 
     async def pieces(self, limit: asyncio.Timeout) -> AsyncGenerator[memoryview, None]:
-        """Give the pieces, and move the limit on with each that is taken."""
+        """Yield the pieces, and put off the limit with each that is taken."""
         self._limit = limit
         self._put_off()
         try:
@@ -31,14 +35,14 @@ class Body:
                 for at in range(0, len(block), PIECE):
                     piece = memoryview(block)[at : at + PIECE]
                     yield piece
-                    self._moved(len(piece))
+                    self._on_sent(len(piece))
                     self._put_off()
         except UploadError as fault:
             self.fault = fault
             raise
 
     def release(self) -> None:
-        """Let go of the limit; the request is over."""
+        """Forget the limit: the request is over, although aiohttp may still ask for a piece."""
         self._limit = None
 
     def _put_off(self) -> None:

@@ -1,8 +1,8 @@
-"""The resume file: where the server has an upload of a file, kept from one process to the next.
+"""The resume file: the URLs of an unfinished upload, kept from one process to the next.
 
-Whoever has the URL can write to the upload, so only the user may read it. A lock beside it, held as long as the
-process sends the file, keeps a second process away. A finished upload has a resume file as long as the command that
-sent it has not sent all its files.
+There is one for each pair of file and target. Anyone who has the URL can write to the upload, so only the user may
+read the resume file. A lock file beside it is held as long as a process sends the file, and keeps a second process
+away. The resume file of a finished upload is kept until the command that sent it has sent all its files.
 """
 
 import fcntl
@@ -16,16 +16,16 @@ from pathlib import Path
 
 import msgspec
 
-from onward.client.answers import readable
 from onward.client.errors import Busy, UploadError
 from onward.client.file import Identity
+from onward.client.text import readable
 
-KEPT = 30 * 86400.0  # seconds after which unused files are removed: a resume file, what a kill left beside it
+KEPT = 30 * 86400.0  # seconds after which an unused resume file, and what a kill left beside it, is removed
 LOCK = ".lock"
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The bytes [start, stop) of a file, and the upload that takes them."""
+    """The bytes [start, stop) of a file, and the upload that holds them."""
 
     start: int
     stop: int
@@ -33,29 +33,29 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A file that the server has whole: its SHA-256 in hex, and whether the server has computed the same."""
+    """A file that the server has whole."""
 
     url: str
-    sha256: str
-    verified: bool
+    sha256: str  # in hex
+    verified: bool  # whether the server has computed the same
 
 
-class Record(msgspec.Struct, frozen=True):
-    """What a resume file holds: one part is the upload itself, several are to be joined, none is left once finished."""
+class ResumeState(msgspec.Struct, frozen=True):
+    """What a resume file holds."""
 
-    file: str
-    parts: tuple[Part, ...]
+    file: str  # its path, for people who look into the folder
+    parts: tuple[Part, ...]  # one: the upload itself; several: to be concatenated; none: it is finished
     finished: Finished | None = None
 
 
-class Memory:
+class ResumeFile:
     """One resume file, locked."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def load(self) -> Record | None:
-        """Give the unfinished upload that was saved, if there is one that can be read."""
+    def load(self) -> ResumeState | None:
+        """Return the unfinished upload that was saved, if there is one that can be read."""
         record = self._read()
         if record is None or not record.parts:
             return None
@@ -64,20 +64,20 @@ class Memory:
         return record
 
     def finished(self) -> Finished | None:
-        """Give the finished upload that was saved, if there is one that can be read."""
+        """Return the finished upload that was saved, if there is one that can be read."""
         record = self._read()
         return record.finished if record is not None else None
 
-    def _read(self) -> Record | None:
+    def _read(self) -> ResumeState | None:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Record)
+            return msgspec.json.decode(self._path.read_bytes(), type=ResumeState)
         except (OSError, msgspec.DecodeError):
             return None
 
-    def save(self, record: Record) -> None:
-        """Save, whole or not at all; raises UploadError."""
+    def save(self, record: ResumeState) -> None:
+        """Save the state, whole or not at all; raises UploadError."""
         new = self._path.with_suffix(".new")
-        with _kept(new.parent):
+        with _folder_errors(new.parent):
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:
                 file.write(msgspec.json.encode(record))
@@ -87,7 +87,7 @@ class Memory:
 
     def finish(self, file: str, finished: Finished) -> None:
         """Save that an upload is finished; raises UploadError."""
-        self.save(Record(file=readable(file), parts=(), finished=finished))
+        self.save(ResumeState(file=readable(file), parts=(), finished=finished))
 
     def forget(self) -> None:
         """Remove it."""
@@ -95,11 +95,11 @@ class Memory:
 
 
 @contextmanager
-def remembered(folder: Path, file: Identity, target: str, *, tidy: bool = True) -> Iterator[Memory]:
+def open_resume_file(folder: Path, file: Identity, target: str, *, tidy: bool = True) -> Iterator[ResumeFile]:
     """Lock the resume file of a file and a target, and remove old ones; raises Busy or UploadError."""
     name = hashlib.sha256(msgspec.json.encode([*astuple(file), target])).hexdigest()[:32]
     lock = folder / (name + LOCK)
-    with _kept(folder):
+    with _folder_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if tidy:
             _tidy(folder)
@@ -107,23 +107,26 @@ def remembered(folder: Path, file: Identity, target: str, *, tidy: bool = True) 
     if fd is None:
         raise Busy("another process is uploading this file to the same place")
     try:
-        yield Memory(folder / f"{name}.json")
+        yield ResumeFile(folder / f"{name}.json")
     finally:
         lock.unlink(missing_ok=True)
         os.close(fd)
 
 
 @contextmanager
-def _kept(folder: Path) -> Iterator[None]:
-    """Turn the faults of the folder into a sentence."""
+def _folder_errors(folder: Path) -> Iterator[None]:
+    """Turn the errors of the folder into an UploadError."""
     try:
         yield
     except OSError as error:
-        raise UploadError(f"{folder} can't keep where the upload is: {error.strerror}") from error
+        raise UploadError(f"the resume file can't be written to {folder}: {error.strerror}") from error
 
 
 def _locked(path: Path) -> int | None:
-    """Lock a file that its holder removes: what was opened may have no name any more once it is locked."""
+    """Lock a file; returns None if another process holds it.
+
+    The holder removes the file at the end, so the file that was opened may have no name any more once it is locked.
+    """
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -1,4 +1,8 @@
-"""How long to wait after a failure, and when to give up: full jitter under a cap that doubles."""
+"""How long to wait after a failed request, and when to give up.
+
+The wait is random (full jitter) under a limit that doubles with each failure in a row. Any progress starts the count
+again.
+"""
 
 import random
 import time
@@ -7,21 +11,21 @@ from dataclasses import dataclass
 
 from onward.client.errors import GivenUp, Interrupted, Unreachable, Unreached
 
-FIRST = 0.5  # seconds
-LONGEST = 30.0
+FIRST = 0.5  # seconds: the limit after the first failure
+LONGEST = 30.0  # seconds: the limit stops doubling here
 UNREACHED_FOR = 5.0  # seconds of trying to reach a server for the first time
-DOUBLINGS = 10
+DOUBLINGS = 10  # more would overflow in the end
 
 
 @dataclass(slots=True)
 class Reach:
-    """Whether the server has answered at least once: until then an unreachable one is most likely the wrong one."""
+    """Whether the server has answered at least once; until then, an unreachable one is probably the wrong one."""
 
     made: bool = False
 
 
-class Patience:
-    """Counts failures in a row; gives up when they have lasted for `retry_for` seconds."""
+class Backoff:
+    """Counts failures in a row, and gives up once they have lasted for `retry_for` seconds."""
 
     def __init__(
         self,
@@ -35,17 +39,17 @@ class Patience:
         self._since: float | None = None
 
     def progressed(self) -> None:
-        """Note progress: failures are counted from here on."""
+        """Record progress: failures are counted from here on."""
         self._failures, self._since = 0, None
 
     def wait(self, fault: Interrupted) -> float:
-        """Give the seconds to wait before the next try; raises GivenUp, or Unreachable for an Unreached."""
+        """Return the seconds to wait before the next try; raises GivenUp, or Unreachable for an Unreached."""
         now = self._clock()
         if self._since is None:
             self._since = now - (fault.lasted if isinstance(fault, Unreached) else 0.0)
-        highest = min(FIRST * 2 ** min(self._failures, DOUBLINGS), LONGEST)
+        limit = min(FIRST * 2 ** min(self._failures, DOUBLINGS), LONGEST)
         self._failures += 1
-        seconds = max(self._dice(0, highest), fault.retry_after)
+        seconds = max(self._dice(0, limit), fault.retry_after)
         if isinstance(fault, Unreached) and now + seconds > self._since + min(self._retry_for, UNREACHED_FOR):
             raise Unreachable(str(fault))
         if now + seconds > self._since + self._retry_for:

@@ -1,15 +1,36 @@
-"""Brings bytes to one upload through whatever interrupts: ask for the offset, resume, wait longer each time."""
+"""Sends one upload to its end through whatever interrupts it.
+
+After an interruption the transfer waits, longer each time, asks the server for its offset, and resumes there:
+
+    create ──> send_until(stop) ──> stored.offset == stop
+                  │  ▲
+      Interrupted │  │ HEAD: where are you?
+                  ▼  │
+               wait (backoff)   ── too long without progress ──> GivenUp
+
+`upload_file.py`, `upload_stream.py` and the command's batch make transfers; `Sent` and `verify` are the last step of
+each upload.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from onward.client.connection import Line, Stored
-from onward.client.errors import Interrupted, Refused
-from onward.client.model import Options
-from onward.client.progress import Track
-from onward.client.request_body import Body
-from onward.client.retry import Patience
+from yarl import URL
+
+from onward.client.connection import Connection, Created, Stored
+from onward.client.errors import Interrupted, Mismatch, Refused, Setback, UploadError, UploadMissing
+from onward.client.meter import Meter, PartMeter
+from onward.client.model import Options, Uploaded
+from onward.client.request_body import RequestBody
+from onward.client.retry import Backoff
+from onward.client.urls import without_secrets
+from onward.protocol.headers import build_metadata
+
+UNKNOWN_TYPE = "application/octet-stream"
+USUAL_PATH = "files"  # where this server, and most others, take uploads
+METHOD_NOT_ALLOWED = 405
 
 T = TypeVar("T")
 
@@ -18,29 +39,57 @@ class Source(Protocol):
     """Where the bytes of an upload come from; any of them may be asked for again."""
 
     def blocks(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Give the bytes [start, stop)."""
+        """Yield the bytes [start, stop); raises UploadError."""
 
 
-class Sender:
-    """Sends to one upload."""
+class Transfer:
+    """One upload, or one part of an upload, on its way to the server."""
 
-    def __init__(self, line: Line, track: Track, options: Options) -> None:
-        self.line = line
-        self._track, self._options = track, options
-        self._patience = Patience(options.retry_for)
+    def __init__(self, connection: Connection, meter: PartMeter, options: Options) -> None:
+        self._connection, self._meter, self._options = connection, meter, options
+        self._backoff = Backoff(options.retry_for)
 
-    async def persist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask until there is an answer; raises GivenUp."""
+    async def create(self, headers: Mapping[str, str]) -> Created:
+        """Create an upload; raises Refused if the target takes no uploads, GivenUp."""
+        try:
+            return await self.retry(lambda: self._connection.create(headers))
+        except UploadMissing as missing:
+            raise Refused(f"{missing}: {await self._advice()}") from None
+        except Refused as refused:
+            if refused.status != METHOD_NOT_ALLOWED:
+                raise
+            raise Refused(f"{refused}: {await self._advice()}", refused.status) from None
+
+    async def _advice(self) -> str:
+        """Say that the target takes no uploads, and which URL does if the usual one does."""
+        usual = URL(self._connection.target).with_query(None) / USUAL_PATH
+        try:
+            found = bool(await self._connection.extensions(str(usual)))
+        except (Setback, UploadError):
+            found = False
+        return f"this URL takes no uploads{f'; did you mean {without_secrets(usual)}?' if found else ''}"
+
+    async def require(self, extension: str, purpose: str) -> None:
+        """Check that an extension is offered; raises Refused. A server that won't say so may still offer it."""
+        try:
+            offered = await self.retry(self._connection.extensions)
+        except (Refused, UploadMissing):
+            return
+        if extension not in offered:
+            raise Refused(f"the server does not offer {extension}, which {purpose} needs")
+
+    async def retry(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a request until it is answered; raises GivenUp."""
         while True:
             try:
-                answer = await ask()
+                answer = await request()
             except Interrupted as fault:
                 await self._wait(fault)
             else:
-                self._patience.progressed()
+                self._backoff.progressed()
                 return answer
 
-    async def fill(
+    async def send_until(
         self,
         url: str,
         source: Source,
@@ -51,44 +100,76 @@ class Sender:
         length: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Stored:
-        """Send until the server has the bytes up to `stop`; gives what it told last.
+        """Send until the server has stored the bytes up to `stop`; returns what it stated last.
 
-        `known` is the offset, if it is known; `base` the place in the source of the upload's first byte; `length` the
-        upload's; `headers` go with the request that ends at `stop`.
+        `known` is the offset of the server, None to ask for it; `base` is the position in the source of the upload's
+        first byte; `length` is the length of the upload, if it is fixed; `headers` go with the request that ends at
+        `stop`. Raises UploadMissing, GivenUp, Refused, and what the source raises.
         """
-        last = dict(headers or {})
+        last_headers = dict(headers or {})
         furthest, stored = known or 0, None if known is None else Stored(known)
         while True:
             try:
                 if stored is None:
-                    stored = await self.line.stored(url, length)
-                    self._track.stands_at(base + stored.offset)
+                    stored = await self._connection.stored(url, length)
+                    self._meter.confirm(base + stored.offset)
                     if stored.length is not None:
-                        last.pop("Upload-Length", None)  # some servers refuse to be told twice
+                        last_headers.pop("Upload-Length", None)  # some servers refuse a length that they have already
                 if stored.offset > furthest:
                     furthest = stored.offset
-                    self._patience.progressed()
+                    self._backoff.progressed()
                 if stored.offset >= stop:
                     return stored
-                offset, stored = stored.offset, None
-                end = self._end(offset, stop)
+                offset, stored = stored.offset, None  # unknown as long as this request is under way
+                end = self._end_of_request(offset, stop)
                 blocks = source.blocks(base + offset, base + end)
-                body = Body(blocks, end - offset, stall_after=self._options.stall_after, moved=self._track.moved)
-                stored = await self.line.append(url, offset, body, last if end == stop else {})
+                body = RequestBody(
+                    blocks, end - offset, stall_after=self._options.stall_after, on_sent=self._meter.add_sent
+                )
+                stored = await self._connection.append(url, offset, body, last_headers if end == stop else {})
                 if not offset <= stored.offset <= end:
-                    raise Refused(f"the server tells offset {stored.offset} after bytes {offset} to {end}")
-                self._track.stands_at(base + stored.offset)
+                    raise Refused(f"the server states offset {stored.offset} after bytes {offset} to {end}")
+                self._meter.confirm(base + stored.offset)
                 if stored.offset == offset:
-                    raise Interrupted("the server has taken no byte")
+                    raise Interrupted("the server accepted no bytes")
             except Interrupted as fault:
                 await self._wait(fault)
 
-    def _end(self, offset: int, stop: int) -> int:
-        """Give where the request from `offset` ends: at a multiple of the chunk size, which some servers ask for."""
+    def _end_of_request(self, offset: int, stop: int) -> int:
+        """Return where the request from `offset` ends: at a multiple of the chunk size, as some servers demand."""
         size = self._options.chunk_size
         return min(stop, (offset // size + 1) * size) if size else stop
 
     async def _wait(self, fault: Interrupted) -> None:
-        seconds = self._patience.wait(fault)
-        self._track.stuck(str(fault), seconds)
+        seconds = self._backoff.wait(fault)
+        self._meter.report_trouble(str(fault), seconds)
         await asyncio.sleep(seconds)
+
+
+def build_name_header(name: bytes, media_type: str | None = None) -> dict[str, str]:
+    """Return the header with a file's name and type."""
+    return {"Upload-Metadata": build_metadata({"filename": name, "filetype": (media_type or UNKNOWN_TYPE).encode()})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """An upload that the server has whole."""
+
+    url: str
+    sha256: bytes | None  # as the server stated it
+    resumed_from: int = 0  # how many bytes an earlier call had stored
+
+
+def verify(sent: Sent, sha256: bytes, meter: Meter, size: int) -> Uploaded:
+    """Compare the server's SHA-256 with ours; raises Mismatch."""
+    if sent.sha256 not in (None, sha256):
+        raise Mismatch(f"{sent.url} has other bytes: the server states another SHA-256 than {sha256.hex()}")
+    return Uploaded(
+        file_name=meter.file_name,
+        url=sent.url,
+        size=size,
+        sha256=sha256.hex(),
+        verified=sent.sha256 is not None,
+        sent_bytes=meter.sent_bytes,
+        resumed_from=sent.resumed_from,
+    )

@@ -1,4 +1,4 @@
-"""What the faults of the HTTP client mean: asking again may help, or never does."""
+"""Translates the errors of aiohttp: either trying again may help (Interrupted), or it never does (Refused)."""
 
 import os
 import re
@@ -15,26 +15,28 @@ from onward.client.errors import Interrupted, Refused, Unreached
 CONNECT_WAIT = 15.0  # seconds until a connection must have been made
 ERRNO = re.compile(r"\[Errno (\d+)\]")
 HINT = "SSL_CERT_FILE can name certificates to trust"
+WRONG_VERSION = "wrong version number"  # of OpenSSL, for an answer that is not TLS at all
+NOT_TLS = " (the server may speak http:// there, not https://)"
 
 
 @contextmanager
 def translated(place: URL) -> Iterator[None]:
-    """Turn the faults of requests to a place into Interrupted or Refused."""
+    """Turn the errors of requests to a place into Interrupted, Unreached or Refused."""
     try:
         yield
     except aiohttp.InvalidURL as error:
-        raise Refused(f"{error} is no URL") from error
+        raise Refused(f"{error} is not a URL") from error
     except aiohttp.TooManyRedirects as error:
-        raise Refused("the server leads in a circle") from error
+        raise Refused("the server redirects in a circle") from error
     except aiohttp.NonHttpUrlRedirectClientError as error:
-        raise Refused(f"the server redirects to {error}, which is no URL of HTTP") from error
+        raise Refused(f"the server redirects to {error}, which is not an HTTP URL") from error
     except aiohttp.ClientConnectorCertificateError as error:
         sentence = f"no safe connection to {_address(error.host, error.port)}: {_certificate_fault(error)} ({HINT})"
         raise Refused(sentence) from error
     except aiohttp.ClientConnectorSSLError as error:
-        raise Refused(
-            f"no safe connection to {_address(error.host, error.port)}: {reason_of(error.os_error)}"
-        ) from error
+        where, reason = _address(error.host, error.port), reason_of(error.os_error)
+        hint = NOT_TLS if reason == WRONG_VERSION else ""
+        raise Refused(f"no safe connection to {where}: {reason}{hint}") from error
     except aiohttp.ConnectionTimeoutError as error:
         where = _address(place.host, place.port)
         raise Unreached(f"can't connect to {where}: no answer in {CONNECT_WAIT:g} s", CONNECT_WAIT) from error
@@ -48,7 +50,7 @@ def translated(place: URL) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Say for people what went wrong, without numbers and names of classes."""
+    """Return what went wrong in words for people, without error numbers and class names."""
     match error:
         case aiohttp.ServerDisconnectedError():
             return "the server closed it"

@@ -1,4 +1,7 @@
-"""Follows an upload over its WebSocket until it ends, through whatever interrupts."""
+"""Follows an upload over its WebSocket until it ends, and reconnects whenever the connection is lost.
+
+Applications call `watch`, which yields messages. The command `onward watch` calls `follow`, which yields their text.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -8,20 +11,21 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from onward.client.answers import judge, parse_target, shown
-from onward.client.errors import Gone, Interrupted, Refused, Unreached
+from onward.client.answers import judge
+from onward.client.errors import Interrupted, Refused, Unreached, UploadMissing
 from onward.client.model import RETRY_FOR, Message
-from onward.client.origin_headers import giving
-from onward.client.retry import Patience, Reach
+from onward.client.origin_headers import adding_headers
+from onward.client.retry import Backoff, Reach
 from onward.client.transport_errors import CONNECT_WAIT, translated
+from onward.client.urls import parse_target, without_secrets
 
-HEARTBEAT = 20.0  # seconds; a server that says nothing for longer is gone
-ANSWER_WAIT = 30.0  # seconds until a watcher is let in; after that the heartbeat counts
+HEARTBEAT = 20.0  # seconds between two pings; a server that does not answer one is gone
+ANSWER_WAIT = 30.0  # seconds until the WebSocket must be open; from then on the heartbeat counts
 LARGEST_MESSAGE = 2**20
 LONGEST_REASON = 2**13  # bytes read of the body of a refusal
-SWITCHING = 101
+SWITCHING_PROTOCOLS = 101
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-HANDSHAKE = frozenset({"Connection", "Host", "Upgrade"})
+HANDSHAKE = frozenset({"Connection", "Host", "Upgrade"})  # headers that the user can't replace
 
 OnTrouble = Callable[[str, float], None]
 
@@ -33,16 +37,17 @@ async def watch(
     retry_for: float = RETRY_FOR,
     on_trouble: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[Message, None]:
-    """Follow an upload, given by its URL or that of its progress, to its end; raises UploadError.
+    """Follow an upload, given by its URL or the URL of its progress, to its end; raises UploadError.
 
-    The headers go to the origin of the URL and to no other.
+    The headers are sent to the origin of the URL and to no other. `on_trouble` gets a sentence whenever the connection
+    is lost.
     """
 
-    def tell(reason: str, seconds: float) -> None:
+    def report(reason: str, seconds: float) -> None:
         if on_trouble is not None:
             on_trouble(f"{reason}; trying again in {seconds:.1f} s")
 
-    async with aclosing(follow(url, headers=headers or {}, retry_for=retry_for, on_trouble=tell)) as texts:
+    async with aclosing(follow(url, headers=headers or {}, retry_for=retry_for, on_trouble=report)) as texts:
         async for text in texts:
             yield parse_message(text)
 
@@ -50,16 +55,16 @@ async def watch(
 async def follow(
     url: str, *, headers: Mapping[str, str], retry_for: float, on_trouble: OnTrouble
 ) -> AsyncGenerator[str, None]:
-    """Give the messages of an upload as they come, each newer than the one before; raises UploadError."""
-    place, patience, reach, seq = _progress_of(url), Patience(retry_for), Reach(), -1
+    """Yield the text of each message, newer than the one before; raises UploadError."""
+    place, backoff, reach, seq = parse_progress_url(url), Backoff(retry_for), Reach(), -1
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT, sock_read=ANSWER_WAIT)
-    middlewares = [_judging(place, reach), giving(headers, place, HANDSHAKE)]
+    middlewares = [_judging(place, reach), adding_headers(headers, place, HANDSHAKE)]
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True, middlewares=middlewares) as session:
         while True:
             try:
                 async with aclosing(_messages(session, place)) as messages:
                     async for text in messages:
-                        patience.progressed()
+                        backoff.progressed()
                         message = parse_message(text)
                         if message.seq > seq:
                             seq = message.seq
@@ -69,15 +74,16 @@ async def follow(
                 raise Interrupted("the server ended the connection")
             except Interrupted as fault:
                 known = Interrupted(str(fault)) if isinstance(fault, Unreached) and reach.made else fault
-                seconds = patience.wait(known)
+                seconds = backoff.wait(known)
                 on_trouble(str(fault), seconds)
                 await asyncio.sleep(seconds)
 
 
-def _progress_of(url: str) -> URL:
+def parse_progress_url(url: str) -> URL:
+    """Return where the progress of an upload is, from the URL of either; raises Refused."""
     place = parse_target(url, "http", "https", "ws", "wss")
     if len(place.query.getall("id", [])) > 1:
-        raise Refused(f"{url} is the progress of several uploads; watch each by its own URL")
+        raise Refused(f"{url!r} is the progress of several uploads; watch each by its own URL")
     return place if place.path.rstrip("/").endswith("/progress") else place / "progress"
 
 
@@ -90,7 +96,7 @@ def parse_message(text: str) -> Message:
 
 
 async def _messages(session: aiohttp.ClientSession, place: URL) -> AsyncGenerator[str, None]:
-    """Give the messages of one connection; raises Interrupted or Refused."""
+    """Yield the messages of one connection; raises Interrupted or Refused."""
     with translated(place):
         try:
             async with session.ws_connect(place, heartbeat=HEARTBEAT, max_msg_size=LARGEST_MESSAGE) as ws:
@@ -99,23 +105,24 @@ async def _messages(session: aiohttp.ClientSession, place: URL) -> AsyncGenerato
                         yield message.data
         except aiohttp.WSServerHandshakeError as error:
             raise Refused(f"the server answers {error.status}, and opens no WebSocket", error.status) from error
-        except Gone as gone:
-            raise Refused(str(gone)) from None
+        except UploadMissing as missing:
+            raise Refused(str(missing)) from None
 
 
 def _judging(place: URL, reach: Reach) -> aiohttp.ClientMiddlewareType:
-    """Judge each answer while its body can still be read; the error of a WebSocket has no body."""
+    """Return a middleware that judges each answer while its body can be read; a WebSocket error has no body."""
 
-    async def look(request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    async def judge_answer(request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         answer = await ask(request)
         reach.made = True
-        if answer.status != SWITCHING and answer.status not in REDIRECTS and not answer.ok:
+        if answer.status != SWITCHING_PROTOCOLS and answer.status not in REDIRECTS and not answer.ok:
             try:
                 reason = await answer.content.read(LONGEST_REASON)
             finally:
                 answer.close()
-            asked = "" if request.url.path == place.path else f"GET {shown(request.url)}"  # it was redirected
+            redirected = request.url.path != place.path  # then the URL of the command does not say what was asked
+            asked = f"GET {without_secrets(request.url)}" if redirected else ""
             judge(answer.status, answer.headers, reason, asked)
         return answer
 
-    return look
+    return judge_answer

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from onward.protocol.dialects.tus1 import EXTENSIONS
+from onward.protocol.dialects import DIALECTS
 from onward.protocol.quantities import read_number, read_size, read_time, show_size, show_time
 from onward.server.http.cors import parse_origins
 from onward.server.http.proxies import parse_trusted
@@ -144,7 +144,7 @@ def _read_trusted(value: object) -> tuple[str, ...]:
 
 
 def _read_extensions(value: object) -> tuple[str, ...]:
-    names, known = split_words(value), [row.name for row in EXTENSIONS]
+    names, known = split_words(value), [name for dialect in DIALECTS for name in dialect.features]
     for name in names:
         if name not in known:
             raise ValueError(f"{name!r} is not an extension of tus{suggest(name, known) or ': ' + ', '.join(known)}")

@@ -1,7 +1,7 @@
 """The commands `onward upload` and `onward watch`.
 
-They exit with 0 when all went well, 1 when something failed, 2 on invalid arguments, 143 when terminated;
-KeyboardInterrupt is left to the caller.
+They are run by `server/cli.py`. Exit status: 0 if all went well, 1 if something failed, 2 on invalid arguments, 143
+after SIGTERM. KeyboardInterrupt is left to the caller, so that the shell sees a death by SIGINT (130).
 """
 
 import argparse
@@ -16,36 +16,40 @@ from typing import Any, NamedTuple
 
 from onward.client.cli.bars import say
 from onward.client.cli.outputs import drop, replace_closed
+from onward.client.cli.upload import STDIN
 from onward.client.cli.upload import run as upload
 from onward.client.cli.watch import run as watch
-from onward.client.environment import told_option, variable_of
+from onward.client.environment import read_variable, variable_name
+from onward.client.errors import Refused
 from onward.client.model import RETRY_FOR, STALL_AFTER
 from onward.client.transport_errors import reason_of
+from onward.client.urls import parse_target
+from onward.client.watch_upload import parse_progress_url
 from onward.protocol.quantities import read_number, read_size, read_time, show_time
 
-TERMINATED, WRONG = 143, 2
+TERMINATED, INVALID_ARGUMENTS = 143, 2
 AGAIN = "--again"
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
 NEXT_HEADER = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?!//))", re.ASCII)  # a value may have commas, and URLs
 
 
 class Value(NamedTuple):
-    """An option with a value, which the environment may give as well."""
+    """An option with a value, which an environment variable may give as well."""
 
     metavar: str
-    read: Callable[[Any], object]
-    about: str
+    read: Callable[[Any], object]  # raises ValueError
+    about: str  # for --help
     default: Any = None
-    show: Callable[[Any], str] = str
+    show: Callable[[Any], str] = str  # how --help writes the default
     required: bool = False
     repeated: bool = False
     watch: bool = False  # whether `onward watch` has it too
 
 
 def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse.ArgumentParser) -> int:
-    """Run a command, each of which has a description, and give its exit code; raises KeyboardInterrupt.
+    """Run the command that `words` names, and return its exit status; raises KeyboardInterrupt.
 
-    The parser takes nothing yet; the parsers of the commands become such as it is.
+    `descriptions` are those of `--help`. The commands are added to `parser`, and their parsers are of its class.
     """
     replace_closed()
     _add_commands(parser, descriptions)
@@ -54,19 +58,19 @@ def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse
         _read_values(options)
     except ValueError as error:
         say(f"onward: {error}")
-        return WRONG
+        return INVALID_ARGUMENTS
     run = upload if options.command == "upload" else watch
     try:
         return asyncio.run(_until_terminated(run(options)))
     except (KeyboardInterrupt, asyncio.CancelledError) as end:
         if options.command == "upload" and "-" not in options.files:
             say("")
-            again = shlex.join(word for word in words if word != AGAIN)  # it would upload what is finished once more
+            again = shlex.join(word for word in words if word != AGAIN)  # which would send finished files again
             say(f"interrupted; to resume, run the same command: onward {again}")
         if isinstance(end, KeyboardInterrupt):
             raise
         return TERMINATED
-    except OSError as error:  # of stdout: all others have become an UploadError
+    except OSError as error:  # of stdout: every other OSError has become an UploadError
         drop(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             say(f"onward: can't write to stdout: {reason_of(error)}")
@@ -74,7 +78,7 @@ def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse
 
 
 async def _until_terminated(work: Coroutine[None, None, int]) -> int:
-    """Do something until its end, or until SIGTERM, which cancels it as Ctrl-C does."""
+    """Run something to its end, or until SIGTERM, which cancels it as Ctrl-C does."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
@@ -92,7 +96,7 @@ def _add_commands(parser: argparse.ArgumentParser, descriptions: Mapping[str, st
             if command is sending or value.watch:
                 _add_value(command, name, value)
         command.add_argument("--json", action="store_true", help="print JSON, one object a line")
-    sending.add_argument(AGAIN, action="store_true", help="upload also what an interrupted command has finished")
+    sending.add_argument(AGAIN, action="store_true", help="also upload files that an interrupted command has finished")
     sending.add_argument("--quiet", action="store_true", help="print only errors and the URLs")
 
 
@@ -101,29 +105,47 @@ def _add_value(parser: argparse.ArgumentParser, name: str, value: Value) -> None
     parser.add_argument(
         f"--{name}",
         metavar=value.metavar,
-        help=f"{value.about} [{variable_of(name)}{default}]",
+        help=f"{value.about} [{variable_name(name)}{default}]",
         action="append" if value.repeated else "store",
-        required=value.required and told_option(name) is None,
+        required=value.required and read_variable(name) is None,
     )
 
 
 def _read_values(options: argparse.Namespace) -> None:
-    """Read the values of the options, of the environment where the command line has none; raises ValueError."""
+    """Read the value of each option from the command line, or else from the environment; raises ValueError."""
     for name, value in VALUES.items():
         field = name.replace("-", "_")
         if field not in options:
             continue
         place, given = f"--{name}", getattr(options, field)
         if given is None:
-            place, given = variable_of(name), told_option(name)
+            place, given = variable_name(name), read_variable(name)
         try:
             setattr(options, field, value.default if given is None else value.read(given))
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from None
+    _check_arguments(options)
+
+
+def _check_arguments(options: argparse.Namespace) -> None:
+    """Check what is to be uploaded or watched; raises ValueError."""
+    if options.command == "upload" and options.files.count(STDIN) > 1:
+        raise ValueError(f"{STDIN}: stdin can be uploaded only once")
+    for url in options.urls if options.command == "watch" else ():
+        _checked(parse_progress_url, url)
+
+
+def _checked(parse: Callable[..., object], text: str, *more: str) -> str:
+    """Return a URL that can be parsed; raises ValueError."""
+    try:
+        parse(text, *more)
+    except Refused as refused:
+        raise ValueError(str(refused)) from None
+    return text
 
 
 def _read_headers(given: str | list[str]) -> list[tuple[str, str]]:
-    """Read headers: each that was given, or those of a variable, with commas between them."""
+    """Read headers: a list from the command line, or the text of a variable, with commas between them."""
     return [_header(text) for text in (NEXT_HEADER.split(given) if isinstance(given, str) else given)]
 
 
@@ -135,7 +157,12 @@ def _header(text: str) -> tuple[str, str]:
 
 
 VALUES = {
-    "to": Value("URL", str, "where the server takes uploads, such as http://host/files", required=True),
+    "to": Value(
+        "URL",
+        lambda text: _checked(parse_target, text, "http", "https"),
+        "where the server takes uploads, such as http://host/files",
+        required=True,
+    ),
     "parallel": Value(
         "N", partial(read_number, least=1), "send each file as N uploads at once, which the server joins", 1
     ),
@@ -146,10 +173,10 @@ VALUES = {
         "NAME:VALUE", _read_headers, "a header of each request; may be repeated", repeated=True, watch=True
     ),
     "stall-after": Value(
-        "SECONDS", partial(read_time, positive=True), "drop a connection that takes no byte for so long", STALL_AFTER,
+        "SECONDS", partial(read_time, positive=True), "drop a connection that takes no byte for this long", STALL_AFTER,
         show_time,
     ),
     "retry-for": Value(
-        "SECONDS", read_time, "give up after that long without progress", RETRY_FOR, show_time, watch=True
+        "SECONDS", read_time, "give up after this long without progress", RETRY_FOR, show_time, watch=True
     ),
 }  # fmt: skip

@@ -1,4 +1,7 @@
-"""What people see during an upload: live bars in a terminal, plain lines elsewhere; all of it on stderr."""
+"""What people see while files are uploaded or watched: live bars in a terminal, plain lines elsewhere.
+
+All of it goes to stderr, except the lines of `onward watch`, which are its result.
+"""
 
 import sys
 import time
@@ -9,19 +12,19 @@ from typing import Never, TextIO
 
 from tqdm import tqdm
 
-from onward.client.answers import printable
 from onward.client.cli.outputs import while_read
 from onward.client.model import Message, OnProgress, Progress
+from onward.client.text import printable
 
 BETWEEN_LINES = 1.0  # seconds
 SENDING = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}{postfix}"
 WATCHING = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
-UNKNOWN = "{desc} {n_fmt} {rate_fmt}{postfix}"  # where the length is
+UNKNOWN = "{desc} {n_fmt} {rate_fmt}{postfix}"  # for an unknown length
 UNIT = 1000  # as on the page
 
 
 def fit(*streams: TextIO) -> bool:
-    """Tell whether bars make sense, where these all go to a terminal."""
+    """Return whether bars make sense: all these streams go to a terminal."""
     return all(stream.isatty() for stream in streams)
 
 
@@ -47,7 +50,7 @@ def _bar(name: str, total: int | None, layout: str, place: int = 0) -> "tqdm[Nev
 
 @contextmanager
 def sending(name: str, size: int | None) -> Iterator[OnProgress]:
-    """Show the progress of sending: a bar in a terminal once the upload exists, elsewhere only what goes wrong."""
+    """Show the progress of an upload: in a terminal a bar, once the upload exists; elsewhere only what goes wrong."""
     if not fit(sys.stderr):
         yield lambda progress: say(f"{name}: {_trouble(progress)}") if progress.trouble else None
         return
@@ -59,12 +62,12 @@ def sending(name: str, size: int | None) -> Iterator[OnProgress]:
 
 
 def _trouble(progress: Progress) -> str:
-    """Say what interrupts an upload, and when it is tried again."""
+    """Return what interrupts an upload, and when the next try is."""
     return f"{progress.trouble}{'' if progress.retry_in is None else f'; trying again in {progress.retry_in:.1f} s'}"
 
 
 class _SendingBar:
-    """An upload as a bar; what interrupts it is a line above, since a bar is cut off at the edge of the terminal."""
+    """An upload as a bar. What interrupts it is a line above, because a bar is cut off at the terminal's edge."""
 
     def __init__(self, name: str, size: int | None) -> None:
         self._name, self._size = name, size
@@ -73,7 +76,7 @@ class _SendingBar:
         self._said: str | None = None
 
     def show(self, progress: Progress) -> None:
-        """Show how far it is; a reason that comes again and again is said once."""
+        """Show how far the upload is; a reason that is repeated is printed once."""
         if progress.url not in (self._url, None):
             say(f"{self._name} is uploaded to {progress.url}")
         self._url = progress.url
@@ -91,14 +94,14 @@ class _SendingBar:
             "" if progress.retry_in is None else f"next try in {progress.retry_in:.1f} s", refresh=False
         )
         if bar.n == 0:
-            bar.initial = progress.sent  # what was there before says nothing about the rate
+            bar.initial = progress.sent  # bytes of an earlier run don't count for the rate
         bar.n = progress.sent
         bar.update(0)
         if progress.trouble:
             bar.refresh()
 
     def close(self) -> None:
-        """Leave it as it is."""
+        """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.close()
 
@@ -106,7 +109,7 @@ class _SendingBar:
 class WatchedBar:
     """A watched upload as a bar in a terminal, from its first message on."""
 
-    _places = count()  # one below the other
+    _places = count()  # the bars are one below the other
 
     def __init__(self) -> None:
         self._bar: tqdm[Never] | None = None
@@ -124,7 +127,7 @@ class WatchedBar:
         bar.set_postfix_str(_state(message), refresh=True)
 
     def trouble(self, url: str, reason: str, seconds: float) -> None:
-        """Say what keeps the messages away; a reason that comes again and again is said once."""
+        """Print why no messages come; a reason that is repeated is printed once."""
         if reason != self._said:
             self._said = reason
             say(f"{url}: {reason}; trying again in {seconds:.1f} s")
@@ -132,20 +135,20 @@ class WatchedBar:
             self._bar.set_postfix_str(f"next try in {seconds:.1f} s", refresh=True)
 
     def close(self) -> None:
-        """Leave it as it is."""
+        """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.close()
 
 
 class WatchedLines:
-    """A watched upload as lines on stdout: one for each change of the status, and otherwise one a second."""
+    """A watched upload as lines on stdout: one for each change of the status, otherwise at most one a second."""
 
     def __init__(self) -> None:
         self._status = ""
         self._next = 0.0
 
     def show(self, message: Message) -> None:
-        """Print a message, if it is time."""
+        """Print a message, if it is time for a line."""
         now = time.monotonic()
         if message.status == self._status and now < self._next:
             return
@@ -155,11 +158,11 @@ class WatchedLines:
         print(f"{_name(message)}  {message.uploaded_bytes:,} of {size} bytes{percent}  {_state(message)}", flush=True)
 
     def trouble(self, url: str, reason: str, seconds: float) -> None:
-        """Print what keeps the messages away."""
+        """Print why no messages come."""
         say(f"{url}: {reason}; trying again in {seconds:.1f} s")
 
     def close(self) -> None:
-        """Do nothing: lines stay as they are."""
+        """Do nothing: the lines stay as they are."""
 
 
 def _name(message: Message) -> str:
@@ -167,7 +170,7 @@ def _name(message: Message) -> str:
 
 
 def _state(message: Message) -> str:
-    """Give the status, with what belongs to it."""
+    """Return the status, with its error, or with the rate and the time left."""
     if message.error is not None:
         return f"{message.status}: {printable(message.error.title)}"
     if message.status != "uploading":

@@ -1,7 +1,7 @@
 """The files of one command: those that it had finished before it was interrupted are not sent again.
 
-Each finished file is remembered until all files of a command that names it are uploaded. After that the same command
-is a wish for a second copy.
+The resume file of a finished file is kept until a command that names the file has uploaded all its files. After that,
+the same command makes a second copy. `upload.py` is the only caller.
 """
 
 from contextlib import suppress
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from onward.client.connection import connected
 from onward.client.environment import state_folder
-from onward.client.errors import Gone, UploadError
+from onward.client.errors import UploadError, UploadMissing
 from onward.client.file import File, Identity, opened
+from onward.client.meter import Meter
 from onward.client.model import OnProgress, Options, Uploaded
-from onward.client.progress import Meter
-from onward.client.resume_file import Finished, Memory, remembered
+from onward.client.resume_file import Finished, ResumeFile, open_resume_file
 from onward.client.retry import Reach
-from onward.client.transfer import Sender
+from onward.client.transfer import Transfer
 from onward.client.upload_file import send
 
 
@@ -31,30 +31,36 @@ class Batch:
     async def upload(
         self, path: str | PathLike[str], on_progress: OnProgress, *, again: bool = False
     ) -> tuple[Uploaded, bool]:
-        """Upload a file unless it is finished, `again` in any case; tells whether it was. Raises UploadError."""
+        """Upload a file, unless it is finished and not wanted `again`; raises UploadError.
+
+        Returns the result, and whether the file was finished before.
+        """
         folder, tidy = self._options.state or state_folder(), not self._files
-        with opened(Path(path)) as file, remembered(folder, file.identity, self._target, tidy=tidy) as memory:
+        with (
+            opened(Path(path)) as file,
+            open_resume_file(folder, file.identity, self._target, tidy=tidy) as resume_file,
+        ):
             self._files.append(file.identity)
-            if not again and (uploaded := await self._finished(file, memory, on_progress)):
+            if not again and (uploaded := await self._finished(file, resume_file, on_progress)):
                 return uploaded, True
             uploaded = await send(
-                file, self._target, memory, self.reach, on_progress=on_progress, options=self._options
+                file, self._target, resume_file, self.reach, on_progress=on_progress, options=self._options
             )
-            with suppress(UploadError):  # of the folder: it costs a second copy at most
-                memory.finish(str(path), Finished(uploaded.url, uploaded.sha256, uploaded.verified))
+            with suppress(UploadError):  # of the folder; at worst, the file is sent a second time later
+                resume_file.finish(str(path), Finished(uploaded.url, uploaded.sha256, uploaded.verified))
             return uploaded, False
 
-    async def _finished(self, file: File, memory: Memory, on_progress: OnProgress) -> Uploaded | None:
-        """Give the upload that an earlier command has finished, if the server still has it."""
-        finished = memory.finished()
+    async def _finished(self, file: File, resume_file: ResumeFile, on_progress: OnProgress) -> Uploaded | None:
+        """Return the upload that an earlier command has finished, if the server still has it."""
+        finished = resume_file.finished()
         if finished is None:
             return None
         meter = Meter(file.path.name, file.size, on_progress)
-        async with connected(self._target, self._options, self.reach) as line:
-            sender = Sender(line, meter.track(), self._options)
+        async with connected(self._target, self._options, self.reach) as connection:
+            transfer = Transfer(connection, meter.add_part(), self._options)
             try:
-                stored = await sender.persist(lambda: line.stored(finished.url, file.size))
-            except Gone:
+                stored = await transfer.retry(lambda: connection.stored(finished.url, file.size))
+            except UploadMissing:
                 return None
         if stored.offset != file.size or stored.sha256 not in (None, bytes.fromhex(finished.sha256)):
             return None
@@ -69,9 +75,9 @@ class Batch:
         )
 
     def forget(self) -> None:
-        """Forget what is finished, since all of it is; a file that another process sends meanwhile is left to it."""
+        """Forget what is finished, since everything is; the resume file of a file that another process sends stays."""
         folder = self._options.state or state_folder()
         for identity in self._files:
-            with suppress(UploadError), remembered(folder, identity, self._target, tidy=False) as memory:
-                if memory.finished():
-                    memory.forget()
+            with suppress(UploadError), open_resume_file(folder, identity, self._target, tidy=False) as resume_file:
+                if resume_file.finished():
+                    resume_file.forget()

@@ -1,4 +1,4 @@
-"""Stdout and stderr: each may be closed from the start, or be left by who reads it."""
+"""Stdout and stderr when nothing reads them: closed from the start (`>&-`), or a pipe whose reader has ended."""
 
 import os
 import sys
@@ -8,22 +8,25 @@ from typing import TextIO
 
 
 def replace_closed() -> None:
-    """Write to nowhere where stdout or stderr was closed: a connection could else get its number, and the words."""
+    """Open /dev/null for a closed stdout or stderr.
+
+    Otherwise the next connection could get its file descriptor, and with it everything that is printed.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it stays until the end
 
 
 def drop(stream: TextIO) -> None:
-    """Have what is written from now on go nowhere, and what could not be: that would fail once more at the end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    """Send a stream to /dev/null, together with what is still in its buffer and would fail again at the exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 @contextmanager
 def while_read(stream: TextIO) -> Iterator[None]:
-    """Write to a stream; it is dropped where its reader has left."""
+    """Write to a stream, and drop it if its reader has ended."""
     try:
         yield
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""`onward upload`: one file after the other, with a bar each; the URLs, or JSON, go to stdout."""
+"""`onward upload`: one file after the other, each with a bar. The URLs, or JSON, go to stdout; all else to stderr."""
 
 import argparse
 import asyncio
@@ -11,46 +11,46 @@ from pathlib import Path
 
 import msgspec
 
-from onward.client.answers import readable
 from onward.client.cli.bars import fit, say, sending
 from onward.client.cli.batch import Batch
 from onward.client.cli.outputs import while_read
 from onward.client.errors import Unreachable, UploadError
 from onward.client.model import OnProgress, Options, Uploaded
+from onward.client.text import readable
 from onward.client.transport_errors import reason_of
 from onward.client.upload_stream import upload_stream
 
 STDIN = "-"
-READ = 2**20
+READ = 2**20  # bytes that are read from stdin at once
 
 
-async def run(words: argparse.Namespace) -> int:
-    """Upload what the arguments name; gives the exit code."""
+async def run(arguments: argparse.Namespace) -> int:
+    """Upload what the arguments name; returns the exit status."""
     options = Options(
-        chunk_size=words.chunk_size,
-        parallel=words.parallel,
-        headers=dict(words.header or ()),
-        retry_for=words.retry_for,
-        stall_after=words.stall_after,
+        chunk_size=arguments.chunk_size,
+        parallel=arguments.parallel,
+        headers=dict(arguments.header or ()),
+        retry_for=arguments.retry_for,
+        stall_after=arguments.stall_after,
     )
-    batch, failed = Batch(words.to, options), False
-    for at, file in enumerate(words.files):
+    batch, failed = Batch(arguments.to, options), False
+    for at, file in enumerate(arguments.files):
         try:
-            with _shown(file, words.quiet) as on_progress:
+            with _shown(file, arguments.quiet) as on_progress:
                 if file == STDIN:
-                    result, already = await _piped(words.to, on_progress, options), False
+                    result, already = await _piped(arguments.to, on_progress, options), False
                 else:
-                    result, already = await batch.upload(file, on_progress, again=words.again)
+                    result, already = await batch.upload(file, on_progress, again=arguments.again)
         except Unreachable as error:
             say(f"onward: {error}")
-            _fail(words.files[at:], error, words)
+            _fail(arguments.files[at:], error, arguments)
             return 1
         except UploadError as error:
             failed = True
             say(f"onward: {_sentence(file, error)}")
-            _fail([file], error, words)
+            _fail([file], error, arguments)
         else:
-            _succeed(file, result, words, already=already)
+            _succeed(file, result, arguments, already=already)
     if not failed:
         batch.forget()
     return 1 if failed else 0
@@ -61,12 +61,12 @@ async def _piped(target: str, on_progress: OnProgress, options: Options) -> Uplo
 
 
 def _sentence(file: str, error: UploadError) -> str:
-    """Name the file in the sentence of an error, once."""
+    """Return the sentence of an error with the file's name in it, once."""
     return str(error) if str(error).startswith(f"{Path(file)} ") else f"{file}: {error}"
 
 
-def _fail(files: list[str], error: UploadError, words: argparse.Namespace) -> None:
-    if words.json:
+def _fail(files: list[str], error: UploadError, arguments: argparse.Namespace) -> None:
+    if arguments.json:
         for file in files:
             _print_json({"file": readable(file), "error": readable(str(error))})
 
@@ -81,14 +81,14 @@ def _shown(file: str, quiet: bool) -> Iterator[OnProgress]:
         yield show
 
 
-def _succeed(file: str, result: Uploaded, words: argparse.Namespace, *, already: bool) -> None:
-    if already and not words.quiet:
-        say(f"{file}: already uploaded: {result.url} (--again uploads it once more)")
-    elif not result.verified and not words.quiet:
-        say(f"{file}: not verified by this server, which gives no SHA-256; ours is {result.sha256}")
-    elif fit(sys.stderr) and not words.quiet:
+def _succeed(file: str, result: Uploaded, arguments: argparse.Namespace, *, already: bool) -> None:
+    if already and not arguments.quiet:
+        say(f"{file}: already uploaded: {result.url} (--again uploads it again)")
+    elif not result.verified and not arguments.quiet:
+        say(f"{file}: not verified: this server states no SHA-256; ours is {result.sha256}")
+    elif fit(sys.stderr) and not arguments.quiet:
         say(f"{file}: verified, sha256 {result.sha256}")
-    if words.json:
+    if arguments.json:
         _print_json(
             {
                 "file": readable(file),
@@ -115,7 +115,7 @@ def _print(line: str) -> None:
 
 
 async def _stdin() -> AsyncGenerator[bytes, None]:
-    """Give what comes in; each read has a thread of its own, since the end of the process would wait for a pool's."""
+    """Yield what stdin brings. Each read has a thread of its own: the exit would wait for the thread of a pool."""
     if sys.stdin is None:
         raise UploadError("stdin is closed")
     try:

@@ -1,4 +1,4 @@
-"""`onward watch`: all uploads at once, a live bar or lines for each, or the messages as they came."""
+"""`onward watch`: follows all its uploads at once, with a bar or lines for each, or prints the messages as JSON."""
 
 import argparse
 import asyncio
@@ -14,27 +14,27 @@ from onward.client.watch_upload import follow, parse_message
 COMPLETED = "completed"
 
 
-async def run(words: argparse.Namespace) -> int:
-    """Watch what the arguments name; gives the exit code."""
+async def run(arguments: argparse.Namespace) -> int:
+    """Watch what the arguments name; returns the exit status."""
     unreachable: set[str] = set()
-    ends = await asyncio.gather(*(_watched(url, words, unreachable) for url in words.urls))
+    ends = await asyncio.gather(*(_watched(url, arguments, unreachable) for url in arguments.urls))
     for sentence in sorted(unreachable):
         say(f"onward: {sentence}")
     return 0 if all(end == COMPLETED for end in ends) else 1
 
 
-async def _watched(url: str, words: argparse.Namespace, unreachable: set[str]) -> str:
-    """Show an upload to its end; gives its final status, or none where it can't be watched."""
-    shown = WatchedBar() if fit(sys.stdout, sys.stderr) and not words.json else WatchedLines()
-    status, headers = "", dict(words.header or ())
-    following = follow(url, headers=headers, retry_for=words.retry_for, on_trouble=partial(shown.trouble, url))
+async def _watched(url: str, arguments: argparse.Namespace, unreachable: set[str]) -> str:
+    """Show an upload to its end; returns its final status, empty if it can't be watched."""
+    shown = WatchedBar() if fit(sys.stdout, sys.stderr) and not arguments.json else WatchedLines()
+    status, headers = "", dict(arguments.header or ())
+    following = follow(url, headers=headers, retry_for=arguments.retry_for, on_trouble=partial(shown.trouble, url))
     try:
         async with aclosing(following) as texts:
             async for text in texts:
                 message = parse_message(text)
                 status = message.status
-                if words.json:
-                    print(json.dumps(json.loads(text)), flush=True)  # a stranger's text: one line, no controls
+                if arguments.json:
+                    print(json.dumps(json.loads(text)), flush=True)  # one line without control characters
                 else:
                     shown.show(message)
     except Unreachable as error:

@@ -3,11 +3,10 @@
 What OPTIONS tells is made from the table of extensions.
 """
 
-from collections.abc import Mapping
-
 from msgspec import Struct
 
 from onward.protocol.checksums import ALGORITHMS
+from onward.protocol.dialects.dialect import Dialect, Headers, Request
 from onward.protocol.errors import BadRequest, Forbidden, Locked, MediaType, VersionUnsupported
 from onward.protocol.headers import (
     build_http_date,
@@ -25,21 +24,6 @@ from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest
 VERSION = "1.0.0"
 CONTENT_TYPE = "application/offset+octet-stream"
 PASSING = frozenset({408, 423, 425, 429})  # and all from 500 on
-
-Headers = Mapping[str, str]
-
-
-class Request(Struct, frozen=True, kw_only=True, gc=False):
-    """What a request asks: its headers with lower-case names, and what is known of its body.
-
-    `path` is that of the collection of uploads, `host` the one that the client used, None where it isn't known.
-    """
-
-    headers: Headers
-    body_size: int | None = 0
-    has_body: bool = False
-    path: str = "/files"
-    host: str | None = None
 
 
 class Extension(Struct, frozen=True):
@@ -185,7 +169,7 @@ def is_passing(status: int) -> bool:
     return status >= 500 or status in PASSING
 
 
-def choose_status(status: int, *, for_offset: bool) -> int:
+def choose_status(status: int, for_offset: bool) -> int:
     """Give the status to refuse with; `for_offset` if the request asks, or may ask, for the offset of an upload.
 
     Chosen by what common clients do (docs/decisions.md, the table of clients): to tus-js-client and Uppy an upload is
@@ -218,3 +202,30 @@ def build_head_headers(upload: Upload) -> dict[str, str]:
     if upload.concat is not None:
         told["Upload-Concat"] = upload.concat.told
     return told
+
+
+DIALECT = Dialect(
+    name="tus 1.0.0",
+    marker="Tus-Resumable",
+    stamp={"Tus-Resumable": VERSION},
+    sent_once=("upload-", "tus-", "content-", "repr-"),
+    cors_requests=frozenset({
+        "Content-Type", "Repr-Digest", "Tus-Resumable", "Upload-Checksum", "Upload-Concat", "Upload-Defer-Length",
+        "Upload-Length", "Upload-Metadata", "Upload-Offset", "X-HTTP-Method-Override",
+    }),
+    cors_replies=frozenset({
+        "Location", "Repr-Digest", "Tus-Checksum-Algorithm", "Tus-Extension", "Tus-Max-Size", "Tus-Resumable",
+        "Tus-Version", "Upload-Concat", "Upload-Defer-Length", "Upload-Expires", "Upload-Length", "Upload-Metadata",
+        "Upload-Offset",
+    }),
+    read_create=read_create,
+    read_append=read_append,
+    check_version=check_version,
+    build_upload_headers=build_upload_headers,
+    build_head_headers=build_head_headers,
+    build_options_headers=build_options_headers,
+    features=tuple(row.name for row in EXTENSIONS),
+    offers=offers,
+    is_passing=is_passing,
+    choose_status=choose_status,
+)  # fmt: skip

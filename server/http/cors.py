@@ -2,22 +2,17 @@
 
 import re
 from collections.abc import Iterable
+from itertools import chain
 
 from aiohttp import web
+
+from onward.protocol.dialects import DIALECTS
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", re.ASCII)
 EVERY = "*"
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
-SENT = (
-    "Authorization, Content-Type, If-None-Match, If-Range, Range, Repr-Digest, Tus-Resumable, Upload-Checksum, "
-    "Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, "
-    "X-Request-ID, X-Requested-With"
-)
-READ = (
-    "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, "
-    "Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Concat, "
-    "Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
-)
+SENT = ("Authorization", "If-None-Match", "If-Range", "Range", "X-Request-ID", "X-Requested-With")
+READ = ("Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Retry-After")
 REMEMBERED = 7200  # seconds; Chromium keeps the answer of a preflight no longer
 
 
@@ -27,6 +22,14 @@ def parse_origins(words: Iterable[str]) -> frozenset[str]:
     if origins != {EVERY} and (wrong := [origin for origin in origins if not ORIGIN.fullmatch(origin)]):
         raise ValueError(f"{min(wrong)!r} is not an origin such as https://app.example:8443, nor * alone")
     return origins
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names), key=str.lower))
+
+
+ALLOWED = _listed((*SENT, *chain.from_iterable(dialect.cors_requests for dialect in DIALECTS)))
+EXPOSED = _listed((*READ, *chain.from_iterable(dialect.cors_replies for dialect in DIALECTS)))
 
 
 def add_cors(app: web.Application, origins: frozenset[str], *, credentials: bool) -> None:
@@ -41,12 +44,12 @@ def add_cors(app: web.Application, origins: frozenset[str], *, credentials: bool
         if origin not in origins:
             return
         headers["Access-Control-Allow-Origin"] = origin
-        headers["Access-Control-Expose-Headers"] = READ
+        headers["Access-Control-Expose-Headers"] = EXPOSED
         if credentials:
             headers["Access-Control-Allow-Credentials"] = "true"
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             headers["Access-Control-Allow-Methods"] = METHODS
-            headers["Access-Control-Allow-Headers"] = SENT
+            headers["Access-Control-Allow-Headers"] = ALLOWED
             headers["Access-Control-Max-Age"] = str(REMEMBERED)
 
     if origins:

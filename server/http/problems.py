@@ -10,7 +10,7 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, web
 
 from onward.protocol import errors
-from onward.protocol.dialects.tus1 import VERSION, choose_status
+from onward.protocol.dialects import DEFAULT, Dialect, choose, named
 from onward.protocol.model import ID_PATTERN
 from onward.server.http.proxies import HOST
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
@@ -41,9 +41,9 @@ def _with_short_ids(text: str) -> str:
     return re.sub(ID_PATTERN, lambda id_: f"{id_[0][:8]}…", text)
 
 
-def problem(refusal: errors.Refusal, *, for_offset: bool = False) -> web.Response:
-    """Write a refusal as an answer; `for_offset` if the request asks, or may ask, for the offset of an upload."""
-    status = choose_status(refusal.status, for_offset=for_offset)
+def problem(refusal: errors.Refusal, dialect: Dialect = DEFAULT, *, for_offset: bool = False) -> web.Response:
+    """Write a refusal as a reply; `for_offset` if the request asks, or may ask, for the offset of an upload."""
+    status = dialect.choose_status(refusal.status, for_offset)
     response = _document(status, refusal.code, refusal.title, refusal.detail)
     response.headers.update(refusal.headers if status == refusal.status else SOON | refusal.headers)
     return response
@@ -72,7 +72,7 @@ def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
 def _asks_for_offset(request: web.Request) -> bool:
     """Tell whether a client of tus asks for the offset of an upload."""
     method = request.headers.get("X-HTTP-Method-Override", request.method)
-    return method == "HEAD" and "id" in request.match_info and "Tus-Resumable" in request.headers
+    return method == "HEAD" and "id" in request.match_info and named(request.headers) is not None
 
 
 def _answered_by_exception(request: web.Request, error: web.HTTPException, *, for_offset: bool) -> web.Response:
@@ -81,9 +81,10 @@ def _answered_by_exception(request: web.Request, error: web.HTTPException, *, fo
     The access function of an application, or a middleware of its own, says no in this way: status, reason and headers
     are passed on, and an error gets a problem document. What is no error, such as a redirect, is passed on as it is.
     """
+    dialect = choose(request.headers)
     if error is request.match_info.http_exception:
-        return problem(_refused_by_aiohttp(error), for_offset=for_offset)
-    status = choose_status(error.status, for_offset=for_offset)
+        return problem(_refused_by_aiohttp(error), dialect, for_offset=for_offset)
+    status = dialect.choose_status(error.status, for_offset)
     response = web.Response(body=error.body) if error.status < 400 else _described(error, status)
     response.set_status(status, error.reason if status == error.status else None)
     whole = error.status < 400
@@ -142,15 +143,15 @@ def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
         log.warning("%s %s: %s", request.method, ascii(request.rel_url.raw_path[:16]), fault)
 
 
-def mark_answer(response: web.StreamResponse) -> None:
-    """Name the protocol version in an answer, and no version of the software."""
-    response.headers["Tus-Resumable"] = VERSION
+def mark_answer(response: web.StreamResponse, dialect: Dialect = DEFAULT) -> None:
+    """Add the headers that every reply has: those of its dialect, and the name of the software without its version."""
+    response.headers.update(dialect.stamp)
     response.headers["Server"] = "onward"
 
 
-async def mark(_: web.Request, response: web.StreamResponse) -> None:
-    """Do so in every answer of an application."""
-    mark_answer(response)
+async def mark(request: web.Request, response: web.StreamResponse) -> None:
+    """Mark a reply before it is sent; a signal handler of the application."""
+    mark_answer(response, choose(request.headers))
 
 
 @web.middleware
@@ -164,18 +165,18 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         sound = True
         response = await _handle(request, handler)
     except errors.Refusal as refusal:
-        response = problem(refusal, for_offset=for_offset)
+        response = problem(refusal, choose(request.headers), for_offset=for_offset)
     except StorageError as fault:
         level = logging.INFO if isinstance(fault, ASKED_FOR) else logging.WARNING
         log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, _with_short_ids(str(fault)))
-        response = problem(refusal_of(fault), for_offset=for_offset)
+        response = problem(refusal_of(fault), choose(request.headers), for_offset=for_offset)
     except web.HTTPException as error:
         response = _answered_by_exception(request, error, for_offset=for_offset)
     except ConnectionError:  # the client is gone: aiohttp takes note
         raise
     except Exception:
         log.exception("%s %s failed", request.method, path)
-        response = problem(errors.ServerFault(), for_offset=for_offset)
+        response = problem(errors.ServerFault(), choose(request.headers), for_offset=for_offset)
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # what follows on the connection may be no request
     level = logging.DEBUG if request.rel_url.raw_path.endswith(PROBES) else logging.INFO

@@ -5,7 +5,7 @@ from contextlib import closing, suppress
 
 from aiohttp import web
 
-from onward.protocol.dialects import tus1
+from onward.protocol.dialects import Dialect, Request, choose, named
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from onward.protocol.model import Limits, Role, Upload, UploadId
 from onward.server.http.access import Act, check_access
@@ -21,22 +21,22 @@ from onward.storage.base import StorageError
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _headers(request: web.Request) -> Mapping[str, str]:
+def _headers(request: web.Request, dialect: Dialect) -> Mapping[str, str]:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
-        if lower in headers and lower.startswith(("upload-", "tus-", "content-", "repr-")):
+        if lower in headers and lower.startswith(dialect.sent_once):
             raise BadRequest(f"{name} was sent twice.")
         headers[lower] = value
     return headers
 
 
-def _question(request: web.Request) -> tus1.Request:
+def _readable(request: web.Request, dialect: Dialect) -> Request:
     size = request.content_length
     chunked = size is None and request.body_exists
     origin = _origin(request)
-    return tus1.Request(
-        headers=_headers(request),
+    return Request(
+        headers=_headers(request, dialect),
         body_size=None if chunked else size or 0,
         has_body=chunked or bool(size),
         path=_collection(request),
@@ -68,24 +68,24 @@ def _body(request: web.Request) -> RequestBody:
 
 async def create(request: web.Request) -> web.Response:
     """POST /files."""
-    engine = request.app[ENGINE]
-    wish = tus1.read_create(_question(request), engine.limits)
-    for part in wish.concat.parts if wish.concat else ():
+    engine, dialect = request.app[ENGINE], choose(request.headers)
+    asked = dialect.read_create(_readable(request, dialect), engine.limits)
+    for part in asked.concat.parts if asked.concat else ():
         await check_access(request, Act.JOIN, part)
-    upload = await engine.create(wish, may_wait=tus1.offers(engine.limits, "concatenation-unfinished"))
+    upload = await engine.create(asked, may_wait=dialect.offers(engine.limits, "concatenation-unfinished"))
     location = {"Location": _location(request, upload.id)}
     try:
         with closing(_body(request)) as body:
-            upload = await engine.fill(upload, wish, body)
+            upload = await engine.fill(upload, asked, body)
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers |= location
-        stored = await _stored_of(request, upload) if tus1.is_passing(refusal.status) else None
+        stored = await _stored_of(request, upload) if dialect.is_passing(refusal.status) else None
         if stored is None:
             raise refusal from fault
         log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, fault)
         upload = stored
-    return web.Response(status=201, headers=location | tus1.build_upload_headers(upload))
+    return web.Response(status=201, headers=location | dialect.build_upload_headers(upload))
 
 
 async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
@@ -109,15 +109,16 @@ async def _inspected(request: web.Request, id: UploadId) -> Upload:
 
 async def append(request: web.Request) -> web.Response:
     """PATCH /files/{id}."""
-    wish = tus1.read_append(_question(request), request.app[ENGINE].limits)
+    dialect = choose(request.headers)
+    asked = dialect.read_append(_readable(request, dialect), request.app[ENGINE].limits)
     with closing(_body(request)) as body:
-        upload = await cancel_on_disconnect(request, request.app[ENGINE].append(upload_id(request), wish, body))
-    return web.Response(status=204, headers=tus1.build_upload_headers(upload))
+        upload = await cancel_on_disconnect(request, request.app[ENGINE].append(upload_id(request), asked, body))
+    return web.Response(status=204, headers=dialect.build_upload_headers(upload))
 
 
 def _is_plain_head(request: web.Request) -> bool:
     """Tell whether HEAD asks about a file, as wget and aria2 do, and not about an upload."""
-    return request.method == "HEAD" and "Tus-Resumable" not in request.headers
+    return request.method == "HEAD" and named(request.headers) is None
 
 
 async def inspect(request: web.Request) -> web.StreamResponse:
@@ -125,21 +126,23 @@ async def inspect(request: web.Request) -> web.StreamResponse:
     if _is_plain_head(request):
         with suppress(NotCompleted, Forbidden):  # what isn't to be downloaded has a meaning in tus only
             return await download(request)
-    tus1.check_version(_headers(request))
+    dialect = choose(request.headers)
+    dialect.check_version(_headers(request, dialect))
     upload = await _inspected(request, upload_id(request))
-    return web.Response(status=200, headers=tus1.build_head_headers(upload))
+    return web.Response(status=200, headers=dialect.build_head_headers(upload))
 
 
 async def terminate(request: web.Request) -> web.Response:
     """DELETE /files/{id}."""
-    tus1.check_version(_headers(request))
+    dialect = choose(request.headers)
+    dialect.check_version(_headers(request, dialect))
     await request.app[ENGINE].terminate(upload_id(request))
     return web.Response(status=204)
 
 
 async def discover(request: web.Request) -> web.Response:
     """OPTIONS /files and /files/{id}."""
-    return web.Response(status=204, headers=tus1.build_options_headers(request.app[ENGINE].limits))
+    return web.Response(status=204, headers=choose(request.headers).build_options_headers(request.app[ENGINE].limits))
 
 
 async def _expect(_: web.Request) -> None:
@@ -155,14 +158,14 @@ NEEDS = {"DELETE": "termination", "POST": "creation"}
 
 
 def _dispatch(table: Mapping[str, Handler]) -> Handler:
-    def offered(method: str, limits: Limits) -> bool:
-        return method in table and (method not in NEEDS or tus1.offers(limits, NEEDS[method]))
+    def is_offered(method: str, dialect: Dialect, limits: Limits) -> bool:
+        return method in table and (method not in NEEDS or dialect.offers(limits, NEEDS[method]))
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
         method = request.headers.get("X-HTTP-Method-Override", request.method)
-        limits = request.app[ENGINE].limits
-        if not offered(method, limits):
-            allowed = sorted(name for name in table if offered(name, limits))
+        dialect, limits = choose(request.headers), request.app[ENGINE].limits
+        if not is_offered(method, dialect, limits):
+            allowed = sorted(name for name in table if is_offered(name, dialect, limits))
             raise MethodNotAllowed(headers={"Allow": ",".join(allowed)})
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]

@@ -1,4 +1,8 @@
-"""The page at `/` and its files: kept in memory, found by relative URLs, under a policy that lets in nothing else."""
+"""The web page at `/` and its files.
+
+The files are read once, when the application is created, and served from memory. All their URLs are relative, and a
+Content-Security-Policy keeps the page from loading anything else. `server/app.py` calls `add_page`.
+"""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -14,7 +18,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 STATIC = Path(__file__).with_name("static")
 INDEX = "index.html"
-PLACE = "/page/"  # no upload's id is as short as the names of these files
+PLACE = "/page/"  # can't be an upload under the base path /, because ids of uploads are longer
 MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 POLICY = "; ".join(
     (
@@ -33,7 +37,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",  # who knows the URL of an upload can write to it
+    "Referrer-Policy": "no-referrer",  # anyone who knows the URL of an upload can write to it
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -51,7 +55,7 @@ def _serve(content: bytes, media_type: str) -> Handler:
 
 
 def add_page(app: web.Application) -> None:
-    """Add the page and its files, before the routes of uploads: under the base path `/` both live at `/`."""
+    """Add the page and its files. Must come before the routes of uploads: with the base path `/` both are at `/`."""
     config = app[CONFIG]
     if not config.page:
         return

@@ -102,7 +102,7 @@ def test_watching_ends_silently_when_nobody_reads(server: Server, file: Path, tm
 
 async def test_a_state_folder_that_takes_nothing_is_told(server: Server, file: Path, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
-    with pytest.raises(UploadError, match="can't keep where the upload is"):
+    with pytest.raises(UploadError, match="the resume file can't be written to"):
         await upload(file, server.url, options=Options(state=tmp_path / "state" / "onward"))
 
 

@@ -24,7 +24,7 @@ from yarl import URL
 import onward.client.retry
 from onward import Options, Progress, Unreachable, upload, upload_stream, watch
 from onward.client.errors import Interrupted, Refused, Unreached
-from onward.client.retry import Patience
+from onward.client.retry import Backoff
 from onward.client.transport_errors import translated
 
 MIB = 2**20
@@ -174,7 +174,7 @@ async def test_a_watched_server_that_was_reached_is_waited_for(
 
 def test_a_connection_that_gets_no_answer_at_all_is_tried_once() -> None:
     with pytest.raises(Unreachable, match="no answer in 15 s"):
-        Patience(3600, clock=lambda: 100.0).wait(Unreached("no answer in 15 s", lasted=15))
+        Backoff(3600, clock=lambda: 100.0).wait(Unreached("no answer in 15 s", lasted=15))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_the_reason_is_readable(error: OSError, sentence: str) -> None:
         (aiohttp.ClientPayloadError("x"), Interrupted, "the connection failed: the answer was cut off"),
         (aiohttp.ConnectionTimeoutError("x"), Unreached, "can't connect to [::1]:80: no answer in 15 s"),
         (TimeoutError(), Interrupted, "nothing came through in time"),
-        (aiohttp.NonHttpUrlRedirectClientError("ftp://host/"), Refused, "the server redirects to ftp://host/, which is no URL of HTTP"),
+        (aiohttp.NonHttpUrlRedirectClientError("ftp://host/"), Refused, "the server redirects to ftp://host/, which is not an HTTP URL"),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip

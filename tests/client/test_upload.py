@@ -114,11 +114,7 @@ async def test_refusals_end_at_once_with_a_sentence(start: Start, file: Path, tm
             "the server does not offer concatenation, which --parallel needs",
         ),
         ((str(tmp_path), "--to", url), f"onward: {tmp_path} is a folder, and only files can be uploaded"),
-        (("/dev/null", "--to", url), "onward: /dev/null is no regular file"),
-        ((str(file), "--to", "nowhere/files"), "nowhere/files is no URL of HTTP; did you mean http://nowhere/files?"),
-        ((str(file), "--to", "ftp://nowhere/files"), "ftp://nowhere/files is no URL of HTTP\n"),
-        ((str(file), "--to", "http://[bad"), "http://[bad is no URL"),
-        ((str(file), "--to", "http://127.0.0.1:99999/files"), "is no URL"),
+        (("/dev/null", "--to", url), "onward: /dev/null is not a regular file"),
     ):
         ended = await run(tmp_path, "upload", *words)
         assert (ended.code, ended.out) == (1, "")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from chromium import chromium
 from onward_process import OnwardProcess
 from scenario import sha256_of
@@ -106,3 +107,11 @@ async def test_a_look_that_ends_late_says_nothing_about_another_upload(
         await page.tab.run("answer()")
         await page.tab.until("'answered' in globalThis")
         assert "does not know" not in await text_of(page)
+
+
+@pytest.mark.parametrize("damaged", ["", "0123", "not-an-id", "%2F..%2F"])
+async def test_a_damaged_link_says_that_there_is_no_such_upload(browser: str, address: str, damaged: str) -> None:
+    async with upload_page(browser, f"{address}#watch={damaged}") as page:
+        await page.tab.until("document.querySelector('.line').dataset.line === 'unknown'")
+        assert "The server does not know this upload" in await text_of(page)
+        assert await page.tab.run("document.querySelector('#uploading').hidden")

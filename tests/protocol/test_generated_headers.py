@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from onward.protocol import headers
 from onward.protocol.checksums import ALGORITHMS
-from onward.protocol.dialects import tus1
+from onward.protocol.dialects import Request, tus1
 from onward.protocol.errors import Refusal
 from onward.protocol.model import Checksum, Limits
 
@@ -62,7 +62,7 @@ def test_any_value_is_read_or_refused(parse: Callable[[str], Any], value: str) -
 def test_any_headers_are_read_or_refused(told: dict[str, str], has_body: bool) -> None:
     sound = {"tus-resumable": tus1.VERSION, "content-type": tus1.CONTENT_TYPE, "upload-offset": "0"}
     for known in ({}, sound):
-        question = tus1.Request(headers=known | told, body_size=None, has_body=has_body, host="t")
+        question = Request(headers=known | told, body_size=None, has_body=has_body, host="t")
         for read in (tus1.read_create, tus1.read_append):
             with suppress(Refusal):
                 read(question, Limits())

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from onward.protocol import errors
-from onward.protocol.dialects import tus1
+from onward.protocol.dialects import Request, tus1
 from onward.protocol.errors import BadRequest, Forbidden, MediaType, Refusal, VersionUnsupported
 from onward.protocol.headers import build_repr_digest
 from onward.protocol.model import Checksum, Concat, CreateRequest, Limits, Place, Role, Status, Upload, UploadId
@@ -23,8 +23,8 @@ UPLOAD = Upload(
 )  # fmt: skip
 
 
-def question(headers: dict[str, str], body_size: int | None = 0) -> tus1.Request:
-    return tus1.Request(headers=headers, body_size=body_size, has_body=body_size != 0)
+def question(headers: dict[str, str], body_size: int | None = 0) -> Request:
+    return Request(headers=headers, body_size=body_size, has_body=body_size != 0)
 
 
 def test_discovery_is_made_from_the_table() -> None:
@@ -134,7 +134,7 @@ def test_a_checksum_is_read() -> None:
 
 
 def test_a_concatenation_is_read_and_told_as_it_was_received() -> None:
-    asked = tus1.Request(headers=V | FINAL, host="t")
+    asked = Request(headers=V | FINAL, host="t")
     concat = tus1.read_create(asked, Limits()).concat
     assert concat == Concat(role=Role.FINAL, told=FINAL["upload-concat"], parts=(PART, PART))
     with pytest.raises(BadRequest):
@@ -155,14 +155,14 @@ def test_a_checksum_in_a_trailer_is_refused_where_it_would_count() -> None:
 
 @pytest.mark.parametrize("passing", [408, 423, 425, 429, 500, 502, 503, 507])
 def test_a_client_that_asks_for_the_offset_is_told_to_wait_for_what_passes(passing: int) -> None:
-    assert tus1.choose_status(passing, for_offset=True) == 423
-    assert tus1.choose_status(passing, for_offset=False) == passing
+    assert tus1.choose_status(passing, True) == 423
+    assert tus1.choose_status(passing, False) == passing
     assert tus1.is_passing(passing)
 
 
 @pytest.mark.parametrize("lasting", [400, 401, 403, 404, 409, 410, 412, 460])
 def test_what_lasts_is_said_to_all_alike(lasting: int) -> None:
-    assert tus1.choose_status(lasting, for_offset=True) == lasting
+    assert tus1.choose_status(lasting, True) == lasting
     assert not tus1.is_passing(lasting)
 
 

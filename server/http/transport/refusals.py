@@ -7,8 +7,9 @@ that repeats the request.
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 
+from onward.protocol.dialects import DEFAULT
 from onward.protocol.errors import BadRequest, Crowded, HeadTooLarge, Refusal, ServerFault
-from onward.server.http.problems import mark_answer, problem
+from onward.server.http.problems import problem
 
 
 def refusal_of(fault: BaseException | None) -> Refusal:
@@ -23,13 +24,12 @@ def refusal_of(fault: BaseException | None) -> Refusal:
 def _write_crowded() -> bytes:
     """Write the whole answer to a connection too many, before its request is read: that may be a HEAD for an offset."""
     response = problem(Crowded("There are too many connections from this address."), for_offset=True)
-    mark_answer(response)
     body = response.text or ""
+    stamp = "".join(f"{name}: {value}\r\n" for name, value in DEFAULT.stamp.items())
     return (
         f"HTTP/1.1 {response.status} {response.reason}\r\n"
         f"Content-Type: {response.content_type}\r\nContent-Length: {len(body)}\r\n"
-        f"Retry-After: {response.headers['Retry-After']}\r\nTus-Resumable: {response.headers['Tus-Resumable']}\r\n"
-        f"Connection: close\r\n\r\n{body}"
+        f"Retry-After: {response.headers['Retry-After']}\r\n{stamp}Connection: close\r\n\r\n{body}"
     ).encode()
 
 

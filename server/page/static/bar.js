@@ -1,4 +1,4 @@
-// A bar: what is stored, and more lightly what was sent but is not known to be stored.
+// Paints a bar: the dark part is stored, the light part was sent and may not be stored yet.
 
 export function paintBar(bar, stored, sent, size) {
   const progress = bar.querySelector('progress')

@@ -1,4 +1,4 @@
-// The SHA-256 of a file, computed in a worker, and the header that tells one (RFC 9530).
+// The SHA-256 of a file, computed in a worker, and the header that states one (RFC 9530).
 
 import { Unreachable } from './request.js'
 
@@ -23,12 +23,12 @@ export class Digest {
       }
       this.#worker.onerror = (event) => {
         this.isBroken = true
-        // An ErrorEvent is a fault in the worker's code; any other tells that the code could not be had.
+        // An ErrorEvent is an error in the worker's code; any other event means that the code could not be loaded.
         reject(event instanceof ErrorEvent ? new Error('This browser can’t compute the SHA-256') : new Unreachable())
       }
       this.#worker.postMessage(file)
     })
-    this.hex.catch(() => {}) // it is told to who waits for it
+    this.hex.catch(() => {}) // the transfer that waits for it handles the error
   }
 
   stop() {

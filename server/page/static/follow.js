@@ -1,13 +1,14 @@
-// The progress of an upload as the server tells it, until its final status; reconnects whenever the connection is lost.
+// Follows the progress of an upload until its final status; reconnects whenever the connection is lost.
 
 import { delay } from './patience.js'
-import { look, uploadUrl } from './tus.js'
+import { fetchProgress, uploadUrl } from './tus.js'
 
 const FINAL = new Set(['completed', 'failed', 'terminated', 'expired'])
 export const isFinal = ({ status }) => FINAL.has(status)
 
-// `told` is given each message, `line` is told `live`, `lost` or `unknown`; gives the function that ends it.
-export function follow(id, told, line) {
+// Calls `onMessage` with each message, and `onConnection` with `live`, `lost` or `unknown` (no such upload). Returns the
+// function that stops it.
+export function follow(id, onMessage, onConnection) {
   const url = `${uploadUrl(id)}/progress`
   let source
   let timer
@@ -16,12 +17,12 @@ export function follow(id, told, line) {
 
   function open() {
     source = new EventSource(url)
-    source.onopen = () => line('live')
+    source.onopen = () => onConnection('live')
     source.onmessage = ({ data }) => {
       const message = JSON.parse(data)
       tries = 0
       if (isFinal(message)) stop()
-      told(message)
+      onMessage(message)
     }
     source.onerror = again
   }
@@ -30,13 +31,13 @@ export function follow(id, told, line) {
     source.close()
     const reason = (await isUnknown()) ? 'unknown' : 'lost'
     if (ended) return
-    line(reason)
+    onConnection(reason)
     timer = setTimeout(open, delay((tries += 1)))
   }
 
   async function isUnknown() {
     try {
-      return (await look(id)) === null
+      return (await fetchProgress(id)) === null
     } catch {
       return false
     }

@@ -1,4 +1,4 @@
-// A worker that hashes one file and tells how far it is, then the digest as hex, or that the file can't be read.
+// A worker that hashes one file. It posts how far it is, and at the end the digest in hex, or that the file can't be read.
 
 import { Sha256 } from './sha256.js'
 

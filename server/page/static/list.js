@@ -1,13 +1,13 @@
-// The list of files: adds what is chosen, shows what was left unfinished, and acts on its buttons.
+// The list of files: adds the files that are chosen, lists unfinished uploads, and does what the buttons say.
 
 import { add, drop } from './queue.js'
 import { elsewhere, forget, same, unfinished } from './remembered.js'
 import { Row } from './row.js'
 import { BUSY, IDLE, Transfer } from './transfer.js'
 import { isFinal } from './follow.js'
-import { look } from './tus.js'
+import { fetchProgress } from './tus.js'
 
-const TICK = 500 // ms between two looks at rates and times
+const TICK = 500 // ms between two updates of rates and times
 
 const list = document.querySelector('#files')
 const rows = []
@@ -28,7 +28,7 @@ const acts = {
     remove(row)
   },
   remove,
-  chosen: go,
+  chosen: start,
 }
 
 function show(transfer) {
@@ -48,32 +48,32 @@ function remove(row) {
   else document.querySelector('#choose').focus()
 }
 
-function go(row, file) {
+function start(row, file) {
   row.transfer.file = file
   add(row.transfer)
 }
 
-// Adds files to the list; gives those that are in it already and under way.
+// Adds files to the list; returns those that are in it already and being uploaded.
 export function take(files) {
   return files.filter((file) => {
     const row = rows.find(({ transfer }) => same(transfer.about, file))
     if (!row) add(show(new Transfer(file)).transfer)
-    else if (IDLE.has(row.transfer.state)) go(row, file)
+    else if (IDLE.has(row.transfer.state)) start(row, file)
     else return true
   })
 }
 
-// Lists what an earlier visit left unfinished, unless it has ended meanwhile or another tab is at it.
+// Lists uploads that an earlier visit left unfinished, unless they have ended meanwhile or another tab is sending them.
 export async function listUnfinished() {
   const isElsewhere = await elsewhere()
   for (const about of unfinished().filter((one) => !isElsewhere(one))) {
     const transfer = new Transfer(about)
-    const told = await look(transfer.id).catch(() => undefined)
-    if (told === null || (told && isFinal(told))) {
+    const message = await fetchProgress(transfer.id).catch(() => undefined)
+    if (message === null || (message && isFinal(message))) {
       forget(about)
     } else if (!rows.some((row) => same(row.transfer.about, about))) {
       transfer.state = 'left'
-      transfer.stored = told?.uploadedBytes ?? 0
+      transfer.stored = message?.uploadedBytes ?? 0
       show(transfer)
     }
   }

@@ -1,17 +1,17 @@
-// The page: files that are chosen or dropped go to the list; `#watch=ID` shows an upload instead.
+// The page: files that are chosen or dropped go to the list. With `#watch=ID` in its URL, the page shows an upload instead.
 
 import { listUnfinished, take } from './list.js'
 import { notify } from './say.js'
 import { watch } from './watching.js'
 
-const WATCH = /^#watch=([0-9a-f]+)$/
+const WATCH = /^#watch=(.*)$/
 const TITLE = document.title
 
 const input = document.querySelector('#choose')
 const zone = document.querySelector('#zone')
 let stop = () => {}
 
-// Takes files, and says what was not taken: folders, files that are under way, and drops without any file.
+// Takes files, and says what was not taken: folders, files that are being uploaded, and drops without any file.
 function receive(files, folders = []) {
   const doubles = take(files)
   const sentences = [
@@ -37,7 +37,7 @@ addEventListener('dragleave', ({ relatedTarget }) => {
 addEventListener('drop', (event) => {
   event.preventDefault()
   zone.classList.remove('over')
-  if (location.hash) location.hash = '' // a watcher who drops files sees where they go
+  if (location.hash) location.hash = '' // so that a person who watches an upload sees the dropped files
   const entries = [...event.dataTransfer.items].map((item) => [item.getAsFile(), item.webkitGetAsEntry()])
   const folders = entries.filter(([, entry]) => entry?.isDirectory)
   const files = entries.filter(([file, entry]) => file && !entry?.isDirectory)
@@ -50,10 +50,11 @@ addEventListener('drop', (event) => {
 function show() {
   stop()
   const [, id] = WATCH.exec(location.hash) ?? []
-  document.querySelector('#uploading').hidden = Boolean(id)
-  document.querySelector('#watching').hidden = !id
+  const isWatching = id !== undefined
+  document.querySelector('#uploading').hidden = isWatching
+  document.querySelector('#watching').hidden = !isWatching
   document.title = TITLE
-  stop = id ? watch(id) : () => {}
+  stop = isWatching ? watch(id) : () => {}
 }
 
 addEventListener('hashchange', show)

@@ -1,11 +1,11 @@
-// How long to wait until the next try: longer each time, spread by chance, and cut short when the network is back.
+// How long to wait until the next try: longer each time and partly at random. A wait ends early when the network is back.
 
 const FIRST = 500 // ms
-const LONGEST = 30_000
+const LONGEST = 30_000 // ms
 
 export function delay(tries, retryAfter = 0) {
-  const most = Math.min(LONGEST, FIRST * 2 ** Math.min(tries, 10))
-  return Math.max(most * (0.5 + Math.random() / 2), retryAfter * 1000)
+  const limit = Math.min(LONGEST, FIRST * 2 ** Math.min(tries, 10))
+  return Math.max(limit * (0.5 + Math.random() / 2), retryAfter * 1000)
 }
 
 export function pause(time, signal) {

@@ -1,4 +1,4 @@
-// Which transfers run: a few at once, the others in the order in which they were added.
+// Which transfers run: three at once; the others wait in the order in which they were added.
 
 const MOST = 3 // a browser opens six connections to a server over HTTP/1.1, for all its tabs
 

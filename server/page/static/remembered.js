@@ -1,5 +1,5 @@
-// Which uploads are unfinished, beyond a reload or a crash of the tab: one entry of localStorage each, so that several
-// tabs don't write over each other. A file is known again by its name, size, type and time.
+// Unfinished uploads, kept over a reload or a crash of the tab. Each has an entry of its own in localStorage, so that
+// several tabs don't overwrite each other. A file is recognized by its name, size, type and time.
 
 const PREFIX = `onward ${location.pathname} `
 
@@ -7,7 +7,7 @@ const keyOf = ({ name, size, type, lastModified }) => PREFIX + JSON.stringify([n
 
 export const same = (one, other) => keyOf(one) === keyOf(other)
 
-// Where a browser keeps nothing, an upload is still resumed as long as the page is open.
+// If the browser keeps nothing of this site, an upload can still be resumed as long as the page is open.
 function attempt(act) {
   try {
     return act()
@@ -36,8 +36,8 @@ export function unfinished() {
     .map(([name, size, type, lastModified]) => ({ name, size, type, lastModified }))
 }
 
-// One tab at a time sends a file. Browsers have such locks on https and localhost, unless they are to keep nothing of this
-// site; elsewhere two tabs would take the upload over from each other, slowly but without harm.
+// Only one tab at a time sends a file. Browsers have locks on https and localhost, unless they keep nothing of this site.
+// Without locks, two tabs that send the same file take it over from each other, which is slow but harmless.
 async function held() {
   try {
     return (await navigator.locks.query()).held

@@ -1,15 +1,15 @@
-// One request of tus 1.0.0: its answer, or a fault that tells whether to try again may help.
+// One request of tus 1.0.0: its answer, or an error whose `passing` says whether trying again may help.
 
-const PATIENCE = 30_000 // ms without a sign of life while a request goes out
+const PATIENCE = 30_000 // ms without any progress while a request goes out
 const ANSWER_WITHIN = 120_000 // ms from the last byte of a body to the answer: a whole file may be verified
 const PASSING = new Set([408, 409, 423, 425, 429])
-const SAID = {
+const SENTENCES = {
   404: 'The server does not know this upload',
-  410: 'The server has given this upload up',
+  410: 'The server has removed this upload',
   460: 'Checksum mismatch: the server received different bytes and discarded them',
 }
 
-// What there is no other word for: a HEAD is answered without a body.
+// For answers without a body, as to HEAD.
 const TITLES = {
   423: 'The server asks to wait',
 }
@@ -24,7 +24,7 @@ export class Unreachable extends Error {
 
 export class Refused extends Error {
   constructor(status, { title = TITLES[status] ?? `The server answered ${status}`, detail } = {}, retryAfter = 0) {
-    super(SAID[status] ?? (detail || title).replace(/\.$/, '')) // the detail says the same more precisely
+    super(SENTENCES[status] ?? (detail || title).replace(/\.$/, '')) // the detail says the same more precisely
     this.status = status
     this.passing = PASSING.has(status) || status >= 500
     this.retryAfter = Number(retryAfter) || 0 // it may be a date
@@ -39,7 +39,7 @@ function problemOf(xhr) {
   }
 }
 
-// Keeps a promise of the request; `onSent` is told how many bytes of the body went out.
+// Resolves to a function that reads the headers of the answer. Calls `onSent` with how many bytes of the body went out.
 export function request(method, url, { headers = {}, body = null, signal, onSent = () => {} }) {
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest()

@@ -1,4 +1,4 @@
-// The row of a file in the list: what it shows in each state, and which buttons it has then.
+// The row of one file in the list: what it shows in each state of its transfer, and which buttons it has then.
 
 import { paintBar } from './bar.js'
 import { same } from './remembered.js'
@@ -19,8 +19,8 @@ const BUTTONS = {
   failed: ['again', 'remove'],
   cancelled: ['again', 'remove'],
 }
-const SAID = new Set(['paused', 'retrying', 'verified', 'failed', 'cancelled'])
-const UNMEASURED = new Set(['waiting', 'verified', 'failed', 'cancelled']) // how far it is says nothing
+const SPOKEN = new Set(['paused', 'retrying', 'verified', 'failed', 'cancelled'])
+const UNMEASURED = new Set(['waiting', 'verified', 'failed', 'cancelled']) // a share of the file would say nothing
 const COPIED_STAYS = 2000 // ms
 
 function statusOf(transfer) {
@@ -31,7 +31,7 @@ function statusOf(transfer) {
     case 'waiting':
       return 'Waiting for its turn'
     case 'starting':
-      return 'Asking the server'
+      return 'Contacting the server'
     case 'uploading':
       return 'Uploading'
     case 'hashing':
@@ -92,7 +92,7 @@ export class Row {
     this.hash.hidden = !sha256
     this.hash.querySelector('code').textContent = sha256
     this.#paintButtons(state)
-    if (SAID.has(state)) say(`${transfer.about.name}: ${statusOf(transfer)}`)
+    if (SPOKEN.has(state)) say(`${transfer.about.name}: ${statusOf(transfer)}`)
   }
 
   #paintButtons(state) {
@@ -121,7 +121,7 @@ export class Row {
     const [file] = input.files
     input.value = ''
     if (same(file, this.transfer.about)) return chosen(this, file)
-    this.status.textContent = 'That is another file, or it was changed since: its name, size or time differ'
+    this.status.textContent = 'That is another file, or it has changed: its name, size or time differs'
     say(this.status.textContent)
   }
 }

@@ -1,5 +1,5 @@
-// What a screen reader says: changes of state, never the progress itself. What everybody reads: notices. And how text
-// gets to the clipboard.
+// Three ways to reach people: `say` for screen readers (changes of state, never the progress itself), `notify` for a
+// notice that everyone sees, and `copy` for the clipboard.
 
 const notice = document.querySelector('#notice')
 
@@ -19,7 +19,7 @@ export async function copy(text) {
     await navigator.clipboard.writeText(text)
   } catch {
     const focused = document.activeElement
-    const field = document.body.appendChild(document.createElement('textarea')) // outside https there is no other way
+    const field = document.body.appendChild(document.createElement('textarea')) // the only way outside https
     field.value = text
     field.select()
     document.execCommand('copy')

@@ -1,4 +1,4 @@
-// SHA-256 of bytes that come bit by bit (FIPS 180-4): Web Crypto hashes only what it is given whole.
+// SHA-256 of a file block by block (FIPS 180-4). Web Crypto can hash only bytes that are all in memory.
 
 const BLOCK = 64
 const LENGTH_AT = 56
@@ -82,7 +82,7 @@ export class Sha256 {
     return this
   }
 
-  // Gives the 32 bytes; nothing can be added afterwards.
+  // Returns the 32 bytes; nothing can be added afterwards.
   digest() {
     const count = this.#count
     const padding = new Uint8Array(((this.#waiting < LENGTH_AT ? 0 : BLOCK) + BLOCK) - this.#waiting)

@@ -1,4 +1,4 @@
-// One file on its way to the server: what is stored of it, and how it resumes after whatever happens.
+// One file on its way to the server: how much of it is stored, and how it resumes after an interruption.
 
 import { Digest, Unreadable } from './digest.js'
 import { aborted, delay, pause } from './patience.js'
@@ -6,7 +6,7 @@ import { Rate } from './rate.js'
 import { alone, forget, idOf, remember } from './remembered.js'
 import { append, create, inspect, terminate } from './tus.js'
 
-const SMALLEST = 2 ** 20 // bytes of a slice: what a request sends at most
+const SMALLEST = 2 ** 20 // bytes of the smallest slice; each request sends one slice
 const LARGEST = 2 ** 25
 const QUICK = 1000 // ms: a slice that took less is followed by a larger one
 const LONG = 4000
@@ -42,9 +42,9 @@ export class Transfer {
   #slice = SMALLEST
   #digest = null
   #stop = new AbortController()
-  #known = false // whether the server has told of the upload since the page was opened
+  #known = false // whether the server has confirmed the upload since the page was opened
 
-  // `about` is what tells the file from others; after a reload that is known before the file is.
+  // `about` has the name, size, type and time of the file; after a reload they are known, but not the file itself.
   constructor(about) {
     this.about = about
     this.file = about instanceof File ? about : null
@@ -61,7 +61,7 @@ export class Transfer {
     this.changed(this)
   }
 
-  // Sends until the end, a pause or a failure; asks the server first how far it is.
+  // Asks the server for its offset, then sends until the end, a pause or a failure.
   async run() {
     const { signal } = (this.#stop = new AbortController())
     this.sha256 = ''
@@ -81,7 +81,7 @@ export class Transfer {
   async cancel() {
     const { id } = this
     this.#halt()
-    this.#begin()
+    this.#forgetUpload()
     this.become('cancelled')
     for (let tries = 1; id && tries <= LAST_TRY; tries++) {
       try {
@@ -98,8 +98,8 @@ export class Transfer {
     this.sent = this.stored
   }
 
-  // Forgets what was sent: the next run begins a new upload.
-  #begin() {
+  // Forgets the upload: the next run begins a new one.
+  #forgetUpload() {
     forget(this.about)
     this.#digest?.stop()
     this.#digest = this.id = null
@@ -110,7 +110,7 @@ export class Transfer {
   #fail(fault) {
     const stored = this.stored
     this.#stop.abort()
-    if (fault.status || fault instanceof Differs) this.#begin()
+    if (fault.status || fault instanceof Differs) this.#forgetUpload()
     this.#digest?.stop()
     this.#digest = null
     this.stored = this.sent = stored
@@ -141,11 +141,11 @@ export class Transfer {
     signal.throwIfAborted()
     if (this.#digest?.isBroken ?? true) this.#digest = new Digest(this.file)
     this.rate.clear()
-    let told = await this.#locate(signal)
-    while (this.stored < this.size) told = await this.#append(signal)
+    let stated = await this.#locate(signal)
+    while (this.stored < this.size) stated = await this.#append(signal)
     const ours = await this.#hashed(signal)
-    if (!told) throw new StillVerifying()
-    if (told !== ours) throw new Differs()
+    if (!stated) throw new StillVerifying()
+    if (stated !== ours) throw new Differs()
     forget(this.about)
     this.sha256 = ours
     this.become('verified')
@@ -161,7 +161,7 @@ export class Transfer {
           return sha256
         }
       } catch (fault) {
-        if (this.#known || !GONE.has(fault.status)) throw fault // what was remembered may be long gone
+        if (this.#known || !GONE.has(fault.status)) throw fault // the server may have removed a remembered upload long ago
       }
     }
     const { id, offset, sha256 } = await create(this.about, signal)
@@ -198,7 +198,7 @@ export class Transfer {
     this.changed(this)
   }
 
-  // Gives the SHA-256 of the file, and says so when it is waited for.
+  // Returns the SHA-256 of the file; shows the state `hashing` while it is not ready.
   #hashed(signal) {
     if (this.#digest.hashed < this.size) this.become('hashing')
     return Promise.race([this.#digest.hex, aborted(signal)])
@@ -208,7 +208,7 @@ export class Transfer {
     return this.#digest?.hashed ?? 0
   }
 
-  // To the network, a file that can't be read looks like a server that can't be reached.
+  // A file that can't be read fails like a server that can't be reached, so it is read once here.
   async #checkReadable() {
     try {
       await this.file.slice(this.stored, this.stored + 1).arrayBuffer()

@@ -1,4 +1,4 @@
-// The view of one upload that somebody watches: `#watch=ID`, which no server is ever sent.
+// The view of one upload that is watched, `#watch=ID`. The part of a URL after # is never sent to a server.
 
 import { paintBar } from './bar.js'
 import { follow, isFinal } from './follow.js'
@@ -9,7 +9,7 @@ import { sayProgress, saySpeed } from './words.js'
 const STATUSES = {
   pending: 'Nothing has arrived yet',
   uploading: 'Uploading',
-  paused: 'Paused: nobody is sending',
+  paused: 'Paused: no bytes are arriving',
   verifying: 'Verifying',
   completed: 'Completed and verified',
   failed: 'Failed',
@@ -44,7 +44,7 @@ function paint(id, message) {
   say(text)
 }
 
-// Shows an upload, and gives the function that ends it.
+// Shows an upload; returns the function that stops it.
 export function watch(id) {
   view.dataset.state = 'pending'
   paintBar(find('.bar'), 0, 0, 1)

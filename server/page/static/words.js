@@ -1,6 +1,6 @@
-// How sizes, rates and times are said.
+// Sizes, rates and times in words.
 
-const GAP = '\u00a0' // a number and its unit stay in one line
+const GAP = '\u00a0' // keeps a number and its unit on one line
 const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB']
 
 export function sayBytes(count) {

@@ -2,9 +2,10 @@
 
 import pytest
 
-from onward.client.answers import judge, printable, retry_after
-from onward.client.errors import GivenUp, Gone, Interrupted, Refused
-from onward.client.retry import LONGEST, Patience
+from onward.client.answers import judge, parse_retry_after
+from onward.client.errors import GivenUp, Interrupted, Refused, UploadMissing
+from onward.client.retry import LONGEST, Backoff
+from onward.client.text import printable
 
 
 class Clock:
@@ -18,7 +19,7 @@ class Clock:
 
 
 def test_waits_double_up_to_a_cap_and_begin_anew_after_progress() -> None:
-    patience = Patience(3600, clock=Clock(), dice=lambda _, high: high)
+    patience = Backoff(3600, clock=Clock(), dice=lambda _, high: high)
     waits = [patience.wait(Interrupted("cut")) for _ in range(9)]
     assert waits == [0.5, 1, 2, 4, 8, 16, LONGEST, LONGEST, LONGEST]
     patience.progressed()
@@ -32,19 +33,19 @@ def test_the_dice_have_all_the_room() -> None:
         seen.append((low, high))
         return low
 
-    patience = Patience(3600, clock=Clock(), dice=dice)
+    patience = Backoff(3600, clock=Clock(), dice=dice)
     assert [patience.wait(Interrupted("cut")) for _ in range(3)] == [0, 0, 0]
     assert seen == [(0, 0.5), (0, 1), (0, 2)]
 
 
 def test_the_server_may_ask_for_more() -> None:
-    patience = Patience(3600, clock=Clock(), dice=lambda _, high: high)
+    patience = Backoff(3600, clock=Clock(), dice=lambda _, high: high)
     assert patience.wait(Interrupted("busy", 7.0)) == 7
 
 
 def test_it_gives_up_after_so_long_without_progress_only() -> None:
     clock = Clock()
-    patience = Patience(100, clock=clock, dice=lambda _, high: high)
+    patience = Backoff(100, clock=clock, dice=lambda _, high: high)
     clock.now += 10_000  # a long request that went well until it was cut
     patience.wait(Interrupted("cut"))
     clock.now += 90
@@ -59,7 +60,7 @@ def test_it_gives_up_after_so_long_without_progress_only() -> None:
 
 def test_a_wait_that_is_too_long_is_not_begun() -> None:
     with pytest.raises(GivenUp):
-        Patience(100, clock=Clock()).wait(Interrupted("busy", 101.0))
+        Backoff(100, clock=Clock()).wait(Interrupted("busy", 101.0))
 
 
 @pytest.mark.parametrize("status", [408, 409, 423, 425, 429, 500, 502, 503, 504, 507])
@@ -77,7 +78,7 @@ def test_these_are_final(status: int) -> None:
 
 @pytest.mark.parametrize("status", [404, 410])
 def test_these_are_gone(status: int) -> None:
-    with pytest.raises(Gone):
+    with pytest.raises(UploadMissing):
         judge(status, {}, b"")
 
 
@@ -90,8 +91,8 @@ def test_a_strangers_words_are_safe_to_print() -> None:
 
 @pytest.mark.parametrize(("value", "seconds"), [("", 0), ("7", 7), ("soon", 0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0)])
 def test_retry_after_is_read(value: str, seconds: float) -> None:
-    assert retry_after(value) == seconds
+    assert parse_retry_after(value) == seconds
 
 
 def test_retry_after_as_a_date_is_seconds_from_now() -> None:
-    assert retry_after("Fri, 31 Dec 2100 23:59:59 GMT") > 1e6
+    assert parse_retry_after("Fri, 31 Dec 2100 23:59:59 GMT") > 1e6

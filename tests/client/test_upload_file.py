@@ -18,7 +18,7 @@ from yarl import URL
 
 from onward import FileChanged, Mismatch, Options, Progress, Refused, Uploaded, upload, upload_stream, watch
 from onward.client.file import BLOCK, STEP, File, opened
-from onward.client.resume_file import Memory, Part, Record, remembered
+from onward.client.resume_file import Part, ResumeFile, ResumeState, open_resume_file
 
 MIB = 2**20
 SIZE = 9 * MIB + 12345
@@ -117,8 +117,8 @@ async def test_a_file_that_becomes_shorter_is_noticed(file: Path) -> None:
             [block async for block in source.blocks(0, SIZE)]
 
 
-def memory(folder: Path, file: Path) -> "Memory":
-    with opened(file) as source, remembered(folder, source.identity, "http://127.0.0.1/files") as found:
+def memory(folder: Path, file: Path) -> "ResumeFile":
+    with opened(file) as source, open_resume_file(folder, source.identity, "http://127.0.0.1/files") as found:
         return found
 
 
@@ -129,7 +129,7 @@ def test_options_that_get_nowhere_are_refused(words: dict[str, Any]) -> None:
 
 
 def test_a_resume_file_is_found_again_or_ignored(file: Path, tmp_path: Path) -> None:
-    record = Record(file=str(file), parts=(Part(0, SIZE, "http://127.0.0.1/files/1"),))
+    record = ResumeState(file=str(file), parts=(Part(0, SIZE, "http://127.0.0.1/files/1"),))
     memory(tmp_path / "state", file).save(record)
     assert memory(tmp_path / "state", file).load() == record
     [path] = (tmp_path / "state").iterdir()
@@ -143,7 +143,7 @@ async def test_a_server_that_tells_another_sha256_is_not_believed(
     """The resume file names an upload of other bytes, of the same length and complete."""
     other = await tus.create(http, server.url, SIZE)
     assert (await tus.patch(http, other, 0, bytes(SIZE))).status == 204
-    with opened(file) as source, remembered(tmp_path / "state", source.identity, server.url) as found:
-        found.save(Record(file=str(file), parts=(Part(0, SIZE, other),)))
+    with opened(file) as source, open_resume_file(tmp_path / "state", source.identity, server.url) as found:
+        found.save(ResumeState(file=str(file), parts=(Part(0, SIZE, other),)))
     with pytest.raises(Mismatch, match="has other bytes"):
         await upload(file, server.url, options=Options(state=tmp_path / "state"))

@@ -18,7 +18,7 @@ from server_process import Server
 from onward import Options
 from onward.client.cli.batch import Batch
 from onward.client.file import opened
-from onward.client.resume_file import Finished, remembered
+from onward.client.resume_file import Finished, open_resume_file
 
 MIB = 2**20
 SMALL, LARGE = 100_000, 16 * MIB
@@ -75,8 +75,7 @@ async def test_what_an_interrupted_command_had_finished_is_not_sent_again(
     assert "alreadyUploaded" not in told(ended)[2]
     assert told(ended)[2]["resumedFrom"] > 0
     assert ended.err == "".join(
-        f"{file}: already uploaded: {url} (--again uploads it once more)\n"
-        for file, url in zip(files, urls, strict=False)
+        f"{file}: already uploaded: {url} (--again uploads it again)\n" for file, url in zip(files, urls, strict=False)
     )
     assert len(list((server.data / "files").iterdir())) == published + 1
     for file, one in zip(files, told(ended), strict=True):
@@ -144,12 +143,12 @@ async def test_after_a_failure_only_the_files_that_failed_are_sent(
 async def test_what_is_remembered_as_finished_is_held_against_the_server(
     server: Server, http: aiohttp.ClientSession, files: list[str], tmp_path: Path
 ) -> None:
-    """The remembered upload has the length of the file, but other bytes; another one is not even complete."""
+    """The finished upload in the resume file has the length of the file, but other bytes; another one is not even complete."""
     file = Path(files[0])
     other = await tus.create(http, server.url, SMALL)
     for offset, length in ((0, 10), (10, SMALL - 10)):
-        with opened(file) as source, remembered(tmp_path / "onward", source.identity, server.url) as memory:
-            memory.finish(str(file), Finished(other, "0" * 64, True))
+        with opened(file) as source, open_resume_file(tmp_path / "onward", source.identity, server.url) as resume_file:
+            resume_file.finish(str(file), Finished(other, "0" * 64, True))
         ended = await run(tmp_path, "upload", str(file), "--to", server.url)
         assert ended.code == 0, ended.err
         assert ended.out.strip() != other
@@ -161,8 +160,8 @@ async def test_a_refusal_of_the_question_is_no_reason_to_send_again(
     server: Server, files: list[str], tmp_path: Path
 ) -> None:
     file = Path(files[0])
-    with opened(file) as source, remembered(tmp_path / "onward", source.identity, server.url) as memory:
-        memory.finish(str(file), Finished(server.url, "0" * 64, True))
+    with opened(file) as source, open_resume_file(tmp_path / "onward", source.identity, server.url) as resume_file:
+        resume_file.finish(str(file), Finished(server.url, "0" * 64, True))
     ended = await run(tmp_path, "upload", str(file), "--to", server.url)
     assert (ended.code, ended.out) == (1, "")
     assert "405" in ended.err
@@ -174,9 +173,9 @@ async def test_a_file_that_another_process_sends_is_not_forgotten(
     """One process has finished a file; before it ends, another one uploads that file again."""
     batch = Batch(server.url, Options(state=tmp_path))
     await batch.upload(files[0], lambda _: None)
-    with opened(Path(files[0])) as source, remembered(tmp_path, source.identity, server.url) as memory:
-        assert memory.finished()
+    with opened(Path(files[0])) as source, open_resume_file(tmp_path, source.identity, server.url) as resume_file:
+        assert resume_file.finished()
         batch.forget()
-        assert memory.finished(), "it is locked"
+        assert resume_file.finished(), "it is locked"
     batch.forget()
     assert os.listdir(tmp_path) == ["source"]

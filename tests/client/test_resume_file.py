@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 
 from onward.client.file import Identity
-from onward.client.resume_file import KEPT, Part, Record, remembered
+from onward.client.resume_file import KEPT, Part, ResumeState, open_resume_file
 
 FILE = Identity(path="/some.bin", size=1, mtime_ns=1, inode=1)
-RECORD = Record("some.bin", (Part(0, 1, "http://127.0.0.1/files/1"),))
+RECORD = ResumeState("some.bin", (Part(0, 1, "http://127.0.0.1/files/1"),))
 
 
 def test_what_was_left_long_ago_is_removed(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_what_was_left_long_ago_is_removed(tmp_path: Path) -> None:
     for suffix in (".json", ".lock", ".new"):
         before = old.with_suffix(suffix).stat().st_mtime - KEPT - 60
         os.utime(old.with_suffix(suffix), (before, before))
-    with remembered(tmp_path, FILE, "http://127.0.0.1/files"):
+    with open_resume_file(tmp_path, FILE, "http://127.0.0.1/files"):
         left = {path.name for path in tmp_path.iterdir()}
     assert {name for name in left if name.startswith("old")} == set()
     assert {name for name in left if name.startswith("new")} == {"new.json", "new.lock", "new.new"}
@@ -30,17 +30,17 @@ def test_a_lock_that_is_held_stays_however_old_it_is(tmp_path: Path) -> None:
     with held.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         os.utime(held, (0, 0))
-        with remembered(tmp_path, FILE, "http://127.0.0.1/files"):
+        with open_resume_file(tmp_path, FILE, "http://127.0.0.1/files"):
             assert held.exists()
-    with remembered(tmp_path, FILE, "http://127.0.0.1/files"):
+    with open_resume_file(tmp_path, FILE, "http://127.0.0.1/files"):
         assert not held.exists()
 
 
 def test_a_lock_that_a_kill_left_holds_nobody_up(tmp_path: Path) -> None:
-    with remembered(tmp_path, FILE, "http://127.0.0.1/files") as memory:
-        memory.save(RECORD)
+    with open_resume_file(tmp_path, FILE, "http://127.0.0.1/files") as resume_file:
+        resume_file.save(RECORD)
         [lock] = tmp_path.glob("*.lock")
     lock.touch()
-    with remembered(tmp_path, FILE, "http://127.0.0.1/files") as memory:
-        assert memory.load() == RECORD
+    with open_resume_file(tmp_path, FILE, "http://127.0.0.1/files") as resume_file:
+        assert resume_file.load() == RECORD
     assert not lock.exists()
