@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-import tus
-from halfway import until_stored
+import tus_requests as tus
+from midway_wait import until_stored
 from onward_process import OnwardProcess
 
 PART, SIZE = 2**16, 2**17

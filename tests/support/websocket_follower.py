@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from raw import Connection, Headers, Tus
+from http_connection import Connection, Headers, Tus
 
 TEXT, CLOSE = 1, 8
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from raw import Answer, Connection
+from http_connection import Answer, Connection
 from server_process import Server
 
 STORED, LENGTH = b"01234", 10

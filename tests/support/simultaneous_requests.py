@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Barrier
 
-from raw import Answer, Connection, Tus
+from http_connection import Answer, Connection, Tus
 
 SIZE = 150_000
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 import aiohttp
-import tus
-from rough_line import RoughLine
+import tus_requests as tus
+from unreliable_proxy import RoughLine
 
 LOOKS = 1000
 HEADERS = 64 * 2**10  # bytes that the requests for a rest may take beside the rest itself
