@@ -1,4 +1,4 @@
-"""A small asynchronous client on a plain connection, for tests whose server may die at any byte."""
+"""An asynchronous HTTP client on a plain connection, for tests whose server may die at any byte."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Rounds of a server's life: started, checked, worked with, struck at any moment; then a last one that finishes all."""
+"""Rounds of a server's life: started, checked, used, killed at any moment; the last round finishes everything."""
 
 import asyncio
 import random

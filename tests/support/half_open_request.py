@@ -1,4 +1,4 @@
-"""A PATCH whose client has gone without a word: some of its body arrives, then nothing, and no FIN either."""
+"""A PATCH whose client has vanished: a part of its body arrives, then nothing, and no FIN either."""
 
 import asyncio
 from collections.abc import AsyncIterator

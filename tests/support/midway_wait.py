@@ -1,4 +1,4 @@
-"""Standing still in the middle of an upload: waits until some of it is stored, and tells what is left to send."""
+"""Waits until a part of an upload is stored, and returns what is left to send."""
 
 import asyncio
 from collections.abc import Sequence

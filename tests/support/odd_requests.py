@@ -1,4 +1,4 @@
-"""One odd request to a running server, and what must hold after each of them."""
+"""Sends one odd request to a running server, and checks what must hold after each of them."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""A client that sends one upload to several servers with retries, and notes every answer that it gets."""
+"""A client that sends one upload to several servers with retries, and records every reply."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Two servers over one Redis and one data folder, each with a line to Redis of its own, and who asks if they are ready."""
+"""Two servers over one Redis and one data folder, each with its own connection to Redis, and a probe of both."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

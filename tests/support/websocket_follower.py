@@ -1,4 +1,4 @@
-"""Somebody who follows an upload over a WebSocket on a plain socket."""
+"""Follows an upload over a WebSocket on a plain socket."""
 
 import json
 from typing import Any
