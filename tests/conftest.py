@@ -8,7 +8,7 @@ from typing import Literal
 
 import aiohttp
 import pytest
-from raw import Tus
+from http_connection import Tus
 from redis_process import RedisProcess, redis_server
 from server_process import Server, Start, serving
 

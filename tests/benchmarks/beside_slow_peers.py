@@ -15,8 +15,8 @@ from statistics import median
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 
-import raw
-from raw import Tus
+import http_connection as raw
+from http_connection import Tus
 from server_process import serving
 from slow_peers import dribble, loris
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 
-import raw
+import http_connection as raw
 from onward_process import peak_memory
 from server_process import serving
 

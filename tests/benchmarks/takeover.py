@@ -14,7 +14,7 @@ from statistics import median
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 
 import aiohttp
-from half_open import displace, half_open
+from half_open_request import displace, half_open
 from onward_process import OnwardProcess, onward
 from redis_process import redis_server
 

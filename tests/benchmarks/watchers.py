@@ -22,7 +22,7 @@ from typing import Any
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 sys.path[:0] = [str(SUPPORT)]
 
-import raw
+import http_connection as raw
 from server_process import Server, serving
 
 EACH = 5000  # watchers of one process at most
@@ -41,7 +41,7 @@ class Crowds:
             shares = [str(total // count + (number < total % count)) for total in (healthy, stuck)]
             words = [
                 sys.executable,
-                str(SUPPORT / "crowd.py"),
+                str(SUPPORT / "watcher_crowd.py"),
                 str(port),
                 f"{path}/progress",
                 *shares,

@@ -10,9 +10,9 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 
 from client_process import Ended, end_of, run, started
+from end_to_end_scenario import sha256_of
 from onward_process import onward, peak_memory
-from rough_line import Fault, RoughLine
-from scenario import sha256_of
+from unreliable_proxy import Fault, RoughLine
 
 MIB = 2**20
 DELAY = 0.0002

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "support")]
 
 from onward_process import onward
-from rough_line import RoughLine
+from unreliable_proxy import RoughLine
 
 COLUMNS, ROWS = 98, 12
 PICTURE = ROOT / "docs" / "pictures" / "terminal.svg"

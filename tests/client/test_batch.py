@@ -10,10 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from client_process import Ended, end_of, resume_files, run, started
-from rough_line import RoughLine
 from server_process import Server
+from unreliable_proxy import RoughLine
 
 from onward import Options
 from onward.client.cli.batch import Batch

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from client_process import end_of, started
-from odd_server import odd_server
+from non_tus_server import odd_server
 from onward_process import ROOT
 from server_process import Server
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from client_process import run
-from odd_server import odd_server
+from non_tus_server import odd_server
 from server_process import Server
 
 import onward.client.watch_upload

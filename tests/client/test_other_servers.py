@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from client_process import end_of, resume_files, run, started
-from node import INTEROP, require
-from rough_line import Fault, RoughLine
+from nodejs import INTEROP, require
+from unreliable_proxy import Fault, RoughLine
 
 MIB = 2**20
 SIZE = 24 * MIB + 12345

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from client_process import end_of, started
+from end_to_end_scenario import sha256_of
 from onward_process import OnwardProcess, onward
 from redis_process import RedisProcess, redis_server
-from rough_line import RoughLine
-from scenario import sha256_of
+from unreliable_proxy import RoughLine
 
 RATE = 8 * 2**20  # bytes a second
 SIZE = 16 * 2**20

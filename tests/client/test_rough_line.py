@@ -8,11 +8,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from client_process import Ended, end_of, resume_files, run, started
-from halfway import offsets, until_stored
-from rough_line import Fault, RoughLine
+from midway_wait import offsets, until_stored
 from server_process import Server
+from unreliable_proxy import Fault, RoughLine
 
 pytestmark = pytest.mark.slow
 

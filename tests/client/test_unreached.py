@@ -14,11 +14,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from client_process import resume_files, run, started
 from ports import free_port
-from rough_line import Fault, RoughLine
 from server_process import Server
+from unreliable_proxy import Fault, RoughLine
 from yarl import URL
 
 import onward.client.retry

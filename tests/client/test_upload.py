@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from client_process import resume_files, run
 from server_process import Server, Start
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-import tus
-from rough_line import RoughLine
+import tus_requests as tus
 from server_process import Server, Start
+from unreliable_proxy import RoughLine
 from yarl import URL
 
 from onward import FileChanged, Mismatch, Options, Progress, Refused, Uploaded, upload, upload_stream, watch

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from aiohttp import web
 from client_process import end_of, run, started
 from onward_process import onward
 from pytest_aiohttp.plugin import AiohttpServer
-from rough_line import RoughLine
 from server_process import Server
+from unreliable_proxy import RoughLine
 
 HALF = bytes(500_000)
 

@@ -1,7 +1,7 @@
 """Version, discovery and method override (checks 1 to 19)."""
 
 from conformance import check
-from raw import UNKNOWN, Headers, Tus
+from http_connection import UNKNOWN, Headers, Tus
 from server_process import Start
 
 OPTIONS = ["--max-size=1000000"]

@@ -1,7 +1,7 @@
 """HEAD (checks 20 to 27)."""
 
 from conformance import check
-from raw import UNKNOWN, Headers, Tus
+from http_connection import UNKNOWN, Headers, Tus
 
 DATA = b"0123456789"
 WRONG: Headers = {"Repr-Digest": "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"}

@@ -4,8 +4,8 @@ import json
 import os
 
 from conformance import check
-from follow import Follower
-from raw import UNKNOWN, Connection, Tus
+from http_connection import UNKNOWN, Connection, Tus
+from websocket_follower import Follower
 
 DATA = b"0123456789"
 OPTIONS = ["--reserve=0"]  # sizes beyond every disk

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from conformance import check
-from raw import Connection, Headers, Tus, poll
+from http_connection import Connection, Headers, Tus, poll
 from server_process import Start
 
 DATA = os.urandom(200_000)

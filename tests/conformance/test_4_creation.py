@@ -4,7 +4,7 @@ import json
 from base64 import b64encode
 
 from conformance import check
-from raw import Headers, Tus, path_of
+from http_connection import Headers, Tus, path_of
 from server_process import Start
 
 OPTIONS = ["--max-size=1000"]

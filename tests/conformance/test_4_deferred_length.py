@@ -3,7 +3,7 @@
 import json
 
 from conformance import check
-from raw import Headers, Tus
+from http_connection import Headers, Tus
 from server_process import Server, Start
 
 OPTIONS = ["--max-size=1000"]

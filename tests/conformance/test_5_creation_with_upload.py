@@ -3,7 +3,7 @@
 import json
 
 from conformance import check
-from raw import OCTETS, Connection, Headers, Tus, path_of, poll
+from http_connection import OCTETS, Connection, Headers, Tus, path_of, poll
 from server_process import Server, Start
 
 OPTIONS = ["--max-size=1000"]

@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 
 from conformance import check
-from raw import Answer, Tus, poll
+from http_connection import Answer, Tus, poll
 from server_process import Server, Start
 
 LIFE = 2

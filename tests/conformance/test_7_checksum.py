@@ -8,7 +8,7 @@ import zlib
 from base64 import b64encode
 
 from conformance import check
-from raw import OCTETS, Connection, Headers, Tus, chunked, path_of, poll
+from http_connection import OCTETS, Connection, Headers, Tus, chunked, path_of, poll
 from server_process import Server, Start
 
 DATA = bytes(range(256)) * 40

@@ -5,7 +5,7 @@ import json
 from base64 import b64encode
 
 from conformance import check
-from raw import NONE, UNKNOWN, Answer, Headers, Tus, path_of
+from http_connection import NONE, UNKNOWN, Answer, Headers, Tus, path_of
 from server_process import Server, Start
 
 OPTIONS = ["--max-size=1000", "--sweep-every=0.3"]

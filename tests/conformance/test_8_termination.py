@@ -3,7 +3,7 @@
 import time
 
 from conformance import check
-from raw import UNKNOWN, Connection, Headers, Tus, poll
+from http_connection import UNKNOWN, Connection, Headers, Tus, poll
 from server_process import Server, Start
 
 DATA = b"0123456789"

@@ -20,10 +20,10 @@ sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("support", 
 
 import aiohttp
 import test_redis_faults as redis_faults
+from checking_watcher import Watcher
 from onward_process import peak_memory
-from redis_group import Group, redis_group
-from sender import MAY_TRY_AGAIN, Sender
-from watcher import Watcher
+from retrying_sender import MAY_TRY_AGAIN, Sender
+from server_pair import Group, redis_group
 
 UPLOADERS = 6
 EVERY = 5.0  # seconds between two faults

@@ -11,15 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from mounts import elsewhere
 from onward_process import PROGRAM, ROOT, OnwardProcess, onward
 from redis_process import RedisProcess, redis_server
-from watcher import Watcher
 
 from onward.storage.state.redis.state import LEASE
 
-ASLEEP = str(ROOT / "tests" / "support" / "asleep_server.py")
+ASLEEP = str(ROOT / "tests" / "support" / "suspended_server.py")
 SIZE, HALF = 2**20, 2**19
 REFUSED = {409, 423, 503}
 EMPTIED = "in the middle of a PATCH, and Redis is emptied"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from aiohttp import web
 
 from onward.server.app import create_app, create_runner
@@ -24,7 +24,7 @@ from onward.server.watch.subscriber import Subscriber
 from onward.storage.base import Durability
 from onward.storage.state.hub import Mailbox
 
-CROWD = Path(__file__).resolve().parents[1] / "support" / "crowd.py"
+CROWD = Path(__file__).resolve().parents[1] / "support" / "watcher_crowd.py"
 HEALTHY, STUCK, EVENTS = 285, 15, 28
 SIZE = 2**20
 SEND_WAIT = 4.0

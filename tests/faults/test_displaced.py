@@ -4,8 +4,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
-from half_open import PART, SIZE, displace, half_open
+import tus_requests as tus
+from half_open_request import PART, SIZE, displace, half_open
 from onward_process import onward
 
 

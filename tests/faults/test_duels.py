@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from duel import SIZE, duel, patch, plain
-from raw import Tus
+from http_connection import Tus
 from server_process import Server
+from simultaneous_requests import SIZE, duel, patch, plain
 from slow_body import SlowBody
 
 from onward.protocol.errors import Gone, Refusal

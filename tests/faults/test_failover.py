@@ -8,12 +8,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from onward_process import onward
 from redis_kinds import redis_cluster, redis_with_sentinel
 from redis_process import RedisProcess
-from sender import Sender
-from watcher import Watcher
+from retrying_sender import Sender
 
 LARGE, PAUSE = 2**21, 0.03
 BOUND = 15.0  # seconds from the death of a primary until every upload is complete

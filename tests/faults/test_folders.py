@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from http_connection import Tus, path_of, poll
 from mounts import elsewhere, tmpfs, unmount
 from onward_process import OBEYING_MODES, ROOT
-from raw import Tus, path_of, poll
 from server_process import serving
 
 MIB = 2**20

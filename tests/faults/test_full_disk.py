@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from http_connection import Connection, Tus, poll
 from mounts import loop_disk, tmpfs
-from raw import Connection, Tus, poll
 from redis_process import RedisProcess
 from server_process import serving
 

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from crash_rounds import PLAN, Rounds
+from forking_server import Zygote, zygote
 from mounts import elsewhere
-from rounds import PLAN, Rounds
-from zygote import Zygote, zygote
 
 from onward.storage.base import Durability
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from msgspec.structs import replace
 from onward_process import onward
 from redis_process import RedisProcess, redis_at
-from rough_line import CHUNK, RoughLine
 from test_state_contract import UPLOAD, ignore
+from unreliable_proxy import CHUNK, RoughLine
 
 from onward.protocol.model import Upload, UploadId
 from onward.storage.base import Held

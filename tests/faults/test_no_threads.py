@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from raw import Connection, poll
+from http_connection import Connection, poll
 from server_process import Server, serving
 
 SIZE = 2**20

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from line import Line, connected
-from raw import OCTETS, path_of
+from async_http_connection import Line, connected
+from http_connection import OCTETS, path_of
 from syscalls import Call, read_trace, told_apart, traced
 
 DATA = b"0123456789abcde"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from line import connected
-from power import Disk, disk
-from rounds import Rounds
-from zygote import Child, Zygote, zygote
+from async_http_connection import connected
+from crash_rounds import Rounds
+from forking_server import Child, Zygote, zygote
+from power_cut_disk import Disk, disk
 
 from onward.storage.base import Durability
 

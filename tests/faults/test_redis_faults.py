@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import tus
-from redis_group import Group, redis_group
-from sender import MAY_TRY_AGAIN, PIECE, Sender
-from watcher import Watcher
+import tus_requests as tus
+from checking_watcher import Watcher
+from retrying_sender import MAY_TRY_AGAIN, PIECE, Sender
+from server_pair import Group, redis_group
 
 BOUND = 12.0  # seconds from the end of a fault until every upload is complete: a lease, and a few time-outs of Redis
 SHORT, LONG = 2.5, 6.5  # seconds, within a lease and longer than one

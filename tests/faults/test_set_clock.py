@@ -7,12 +7,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from fake_clock import FakeClock
 from onward_process import onward
 from redis_process import RedisProcess
 from slow_body import SlowBody
-from watcher import Watcher
 
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status
 from onward.server.uploads.engine import Engine

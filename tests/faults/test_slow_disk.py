@@ -9,9 +9,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from onward_process import ROOT, OnwardProcess
-from watcher import Watcher
 
 PROGRAM = str(ROOT / "tests" / "support" / "hung_disk_server.py")
 DRAIN = 1

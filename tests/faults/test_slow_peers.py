@@ -8,8 +8,8 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from http_connection import Tus
 from onward_process import peak_memory
-from raw import Tus
 from server_process import Start
 from slow_peers import deaf, dribble, loris
 

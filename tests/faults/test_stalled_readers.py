@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import http_connection as raw
 import pytest
-import raw
+from http_connection import Connection, Tus
 from onward_process import ROOT
-from raw import Connection, Tus
 from server_process import Server, serving
 
 STALL = 3.0  # seconds that this server waits for a byte to be taken, and the same again

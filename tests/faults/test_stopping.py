@@ -8,13 +8,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
-from halfway import stored
+import tus_requests as tus
+from checking_watcher import Watcher
+from http_connection import Connection, Tus
+from midway_wait import stored
 from onward_process import OnwardProcess, onward
-from raw import Connection, Tus
 from redis_process import redis_server
-from sender import Sender
-from watcher import Watcher
+from retrying_sender import Sender
 
 DRAIN = 4
 LARGE, PAUSE = 2**21, 0.02

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from onward_process import onward
 from redis_process import redis_server
-from sender import MAY_TRY_AGAIN, Sender
-from watcher import Watcher
+from retrying_sender import MAY_TRY_AGAIN, Sender
 
 UPLOADS, SIZE = 500, 4096
 EVERY_REMOVED = 10  # each tenth is terminated half-way

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 
-import scenario
+import end_to_end_scenario as scenario
 from redis_process import redis_server
 
 RATE = 64 * 2**20

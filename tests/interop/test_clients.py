@@ -3,10 +3,10 @@
 import random
 from pathlib import Path
 
+import end_to_end_scenario as scenario
 import pytest
-import scenario
+from end_to_end_scenario import CLIENTS, Fault, client_process
 from onward_process import onward
-from scenario import CLIENTS, Fault, client_process
 
 SIZE = 24 * 2**20 + 12345
 RATE = 16 * 2**20

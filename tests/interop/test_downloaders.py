@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from raw import Headers
+from http_connection import Headers
 from redis_process import require
 from server_process import Server
 

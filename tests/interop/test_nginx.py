@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import end_to_end_scenario as scenario
 import pytest
-import scenario
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from curl import Curl, Version
+from http_connection import OCTETS, Headers, path_of, poll
 from nginx_process import Buffering, Nginx, nginx
-from raw import OCTETS, Headers, path_of, poll
 from server_process import Server, Start, serving
-from watcher import Watcher
 
 TRUSTING = "--trusted-proxies=127.0.0.1"
 DATA = random.Random(2027).randbytes(5 * 2**20 + 321)

@@ -16,15 +16,15 @@ from typing import Any, Protocol
 import aiohttp
 import pytest
 from chromium import chromium, tab
-from halfway import LOOKS, until_stored
+from end_to_end_scenario import sha256_of, talking
+from midway_wait import LOOKS, until_stored
 from nginx_process import nginx
-from node import node_words
+from nodejs import node_words
 from onward_process import OnwardProcess, onward
 from pytest_aiohttp.plugin import AiohttpServer
 from redis_process import redis_server
-from rough_line import RoughLine
-from scenario import sha256_of, talking
 from tus_page import bundle, page_app
+from unreliable_proxy import RoughLine
 
 MIB = 2**20
 SIZE = 6 * MIB + 12345

@@ -9,12 +9,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-import tus
-from halfway import HEADERS, offsets, until_stored
-from node import node_words
-from rough_line import RoughLine
-from scenario import Client, sha256_of, size_of, talking
+import tus_requests as tus
+from end_to_end_scenario import Client, sha256_of, size_of, talking
+from midway_wait import HEADERS, offsets, until_stored
+from nodejs import node_words
 from server_process import Server
+from unreliable_proxy import RoughLine
 
 MIB = 2**20
 SIZES = {"some chunks and a rest": 3 * MIB + 12345, "full chunks only": 3 * MIB}

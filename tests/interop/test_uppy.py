@@ -11,12 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 from chromium import Tab, chromium, tab
-from halfway import HEADERS, offsets, until_stored
+from end_to_end_scenario import sha256_of
+from midway_wait import HEADERS, offsets, until_stored
 from onward_process import OnwardProcess, onward
 from pytest_aiohttp.plugin import AiohttpServer
-from rough_line import RoughLine
-from scenario import sha256_of
 from tus_page import bundle, page_app
+from unreliable_proxy import RoughLine
 
 MIB = 2**20
 SIZE = 8 * MIB + 12345

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from chromium import chromium
 from onward_process import OnwardProcess, onward
-from rough_line import RoughLine
+from unreliable_proxy import RoughLine
 
 RATE = 12 * 2**20  # bytes a second
 

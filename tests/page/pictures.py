@@ -12,7 +12,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 from chromium import Tab, chromium
 from onward_process import onward
 from page_scene import UNDER_WAY, scene
-from rough_line import RoughLine
+from unreliable_proxy import RoughLine
 from upload_page import upload_page
 
 PICTURES = ROOT / "docs" / "pictures"

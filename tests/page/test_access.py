@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from chromium import Tab
-from node import MODULES, require
+from nodejs import MODULES, require
 from onward_process import OnwardProcess
 from page_scene import ROWS, UNDER_WAY, scene
-from rough_line import RoughLine
+from unreliable_proxy import RoughLine
 from upload_page import UploadPage, upload_page
 
 LOOKS = [(width, scheme) for width in (1200, 360) for scheme in ("light", "dark")]

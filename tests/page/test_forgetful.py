@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chromium import chromium
-from scenario import sha256_of
+from end_to_end_scenario import sha256_of
 from upload_page import upload_page
 
 NAME = "large.bin"

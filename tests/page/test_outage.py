@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from end_to_end_scenario import sha256_of
 from onward_process import onward
 from redis_process import RedisProcess, redis_server
-from rough_line import RoughLine
-from scenario import sha256_of
+from unreliable_proxy import RoughLine
 from upload_page import page_under_way
 
 RATE = 12 * 2**20  # bytes a second

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from scenario import sha256_of
+from end_to_end_scenario import sha256_of
 from upload_page import upload_page
 
 from onward.server.app import create_app, create_runner

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from halfway import HEADERS, offsets
+from end_to_end_scenario import sha256_of
+from midway_wait import HEADERS, offsets
 from onward_process import OnwardProcess
-from rough_line import RoughLine
-from scenario import sha256_of
+from unreliable_proxy import RoughLine
 from upload_page import UploadPage, page_under_way, upload_page
 
 SIZE = 50 * 10**6

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from chromium import chromium
+from end_to_end_scenario import sha256_of
 from onward_process import OnwardProcess
-from scenario import sha256_of
 from upload_page import UploadPage, page_under_way, upload_page
 
 SIZE = 24 * 10**6

@@ -5,8 +5,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from http_connection import Connection, Headers, Tus
 from onward_process import peak_memory
-from raw import Connection, Headers, Tus
 from server_process import Server, Start
 
 DATA = b"the body of a download"

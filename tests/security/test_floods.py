@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from http_connection import PATIENCE, Connection, Headers, Tus
 from onward_process import peak_memory
-from raw import PATIENCE, Connection, Headers, Tus
 from server_process import Server
 
 OPTIONS = ("--body-idle=1",)

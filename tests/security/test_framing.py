@@ -1,9 +1,9 @@
 """HTTP that two readers may read differently (rows S9, S10 and S12)."""
 
 import pytest
-from raw import Connection, Headers, Tus, path_of, poll
+from http_connection import Connection, Headers, Tus, path_of, poll
+from odd_requests import Row, strike
 from server_process import Server
-from strike import Row, strike
 
 PATCH = (
     b"PATCH %ID HTTP/1.1\r\nHost: t\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 5\r\n"

@@ -4,9 +4,9 @@ from base64 import b64encode
 from hashlib import sha256
 
 import pytest
-from raw import Headers, Tus
+from http_connection import Headers, Tus
+from odd_requests import ID, Row, strike
 from server_process import Server
-from strike import ID, Row, strike
 
 REST = b"56789"
 GOOD = f"sha256 {b64encode(sha256(REST).digest()).decode()}"

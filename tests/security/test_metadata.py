@@ -5,9 +5,9 @@ from base64 import b64encode
 from urllib.parse import unquote
 
 import pytest
-from raw import Headers, Tus, path_of
+from http_connection import Headers, Tus, path_of
+from odd_requests import Row, files, strike
 from server_process import Server
-from strike import Row, files, strike
 
 DATA = b"<script>alert(1)</script>"
 NAMES: tuple[bytes, ...] = (

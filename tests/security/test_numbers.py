@@ -1,9 +1,9 @@
 """Sizes and offsets that are no numbers, or too large ones (rows S6 to S8)."""
 
 import pytest
-from raw import Headers, Tus, path_of
+from http_connection import Headers, Tus, path_of
+from odd_requests import LENGTH, STORED, Row, strike
 from server_process import Server, Start
-from strike import LENGTH, STORED, Row, strike
 
 NO_NUMBERS = (
     "-1", "+5", "5.0", "1e3", "0x5", "5_0", '"5"', "٥", "５", "00", "05", "-0", "5,6", "5, 5", "5 6", "5;6", "0b101", "",

@@ -6,9 +6,9 @@ import stat
 from itertools import product
 
 import pytest
-from raw import UNKNOWN, Headers, Tus
+from http_connection import UNKNOWN, Headers, Tus
+from odd_requests import ID, Row, strike
 from server_process import Server, Start
-from strike import ID, Row, strike
 
 from onward.protocol.model import ID_PATTERN
 from onward.server.uploads.engine import new_id

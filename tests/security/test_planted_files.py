@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from raw import Tus
+from http_connection import Tus
 from server_process import Server, Start
 
 DATA = b"0123456789"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from aiohttp import web
 
 from onward.protocol.errors import AccessDenied

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from aiohttp import web
 
 from onward.protocol.model import CreateRequest, UploadId

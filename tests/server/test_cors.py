@@ -5,7 +5,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from onward_process import OnwardProcess, onward
 
 OURS = "https://app.example"

@@ -3,7 +3,7 @@
 import os
 import time
 
-from raw import Connection, Headers, Tus
+from http_connection import Connection, Headers, Tus
 from server_process import Server
 
 SIZE = 2**24 + 12345

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-import tus
+import tus_requests as tus
 from aiohttp import ClientSession
 from bodies import Poured
 from onward_process import onward

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from aiohttp import web
 
 from onward import Config, create_app, create_runner

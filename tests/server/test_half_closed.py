@@ -2,9 +2,9 @@
 
 import os
 
+import http_connection as raw
 import pytest
-import raw
-from raw import OCTETS, Connection, Headers, Tus, path_of
+from http_connection import OCTETS, Connection, Headers, Tus, path_of
 
 SIZES = [1000, 100_000, 2**17, 2**21]  # bytes: read with the head, by aiohttp, and from the socket
 TIMES = 5

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import aiohttp
-import tus
+import tus_requests as tus
 from onward_process import OnwardProcess, onward
 from redis_process import RedisProcess
 

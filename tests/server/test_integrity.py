@@ -9,9 +9,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from onward_process import OnwardProcess, onward
-from watcher import Watcher
 
 DATA = b"the whole file"
 SHA256 = hashlib.sha256(DATA)

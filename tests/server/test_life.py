@@ -8,9 +8,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from onward_process import onward
-from watcher import Watcher
 
 PIECE = os.urandom(2**20)
 

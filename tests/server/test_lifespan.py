@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from aiohttp import web
 from onward_process import ROOT
 from ports import free_port

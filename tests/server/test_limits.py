@@ -6,9 +6,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
+from http_connection import PATIENCE, Connection, Headers
 from onward_process import onward
-from raw import PATIENCE, Connection, Headers
 from server_process import Start
 
 DATA = b"0123456789"

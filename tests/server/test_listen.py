@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import http_connection as raw
 import pytest
-import raw
 from onward_process import ROOT, START_WITHIN
 from ports import free_port
 from server_process import Server, Start, serving

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from raw import UNKNOWN, Connection, Headers, poll
+from http_connection import UNKNOWN, Connection, Headers, poll
 from server_process import Server, serving
 
 CHUNKED: Headers = {"Transfer-Encoding": "chunked", "Content-Length": None}

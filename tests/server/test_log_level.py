@@ -5,9 +5,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
+from http_connection import poll
 from onward_process import OnwardProcess, onward
-from raw import poll
 from redis_process import redis_server
 
 from onward.server.option_kinds import hide_password

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from onward_process import OnwardProcess, onward
 
 VERSION = b"Tus-Resumable: 1.0.0\r\n"

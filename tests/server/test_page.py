@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from aiohttp import web
 from onward_process import onward
 

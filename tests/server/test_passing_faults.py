@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import http_connection as raw
 import pytest
-import raw
-import tus
+import tus_requests as tus
+from http_connection import OCTETS, Connection, Headers
 from onward_process import onward
-from raw import OCTETS, Connection, Headers
 from redis_process import RedisProcess, redis_server
 from server_process import Server, Start
 

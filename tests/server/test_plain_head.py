@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from raw import UNKNOWN, Connection, Headers, Tus
+from http_connection import UNKNOWN, Connection, Headers, Tus
 from server_process import Server
 
 DATA = os.urandom(200_000)

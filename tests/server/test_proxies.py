@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from onward_process import onward
 
 from onward.server.config import Config

@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from onward_process import OnwardProcess, onward
 
 OFFSET = {"Upload-Offset": "4"}

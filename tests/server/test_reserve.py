@@ -13,9 +13,9 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from http_connection import Connection, Headers, Tus, poll
 from mounts import tmpfs
 from msgspec.structs import replace
-from raw import Connection, Headers, Tus, poll
 from server_process import serving
 from test_state_contract import UPLOAD
 

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from onward_process import onward
-from watcher import Watcher
 
 from onward.server.config import Config
 

@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import http_connection as raw
 import pytest
-import raw
+from http_connection import Connection
 from onward_process import PROGRAM, ROOT
-from raw import Connection
 from server_process import Server, Start, serving
 
 from onward.protocol.model import Licence
@@ -28,7 +28,7 @@ GOOD_START = 100_000  # bytes after which a thread waits for more, and which are
 
 PROGRAMS = {
     "past aiohttp": PROGRAM,
-    "through its stream": (str(ROOT / "tests" / "support" / "lacking_server.py"), "FAST"),
+    "through its stream": (str(ROOT / "tests" / "support" / "reduced_aiohttp_server.py"), "FAST"),
 }
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from onward_process import OBEYING_MODES, ROOT, OnwardProcess, onward
 
-ASLEEP = str(ROOT / "tests" / "support" / "asleep_server.py")
+ASLEEP = str(ROOT / "tests" / "support" / "suspended_server.py")
 OPTIONS = ["--sweep-every=0.2", "--quiet-after=0.3", "--release-after=1.5"]
 WRONG = {"Repr-Digest": f"sha-256=:{'A' * 43}=:"}
 

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
-import tus
+import tus_requests as tus
+from checking_watcher import Watcher
 from onward_process import OnwardProcess, onward
-from rough_line import RoughLine
-from watcher import Watcher
+from unreliable_proxy import RoughLine
 
 SIZE = 400_000
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from http_connection import Connection
 from onward_process import ROOT
-from raw import Connection
 from server_process import serving
 
 from onward.server.app import create_app, create_runner
@@ -20,7 +20,7 @@ from onward.server.http.transport.connection_limits import ConnectionLimits
 from onward.server.http.transport.server import Server
 
 SIZES = (1000, 131_071, 131_072, 2**20, 5 * 2**20 + 1)
-PROGRAM = str(ROOT / "tests" / "support" / "lacking_server.py")
+PROGRAM = str(ROOT / "tests" / "support" / "reduced_aiohttp_server.py")
 
 
 @pytest.mark.parametrize(("which", "line"), [("FAST", "from its stream"), ("CONNECTION", "its own connections")])

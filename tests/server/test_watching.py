@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import tus
+import tus_requests as tus
 from event_stream import EVENTS, events_of
 from onward_process import OnwardProcess, onward
 

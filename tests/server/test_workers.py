@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import http_connection as raw
 import pytest
-import raw
+from http_connection import Connection
 from onward_process import ROOT
-from raw import Connection
 from server_process import Server, serving
 
 SIZE = 2**20

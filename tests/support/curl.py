@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from raw import NONE, OCTETS, VERSION, Answer, Headers
+from http_connection import NONE, OCTETS, VERSION, Answer, Headers
 from redis_process import require
 
 Version = Literal["1.1", "2"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from http_connection import poll
 from onward_process import ROOT
 from ports import free_port
-from raw import poll
 from redis_process import require
 
 EXAMPLE = ROOT / "docs" / "examples" / "nginx.conf"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from http_connection import Tus
 from onward_process import PROGRAM, ROOT, START_WITHIN
 from ports import free_port
-from raw import Tus
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from raw import Headers, Tus
+from http_connection import Headers, Tus
 
 LORIS_EVERY = DRIBBLE_EVERY = 1.0  # seconds between two drops
 

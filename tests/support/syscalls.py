@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from http_connection import poll
 from onward_process import ROOT
-from raw import poll
 
 CALLS = "openat,pwrite64,write,writev,sendto,fdatasync,fsync,rename,renameat,renameat2,ftruncate,fchmod,unlink,mkdir"
 LINE = re.compile(r"(?P<thread>\d+) +(?:(?P<name>\w+)\(|<\.\.\. \w+ resumed>)(?P<words>.*)")

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 from aiohttp import web
-from node import INTEROP, MODULES, require
+from nodejs import INTEROP, MODULES, require
 
 HTML = """<!doctype html><link rel="icon" href="data:,"><title>Upload</title><input type="file"><script src="/page.js"></script>"""
 

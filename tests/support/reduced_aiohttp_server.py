@@ -1,4 +1,4 @@
-"""The server on an aiohttp that lacks what large bodies (FAST) or connections (CONNECTION) need: lacking_server.py WHICH …"""
+"""The server on an aiohttp without what large bodies (FAST) or connections (CONNECTION) need: reduced_aiohttp_server.py WHICH …"""
 
 import sys
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""Standing still in the middle of an upload: waits until some of it is stored, and tells what is left to send."""
+"""Waits until a part of an upload is stored, and returns what is left to send."""
 
 import asyncio
 from collections.abc import Sequence
 
 import aiohttp
-import tus
-from rough_line import RoughLine
+import tus_requests as tus
+from unreliable_proxy import RoughLine
 
 LOOKS = 1000
 HEADERS = 64 * 2**10  # bytes that the requests for a rest may take beside the rest itself

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from raw import Answer
+from http_connection import Answer
 
 PERIOD = 4093  # a prime, so that a block at a wrong place shows
 GONE = (404, 410)

@@ -1,4 +1,4 @@
-"""A client that sends one upload to several servers with retries, and notes every answer that it gets."""
+"""A client that sends one upload to several servers with retries, and records every reply."""
 
 import asyncio
 import hashlib
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import aiohttp
-import tus
+import tus_requests as tus
 from onward_process import OnwardProcess
 
 MAY_TRY_AGAIN = frozenset({409, 423, 503})  # answers after which a client comes back

@@ -1,4 +1,4 @@
-"""Two servers over one Redis and one data folder, each with a line to Redis of its own, and who asks if they are ready."""
+"""Two servers over one Redis and one data folder, each with its own connection to Redis, and a probe of both."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 from onward_process import OnwardProcess
 from redis_process import RedisProcess, redis_at, redis_server
-from rough_line import RoughLine
+from unreliable_proxy import RoughLine
 
 OPTIONS = ("--enable-debug-command", "local", "--repl-diskless-sync-delay", "0")
 LOOK = 0.1  # seconds between two looks

@@ -1,4 +1,4 @@
-"""One odd request to a running server, and what must hold after each of them."""
+"""Sends one odd request to a running server, and checks what must hold after each of them."""
 
 import re
 import time
@@ -6,7 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from raw import Answer, Connection
+from http_connection import Answer, Connection
 from server_process import Server
 
 STORED, LENGTH = b"01234", 10

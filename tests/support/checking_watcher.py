@@ -1,4 +1,4 @@
-"""Somebody who watches an upload, comes back when the server was gone, and checks what is told."""
+"""Watches an upload, reconnects after the server was away, and checks each message."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Two requests to one upload, let go at the same moment, each on a connection and a thread of its own."""
+"""Two requests to one upload that start at the same moment, each on its own connection and thread."""
 
 import random
 import time
@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Barrier
 
-from raw import Answer, Connection, Tus
+from http_connection import Answer, Connection, Tus
 
 SIZE = 150_000
 

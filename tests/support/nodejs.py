@@ -1,4 +1,4 @@
-"""Node for the clients that run in it: one npm install in tests/interop, and loud skips where it can't be had."""
+"""Node for the clients that run in it: one npm install in tests/interop; without it, tests are skipped with a warning."""
 
 import fcntl
 import shutil

@@ -1,4 +1,4 @@
-"""A crowd of watchers in a process of its own: python crowd.py PORT PATH HEALTHY STUCK [SOURCE].
+"""A crowd of watchers in a process of its own: python watcher_crowd.py PORT PATH HEALTHY STUCK [SOURCE].
 
 Prints `ready` once everybody who reads has the first message, and one line of JSON once all of them were closed and all
 who don't read were dropped.

@@ -1,4 +1,4 @@
-"""An ext4 of its own in a file, whose power can be cut; needs root and loop devices."""
+"""An ext4 file system in a file, whose power can be cut; needs root and loop devices."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Rounds of a server's life: started, checked, worked with, struck at any moment; then a last one that finishes all."""
+"""Rounds of a server's life: started, checked, used, killed at any moment; the last round finishes everything."""
 
 import asyncio
 import random
@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fleet import Fleet
-from history import Folder
-from line import Lost
-from zygote import Child, Zygote
+from async_http_connection import Lost
+from forking_server import Child, Zygote
+from random_clients import Fleet
+from upload_history import Folder
 
 RARE = {"copied": "join", "removed": "remove", "forgotten": "remove"}
 COMMON = (

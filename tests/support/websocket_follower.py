@@ -1,9 +1,9 @@
-"""Somebody who follows an upload over a WebSocket on a plain socket."""
+"""Follows an upload over a WebSocket on a plain socket."""
 
 import json
 from typing import Any
 
-from raw import Connection, Headers, Tus
+from http_connection import Connection, Headers, Tus
 
 TEXT, CLOSE = 1, 8
 

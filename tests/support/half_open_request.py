@@ -1,12 +1,12 @@
-"""A PATCH whose client has gone without a word: some of its body arrives, then nothing, and no FIN either."""
+"""A PATCH whose client has vanished: a part of its body arrives, then nothing, and no FIN either."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-import tus
-from halfway import until_stored
+import tus_requests as tus
+from midway_wait import until_stored
 from onward_process import OnwardProcess
 
 PART, SIZE = 2**16, 2**17

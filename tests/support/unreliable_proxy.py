@@ -1,4 +1,4 @@
-"""A line as bad as a test wants it: a TCP proxy with little room that cuts, stalls, delays, and holds the rate down.
+"""A TCP proxy that simulates a bad connection: it cuts, stalls, delays, and limits the rate.
 
 It counts what it took from the clients, so that a test can tell whether they sent only the rest. What it holds at a
 cut is lost on both sides.

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
-import tus
-from node import INTEROP, node_words
+import tus_requests as tus
+from checking_watcher import Watcher
+from nodejs import INTEROP, node_words
 from onward_process import onward
-from rough_line import Fault as LineFault
-from rough_line import RoughLine
-from watcher import Watcher
+from unreliable_proxy import Fault as LineFault
+from unreliable_proxy import RoughLine
 
 CLIENTS = ("tuspy", "aiotus", "tusjs")
 IN_FLIGHT = 8 * 2**20  # bytes that a cut may lose between a client and the server: the buffers of the sockets and proxy

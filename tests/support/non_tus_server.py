@@ -1,4 +1,4 @@
-"""A server that knows no tus: to each method it has one answer, or none at all."""
+"""A server that does not speak tus: it has one reply for each method, or none."""
 
 import asyncio
 import re

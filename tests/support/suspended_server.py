@@ -1,4 +1,4 @@
-"""The server, which stops itself (SIGSTOP) when it comes to a failpoint: asleep_server.py POINT WORDS…, POINT as NAME:HIT."""
+"""The server, which suspends itself (SIGSTOP) at a failpoint: suspended_server.py POINT WORDS…, POINT as NAME:HIT."""
 
 import os
 import signal

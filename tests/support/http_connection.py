@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client on a plain socket: it sends exact bytes, and reads one answer at a time."""
+"""An HTTP/1.1 client on a plain socket: it sends exact bytes, and reads one reply at a time."""
 
 import select
 import socket

@@ -1,4 +1,4 @@
-"""A small asynchronous client on a plain connection, for tests whose server may die at any byte."""
+"""An asynchronous HTTP client on a plain connection, for tests whose server may die at any byte."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from raw import VERSION, Answer
+from http_connection import VERSION, Answer
 
 WATCH = (
     "GET {path}/progress HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -7,10 +7,10 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 
-from history import GONE, Folder, Sent, digest, source
-from line import Line, Lost, connected
-from raw import OCTETS, Answer, path_of
-from zygote import STRIDE
+from async_http_connection import Line, Lost, connected
+from forking_server import STRIDE
+from http_connection import OCTETS, Answer, path_of
+from upload_history import GONE, Folder, Sent, digest, source
 
 CLIENTS = 4
 MOST_OPEN = 10
