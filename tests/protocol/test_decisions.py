@@ -337,3 +337,10 @@ def test_a_clock_that_was_set_back_changes_no_rate_and_carried_records_keep_the_
     assert decisions.received(sending, 5, now=40.0, since=40.0, limits=LIMITS).rate == 3.0
     assert lifecycle.carried(sending, 100.0, now=150.0, limits=LIMITS).expires == 160.0
     assert lifecycle.carried(replace(sending, expires=None), 100.0, now=150.0, limits=LIMITS).expires is None
+
+
+def test_a_record_names_the_run_of_a_machine_once() -> None:
+    volatile = decisions.volatile(created(), "boot", now=1.0, limits=LIMITS)
+    assert volatile.volatile == "boot"
+    assert decisions.volatile(volatile, "boot", now=2.0, limits=LIMITS) is volatile
+    assert decisions.durable(volatile, now=3.0, limits=LIMITS).volatile is None
