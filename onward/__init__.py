@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onward.client.upload_stream import upload_stream
     from onward.client.watch_upload import watch
     from onward.protocol.errors import AccessDenied
+    from onward.protocol.grants import Grant
     from onward.server.app import create_app, create_runner
     from onward.server.config import Config
     from onward.server.http.access import Act
@@ -25,6 +26,7 @@ __all__ = [
     "Config",
     "FileChanged",
     "GivenUp",
+    "Grant",
     "Message",
     "Mismatch",
     "Options",
@@ -47,6 +49,7 @@ _HOMES = {
     "onward.client.upload_stream": ("upload_stream",),
     "onward.client.watch_upload": ("watch",),
     "onward.protocol.errors": ("AccessDenied",),
+    "onward.protocol.grants": ("Grant",),
     "onward.server.app": ("create_app", "create_runner"),
     "onward.server.config": ("Config",),
     "onward.server.http.access": ("Act",),

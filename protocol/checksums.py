@@ -1,4 +1,7 @@
-"""The algorithms of the extension checksum, as a table: how a body is summed up, and how long the sum is."""
+"""The checksum algorithms that a client may announce for one body, as a table.
+
+The dialects offer and check the names; the server makes a running checksum of a body by `begin`.
+"""
 
 import hashlib
 import zlib
@@ -11,24 +14,26 @@ Data = bytes | bytearray | memoryview
 
 
 class Summing(Protocol):
-    """A sum on its way."""
+    """A running checksum."""
 
     def update(self, data: Data, /) -> None:
-        """Add bytes."""
+        """Add the next bytes."""
 
     def digest(self) -> bytes:
-        """Give the sum of all bytes so far."""
+        """Return the checksum of all bytes so far."""
 
 
 class Algorithm(Struct, frozen=True):
-    """A row of the table; `size` is that of the digest in bytes."""
+    """A row of the table."""
 
+    # The size of the digest in bytes.
     size: int
+    # Start a running checksum.
     begin: Callable[[], Summing]
 
 
 class _Cyclic:
-    """A 32-bit sum of zlib, told in network order as in RFC 3309."""
+    """A 32-bit checksum of zlib, written in network byte order as in RFC 3309."""
 
     def __init__(self, function: Callable[[Data, int], int], start: int) -> None:
         self._function, self._value = function, start

@@ -1,4 +1,8 @@
-"""The pure decisions about final uploads and their parts (tus 1.0.0, concatenation)."""
+"""The decisions about final uploads and their parts (tus 1.0.0, concatenation).
+
+A final upload has no bytes of its own: it is created with a list of parts, waits until all of them are complete, and
+is then joined from them. server/uploads/final_uploads.py calls these functions, and saves what they return.
+"""
 
 from collections.abc import Sequence
 
@@ -11,9 +15,9 @@ from onward.protocol.model import Failure, Limits, Role, Status, Upload
 
 
 def check_parts(parts: Sequence[Upload], *, now: float, limits: Limits, may_wait: bool) -> int | None:
-    """Decide whether parts can be joined, and give the length of the final upload, None while one isn't known.
+    """Check that parts can be joined. Return the length of the final upload, None while a part has no length.
 
-    `may_wait` tells whether parts may be unfinished. Raises BadRequest, Gone or TooLarge.
+    `may_wait` allows parts that are unfinished. Raises BadRequest, Gone or TooLarge.
     """
     for part in parts:
         if part.role is not Role.PARTIAL:
@@ -26,7 +30,7 @@ def check_parts(parts: Sequence[Upload], *, now: float, limits: Limits, may_wait
 
 
 def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limits) -> Upload:
-    """Decide how a final upload goes on: it waits for its parts, is to be joined, or can't be any more."""
+    """Return the next record of a final upload: it waits for its parts, is ready to be joined, or has failed."""
     try:
         length = check_parts(parts, now=now, limits=limits, may_wait=True)
     except TooLarge:
@@ -35,26 +39,26 @@ def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limi
         return decisions.failed(final, Failure.PART_GONE, now=now, limits=limits)
     ends = [each.expires for each in (final, *parts)]
     latest = None if None in ends else max(end for end in ends if end is not None)
-    final = replace(final, length=length, expires=latest)  # it waits as long as its parts may
+    final = replace(final, length=length, expires=latest)  # it may wait as long as its parts may
     if length is None or any(part.status is not Status.COMPLETED for part in parts):
         return moved(final, Change.WAIT, now, limits)
     return moved(final, Change.JOIN, now, limits, offset=length)
 
 
 def wanted(part: Upload, *, now: float, limits: Limits) -> Upload:
-    """Note that a final upload was asked for: a complete part stays until it can have been joined."""
+    """Record that a final upload needs this complete part, so that the part stays until it has been joined."""
     return moved(part, Change.KEEP, now, limits, expires=lifecycle.expiry(now, limits))
 
 
 def is_needed_longer(part: Upload, *, now: float, limits: Limits) -> bool:
-    """Tell whether a part that a final upload waits with would go before the next look at it."""
+    """Return whether a complete part would expire before the sweep looks at the waiting final upload again."""
     return (
         part.status is Status.COMPLETED and part.expires is not None and part.expires < now + 2 * limits.release_after
     )
 
 
 def released(part: Upload, *, now: float, limits: Limits) -> Upload:
-    """Note that a final upload with this part is sealed: its part goes, but outlives a repeated request."""
+    """Record that the final upload is complete: its part expires soon, but outlives a repeated request to join it."""
     soon = now + limits.release_after
     expires = soon if part.expires is None else min(part.expires, soon)
     return moved(part, Change.KEEP, now, limits, expires=expires)

@@ -1,7 +1,8 @@
-"""The pure decisions about an upload: each takes the record, what happened and the time.
+"""The decisions about an upload. Each takes the record, what happened, and the time.
 
-A decision returns the next record, or raises the Refusal that a client gets. The engine calls these functions under
-the lease of the upload and saves what they return; the tables that they follow are in lifecycle.py.
+A decision returns the next record, or raises the Refusal that the client gets. It changes nothing and reads no clock.
+The engine calls these functions under the lease on the upload, and saves the records that they return. The tables that
+they follow are in lifecycle.py.
 """
 
 from math import exp
@@ -26,23 +27,23 @@ from onward.protocol.model import (
 )
 
 UNITS = ((2**40, "TiB"), (10**12, "TB"), (2**30, "GiB"), (10**9, "GB"), (2**20, "MiB"), (10**6, "MB"))
-RATE_SMOOTHING = 3.0  # seconds after which an old rate weighs 1/e in the told one
+RATE_SMOOTHING = 3.0  # seconds after which an old rate has the weight 1/e in the new one
 
 
 def largest(limits: Limits) -> int:
-    """Give the length in bytes that an upload may have."""
+    """Return the largest size of an upload in bytes."""
     return MAX_INTEGER if limits.max_size is None else limits.max_size
 
 
 def check_size(length: int, limits: Limits) -> None:
-    """Refuse an upload of more bytes than one may have; raises TooLarge."""
+    """Refuse an upload that is larger than the limits allow. Raises TooLarge."""
     room = largest(limits)
     if length > room:
-        raise TooLarge(f"An upload may have {sized(room)} at most.", headers={"Tus-Max-Size": str(room)})
+        raise TooLarge(f"An upload may have {sized(room)} at most.", limit=room)
 
 
 def sized(count: int) -> str:
-    """Give a size for people: a round one in its unit, any other in bytes."""
+    """Return a size as people write it: a round one in its unit, any other in bytes."""
     for unit, name in UNITS:
         if count and not count % unit:
             return f"{count // unit:,} {name}"
@@ -50,7 +51,7 @@ def sized(count: int) -> str:
 
 
 def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:
-    """Decide on a new upload; raises TooLarge."""
+    """Return the record of a new upload. Raises TooLarge."""
     check_size(request.length or 0, limits)
     if request.body_size is not None and request.body_size > (
         largest(limits) if request.length is None else request.length
@@ -73,7 +74,7 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
 
 
 def check_open(upload: Upload, now: float) -> None:
-    """Refuse what has failed, was terminated or has expired; raises Gone."""
+    """Refuse an upload that failed, was terminated, or has expired. Raises Gone."""
     if upload.status is Status.FAILED:
         raise Gone(f"The upload failed: {upload.failure}.")
     if upload.status in (Status.TERMINATED, Status.EXPIRED):
@@ -83,27 +84,35 @@ def check_open(upload: Upload, now: float) -> None:
 
 
 def append(upload: Upload, request: AppendRequest, *, now: float, limits: Limits) -> tuple[Upload, Licence]:
-    """Decide on a body: the record with what the request declares, and the licence.
+    """Return the record with what the request declares, and the licence to store the body.
 
-    Raises Gone, Forbidden, OffsetMismatch, BadRequest or TooLarge; a completed upload takes an empty body at its end.
+    A completed upload accepts an empty body at its end, so that a repeated request succeeds. Raises Gone, Forbidden,
+    OffsetMismatch, BadRequest or TooLarge.
     """
     check_open(upload, now)
     if upload.role is Role.FINAL:
         raise Forbidden("A final upload takes no bytes of its own.")
     if request.offset != upload.offset:
-        raise OffsetMismatch(upload.offset)
+        raise OffsetMismatch(recorded=upload.offset)
     upload = _declared(upload, request, limits)
     end = largest(limits) if upload.length is None else upload.length
     if request.body_size is not None and request.body_size > end - upload.offset:
         raise TooLarge(f"{end - upload.offset} bytes are left to send.")
-    return upload, Licence(start=upload.offset, end=end, checksum=request.checksum)
+    if request.completes and request.body_size is not None and upload.length is not None:
+        _check_end(upload.offset + request.body_size, upload.length)
+    return upload, Licence(start=upload.offset, end=end, checksum=request.checksum, completes=request.completes)
+
+
+def _check_end(end: int, length: int) -> None:
+    if end != length:
+        raise BadRequest(f"The body would end the upload at {end}, but its length is {length}.")
 
 
 def _declared(upload: Upload, request: AppendRequest, limits: Limits) -> Upload:
     length, promised = upload.length, upload.promised
     if request.length is not None:
         if length is not None and request.length != length:
-            raise BadRequest("Upload-Length was told before, and differs.")
+            raise BadRequest("Upload-Length was stated before, and differs.")
         if request.length < upload.offset:
             raise BadRequest("Upload-Length is below the offset.")
         check_size(request.length, limits)
@@ -119,7 +128,7 @@ def _declared(upload: Upload, request: AppendRequest, limits: Limits) -> Upload:
 
 
 def _rate(upload: Upload, count: int, now: float, since: float) -> float:
-    """Give the smoothed rate in bytes a second; gaps between the bodies of a chunked upload count, pauses don't."""
+    """Return the smoothed rate in bytes per second. Gaps between the bodies of an upload count, pauses don't."""
     began = upload.updated if upload.status is Status.UPLOADING else since
     if now <= began:  # the clock was set back
         return upload.rate
@@ -136,82 +145,99 @@ def _progress(upload: Upload, offset: int, now: float, since: float, limits: Lim
 def received(
     upload: Upload, offset: int, *, now: float, since: float, limits: Limits, hashing: bytes | None = None
 ) -> Upload:
-    """Note that the bytes up to `offset` are durable; `since` is when the last were noted. It never completes."""
+    """Record that the bytes up to `offset` are stored, in the middle of a body.
+
+    `since` is the time of the previous record of this body. This never completes the upload; see `ended`.
+    """
     changes = _progress(upload, offset, now, since, limits)
     return moved(upload, Change.RECEIVE, now, limits, hashing=hashing, **changes)
 
 
 def ended(
-    upload: Upload, offset: int, *, now: float, since: float, limits: Limits, cut: bool, hashing: bytes | None = None
+    upload: Upload,
+    offset: int,
+    *,
+    now: float,
+    since: float,
+    limits: Limits,
+    cut: bool,
+    completes: bool = False,
+    hashing: bytes | None = None,
 ) -> Upload:
-    """Note the end of a body, whole or cut: uploading, paused, or verifying when the last byte is in."""
-    change = Change.FILL if offset == upload.length else Change.PAUSE if cut else Change.RECEIVE
-    return moved(upload, change, now, limits, hashing=hashing, **_progress(upload, offset, now, since, limits))
+    """Record the end of a body: the upload is uploading, paused if the body was cut, or verifying if it is full.
+
+    `completes`: the end of the body is the end of the upload. Without a stated length the offset becomes the length;
+    a stated length stays, and an upload that is shorter is unfinished. A body that was cut completes nothing.
+    """
+    length = offset if completes and not cut and upload.length is None else upload.length
+    change = Change.FILL if offset == length else Change.PAUSE if cut else Change.RECEIVE
+    changes = _progress(upload, offset, now, since, limits)
+    return moved(upload, change, now, limits, length=length, hashing=hashing, **changes)
 
 
 def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:
-    """Note that nobody is sending."""
+    """Record that the upload waits for another request."""
     return moved(upload, Change.PAUSE, now, limits)
 
 
 def volatile(upload: Upload, boot: str, *, now: float, limits: Limits) -> Upload:
-    """Note that something told is in the memory of the machine only, in its run `boot`; nothing else changes."""
+    """Record that acknowledged bytes may be only in the memory of the machine, in its run `boot`."""
     if upload.volatile == boot:
         return upload
     return with_next_look(replace(upload, volatile=boot), now, limits)
 
 
 def durable(upload: Upload, *, now: float, limits: Limits) -> Upload:
-    """Note that all that was told is durable now; nothing else changes."""
+    """Record that all acknowledged bytes are durable now."""
     return with_next_look(replace(upload, volatile=None), now, limits)
 
 
 def is_lost(upload: Upload, boot: str) -> bool:
-    """Tell whether the machine stopped while told bytes were in its memory only; `boot` is the one that runs now."""
+    """Return whether the machine stopped with acknowledged bytes in its memory only. `boot` is its present run."""
     return upload.volatile not in (None, boot) and (upload.status, Change.FAIL) in TRANSITIONS
 
 
 def judge(upload: Upload, sha256: bytes) -> None:
-    """Hold the SHA-256 of the whole file against the promise; raises ChecksumMismatch."""
+    """Compare the SHA-256 of the whole file with the promised one. Raises ChecksumMismatch."""
     if upload.promised is not None and upload.promised != sha256:
         raise ChecksumMismatch(f"The bytes have the SHA-256 {sha256.hex()}.")
 
 
 def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits) -> Upload:
-    """Note that the file is verified, and published at `place`; a partial upload goes on to expire."""
+    """Record that the file is verified, and published at `place`. A partial upload is not published, and expires."""
     expires = expiry(now, limits) if upload.role is Role.PARTIAL else None
     return moved(upload, Change.PASS, now, limits, sha256=sha256, place=place, expires=expires)
 
 
 def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha256: bytes | None = None) -> Upload:
-    """Note that the upload can't be completed any more."""
+    """Record that the upload can't be completed any more."""
     return moved(upload, Change.FAIL, now, limits, failure=failure, sha256=sha256)
 
 
 def emptied(upload: Upload, *, limits: Limits) -> Upload:
-    """Note that the bytes of an upload that is gone are removed; the record still tells why it is gone."""
+    """Record that the bytes of an ended upload are removed; the record stays, so that requests are answered."""
     return replace(upload, due=upload.updated + limits.forget_after)
 
 
 def is_forgotten(upload: Upload, now: float, limits: Limits) -> bool:
-    """Tell whether an upload that is gone has told so for long enough."""
+    """Return whether the record of an upload that is gone has been kept for long enough."""
     gone = upload.status in (Status.FAILED, Status.TERMINATED, Status.EXPIRED)
     return gone and upload.updated + limits.forget_after <= now
 
 
 def terminated(upload: Upload, *, now: float, limits: Limits) -> Upload:
-    """Note that the client gave the upload up; raises Gone where it is gone already."""
+    """Record that a client terminated the upload. Raises Gone if it is gone already."""
     if (upload.status, Change.TERMINATE) not in TRANSITIONS:
         raise Gone(f"The upload was {upload.status}.")
     return moved(upload, Change.TERMINATE, now, limits)
 
 
 def expired(upload: Upload, *, now: float, limits: Limits) -> Upload:
-    """Note that the time of an unfinished or partial upload is over."""
+    """Record that an unfinished or partial upload has expired."""
     return moved(upload, Change.EXPIRE, now, limits)
 
 
 def is_expired(upload: Upload, now: float) -> bool:
-    """Tell whether the time of an unfinished or partial upload is over."""
-    may = (upload.status, Change.EXPIRE) in TRANSITIONS
-    return may and upload.expires is not None and upload.expires <= now
+    """Return whether an unfinished or partial upload has expired."""
+    can_expire = (upload.status, Change.EXPIRE) in TRANSITIONS
+    return can_expire and upload.expires is not None and upload.expires <= now

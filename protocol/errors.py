@@ -1,178 +1,236 @@
-"""Every way to say no: one class each, with its status, code and title (RFC 9457).
+"""Every refusal: one class each, with its status, code and title (RFC 9457), in a tree of kinds.
+
+Raise a leaf. Catch a leaf, a kind, or Refusal. A refusal carries values, such as the limit that was exceeded; the
+dialect of the request writes them as headers, and server/http/problems.py writes the problem document.
 
 Refusal
-├─ BadRequest 400          ├─ Gone 410               ├─ HeadTooLarge 431
-├─ Forbidden 403           ├─ VersionUnsupported 412 ├─ ChecksumMismatch 460
-├─ AccessDenied 403        ├─ TooLarge 413           ├─ BodyMismatch 460
-├─ ForeignOrigin 403       ├─ MediaType 415          ├─ ServerFault 500
-├─ NotFound 404            ├─ RangeUnsatisfiable 416 ├─ Unavailable 503
-├─ MethodNotAllowed 405    ├─ ExpectationFailed 417  ├─ Crowded 503
-├─ OffsetMismatch 409      ├─ Locked 423             └─ StorageFull 507
-└─ NotCompleted 409        └─ BodyStalled 423
+├─ ClientFault: the request itself is wrong, and would be refused again
+│  ├─ BadRequest 400          ├─ RangeUnsatisfiable 416
+│  ├─ MethodNotAllowed 405    ├─ ExpectationFailed 417
+│  ├─ VersionUnsupported 412  └─ HeadTooLarge 431
+│  └─ MediaType 415
+├─ Denied: this act is not allowed
+│  ├─ Forbidden 403           ├─ AccessDenied 403         └─ ForeignOrigin 403
+├─ Absent: there is no such upload
+│  ├─ NotFound 404            └─ Gone 410
+├─ Conflict: the upload is in another state; ask for its offset, and go on from there
+│  ├─ OffsetMismatch 409      ├─ Locked 423
+│  ├─ NotCompleted 409        └─ BodyStalled 423
+├─ LimitExceeded: more than there is room for
+│  ├─ TooLarge 413            ├─ Crowded 503              └─ StorageFull 507
+├─ Mismatch: the bytes are not the announced ones
+│  ├─ ChecksumMismatch 460    └─ BodyMismatch 460
+└─ ServerFault 500: the fault is the server's
+   └─ Unavailable 503
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 
 class Refusal(Exception):
-    """A request is refused; the upload stays as it was recorded."""
+    """A request is refused. The upload stays as it was recorded.
+
+    `detail` is a sentence for people. `retry_after` is the number of seconds after which a retry is welcome, or None.
+    `headers` are for headers of HTTP that no value stands for, such as WWW-Authenticate.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "refused"
     title: ClassVar[str] = "The request was refused"
+    retry_after: int | None = None
 
-    def __init__(self, detail: str = "", *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, detail: str = "", *, retry_after: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail or self.title)
         self.detail = detail
         self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.retry_after = retry_after
 
 
-class BadRequest(Refusal):
-    """A header is malformed, missing or contradicts another."""
+class ClientFault(Refusal):
+    """The request itself is wrong. It would be refused again."""
+
+
+class Denied(Refusal):
+    """The act is not allowed: never, not to this client, or not from this page."""
+
+
+class Absent(Refusal):
+    """There is no such upload, or none any more."""
+
+
+class Conflict(Refusal):
+    """The request does not fit the present state of the upload. A client asks for the offset and goes on from there."""
+
+
+class LimitExceeded(Refusal):
+    """The request asks for more than the server allows, or has room for."""
+
+
+class Mismatch(Refusal):
+    """The bytes are not the ones that the client announced."""
+
+
+class ServerFault(Refusal):
+    """The server has a fault. The offset stays as it was recorded."""
+
+    status, code, title = 500, "server-fault", "The server has a fault"
+
+
+class BadRequest(ClientFault):
+    """A header is malformed, is missing, or contradicts another one."""
 
     status, code, title = 400, "bad-request", "The request is malformed"
 
 
-class Forbidden(Refusal):
+class MethodNotAllowed(ClientFault):
+    """The route does not have the method. `allowed` are the methods that it has."""
+
+    status, code, title = 405, "method-not-allowed", "The method is not allowed here"
+
+    def __init__(self, *, allowed: Iterable[str]) -> None:
+        super().__init__()
+        self.allowed = sorted(allowed)
+
+
+class VersionUnsupported(ClientFault):
+    """The request names no version of its dialect, or one that is not supported."""
+
+    status, code, title = 412, "version-unsupported", "The protocol version is not supported"
+
+
+class MediaType(ClientFault):
+    """The body has a Content-Type or a Content-Encoding that is not supported."""
+
+    status, code, title = 415, "media-type", "The media type is not supported"
+
+
+class RangeUnsatisfiable(ClientFault):
+    """The Range lies outside the file (RFC 9110, 15.5.17). `size` is the size of the file in bytes."""
+
+    status, code, title = 416, "range-unsatisfiable", "The range lies outside the file"
+
+    def __init__(self, *, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+
+class ExpectationFailed(ClientFault):
+    """Expect asks for something other than 100-continue (RFC 9110, 10.1.1)."""
+
+    status, code, title = 417, "expectation-failed", "The expectation can't be met"
+
+
+class HeadTooLarge(ClientFault):
+    """The request line, a header, or all headers together are too large (RFC 6585, 5)."""
+
+    status, code, title = 431, "head-too-large", "The head of the request is too large"
+
+
+class Forbidden(Denied):
     """An upload of this kind never allows it (tus 1.0.0, concatenation: PATCH on a final upload)."""
 
     status, code, title = 403, "forbidden", "An upload of this kind does not allow it"
 
 
-class AccessDenied(Refusal):
-    """The access check of an application that embeds the server says no."""
+class AccessDenied(Denied):
+    """The access function of an application that embeds the server does not allow it."""
 
     status, code, title = 403, "access-denied", "This is not allowed to you"
 
 
-class ForeignOrigin(Refusal):
-    """A page of another origin, or of several, asks to watch; browsers open WebSockets to any page (RFC 6455, 10.2)."""
+class ForeignOrigin(Denied):
+    """A page of an origin that is not allowed asks to watch. Browsers open WebSockets to any page (RFC 6455, 10.2)."""
 
     status, code, title = 403, "foreign-origin", "Pages of this origin may not watch"
 
 
-class NotFound(Refusal):
-    """No such upload, or no such route."""
+class NotFound(Absent):
+    """There is no such upload, or no such route."""
 
     status, code, title = 404, "not-found", "There is nothing here"
 
 
-class MethodNotAllowed(Refusal):
-    """The route doesn't know the method."""
-
-    status, code, title = 405, "method-not-allowed", "The method is not allowed here"
-
-
-class OffsetMismatch(Refusal):
-    """Upload-Offset is not the recorded offset (tus 1.0.0, PATCH)."""
-
-    status, code, title = 409, "offset-mismatch", "Upload-Offset is not the offset of the upload"
-
-    def __init__(self, recorded: int) -> None:
-        super().__init__(f"The upload continues at {recorded}.", headers={"Upload-Offset": str(recorded)})
-
-
-class NotCompleted(Refusal):
-    """The upload can be downloaded once it is completed."""
-
-    status, code, title = 409, "not-completed", "The upload is not completed"
-
-
-class Gone(Refusal):
-    """The upload failed, was terminated or expired."""
+class Gone(Absent):
+    """The upload failed, was terminated, or has expired."""
 
     status, code, title = 410, "gone", "The upload is gone"
 
 
-class VersionUnsupported(Refusal):
-    """Tus-Resumable is missing or names another version (tus 1.0.0, Tus-Version)."""
+class OffsetMismatch(Conflict):
+    """The request continues at another offset than the recorded one, which is `recorded`."""
 
-    status, code, title = 412, "version-unsupported", "The protocol version is not supported"
+    status, code, title = 409, "offset-mismatch", "Upload-Offset is not the offset of the upload"
 
-
-class TooLarge(Refusal):
-    """More bytes than the upload's length or the server's limit allow."""
-
-    status, code, title = 413, "too-large", "The upload would become too large"
+    def __init__(self, *, recorded: int) -> None:
+        super().__init__(f"The upload continues at {recorded}.")
+        self.recorded = recorded
 
 
-class MediaType(Refusal):
-    """The body has a Content-Type or a Content-Encoding that can't be taken."""
+class NotCompleted(Conflict):
+    """The upload can be downloaded only when it is completed."""
 
-    status, code, title = 415, "media-type", "The media type is not supported"
-
-
-class RangeUnsatisfiable(Refusal):
-    """The Range lies outside the file (RFC 9110, 15.5.17)."""
-
-    status, code, title = 416, "range-unsatisfiable", "The range lies outside the file"
+    status, code, title = 409, "not-completed", "The upload is not completed"
 
 
-class ExpectationFailed(Refusal):
-    """Expect asks for something else than 100-continue (RFC 9110, 10.1.1)."""
-
-    status, code, title = 417, "expectation-failed", "The expectation can't be met"
-
-
-class HeadTooLarge(Refusal):
-    """A header, the request line or all of them are too large (RFC 6585, 5)."""
-
-    status, code, title = 431, "head-too-large", "The head of the request is too large"
-
-
-class Locked(Refusal):
-    """Another request works on the upload."""
+class Locked(Conflict):
+    """Another request holds the lease on the upload."""
 
     status, code, title = 423, "locked", "Another request works on this upload"
 
 
-class BodyStalled(Refusal):
-    """The body stopped arriving; what came is kept, and the upload waits for another request.
+class BodyStalled(Conflict):
+    """The body stopped arriving. What arrived is kept, and another request can go on from there.
 
-    Not 408: most clients take that for the end of the upload (docs/decisions.md, the table of clients).
+    The status is not 408: most clients take that for the end of the upload (docs/decisions.md, the table of clients).
     """
 
     status, code, title = 423, "body-stalled", "The body stopped arriving"
 
 
-class ChecksumMismatch(Refusal):
-    """The SHA-256 of the bytes is not the promised one."""
+class TooLarge(LimitExceeded):
+    """The upload would have more bytes than its length, or than the server allows.
+
+    `limit` is the largest size in bytes that the server allows; None if the upload's own length is exceeded.
+    """
+
+    status, code, title = 413, "too-large", "The upload would become too large"
+
+    def __init__(self, detail: str = "", *, limit: int | None = None) -> None:
+        super().__init__(detail)
+        self.limit = limit
+
+
+class Crowded(LimitExceeded):
+    """There are more uploads, connections or watchers than the server takes at once. A retry is welcome."""
+
+    status, code, title = 503, "crowded", "The server takes no more at the moment"
+    retry_after = 10
+
+
+class StorageFull(LimitExceeded):
+    """The disk is full. The upload stays as it was recorded."""
+
+    status, code, title = 507, "storage-full", "There is no room to store the bytes"
+
+
+class ChecksumMismatch(Mismatch):
+    """The SHA-256 of the whole file is not the promised one."""
 
     status, code, title = 460, "checksum-mismatch", "The SHA-256 is not the promised one"
 
 
-class BodyMismatch(Refusal):
-    """The bytes of a body are not those of its Upload-Checksum; none is kept (tus 1.0.0, checksum)."""
+class BodyMismatch(Mismatch):
+    """The bytes of a body don't have its announced checksum. None of them is kept (tus 1.0.0, checksum)."""
 
     status, code, title = 460, "body-checksum-mismatch", "The body does not have the announced checksum"
 
 
-class ServerFault(Refusal):
-    """The server has a fault of its own; the offset stays as recorded."""
-
-    status, code, title = 500, "server-fault", "The server has a fault"
-
-
-class Unavailable(Refusal):
-    """The state or the storage doesn't answer; a retry is welcome."""
+class Unavailable(ServerFault):
+    """The state or the storage does not answer. A retry is welcome."""
 
     status, code, title = 503, "unavailable", "The service is not available at the moment"
-
-    def __init__(self, detail: str = "") -> None:
-        super().__init__(detail, headers={"Retry-After": "1"})
-
-
-class Crowded(Refusal):
-    """More uploads, connections or watchers than the server takes at once; a retry is welcome."""
-
-    status, code, title = 503, "crowded", "The server takes no more at the moment"
-
-    def __init__(self, detail: str = "") -> None:
-        super().__init__(detail, headers={"Retry-After": "10"})
-
-
-class StorageFull(Refusal):
-    """The disk is full; the upload stays as it was recorded."""
-
-    status, code, title = 507, "storage-full", "There is no room to store the bytes"
+    retry_after = 1

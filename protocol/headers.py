@@ -1,6 +1,7 @@
-"""The grammar of header values: parse_x reads one or refuses with 400, build_x writes one.
+"""The grammar of header values: parse_x reads a value, build_x writes one. Every parse_x raises BadRequest.
 
-Past this module there are no header strings, except the metadata, which is told as it was received.
+The dialects, downloads and watching use it, and so does the client. Behind it there are values instead of strings,
+except for the metadata, which is kept and returned as the client wrote it.
 """
 
 import re
@@ -12,7 +13,7 @@ from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from onward.protocol.checksums import ALGORITHMS
-from onward.protocol.errors import BadRequest, RangeUnsatisfiable
+from onward.protocol.errors import BadRequest, MethodNotAllowed, RangeUnsatisfiable, Refusal
 from onward.protocol.model import ID_PATTERN, Checksum, UploadId
 
 MAX_INTEGER = 2**63 - 1
@@ -51,7 +52,7 @@ def parse_base64(what: str, value: str) -> bytes:
 
 
 def parse_metadata(value: str) -> dict[str, bytes]:
-    """Read Upload-Metadata (tus 1.0.0, creation): comma-separated pairs of key and Base64; an empty header has none."""
+    """Read Upload-Metadata (tus 1.0.0, creation): comma-separated pairs of a key and a Base64 value."""
     if not value:
         return {}
     if len(value) > MAX_METADATA:
@@ -70,7 +71,7 @@ def parse_metadata(value: str) -> dict[str, bytes]:
 
 
 def build_metadata(pairs: dict[str, bytes]) -> str:
-    """Write Upload-Metadata; a pair with an empty value is its key alone."""
+    """Write Upload-Metadata. A pair with an empty value is written as its key alone."""
     return ",".join(f"{key} {b64encode(value).decode()}" if value else key for key, value in pairs.items())
 
 
@@ -83,7 +84,7 @@ def parse_hex_sha256(value: bytes) -> bytes:
 
 
 def parse_repr_digest(value: str) -> bytes | None:
-    """Read the sha-256 of Repr-Digest (RFC 9530, 3); other algorithms are ignored, as its section 2 allows."""
+    """Read the sha-256 of Repr-Digest (RFC 9530, 3). Other algorithms are ignored, as its section 2 allows."""
     found = None
     for member in value.split(","):
         match = _DIGEST_MEMBER.fullmatch(member.strip(" \t"))
@@ -114,7 +115,7 @@ def build_checksum(checksum: Checksum) -> str:
 
 
 def parse_concat(value: str) -> tuple[str, ...] | None:
-    """Read Upload-Concat (tus 1.0.0, concatenation): None for `partial`, the URLs of the parts for `final`."""
+    """Read Upload-Concat (tus 1.0.0, concatenation). Return None for `partial`, the URLs of the parts for `final`."""
     if value == "partial":
         return None
     match = _FINAL.fullmatch(value)
@@ -124,7 +125,7 @@ def parse_concat(value: str) -> tuple[str, ...] | None:
 
 
 def parse_part(url: str, *, host: str | None, path: str) -> UploadId:
-    """Read the id in the URL of an upload below `path`, absolute or not; `host` is ours, None if unknown."""
+    """Read the id in the URL of an upload below `path`. An absolute URL must name `host`, unless that is None."""
     try:
         parsed = urlsplit(url)
     except ValueError:
@@ -164,7 +165,7 @@ def _http_date(seconds: int) -> str:
 
 
 def parse_range(value: str, size: int) -> tuple[int, int] | None:
-    """Read a Range of one part as [start, stop); None where the whole file is the answer (RFC 9110, 14.2).
+    """Read a Range of one part as [start, stop). Return None if the whole file is the reply (RFC 9110, 14.2).
 
     Raises RangeUnsatisfiable.
     """
@@ -177,12 +178,12 @@ def parse_range(value: str, size: int) -> tuple[int, int] | None:
     start = int(first) if first else max(size - int(last), 0)
     stop = min(int(last) + 1, size) if first and last else size
     if start >= stop:
-        raise RangeUnsatisfiable(headers={"Content-Range": f"bytes */{size}"})
+        raise RangeUnsatisfiable(size=size)
     return start, stop
 
 
 def build_attachment(file_name: str | None) -> str:
-    """Write Content-Disposition (RFC 6266, 4) for any file name, with an ASCII fall-back."""
+    """Write Content-Disposition (RFC 6266, 4) for any file name, with an ASCII version for old clients."""
     if not file_name:
         return "attachment"
     plain = re.sub(r'[^ -~]|["\\%/]', "_", file_name)
@@ -190,14 +191,26 @@ def build_attachment(file_name: str | None) -> str:
 
 
 def parse_upload_ids(words: Sequence[str], most: int) -> list[UploadId]:
-    """Read the ids of the uploads that a request is about, each once."""
+    """Read the ids of the uploads that a request is about, at most `most`. Each is returned once."""
     ids = list(dict.fromkeys(words))
     if not 0 < len(ids) <= most or not all(_UPLOAD_ID.fullmatch(id_) for id_ in ids):
         raise BadRequest(f"1 to {most} ids of uploads are needed.")
     return [UploadId(id_) for id_ in ids]
 
 
+def build_refusal_headers(refusal: Refusal) -> dict[str, str]:
+    """Write the values of a refusal for which HTTP itself has headers, the same in every dialect."""
+    headers = dict(refusal.headers)
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(refusal.retry_after)
+    if isinstance(refusal, MethodNotAllowed):
+        headers["Allow"] = ",".join(refusal.allowed)
+    elif isinstance(refusal, RangeUnsatisfiable):
+        headers["Content-Range"] = f"bytes */{refusal.size}"
+    return headers
+
+
 def matches_etag(value: str, etag: str) -> bool:
-    """Tell whether If-None-Match names an entity tag (RFC 9110, 13.1.2: by weak comparison)."""
+    """Return whether If-None-Match names an entity tag (RFC 9110, 13.1.2: by weak comparison)."""
     tags = [word.strip().removeprefix("W/") for word in value.split(",")]
     return etag in tags or tags == ["*"]

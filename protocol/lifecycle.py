@@ -67,14 +67,14 @@ def _when_quiet(upload: Upload, now: float, limits: Limits) -> float | None:
 
 
 def _when_settled(upload: Upload, now: float, limits: Limits) -> float | None:
-    """Look at an unfinished upload that nobody is sending; what only memory has is made durable soon."""
+    """Look at an unfinished upload without a request; soon if some of its bytes are not durable yet."""
     if upload.volatile:
         return _when_quiet(upload, now, limits)
     return upload.expires
 
 
 def _when_begun(upload: Upload, now: float, limits: Limits) -> float | None:
-    """Look at a new upload; a final one waits for its parts, and is looked at less and less often."""
+    """Look at a new upload. A final upload waits for its parts; the looks at it become less frequent with time."""
     if upload.role is not Role.FINAL:
         return _when_settled(upload, now, limits)
     wait = min(max(limits.quiet_after, (now - upload.created) / 10), LONGEST_WAIT)
@@ -82,7 +82,7 @@ def _when_begun(upload: Upload, now: float, limits: Limits) -> float | None:
 
 
 def _when_released(upload: Upload, now: float, limits: Limits) -> float | None:
-    """Look at a failed upload to remove its bytes; lost bytes stay with the record, since a disk may come back."""
+    """Look at a failed upload to remove its bytes. Bytes that were lost are left alone: their disk may come back."""
     stays = inf if upload.failure is Failure.LOST else limits.release_after
     return now + min(stays, limits.forget_after)
 
@@ -106,16 +106,19 @@ LOOKS: dict[Status, Look] = {  # when the sweep looks at an upload next, counted
     Status.TERMINATED: _when_emptied,
     Status.EXPIRED: _when_emptied,
 }
-_ENDED: dict[str, Any] = {"volatile": None, "hashing": None}  # what no upload has that has come to its end
+_ENDED: dict[str, Any] = {"volatile": None, "hashing": None}  # an upload in a final status has neither
 
 
 def with_next_look(upload: Upload, now: float, limits: Limits) -> Upload:
-    """Note when the sweep has to look at an upload next."""
+    """Return the record with the time when the sweep has to look at it next."""
     return replace(upload, due=LOOKS[upload.status](upload, now, limits))
 
 
 def moved(upload: Upload, change: Change, now: float, limits: Limits, **changes: Any) -> Upload:
-    """Move a record on by the table, with what else changes, and note when the sweep has to look at it."""
+    """Return the record after a change: its next status, the other `changes`, and when the sweep has to look at it.
+
+    Raises KeyError for a change that the table does not allow.
+    """
     status = TRANSITIONS[upload.status, change]
     if status.final:
         changes |= _ENDED
@@ -123,11 +126,11 @@ def moved(upload: Upload, change: Change, now: float, limits: Limits, **changes:
 
 
 def carried(upload: Upload, by: float, *, now: float, limits: Limits) -> Upload:
-    """Give a record of before the clock was set by so many seconds the time that it still has."""
+    """Return a record from before the clock was set, moved `by` seconds, so that it expires after the same time."""
     expires = None if upload.expires is None else upload.expires + by
     return with_next_look(replace(upload, updated=now, expires=expires), now, limits)
 
 
 def expiry(now: float, limits: Limits) -> float | None:
-    """Give the time when an upload expires that nothing happens to from now on."""
+    """Return when an upload expires if nothing happens to it from now on; None for never."""
     return None if limits.expire_after is None else now + limits.expire_after

@@ -1,6 +1,7 @@
-"""The nouns: an upload and its status, what clients ask for, the limits, the licence to receive bytes.
+"""The values that the whole project speaks of: an upload and its status, requests, limits, and the licence.
 
-Values only, frozen; what may happen to them stands in rules.py.
+They are frozen, and know no rules: which status may follow which is in lifecycle.py, and what happens to an upload is
+decided in decisions.py. Dialects make requests, the storage keeps uploads, and the server passes them around.
 """
 
 from enum import StrEnum
@@ -14,7 +15,7 @@ ID_PATTERN = "[0-9a-f]{32}"
 
 
 class Status(StrEnum):
-    """Where an upload stands, as recorded and as told to watchers."""
+    """Where an upload stands, as it is recorded and as watchers see it."""
 
     PENDING = "pending"
     UPLOADING = "uploading"
@@ -27,7 +28,7 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Tell whether nothing but removal can follow."""
+        """Return whether nothing but removal can follow."""
         return self in FINAL
 
 
@@ -52,101 +53,141 @@ class Failure(StrEnum):
 
 
 class Checksum(Struct, frozen=True, kw_only=True, gc=False):
-    """What the bytes of one body sum up to."""
+    """The announced checksum of the bytes of one body."""
 
+    # A name from the table in checksums.py.
     algorithm: str
     digest: bytes
 
 
 class Concat(Struct, frozen=True, kw_only=True, gc=False):
-    """What an upload is in a concatenation: `told` as the client wrote it, `parts` of a final one in order."""
+    """What an upload is in a concatenation."""
 
     role: Role
+    # The header as the client wrote it; HEAD returns it unchanged.
     told: str
+    # The parts of a final upload, in order.
     parts: tuple[UploadId, ...] = ()
 
 
 class Upload(Struct, frozen=True, kw_only=True, gc=False):
-    """The record of one upload; times in seconds since the epoch, sizes in bytes.
-
-    `offset` is what a client may resume from: bytes that were durable before it was recorded. `version` grows by one
-    with every save: it is the token of compare-and-set and the `seq` of watchers. `epoch` is that of the lease under
-    which it was saved. `due` is when the sweep has to look at it.
-    `volatile` names the run of the machine whose memory may hold what no disk has yet; None where all is durable.
-    `hashing` is the state of the running SHA-256 at `offset`, None where nobody has it.
-    The offset of a final upload is 0 until all its parts are complete; then it is the sum of them.
-    """
+    """The record of one upload. Times are in seconds since the epoch, sizes in bytes."""
 
     id: UploadId
+    # Where the bytes are in the blob store.
     place: Place
     status: Status
+    # None until the client states it.
     length: int | None
+    # Where a client may resume: all bytes before it were stored before it was recorded, and are durable, except where
+    # `volatile` says otherwise. The offset of a final upload is 0 until all its parts are complete; then it is the sum
+    # of their lengths.
     offset: int
+    # Upload-Metadata as the client wrote it.
     metadata: str | None
+    # The SHA-256 that the client promised for the whole file.
     promised: bytes | None
+    # The SHA-256 of the stored bytes; known once the upload is completed, or has failed by it.
     sha256: bytes | None = None
+    # Why the upload failed; None unless the status is `failed`.
     failure: Failure | None = None
+    # The smoothed rate, in bytes per second.
     rate: float = 0.0
     created: float
+    # The time of the last change of this record.
     updated: float
+    # When the upload expires if nothing more happens; None for never.
     expires: float | None = None
+    # When the sweep has to look at the upload; None for never.
     due: float | None = None
+    # Grows by one with every save: the token of compare-and-set, and the `seq` of watchers.
     version: int = 1
+    # The number of the lease under which the record was saved.
     epoch: int = 0
+    # None for a single upload.
     concat: Concat | None = None
+    # The run of the machine (its boot id) whose memory may hold acknowledged bytes that no disk has yet; None if all
+    # of them are durable.
     volatile: str | None = None
+    # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
     @property
     def role(self) -> Role:
-        """Give what it is in a concatenation."""
+        """Return what the upload is in a concatenation."""
         return self.concat.role if self.concat else Role.SINGLE
 
 
 class Limits(Struct, frozen=True, kw_only=True, gc=False):
-    """What the operator allows; sizes in bytes, times in seconds, None for no limit.
+    """What the operator allows. Sizes are in bytes, times in seconds; None means no limit."""
 
-    `max_open` is how many uploads may be unfinished, `reserve` the room that stays free where bytes are stored.
-    """
-
+    # The largest size of one upload.
     max_size: int | None = None
+    # An unfinished or partial upload expires this long after its last change.
     expire_after: float | None = 7 * 86400.0
+    # The record of an upload that failed, was terminated or has expired is kept this long, so that requests for it are
+    # answered with the reason.
     forget_after: float = 7 * 86400.0
+    # An upload is paused after this long without a request.
     quiet_after: float = 2.5
+    # The bytes of a failed upload, and the parts of a completed final upload, are kept this long.
     release_after: float = 300.0
+    # The extensions that are switched off.
     without: frozenset[str] = frozenset()
+    # The largest number of unfinished uploads.
     max_open: int | None = None
+    # The room that stays free where the bytes are stored.
     reserve: int = 0
 
 
 class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """A wish to create an upload; `length` is None when it is to be told later."""
+    """A request to create an upload, as a dialect has read it."""
 
+    # None if the client states it later.
     length: int | None
+    # Upload-Metadata as the client wrote it.
     metadata: str | None
+    # The SHA-256 that the client promises for the whole file.
     promised: bytes | None
+    # The size of the body that comes with the request; None for a body of unknown size.
     body_size: int | None
+    # Whether the request brings the first bytes of the upload.
     has_body: bool
+    # The announced checksum of that body.
     checksum: Checksum | None = None
+    # None for a single upload.
     concat: Concat | None = None
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """A wish to append a body; `body_size` is None for a body of unknown size."""
+    """A request to append a body to an upload, as a dialect has read it."""
 
+    # The offset at which the client continues; it must be the recorded one.
     offset: int
+    # The length of the upload if the request states it.
     length: int | None
+    # The SHA-256 that the client promises for the whole file, if the request states it.
     promised: bytes | None
+    # None for a body of unknown size.
     body_size: int | None
+    # The announced checksum of this body.
     checksum: Checksum | None = None
+    # Whether the end of this body is the end of the upload. If no length is known, the offset at the end becomes the
+    # length. A body that is cut short completes nothing.
+    completes: bool = False
 
 
 class Licence(Struct, frozen=True, kw_only=True, gc=False):
-    """The permission to store the bytes [start, end) of an upload, given before any byte is read.
+    """The permission to store the bytes [start, end) of an upload.
 
-    With a `checksum` the body is kept whole, once it has proved right, or not at all.
+    decisions.append grants it before any byte of a body is read. Storing a byte beyond `end` is refused, so that no
+    later check is needed. A licence is valid only as long as the lease under which it was granted is held.
     """
 
     start: int
+    # One past the last byte that may be stored.
     end: int
+    # With a checksum the body is kept as a whole once it has proved right, or not at all.
     checksum: Checksum | None = None
+    # Whether the end of the body is the end of the upload.
+    completes: bool = False

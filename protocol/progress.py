@@ -1,4 +1,8 @@
-"""What a watcher is told: the whole state of an upload in one value, and its JSON."""
+"""The progress messages that watchers get: the whole recorded state of an upload, as JSON.
+
+The state store makes a message from each record that it saves. A message is complete, so a watcher that missed some
+needs only the newest one.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -17,7 +21,7 @@ FAILURE_TITLES = {
 
 
 class Progress(Struct, frozen=True, kw_only=True, gc=False):
-    """One message to the watchers of an upload; the newest `seq` wins."""
+    """One message to the watchers of an upload. The message with the highest `seq` is the newest."""
 
     id: UploadId
     seq: int
@@ -26,14 +30,14 @@ class Progress(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def file_name(upload: Upload) -> str | None:
-    """Give the name that the client gave the file, from the metadata `filename` or `name`."""
+    """Return the name of the file from the metadata `filename` or `name`; None if the client gave none."""
     pairs = parse_metadata(upload.metadata or "")
     raw = pairs.get("filename") or pairs.get("name")
     return raw.decode("utf-8", "replace") if raw else None
 
 
 def progress(upload: Upload) -> Progress:
-    """Tell the recorded state of an upload."""
+    """Return the message with the recorded state of an upload."""
     length, offset = upload.length, upload.offset
     sending = upload.status is Status.UPLOADING
     eta = (length - offset) / upload.rate if sending and length is not None and upload.rate else None

@@ -1,4 +1,8 @@
-"""The bytes that unfinished uploads have been promised room for."""
+"""The room that unfinished uploads have been promised on the disk.
+
+server/uploads/reserve.py accepts an upload only if there is room for it and for all that was promised before; the state
+stores keep the sum with every save.
+"""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,9 +11,11 @@ from onward.protocol.model import FINAL, Role, Status, Upload
 
 
 class Promise(NamedTuple):
-    """Bytes that are still to come, and bytes that have come and are still to be published."""
+    """The promised room of one upload, or of several, in bytes."""
 
+    # Bytes that have not arrived yet.
     unsent: int = 0
+    # Bytes that have arrived and are not published yet.
     kept: int = 0
 
 
@@ -17,21 +23,21 @@ NOTHING = Promise()
 
 
 def promise(upload: Upload) -> Promise:
-    """Give what an upload has been promised; nothing is promised beyond a length, and to one that has ended.
+    """Return what an upload has been promised. Nothing is promised to an upload without a length or in a final status.
 
-    A final upload will take the room of its parts once more.
+    A final upload needs the room of its parts once more.
     """
     if upload.status in FINAL:
         return NOTHING
     sent, published = upload.offset, True
-    if upload.concat is not None:  # most uploads have none, and each save comes here
+    if upload.concat is not None:  # this runs on every save, and most uploads have none
         published = upload.role is not Role.PARTIAL
         sent = 0 if upload.role is Role.FINAL and upload.status is Status.PENDING else sent
     return Promise(0 if upload.length is None else upload.length - sent, sent if published else 0)
 
 
 def sum_of(uploads: Iterable[Upload]) -> Promise:
-    """Give what all of them have been promised."""
+    """Return what all of these uploads together have been promised."""
     unsent = kept = 0
     for upload in uploads:
         each = promise(upload)

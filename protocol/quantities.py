@@ -68,7 +68,7 @@ def show_time(seconds: float) -> str:
 
 
 def _times_unit(value: object, unit: str, units: dict[str, float] | dict[str, int]) -> Decimal | None:
-    """Give the number that a value stands for, in the smallest unit; None where it stands for none."""
+    """Return the number that a value stands for, in the smallest unit; None if it is no number."""
     if isinstance(value, str):
         found = _NUMBER_AND_UNIT.fullmatch(value.strip())
         factor = found and units.get(found[2].lower() or unit)

@@ -1,4 +1,4 @@
 """The server: it connects the protocol with the storage, and serves both over HTTP.
 
-What applications that embed it use is imported from `onward`: `create_app`, `create_runner`, `Config` and `Act`.
+Applications that embed it import `create_app`, `create_runner`, `Config`, `Act` and `Grant` from `onward`.
 """

@@ -92,7 +92,7 @@ class Lifespan:
         app[STOPPING].set()
         # 3. Cut downloads in time; until then they may finish.
         app[DOWNLOADS].cut_after(drain * CUT_DOWNLOADS)
-        # 4. End the watchers, who connect to another node.
+        # 4. End the watchers; their clients reconnect, to another node if there is one.
         app[BROADCAST].stop()
         # 5. Cut running bodies: what has arrived is recorded and answered, and the client resumes elsewhere.
         app[ENGINE].stop()

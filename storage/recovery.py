@@ -44,7 +44,7 @@ class RecoveringState:
 
     def __init__(self, state: SharedState, backups: Backups) -> None:
         self._state, self._backups = state, backups
-        state.look_by(self.load)
+        state.read_watched_by(self.load)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def open(self) -> None:

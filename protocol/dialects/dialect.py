@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from onward.protocol.errors import Refusal
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Upload
 
 Headers = Mapping[str, str]
@@ -53,6 +54,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     build_upload_headers: Callable[[Upload], dict[str, str]]
     build_head_headers: Callable[[Upload], dict[str, str]]
     build_options_headers: Callable[[Limits], dict[str, str]]
+
+    # Return the headers of a refusal, made from its values.
+    build_refusal_headers: Callable[[Refusal], dict[str, str]]
 
     # What an operator may switch off (--without); the extensions of tus give the features their names.
     features: tuple[str, ...]

@@ -1,15 +1,26 @@
-"""The dialect tus 1.0.0: a question read as a wish, and the headers of the answers.
+"""The dialect tus 1.0.0: how its requests are read, and how results and refusals are written as headers.
 
-What OPTIONS tells is made from the table of extensions.
+This is the only file of the server that knows the headers of tus. The table EXTENSIONS decides what OPTIONS offers and
+what an operator may switch off; DIALECT, at the end, is the row in the table of dialects.
 """
 
 from msgspec import Struct
 
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.dialects.dialect import Dialect, Headers, Request
-from onward.protocol.errors import BadRequest, Forbidden, Locked, MediaType, VersionUnsupported
+from onward.protocol.errors import (
+    BadRequest,
+    Forbidden,
+    Locked,
+    MediaType,
+    OffsetMismatch,
+    Refusal,
+    TooLarge,
+    VersionUnsupported,
+)
 from onward.protocol.headers import (
     build_http_date,
+    build_refusal_headers,
     build_repr_digest,
     parse_checksum,
     parse_concat,
@@ -23,11 +34,11 @@ from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest
 
 VERSION = "1.0.0"
 CONTENT_TYPE = "application/offset+octet-stream"
-PASSING = frozenset({408, 423, 425, 429})  # and all from 500 on
+PASSING = frozenset({408, 423, 425, 429})  # statuses after which a retry may succeed, and all from 500 on
 
 
 class Extension(Struct, frozen=True):
-    """A row of the table: the name that OPTIONS tells, and the extension that it makes no sense without."""
+    """A row of the table: the name of an extension in OPTIONS, and the extension without which it makes no sense."""
 
     name: str
     needs: str | None = None
@@ -47,7 +58,7 @@ _NEEDS = {row.name: row.needs for row in EXTENSIONS}
 
 
 def offers(limits: Limits, name: str) -> bool:
-    """Tell whether an extension is offered, and so acted on."""
+    """Return whether an extension is offered. An extension that isn't is not acted on either."""
     if name == "expiration" and limits.expire_after is None:
         return False
     needed = _NEEDS[name]
@@ -55,31 +66,34 @@ def offers(limits: Limits, name: str) -> bool:
 
 
 def build_options_headers(limits: Limits) -> dict[str, str]:
-    """Answer OPTIONS (tus 1.0.0, Core Protocol, OPTIONS)."""
-    told = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
+    """Return the headers of a reply to OPTIONS (tus 1.0.0, Core Protocol, OPTIONS)."""
+    headers = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
     if extensions := ",".join(row.name for row in EXTENSIONS if offers(limits, row.name)):
-        told["Tus-Extension"] = extensions
+        headers["Tus-Extension"] = extensions
     if offers(limits, "checksum"):
-        told["Tus-Checksum-Algorithm"] = ",".join(ALGORITHMS)
+        headers["Tus-Checksum-Algorithm"] = ",".join(ALGORITHMS)
     if limits.max_size is not None:
-        told["Tus-Max-Size"] = str(limits.max_size)
-    return told
+        headers["Tus-Max-Size"] = str(limits.max_size)
+    return headers
 
 
 def check_version(headers: Headers) -> None:
-    """Refuse another version or none, on every method but OPTIONS; raises VersionUnsupported."""
+    """Refuse a request of another version or of none; OPTIONS is not checked. Raises VersionUnsupported."""
     if headers.get("tus-resumable") != VERSION:
-        raise VersionUnsupported(f"Tus-Resumable must be {VERSION}.", headers={"Tus-Version": VERSION})
+        raise VersionUnsupported(f"Tus-Resumable must be {VERSION}.")
 
 
-def read_create(question: Request, limits: Limits) -> CreateRequest:
-    """Read POST (creation, creation-with-upload, creation-defer-length, checksum, concatenation)."""
-    headers = question.headers
+def read_create(request: Request, limits: Limits) -> CreateRequest:
+    """Read POST. Raises ClientFault and Denied.
+
+    Extensions: creation, creation-with-upload, creation-defer-length, checksum, concatenation.
+    """
+    headers = request.headers
     check_version(headers)
-    has_body = question.has_body and offers(limits, "creation-with-upload")
-    concat = _concat(question, limits)
+    has_body = request.has_body and offers(limits, "creation-with-upload")
+    concat = _concat(request, limits)
     if concat and concat.role is Role.FINAL:
-        if question.has_body:
+        if request.has_body:
             raise Forbidden("A final upload takes no bytes of its own.")
         if {"upload-length", "upload-defer-length"} & headers.keys():
             raise BadRequest("The length of a final upload is that of its parts.")
@@ -97,7 +111,7 @@ def read_create(question: Request, limits: Limits) -> CreateRequest:
         length=length,
         metadata=metadata or None,
         promised=next(iter(promises), None),
-        body_size=question.body_size if has_body else 0,
+        body_size=request.body_size if has_body else 0,
         has_body=has_body,
         checksum=_checksum(headers, limits) if has_body else None,
         concat=concat,
@@ -107,7 +121,7 @@ def read_create(question: Request, limits: Limits) -> CreateRequest:
 def _length(headers: Headers, limits: Limits) -> int | None:
     length, deferred = headers.get("upload-length"), headers.get("upload-defer-length")
     if deferred is not None and not offers(limits, "creation-defer-length"):
-        raise BadRequest("The length can't be deferred here.")
+        raise BadRequest("Deferring the length is not supported.")
     if (length is None) == (deferred is None):
         raise BadRequest("Either Upload-Length or Upload-Defer-Length is needed.")
     if deferred is not None and deferred != "1":
@@ -115,29 +129,29 @@ def _length(headers: Headers, limits: Limits) -> int | None:
     return None if length is None else parse_integer("Upload-Length", length)
 
 
-def _concat(question: Request, limits: Limits) -> Concat | None:
-    told = question.headers.get("upload-concat")
-    if told is None or not offers(limits, "concatenation"):
+def _concat(request: Request, limits: Limits) -> Concat | None:
+    value = request.headers.get("upload-concat")
+    if value is None or not offers(limits, "concatenation"):
         return None
-    urls = parse_concat(told)
+    urls = parse_concat(value)
     if urls is None:
-        return Concat(role=Role.PARTIAL, told=told)
-    parts = tuple(parse_part(url, host=question.host, path=question.path) for url in urls)
-    return Concat(role=Role.FINAL, told=told, parts=parts)
+        return Concat(role=Role.PARTIAL, told=value)
+    parts = tuple(parse_part(url, host=request.host, path=request.path) for url in urls)
+    return Concat(role=Role.FINAL, told=value, parts=parts)
 
 
 def _checksum(headers: Headers, limits: Limits) -> Checksum | None:
     if not offers(limits, "checksum"):
         return None
     if "upload-checksum" in headers.get("trailer", "").lower():
-        raise BadRequest("A checksum can't be read from a trailer.")
-    told = headers.get("upload-checksum")
-    return None if told is None else parse_checksum(told)
+        raise BadRequest("A checksum in a trailer is not supported.")
+    value = headers.get("upload-checksum")
+    return None if value is None else parse_checksum(value)
 
 
-def read_append(question: Request, limits: Limits) -> AppendRequest:
-    """Read PATCH."""
-    headers = question.headers
+def read_append(request: Request, limits: Limits) -> AppendRequest:
+    """Read PATCH. Raises ClientFault."""
+    headers = request.headers
     check_version(headers)
     _check_content(headers)
     offset, length = headers.get("upload-offset"), headers.get("upload-length")
@@ -147,7 +161,7 @@ def read_append(question: Request, limits: Limits) -> AppendRequest:
         offset=parse_integer("Upload-Offset", offset),
         length=None if length is None else parse_integer("Upload-Length", length),
         promised=_digest(headers),
-        body_size=question.body_size,
+        body_size=request.body_size,
         checksum=_checksum(headers, limits),
     )
 
@@ -161,47 +175,59 @@ def _check_content(headers: Headers) -> None:
     if headers.get("content-type", "").partition(";")[0].strip().lower() != CONTENT_TYPE:
         raise MediaType(f"Content-Type must be {CONTENT_TYPE}.")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise MediaType("A Content-Encoding can't be taken.")
+        raise MediaType("A Content-Encoding is not supported.")
 
 
 def is_passing(status: int) -> bool:
-    """Tell whether a request that is answered with a status may succeed later."""
+    """Return whether a request that is answered with this status may succeed later."""
     return status >= 500 or status in PASSING
 
 
 def choose_status(status: int, for_offset: bool) -> int:
-    """Give the status to refuse with; `for_offset` if the request asks, or may ask, for the offset of an upload.
+    """Return the status to refuse with; `for_offset` if the request asks, or may ask, for the offset of an upload.
 
-    Chosen by what common clients do (docs/decisions.md, the table of clients): to tus-js-client and Uppy an upload is
-    lost if HEAD is answered with anything but 2xx and 423, and they send the whole file again to a new one.
+    tus-js-client and Uppy give an upload up if HEAD is answered with anything but 2xx and 423, and send the whole file
+    again to a new upload. So everything that passes is 423 to such a request (docs/decisions.md, the table of clients).
     """
     return Locked.status if for_offset and is_passing(status) else status
 
 
 def build_upload_headers(upload: Upload) -> dict[str, str]:
-    """Answer POST and PATCH: how far the upload is, and when it expires."""
-    told = {"Tus-Resumable": VERSION}
+    """Return the headers of a reply to POST and PATCH: the offset, and when the upload expires."""
+    headers = {"Tus-Resumable": VERSION}
     if upload.role is not Role.FINAL or upload.status is Status.COMPLETED:
-        told["Upload-Offset"] = str(upload.offset)
+        headers["Upload-Offset"] = str(upload.offset)
     if upload.expires is not None:
-        told["Upload-Expires"] = build_http_date(upload.expires)
+        headers["Upload-Expires"] = build_http_date(upload.expires)
     if upload.status is Status.COMPLETED and upload.sha256:
-        told["Repr-Digest"] = build_repr_digest(upload.sha256)
-    return told
+        headers["Repr-Digest"] = build_repr_digest(upload.sha256)
+    return headers
 
 
 def build_head_headers(upload: Upload) -> dict[str, str]:
-    """Answer HEAD (tus 1.0.0, Core Protocol, HEAD)."""
-    told = build_upload_headers(upload) | {"Cache-Control": "no-store"}
+    """Return the headers of a reply to HEAD (tus 1.0.0, Core Protocol, HEAD)."""
+    headers = build_upload_headers(upload) | {"Cache-Control": "no-store"}
     if upload.length is not None:
-        told["Upload-Length"] = str(upload.length)
+        headers["Upload-Length"] = str(upload.length)
     elif upload.role is not Role.FINAL:
-        told["Upload-Defer-Length"] = "1"
+        headers["Upload-Defer-Length"] = "1"
     if upload.metadata is not None:
-        told["Upload-Metadata"] = upload.metadata
+        headers["Upload-Metadata"] = upload.metadata
     if upload.concat is not None:
-        told["Upload-Concat"] = upload.concat.told
-    return told
+        headers["Upload-Concat"] = upload.concat.told
+    return headers
+
+
+def say_refusal(refusal: Refusal) -> dict[str, str]:
+    """Return the headers of a refusal: those of HTTP, and its values in the headers of tus."""
+    headers = build_refusal_headers(refusal)
+    if isinstance(refusal, OffsetMismatch):
+        headers["Upload-Offset"] = str(refusal.recorded)
+    elif isinstance(refusal, TooLarge) and refusal.limit is not None:
+        headers["Tus-Max-Size"] = str(refusal.limit)
+    elif isinstance(refusal, VersionUnsupported):
+        headers["Tus-Version"] = VERSION
+    return headers
 
 
 DIALECT = Dialect(
@@ -224,6 +250,7 @@ DIALECT = Dialect(
     build_upload_headers=build_upload_headers,
     build_head_headers=build_head_headers,
     build_options_headers=build_options_headers,
+    build_refusal_headers=say_refusal,
     features=tuple(row.name for row in EXTENSIONS),
     offers=offers,
     is_passing=is_passing,

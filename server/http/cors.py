@@ -1,4 +1,7 @@
-"""Which pages of other origins may use the server from a browser, and what they may read (Fetch, section 3.3)."""
+"""CORS: which pages of other origins may use the server from a browser, and what they may read (Fetch, section 3.3).
+
+The headers that a page may send and read come from the dialects, and from HTTP itself. server/app.py adds it.
+"""
 
 import re
 from collections.abc import Iterable
@@ -13,11 +16,11 @@ EVERY = "*"
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
 SENT = ("Authorization", "If-None-Match", "If-Range", "Range", "X-Request-ID", "X-Requested-With")
 READ = ("Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Retry-After")
-REMEMBERED = 7200  # seconds; Chromium keeps the answer of a preflight no longer
+REMEMBERED = 7200  # seconds; Chromium keeps the reply to a preflight no longer than this
 
 
 def parse_origins(words: Iterable[str]) -> frozenset[str]:
-    """Read origins, or `*` alone; raises ValueError."""
+    """Read origins, or `*` alone. Raises ValueError."""
     origins = frozenset(word.lower() for word in words)
     if origins != {EVERY} and (wrong := [origin for origin in origins if not ORIGIN.fullmatch(origin)]):
         raise ValueError(f"{min(wrong)!r} is not an origin such as https://app.example:8443, nor * alone")
@@ -33,14 +36,14 @@ EXPOSED = _listed((*READ, *chain.from_iterable(dialect.cors_replies for dialect 
 
 
 def add_cors(app: web.Application, origins: frozenset[str], *, credentials: bool) -> None:
-    """Let pages of these origins read every answer, refusals too, and ask beforehand."""
+    """Let pages of these origins read every reply, including refusals, and answer their preflight requests."""
 
     async def share(request: web.Request, response: web.StreamResponse) -> None:
         headers = response.headers
         origin = EVERY
         if EVERY not in origins:
             headers["Vary"] = "Origin"
-            origin = ", ".join(request.headers.getall("Origin", []))  # several are none that is allowed
+            origin = ", ".join(request.headers.getall("Origin", []))  # several origins are never an allowed one
         if origin not in origins:
             return
         headers["Access-Control-Allow-Origin"] = origin

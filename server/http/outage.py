@@ -1,7 +1,7 @@
-"""An outage of a store that passes within seconds: a question waits for its end instead of being refused.
+"""A short outage of a store: a request that only reads waits for its end, instead of being refused at once.
 
-The routes use it where asking again changes nothing. Clients would come back as well, but not all of them: some ask
-only a few times, and without a pause.
+The routes use it where a repetition changes nothing. Most clients would retry by themselves, but some retry only a few
+times and without a pause, and would give the upload up.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from onward.storage.base import Unreachable
 
-FIRST, LONGEST = 0.1, 1.0  # seconds between two tries; each rest is twice as long as the one before
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between two attempts; each pause is twice as long as the one before
 T = TypeVar("T")
 
 
 async def outlast(work: Callable[[], Awaitable[T]], *, within: float, stopping: asyncio.Event) -> T:
-    """Try again as long as the store does not answer, for about `within` seconds; raises what the last try raises."""
-    loop, rest = asyncio.get_running_loop(), FIRST
+    """Repeat `work` while the store does not answer, about `within` seconds. Raises what the last attempt raised."""
+    loop, pause = asyncio.get_running_loop(), SHORTEST_PAUSE
     until = loop.time() + within
     while True:
         try:
@@ -27,6 +27,6 @@ async def outlast(work: Callable[[], Awaitable[T]], *, within: float, stopping: 
             if left <= 0 or stopping.is_set():
                 raise
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(rest, left)):
+            async with asyncio.timeout(min(pause, left)):
                 await stopping.wait()
-        rest = min(2 * rest, LONGEST)
+        pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,4 +1,8 @@
-"""Refusals become answers (RFC 9457) in this one place, and each request one line in the log."""
+"""The middleware around every handler: it answers refusals with problem documents (RFC 9457), and logs each request.
+
+This is the only place where a refusal, a fault of the storage, an exception of aiohttp or an unexpected error becomes a
+reply. server/app.py adds `answering` and `mark`; the transport uses `problem` for what is no request at all.
+"""
 
 import json
 import logging
@@ -17,7 +21,7 @@ from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageErro
 
 CONTINUE = "100-continue"
 SOON = {"Retry-After": "1"}  # seconds
-PROBES = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds by machines, and not worth a line each
+PROBES = ("/healthz", "/readyz", "/metrics")  # machines ask for them every few seconds; they are logged at level DEBUG
 log = logging.getLogger("onward")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,13 +35,13 @@ FAULTS: dict[type[StorageError], type[errors.Refusal]] = {
 }
 
 
-ASKED_FOR = (Missing, Stale, Held, Crowded)  # faults that clients bring about, and that operators need not look at
+ASKED_FOR = (Missing, Stale, Held, Crowded)  # faults that clients cause; operators need not look at them
 APPLICATION = {kind.status: kind for kind in (errors.BadRequest, errors.AccessDenied, errors.NotFound)}
 OF_BODIES = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
 
 
 def _with_short_ids(text: str) -> str:
-    """Shorten the ids of uploads in a text: anyone who knows an id may use the upload."""
+    """Shorten the ids of uploads in a text: anyone who knows a whole id may use the upload."""
     return re.sub(ID_PATTERN, lambda id_: f"{id_[0][:8]}…", text)
 
 
@@ -45,7 +49,8 @@ def problem(refusal: errors.Refusal, dialect: Dialect = DEFAULT, *, for_offset: 
     """Write a refusal as a reply; `for_offset` if the request asks, or may ask, for the offset of an upload."""
     status = dialect.choose_status(refusal.status, for_offset)
     response = _document(status, refusal.code, refusal.title, refusal.detail)
-    response.headers.update(refusal.headers if status == refusal.status else SOON | refusal.headers)
+    headers = dialect.build_refusal_headers(refusal)
+    response.headers.update(headers if status == refusal.status else SOON | headers)
     return response
 
 
@@ -63,23 +68,23 @@ def _document(status: int, code: str, title: str, detail: str) -> web.Response:
 
 def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
     if isinstance(error, web.HTTPMethodNotAllowed):
-        return errors.MethodNotAllowed(headers={"Allow": ",".join(sorted(error.allowed_methods))})
+        return errors.MethodNotAllowed(allowed=error.allowed_methods)
     if error.status == 404:
         return errors.NotFound()
     return errors.BadRequest(error.text or "")
 
 
 def _asks_for_offset(request: web.Request) -> bool:
-    """Tell whether a client of tus asks for the offset of an upload."""
+    """Return whether a request of a dialect asks for the offset of an upload."""
     method = request.headers.get("X-HTTP-Method-Override", request.method)
     return method == "HEAD" and "id" in request.match_info and named(request.headers) is not None
 
 
 def _answered_by_exception(request: web.Request, error: web.HTTPException, *, for_offset: bool) -> web.Response:
-    """Answer with an exception of aiohttp: one of its router as ever, any other as the application means it.
+    """Answer an exception of aiohttp. One of its router is answered like a refusal.
 
-    The access function of an application, or a middleware of its own, says no in this way: status, reason and headers
-    are passed on, and an error gets a problem document. What is no error, such as a redirect, is passed on as it is.
+    Any other comes from the application: its access function or its middleware refuses in this way. Its status, reason
+    and headers are kept, and an error gets a problem document. A redirect, which is no error, is passed on unchanged.
     """
     dialect = choose(request.headers)
     if error is request.match_info.http_exception:
@@ -100,7 +105,7 @@ def _answered_by_exception(request: web.Request, error: web.HTTPException, *, fo
 
 
 def _described(error: web.HTTPException, status: int) -> web.Response:
-    """Write the problem document of an application's error: with its reason and its text, if it has any of its own."""
+    """Write the problem document of an application's error, with its own reason and text if it has them."""
     phrase = HTTPStatus(error.status).phrase if error.status in set(HTTPStatus) else "Refused"
     known = APPLICATION.get(error.status)
     return _document(
@@ -112,17 +117,17 @@ def _described(error: web.HTTPException, status: int) -> web.Response:
 
 
 def refusal_of(fault: StorageError) -> errors.Refusal:
-    """Give the refusal that tells a client of a fault behind the seams."""
+    """Return the refusal that stands for a fault of the storage."""
     return FAULTS[type(fault)]()
 
 
 def _check_message(request: web.Request) -> None:
-    """Refuse what a proxy on the way may have read otherwise (RFC 9112, 3.2 and 6.1); raises BadRequest."""
+    """Refuse a message that a proxy may read differently (RFC 9112, 3.2 and 6.1). Raises BadRequest."""
     if not HOST.fullmatch(request.headers.get("Host", "none")):
         raise errors.BadRequest("Host must be a name or an address, and a port.")
     coding = request.headers.get("Transfer-Encoding")
     if coding is not None and (coding.lower() != "chunked" or request.version < HttpVersion11):
-        raise errors.BadRequest("No Transfer-Encoding but chunked of HTTP/1.1 can be taken.")
+        raise errors.BadRequest("The only supported Transfer-Encoding is chunked, of HTTP/1.1.")
 
 
 async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -136,7 +141,7 @@ async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
-    """Log why the storage refuses a request that has been given its answer already, as a creation gives one."""
+    """Log the fault of the storage behind a refusal that a handler has already made from it, as `create` does."""
     fault = refusal if isinstance(refusal, errors.StorageFull) else refusal.__cause__
     asked_for = isinstance(refusal, errors.NotFound | errors.Locked | errors.Crowded)
     if isinstance(fault, StorageError | errors.StorageFull) and not asked_for:
@@ -156,7 +161,7 @@ async def mark(request: web.Request, response: web.StreamResponse) -> None:
 
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every refusal, and every fault as one; log the request."""
+    """Answer every refusal and every fault with a problem document, and log the request."""
     began, sound = time.monotonic(), False
     for_offset = _asks_for_offset(request)
     path = ascii(request.rel_url.raw_path[:16])
@@ -172,13 +177,13 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         response = problem(refusal_of(fault), choose(request.headers), for_offset=for_offset)
     except web.HTTPException as error:
         response = _answered_by_exception(request, error, for_offset=for_offset)
-    except ConnectionError:  # the client is gone: aiohttp takes note
+    except ConnectionError:  # the client has closed the connection, and aiohttp handles that
         raise
     except Exception:
         log.exception("%s %s failed", request.method, path)
         response = problem(errors.ServerFault(), choose(request.headers), for_offset=for_offset)
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
-        response.force_close()  # what follows on the connection may be no request
+        response.force_close()  # the next bytes on the connection may not be a request
     level = logging.DEBUG if request.rel_url.raw_path.endswith(PROBES) else logging.INFO
     log.log(level, "%s %s %d %.0f ms", request.method, path, response.status, (time.monotonic() - began) * 1e3)
     return response

@@ -1,4 +1,7 @@
-"""Where the client thinks that the server is: its own scheme and host, or what a trusted proxy tells."""
+"""The scheme and host under which the client reached the server: its own, or those that a trusted proxy states.
+
+The routes need them for Location, and watching for the check of the origin.
+"""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 def parse_trusted(words: Sequence[str]) -> tuple[Networks, bool]:
-    """Read addresses and networks, and whether `unix` is among them; raises ValueError."""
+    """Read addresses and networks, and whether `unix` is among them. Raises ValueError."""
     return tuple(ip_network(word) for word in words if word != UNIX), UNIX in words
 
 
@@ -30,7 +33,7 @@ def _trusts(trusted: Sequence[str], peer: str | None) -> bool:
 
 
 def _forwarded(request: web.Request, trusted: Sequence[str], family: str) -> tuple[str | None, str | None]:
-    """Give the scheme and host that trusted proxies tell: of the element farthest from us that one of them wrote."""
+    """Return the scheme and host from the farthest element of the chain that a trusted proxy has written."""
     if family != "forwarded":
         scheme, host = (request.headers.get(f"X-Forwarded-{name}") for name in ("Proto", "Host"))
         return scheme and scheme.rpartition(",")[2].strip(), host and host.rpartition(",")[2].strip()
@@ -43,9 +46,10 @@ def _forwarded(request: web.Request, trusted: Sequence[str], family: str) -> tup
 
 
 def public_origin(request: web.Request, trusted: Sequence[str], family: str) -> tuple[str, str] | None:
-    """Give the scheme and host that the client used; None where they aren't known.
+    """Return the scheme and host that the client used; None if they aren't known.
 
-    `family` is the one kind of headers that the proxies write; they may pass on what a client wrote into the other.
+    `family` is the kind of headers that the proxies write: `forwarded`, or the X-Forwarded ones. The headers of the
+    other kind are ignored, since a proxy may pass them on as a client wrote them.
     """
     if "Host" not in request.headers:
         return None
@@ -53,8 +57,8 @@ def public_origin(request: web.Request, trusted: Sequence[str], family: str) -> 
     if any(name in request.headers for name in FORWARDED):
         if not _trusts(trusted, request.remote):
             return None
-        told_scheme, told_host = _forwarded(request, trusted, family)
-        scheme, host = (told_scheme or scheme).lower(), told_host or host
+        stated_scheme, stated_host = _forwarded(request, trusted, family)
+        scheme, host = (stated_scheme or scheme).lower(), stated_host or host
     elif not request.raw_path.startswith(("/", "*")):
         return None
     return (scheme, host) if scheme in ("http", "https") and HOST.fullmatch(host) else None

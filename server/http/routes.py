@@ -1,4 +1,8 @@
-"""web.Request -> question -> engine -> headers -> web.Response; no logic of its own."""
+"""The routes of uploads: POST /files, and PATCH, HEAD, DELETE, GET and OPTIONS of /files/{id}.
+
+Each handler chooses the dialect of the request, reads the request by it, calls the engine, and writes the result as the
+headers of the dialect. Refusals are raised from here, and answered in problems.py. server/app.py adds the routes.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
@@ -8,7 +12,7 @@ from aiohttp import web
 from onward.protocol.dialects import Dialect, Request, choose, named
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from onward.protocol.model import Limits, Role, Upload, UploadId
-from onward.server.http.access import Act, check_access
+from onward.server.http.access import Act, check_access, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, upload_id
 from onward.server.http.download import download
 from onward.server.http.outage import outlast
@@ -50,7 +54,7 @@ def _origin(request: web.Request) -> tuple[str, str] | None:
 
 
 def _collection(request: web.Request) -> str:
-    """Give the path of the uploads, with that of a mounting application before it."""
+    """Return the path of the collection of uploads, with the prefix of an application that mounts the server."""
     resource = request.match_info.route.resource
     return resource.canonical.removesuffix("/{id}").rstrip("/") if resource else ""
 
@@ -70,13 +74,14 @@ async def create(request: web.Request) -> web.Response:
     """POST /files."""
     engine, dialect = request.app[ENGINE], choose(request.headers)
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
+    limits = await granted_limits(request, Act.CREATE, None, asked)
     for part in asked.concat.parts if asked.concat else ():
         await check_access(request, Act.JOIN, part)
-    upload = await engine.create(asked, may_wait=dialect.offers(engine.limits, "concatenation-unfinished"))
+    upload = await engine.create(asked, limits=limits, may_wait=dialect.offers(limits, "concatenation-unfinished"))
     location = {"Location": _location(request, upload.id)}
     try:
         with closing(_body(request)) as body:
-            upload = await engine.fill(upload, asked, body)
+            upload = await engine.fill(upload, asked, body, limits=limits)
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers |= location
@@ -89,9 +94,9 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
-    """Give what is stored of an upload whose creation brought a body that was cut; None where nobody can tell.
+    """Return the recorded state of an upload whose creation brought a body that was cut; None if it isn't known.
 
-    tus 1.0.0 has a creation tell how much of its body was taken. A client that is refused begins another upload.
+    The reply to a creation states how much of its body was stored. A client that is refused would begin another upload.
     """
     if upload.role is Role.FINAL:
         return None
@@ -102,29 +107,30 @@ async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
 
 
 async def _inspected(request: web.Request, id: UploadId) -> Upload:
-    """Give the state of an upload, also if the store is away for a few seconds."""
+    """Return the state of an upload, even if the store does not answer for a few seconds."""
     engine, config = request.app[ENGINE], request.app[CONFIG]
     return await outlast(lambda: engine.inspect(id), within=config.lease_wait, stopping=request.app[STOPPING])
 
 
 async def append(request: web.Request) -> web.Response:
     """PATCH /files/{id}."""
-    dialect = choose(request.headers)
-    asked = dialect.read_append(_readable(request, dialect), request.app[ENGINE].limits)
+    engine, id_, dialect = request.app[ENGINE], upload_id(request), choose(request.headers)
+    limits = await granted_limits(request, Act.APPEND, id_)
+    asked = dialect.read_append(_readable(request, dialect), engine.limits)
     with closing(_body(request)) as body:
-        upload = await cancel_on_disconnect(request, request.app[ENGINE].append(upload_id(request), asked, body))
+        upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))
     return web.Response(status=204, headers=dialect.build_upload_headers(upload))
 
 
 def _is_plain_head(request: web.Request) -> bool:
-    """Tell whether HEAD asks about a file, as wget and aria2 do, and not about an upload."""
+    """Return whether HEAD asks about a file, as wget and aria2 do, and not about an upload."""
     return request.method == "HEAD" and named(request.headers) is None
 
 
 async def inspect(request: web.Request) -> web.StreamResponse:
-    """HEAD /files/{id}; without Tus-Resumable the headers of a download, if there is one."""
+    """HEAD /files/{id}. A request that names no dialect gets the headers of a download, if there is one."""
     if _is_plain_head(request):
-        with suppress(NotCompleted, Forbidden):  # what isn't to be downloaded has a meaning in tus only
+        with suppress(NotCompleted, Forbidden):  # an unfinished upload can only be asked about in a dialect
             return await download(request)
     dialect = choose(request.headers)
     dialect.check_version(_headers(request, dialect))
@@ -146,14 +152,12 @@ async def discover(request: web.Request) -> web.Response:
 
 
 async def _expect(_: web.Request) -> None:
-    """Leave `100 Continue` to the body: it is asked for once a licence was given."""
+    """Send no `100 Continue` yet: the body sends it when it is read, after the licence was granted."""
 
 
 ONE = {"GET": download, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
 ALL = {"OPTIONS": discover, "POST": create}
-ACTS = {
-    "DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT, "PATCH": Act.APPEND, "POST": Act.CREATE,
-}  # fmt: skip
+ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
 NEEDS = {"DELETE": "termination", "POST": "creation"}
 
 
@@ -165,20 +169,20 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
         method = request.headers.get("X-HTTP-Method-Override", request.method)
         dialect, limits = choose(request.headers), request.app[ENGINE].limits
         if not is_offered(method, dialect, limits):
-            allowed = sorted(name for name in table if is_offered(name, dialect, limits))
-            raise MethodNotAllowed(headers={"Allow": ",".join(allowed)})
+            raise MethodNotAllowed(allowed=[name for name in table if is_offered(name, dialect, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]
-            await check_access(request, act, None if method == "POST" else upload_id(request))
+            await check_access(request, act, upload_id(request))
         return await table[method](request)
 
     return dispatch
 
 
 def add_routes(app: web.Application) -> None:
-    """Add the routes of tus and of downloads.
+    """Add the routes of uploads and of downloads.
 
-    Methods are told apart here: X-HTTP-Method-Override replaces the real one (tus 1.0.0) after aiohttp has routed.
+    A route accepts every method, and `dispatch` finds the handler: X-HTTP-Method-Override may replace the method of the
+    request (tus 1.0.0), and aiohttp has chosen the route before that.
     """
     base = app[CONFIG].prefix
     for path, table in ((base, ALL), (f"{base}/", ALL), (base + UPLOAD, ONE)):

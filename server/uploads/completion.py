@@ -40,16 +40,16 @@ class Completion:
         """
         records, place = self._records, upload.place
         try:
-            running = await self._hashed(upload, running, interrupt)
+            running = await self._hash(upload, running, interrupt)
             sha256 = running.digest()
             decisions.judge(upload, sha256)
             reach("judged")
-            told = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
+            acknowledged = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:
                 place = await self._blobs.seal(
-                    place, upload.offset, records.holds(upload), told=told, check=interrupt.check
+                    place, upload.offset, records.holds(upload), acknowledged=acknowledged, check=interrupt.check
                 )
-            elif told:
+            elif acknowledged:
                 await self._blobs.sync(place)
         except ChecksumMismatch:
             return await records.end(records.failed(upload, Failure.CHECKSUM_MISMATCH, sha256))
@@ -61,14 +61,14 @@ class Completion:
         await self._release(upload)
         return upload
 
-    async def _hashed(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> RunningSha256:
+    async def _hash(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> RunningSha256:
         """Return the hash of all bytes: join and hash the parts, or read stored bytes if the hash is not known yet."""
         if upload.role is Role.FINAL:
             running = RunningSha256()
             parts = await self._records.parts(upload)
             if parts is None:
                 raise Missing(upload.id)
-            with self._reserve.joining(await self._reserve.joined_size([part.offset for part in parts])):
+            with self._reserve.claim_join(await self._reserve.joined_size([part.offset for part in parts])):
                 await join(self._blobs, upload.place, parts, running, interrupt.check)
         elif running is None or running.offset != upload.offset:
             running = RunningSha256()

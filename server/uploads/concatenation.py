@@ -21,17 +21,17 @@ class FinalUploads:
     def _limits(self) -> Limits:
         return self._records.limits
 
-    async def wanted(self, ids: tuple[UploadId, ...], *, may_wait: bool) -> tuple[int | None, list[int]]:
+    async def keep_parts(self, ids: tuple[UploadId, ...], *, may_wait: bool) -> tuple[int | None, list[int]]:
         """Check the parts of a new final upload, and keep them from expiring too early.
 
         Returns its length (None while a part has no length yet) and the lengths of the parts. Raises Missing, Gone,
         BadRequest or TooLarge.
         """
-        parts = [await self._wanted(id_) for id_ in ids]
+        parts = [await self._keep_part(id_) for id_ in ids]
         length = concatenation.check_parts(parts, now=self._records.clock(), limits=self._limits, may_wait=may_wait)
         return length, [part.offset if part.length is None else part.length for part in parts]
 
-    async def _wanted(self, id: UploadId) -> Upload:
+    async def _keep_part(self, id: UploadId) -> Upload:
         part = await self._records.load(id)
         if part.role is not Role.PARTIAL or part.status is not Status.COMPLETED:
             return part
@@ -40,20 +40,22 @@ class FinalUploads:
             kept = concatenation.wanted(part, now=self._records.clock(), limits=self._limits)
             return await self._records.save(kept)
 
-    async def settle(self, id: UploadId, *, wait: float | None, interrupt: Interrupt) -> Upload:
-        """Advance a final upload as far as its parts allow, under its lease; raises Held and what `verify` raises."""
+    async def advance(self, id: UploadId, *, wait: float | None, interrupt: Interrupt) -> Upload:
+        """Take the lease of a final upload, update it, and if all its parts are there, join and publish them.
+
+        Raises Held, Missing, and what `Completion.verify` raises.
+        """
         async with self._records.leased(id, interrupt.give_way, wait=wait) as upload:
-            return await self.advance(upload, interrupt)
+            final = await self.update(upload)
+            if final.status is Status.VERIFYING:
+                return await self._completion.verify(final, None, interrupt)
+            return final
 
-    async def advance(self, final: Upload, interrupt: Interrupt) -> Upload:
-        """Advance a final upload whose lease is held; if all parts are there, join and publish it."""
-        final = await self.advanced(final)
-        if final.status is Status.VERIFYING:
-            return await self._completion.verify(final, None, interrupt)
-        return final
+    async def update(self, final: Upload) -> Upload:
+        """Record how far the parts allow a final upload to go; the caller holds its lease.
 
-    async def advanced(self, final: Upload) -> Upload:
-        """Record how far its parts allow it to go. If it is `verifying` afterwards, it still has to be joined."""
+        If it is `verifying` afterwards, it still has to be joined.
+        """
         if final.status is not Status.PENDING:
             return final
         parts = await self._records.parts(final)
@@ -67,5 +69,5 @@ class FinalUploads:
         if waiting:
             for part in parts:
                 if concatenation.is_needed_longer(part, now=now, limits=self._limits):
-                    await self._wanted(part.id)
+                    await self._keep_part(part.id)
         return await (self._records.end if advanced.status.final else self._records.save)(advanced)

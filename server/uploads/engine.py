@@ -9,14 +9,14 @@ A PATCH, from the call to the file and the record:
     append                       in a task of its own, which a disconnect of the client does not cancel
       _append                    wait for the lease, which asks the holder to end       records.py, interrupt.py
         decisions.append         the licence: which bytes may be written; or a refusal
-        reserve.body             a claim on the free room; or a refusal                 reserve.py
+        _claim                   a claim on the free room; or a refusal                 reserve.py
         _receive                 open the place, continue the saved hash
           receive                stride by stride: bytes, sync, record                  receive.py
             body.pour            blocks from the socket, or from aiohttp's stream       server/http/transport/body.py
               BodyWriter.take    each block: written to the file, and hashed            body_writer.py, hashing.py
             note                 decisions.received, then save; watchers are notified   records.py
           decisions.ended        the record at the end of this body
-          _verified              if that was the last byte: hash, judge, publish        completion.py
+          _verify                if that was the last byte: hash, judge, publish        completion.py
       the upload, or what made it fail (check_not_failed), or what cut the body short
 """
 
@@ -78,37 +78,39 @@ class Engine:
         self._completion = Completion(self.records, self.reserve)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
-        self.upkeep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._removed)
+        self.upkeep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
         self.received = 0
 
-    async def create(self, request: CreateRequest, *, may_wait: bool) -> Upload:
+    async def create(self, request: CreateRequest, *, may_wait: bool, limits: Limits | None = None) -> Upload:
         """Create an upload without bytes. `may_wait` allows a final upload whose parts are not finished yet.
+
+        `limits` are those of this request, if they are narrower than the server's own.
 
         Raises TooLarge, StorageFull, Crowded, and for a final upload Missing, Gone or BadRequest for its parts.
         """
         size = request.body_size or 0 if request.length is None else request.length
         if request.concat and request.concat.parts:
-            length, lengths = await self._final_uploads.wanted(request.concat.parts, may_wait=may_wait)
+            length, lengths = await self._final_uploads.keep_parts(request.concat.parts, may_wait=may_wait)
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
-        upload = decisions.create(request, id=id_, place=place, now=now, limits=self.limits)
+        upload = decisions.create(request, id=id_, place=place, now=now, limits=limits or self.limits)
         await self.reserve.promise(size)
         try:
             return await self.records.insert(upload)
         finally:
             self.reserve.recorded(size)
 
-    async def fill(self, upload: Upload, request: CreateRequest, body: Body) -> Upload:
+    async def fill(self, upload: Upload, request: CreateRequest, body: Body, *, limits: Limits | None = None) -> Upload:
         """Append the body of the creation request, or join the parts; raises what `append` raises."""
         if upload.role is Role.FINAL:
-            return check_not_failed(await self._joined(upload.id, wait=None))
+            return check_not_failed(await self._join(upload.id, wait=None))
         if not request.has_body and request.length != 0:
             return upload
         first = AppendRequest(
             offset=0, length=None, promised=None, body_size=request.body_size, checksum=request.checksum
         )
-        return await self.append(upload.id, first, body)
+        return await self.append(upload.id, first, body, limits=limits)
 
     async def inspect(self, id: UploadId) -> Upload:
         """Return the record of an upload while no other request is changing it; raises Missing, Held or Gone."""
@@ -116,28 +118,28 @@ class Engine:
         upload = resting or await self.records.load(id)
         if upload.role is Role.FINAL and not upload.status.final:
             with suppress(Held):
-                upload = await self._joined(id, wait=0)
+                upload = await self._join(id, wait=0)
         elif not upload.status.final and (resting is None or upload.status is Status.VERIFYING):
             async with self.records.leased(id, lambda: None) as held:
-                upload = await self._ended(held)
+                upload = await self._finish_verifying(held)
         decisions.check_open(upload, self._clock())
         return upload
 
-    async def append(self, id: UploadId, request: AppendRequest, body: Body) -> Upload:
+    async def append(self, id: UploadId, request: AppendRequest, body: Body, *, limits: Limits | None = None) -> Upload:
         """Append a body, as far as it arrives, and publish the upload if it is complete then.
 
         Raises what `decisions.append` raises, Missing or Held for the lease, StorageFull, BodyMismatch,
         ChecksumMismatch or Gone for an upload that failed, and what cut the body short.
         """
         interrupt = BodyInterrupt(body)
-        return await self._uncancelled(self._append(id, request, body, interrupt), interrupt)
+        return await self._uncancelled(self._append(id, request, body, interrupt, limits or self.limits), interrupt)
 
     async def terminate(self, id: UploadId) -> None:
         """End an upload and remove its bytes; raises Missing, Held or Gone."""
         async with self.records.leased(id, lambda: None) as upload:
             if decisions.is_expired(upload, self._clock()):
                 raise Gone("The upload was expired.")
-            await self._removed(decisions.terminated(upload, now=self._clock(), limits=self.limits))
+            await self._remove(decisions.terminated(upload, now=self._clock(), limits=self.limits))
 
     async def published(self, id: UploadId) -> Upload:
         """Return the record of a completed upload; raises Missing, Gone, Forbidden or NotCompleted."""
@@ -199,16 +201,16 @@ class Engine:
             finally:
                 self._under_way -= 1
 
-    async def _ended(self, upload: Upload) -> Upload:
+    async def _finish_verifying(self, upload: Upload) -> Upload:
         """Finish an interrupted verification, if there is one."""
-        return await self._verified(upload, None) if upload.status is Status.VERIFYING else upload
+        return await self._verify(upload, None) if upload.status is Status.VERIFYING else upload
 
-    async def _verified(self, upload: Upload, running: RunningSha256 | None) -> Upload:
+    async def _verify(self, upload: Upload, running: RunningSha256 | None) -> Upload:
         """Judge and publish an upload. Only the end of the server may cut this: rivals could put it off for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
             return await self._completion.verify(upload, running, interrupt)
 
-    async def _removed(self, ended: Upload) -> None:
+    async def _remove(self, ended: Upload) -> None:
         """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record.
 
         Once the end is recorded it is final, even if the bytes cannot be removed now: the sweep tries that again.
@@ -221,27 +223,31 @@ class Engine:
         try:
             await self._storage.blobs.remove(ended.place)
         except StorageError as fault:
-            log.warning("the bytes of %s… can't be removed yet, and go with a later sweep: %s", ended.id[:8], fault)
+            log.warning(
+                "the bytes of %s… can't be removed yet, and are removed by a later sweep: %s", ended.id[:8], fault
+            )
             return
         with suppress(StorageError):  # otherwise the sweep looks once more, finds nothing, and records that
             await self.records.save(decisions.emptied(ended, limits=self.limits))
 
-    async def _joined(self, id: UploadId, *, wait: float | None) -> Upload:
+    async def _join(self, id: UploadId, *, wait: float | None) -> Upload:
         interrupt = Interrupt()
-        return await self._uncancelled(self._final_uploads.settle(id, wait=wait, interrupt=interrupt), interrupt)
+        return await self._uncancelled(self._final_uploads.advance(id, wait=wait, interrupt=interrupt), interrupt)
 
-    async def _append(self, id: UploadId, request: AppendRequest, body: Body, interrupt: BodyInterrupt) -> Upload:
+    async def _append(
+        self, id: UploadId, request: AppendRequest, body: Body, interrupt: BodyInterrupt, limits: Limits
+    ) -> Upload:
         async with AsyncExitStack() as leases:
             leased = self.records.leased(id, interrupt.give_way)
-            recorded = await self._ended(await interrupt.come(leases.enter_async_context(leased)))
-            upload, licence = decisions.append(recorded, request, now=self._clock(), limits=self.limits)
+            recorded = await self._finish_verifying(await interrupt.come(leases.enter_async_context(leased)))
+            upload, licence = decisions.append(recorded, request, now=self._clock(), limits=limits)
             if upload.status is Status.COMPLETED:
                 nowhere = BodyWriter(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005
                 await body.pour(nowhere, 1, asyncio.get_running_loop().time() + EMPTY_WITHIN)
                 if (announced := licence.checksum) is not None:
                     check_body(body, licence, RunningHash(ALGORITHMS[announced.algorithm].begin()))
                 return upload
-            claim = await self._claimed(recorded, upload, request.body_size)
+            claim = await self._claim(recorded, upload, request.body_size)
             leases.callback(claim.end)
             upload = await self._receive(recorded, upload, licence, body, claim)
         check_not_failed(upload)
@@ -250,18 +256,21 @@ class Engine:
         reach("answering")
         return upload
 
-    async def _claimed(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
-        """Claim room for a body; raises StorageFull."""
+    async def _claim(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
+        """Claim room for a body; if there is none, bytes of this upload that no record has make room first.
+
+        Raises StorageFull.
+        """
         try:
-            return await self.reserve.body(recorded, upload, size)
+            return await self.reserve.claim_body(recorded, upload, size)
         except StorageFull:
-            if not await self._trimmed(upload):
+            if not await self._trim(upload):
                 raise
         self.reserve.look_again()
-        return await self.reserve.body(recorded, upload, size)
+        return await self.reserve.claim_body(recorded, upload, size)
 
-    async def _trimmed(self, upload: Upload) -> int:
-        """Remove the bytes of a body that was rejected, or killed before they were recorded; return how many."""
+    async def _trim(self, upload: Upload) -> int:
+        """Remove bytes that were written but never recorded (a rejected body, a crash); return how many."""
         with suppress(StorageError):
             async with self._storage.blobs.open(upload.place, upload.offset, self.records.holds(upload)) as writer:
                 return await self._threads.receiving.call(writer.trim, upload.offset)
@@ -289,7 +298,7 @@ class Engine:
             nonlocal recorded, upload
             count(offset)
             now, hashing = self._clock(), running.state(offset) if running else None
-            told = decisions.received(
+            received = decisions.received(
                 self.records.carried(upload),
                 offset,
                 now=now,
@@ -297,7 +306,7 @@ class Engine:
                 limits=self.limits,
                 hashing=hashing,
             )
-            recorded = upload = await self.records.save(told)
+            recorded = upload = await self.records.save(received)
             claim.recorded()
 
         body_writer: BodyWriter | None = None
@@ -323,8 +332,17 @@ class Engine:
         hashing = running.state(offset) if running else None
         now, upload = self._clock(), self.records.carried(upload)
         since = since_last(now)
-        ended = decisions.ended(upload, offset, now=now, since=since, limits=self.limits, cut=cut, hashing=hashing)
+        ended = decisions.ended(
+            upload,
+            offset,
+            now=now,
+            since=since,
+            limits=self.limits,
+            cut=cut,
+            completes=licence.completes,
+            hashing=hashing,
+        )
         upload = await self.records.save(ended)
         if upload.status is Status.VERIFYING:
-            return await self._verified(upload, running)
+            return await self._verify(upload, running)
         return upload

@@ -35,7 +35,7 @@ class Background(Generic[K]):
         if len(self._tasks) < self._limit:
             task = asyncio.create_task(self._work_off())
             self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._note_end)
 
     async def over(self) -> None:
         """Wait until all work is done; raises what a piece of work raised."""
@@ -57,7 +57,7 @@ class Background(Generic[K]):
             finally:
                 self._known.discard(key)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _note_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (fault := task.exception()):
             asyncio.get_running_loop().call_exception_handler(

@@ -93,14 +93,13 @@ async def receive(
     *,
     check_room: Callable[[], Awaitable[None]],
 ) -> int:
-    """Store a body and give the position that it reached; `note` records a position on the way.
+    """Write a body, and return the position that was reached.
 
-    Before a position is told it is durable, unless there is no `sync`: then the system has the bytes.
-
-    A body with a checksum is noted nowhere on the way, since it may prove wrong at its end; `check_room` is called
-    after each stride of any body.
-    Raises TooLarge for a byte beyond the licence, and the errors of the store, of `note` and of `check_room`; what
-    was noted stays.
+    After each stride, `sync` makes the bytes durable, `note` records the position, and `check_room` checks the free
+    room. Without `sync` the bytes are recorded while only the operating system has them. A body with a checksum is not
+    recorded on the way, since it may prove wrong at its end.
+    Raises TooLarge if the body goes beyond the licence, and the errors of the store, of `note` and of `check_room`.
+    What was recorded before an error stays recorded.
     """
     loop, noted = asyncio.get_running_loop(), licence.start
     while not body.over:

@@ -56,12 +56,12 @@ class UploadRecords:
 
     async def load(self, id: UploadId) -> Upload:
         """Return a record without holding its lease; raises Missing."""
-        return await self._timed(await self._state.load(id))
+        return await self._correct_times(await self._state.load(id))
 
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""
         upload = await self._state.at_rest(id)
-        return None if upload is None or decisions.is_lost(upload, self._boot) else await self._timed(upload)
+        return None if upload is None or decisions.is_lost(upload, self._boot) else await self._correct_times(upload)
 
     async def ask_the_time(self) -> None:
         """Follow the clock of the state, if it has one; raises StorageError."""
@@ -75,7 +75,7 @@ class UploadRecords:
             return upload
         return lifecycle.carried(upload, by, now=self.clock(), limits=self.limits)
 
-    async def _timed(self, upload: Upload) -> Upload:
+    async def _correct_times(self, upload: Upload) -> Upload:
         """Return the record with its times moved (`carried`); if it seems expired, ask the clock of the state first."""
         if decisions.is_expired(upload, self.clock()):
             await self.ask_the_time()
@@ -100,10 +100,10 @@ class UploadRecords:
         async with self._state.hold(id, wait=wait, on_rival=on_rival) as lease:
             upload = replace(lease.record or await self._state.load(id), epoch=lease.epoch)
             if lease.left_by:
-                upload = await self._fenced(upload, lease)
+                upload = await self._fence(upload, lease)
             if decisions.is_lost(upload, self._boot):
                 upload = await self.end(self.failed(upload, Failure.LOST))
-            elif (carried := await self._timed(upload)) is not upload:
+            elif (carried := await self._correct_times(upload)) is not upload:
                 upload = carried
                 with suppress(Full):
                     upload = await self.save(upload)
@@ -117,7 +117,7 @@ class UploadRecords:
         """Return a function that says, in any thread, whether the lease on this record is still held."""
         return self._leases[upload.id, upload.epoch].holds
 
-    async def _fenced(self, upload: Upload, lease: Lease) -> Upload:
+    async def _fence(self, upload: Upload, lease: Lease) -> Upload:
         """Fence the former holder of the lease: it may be suspended in the middle of a write."""
         if not upload.status.final:
             joined = upload.role is Role.FINAL  # its offset is the sum of its parts, not the bytes that are there
@@ -152,9 +152,7 @@ class UploadRecords:
         """Make the acknowledged bytes of an upload durable, and record that; fails the upload if they are lost."""
         if self.storage.durability is Durability.NONE or upload.status.final:
             return upload
-        if (
-            upload.offset and upload.role is not Role.FINAL
-        ):  # a final upload is joined again from parts that are durable
+        if upload.offset and upload.role is not Role.FINAL:  # a final upload is joined again from durable parts
             try:
                 await self.storage.blobs.sync(upload.place)
             except Missing:

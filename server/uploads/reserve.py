@@ -53,7 +53,7 @@ class Claim:
         return counting
 
     def recorded(self) -> None:
-        """Note that the record now tells the length, so that its promise is counted by the state."""
+        """Note that the length is now in the record, so that the state counts its promise."""
         self._reserve.recorded(self._pending)
         self._pending = 0
 
@@ -107,7 +107,7 @@ class Reserve:
         self._check()
 
     def look_again(self) -> None:
-        """Look at the disk before the next answer, since bytes were removed."""
+        """Read the free bytes again before the next answer, since bytes were removed."""
         self._seen = -inf
 
     async def promise(self, size: int) -> None:
@@ -117,7 +117,7 @@ class Reserve:
         self._check()
         self._promise(size)
 
-    async def body(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
+    async def claim_body(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
         """Claim room for a body; its request may have declared the length of the upload. Raises StorageFull.
 
         `size` is that of the body, None if unknown. The caller has to `end` the claim.
@@ -138,7 +138,7 @@ class Reserve:
         return claim
 
     @contextmanager
-    def joining(self, size: int) -> Iterator[None]:
+    def claim_join(self, size: int) -> Iterator[None]:
         """Claim room for a copy of parts while they are joined; it was promised when the upload was created."""
         self._claim(size, extra=True)
         try:
@@ -148,7 +148,7 @@ class Reserve:
 
     async def joined_size(self, lengths: Sequence[int]) -> int:
         """Return how many bytes it takes to join parts of these lengths; 0 if there is no reserve."""
-        return await self._storage.blobs.joining(lengths) if self._keep else 0
+        return await self._storage.blobs.joined_size(lengths) if self._keep else 0
 
     def grant(self, size: int, *, extra: bool) -> None:
         """Add to what is claimed; raises StorageFull."""
@@ -200,9 +200,9 @@ class Reserve:
             if loop.time() - self._seen <= ROOM_STAYS:
                 return
             pending, promised = self._pending, self._promised
-            with suppress(StorageError):  # the last sums will do: who is promised something has to be recorded anyway
+            with suppress(StorageError):  # the earlier sums will do: without the state nothing is promised anyway
                 self._sums = await self._storage.state.promised()
-            for claim in self.claims:  # otherwise the bytes of a long body count twice: as stored, and as still to come
+            for claim in self.claims:  # otherwise bytes of a running body would count twice: as stored and as claimed
                 claim.count()
             stored, extra = self._stored, self._stored_extra
             room = await self._storage.blobs.room()

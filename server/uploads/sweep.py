@@ -142,11 +142,11 @@ class Sweep:
         if decisions.is_expired(upload, now):
             await self._remove(decisions.expired(upload, now=now, limits=self._limits))
         elif upload.role is Role.FINAL and upload.status is Status.PENDING:
-            return (await self._final_uploads.advanced(upload)).status is Status.VERIFYING
+            return (await self._final_uploads.update(upload)).status is Status.VERIFYING
         elif upload.status is Status.VERIFYING:
             return True
         elif upload.status is Status.UPLOADING:
-            await self._paused(upload)
+            await self._record_pause(upload)
         elif upload.volatile and not upload.status.final:
             await self._records.settle(upload)
         elif decisions.is_forgotten(upload, now, self._limits):
@@ -158,7 +158,7 @@ class Sweep:
             await self._records.save(decisions.emptied(upload, limits=self._limits))
         return False
 
-    async def _paused(self, upload: Upload) -> None:
+    async def _record_pause(self, upload: Upload) -> None:
         upload = await self._records.save(decisions.paused(upload, now=self._records.clock(), limits=self._limits))
         if upload.volatile:
             await self._records.settle(upload)
@@ -180,7 +180,7 @@ class Sweep:
 
         async def pause(upload: Upload, _interruption: Interrupt) -> bool:
             if (upload.status, upload.version) == (Status.UPLOADING, version):
-                await self._paused(upload)
+                await self._record_pause(upload)
             return False
 
         try:

@@ -58,9 +58,9 @@ class BlobWriter(Protocol):
         """
 
     def trim(self, at: int) -> int:
-        """Remove all bytes from a position on, in a worker thread; return how many there were.
+        """Remove all bytes from a position on, and return how many there were. Called in a worker thread.
 
-        Raises Missing or Unreachable.
+        Raises Missing, Stale or Unreachable.
         """
 
     async def sync(self) -> None:
@@ -118,7 +118,7 @@ class Blobs(Protocol):
         has fewer bytes.
         """
 
-    async def joining(self, lengths: Sequence[int]) -> int:
+    async def joined_size(self, lengths: Sequence[int]) -> int:
         """Return how many bytes of room it takes to join parts of these lengths: 0 if they can share their blocks."""
 
     async def seal(
@@ -127,14 +127,14 @@ class Blobs(Protocol):
         length: int,
         holds: Callable[[], bool] = lambda: True,
         *,
-        told: bool = False,
+        acknowledged: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> Place:
         """Publish exactly `length` bytes, durably, and return their final place; may be repeated.
 
         `check` is called between the steps of a long copy, and may raise to stop it.
-        `told` says that the bytes were acknowledged before they were synced. If their sync fails now, they are lost:
-        raise Missing, and do not read them again, because the page cache cannot be trusted after a failed sync.
+        `acknowledged` says that bytes may have been acknowledged before they were synced. If their sync fails now, they
+        are lost: raise Missing, and do not read them again, because after a failed sync the page cache may be wrong.
         Raises Missing if there are fewer bytes, and Stale if the lease is lost, since another holder may have found
         the bytes wrong.
         """

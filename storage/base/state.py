@@ -33,10 +33,10 @@ class State(Records, Leases, Events, Protocol):
 class SharedState(State, Protocol):
     """A state outside of the data folder that several nodes use; it may come back empty, or with older records.
 
-    Every method but `look_by` may raise Full or Unreachable.
+    Every method but `read_watched_by` may raise Full or Unreachable.
     """
 
-    def look_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
+    def read_watched_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
         """Use `load` from now on to read the record of a watched upload when no message about it has come for long."""
 
     async def owner(self) -> str | None:

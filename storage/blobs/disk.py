@@ -74,7 +74,7 @@ class DiskBlobs:
             self._slow,
             open_=self._open_to_write,
             check_folder=partial(self._folders.check, "files"),
-            sync_told=self._sync_told,
+            sync_acknowledged=self._sync_acknowledged,
             sync_folder=self._sync_folder,
             synced=synced,
         )
@@ -219,7 +219,7 @@ class DiskBlobs:
                         os.close(source)
             await writer.sync()  # here, while the parts are still being hashed, so that sealing need not wait for it
 
-    async def joining(self, lengths: Sequence[int]) -> int:
+    async def joined_size(self, lengths: Sequence[int]) -> int:
         """Return how many bytes are copied: none if blocks can be shared and every part but the last fills them."""
         if any(length % BLOCK for length in lengths[:-1]):
             return sum(lengths)
@@ -234,14 +234,14 @@ class DiskBlobs:
         length: int,
         holds: Callable[[], bool] = lambda: True,
         *,
-        told: bool = False,
+        acknowledged: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> Place:
         """Publish exactly `length` bytes under files/; raises Missing or Stale."""
         final = Place(f"files/{Path(place).name}")
         unfinished, published = self._root / place, self._root / final
         with self._mapped():
-            if not await self._pool.call(self._publishing.rename, unfinished, published, length, holds, told):
+            if not await self._pool.call(self._publishing.rename, unfinished, published, length, holds, acknowledged):
                 await self._publishing.copy(unfinished, published, length, holds, check)
         return final
 
@@ -289,10 +289,10 @@ class DiskBlobs:
             return  # a published file was synced before it got its name
         fd = self._open_to_write(path, 0, 0)
         with closed(fd):
-            self._sync_told(fd, path)
+            self._sync_acknowledged(fd, path)
         self._sync_folder(path.parent)
 
-    def _sync_told(self, fd: int, path: Path) -> None:
+    def _sync_acknowledged(self, fd: int, path: Path) -> None:
         try:
             if self._durability is not Durability.NONE:
                 os.fsync(fd)

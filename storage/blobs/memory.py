@@ -58,8 +58,10 @@ class MemoryBackups:
         """Return the copy, or None if there is none."""
         return self._kept.get(id)
 
-    async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:  # noqa: ARG002
-        """Replace the copy: no other process can write to it."""
+    async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
+        """Replace the copy, which no other process can write to; raises Stale."""
+        if not holds():
+            raise Stale(upload.id)
         self._kept[upload.id] = upload
 
     async def drop(self, id: UploadId) -> None:
@@ -92,11 +94,13 @@ class MemoryBlobs:
         self,
         place: Place,
         at: int,
-        holds: Callable[[], bool] = lambda: True,  # noqa: ARG002
+        holds: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[MemoryWriter]:
-        """Open a place that holds at least `at` bytes; raises Missing."""
+        """Open a place that holds at least `at` bytes; raises Missing or Stale."""
         if len(self._held.get(place, b"")) < at:
             raise Missing(place)
+        if not holds():
+            raise Stale(place)
         yield MemoryWriter(self._held.setdefault(place, bytearray()))
 
     def _bytes(self, place: Place, length: int) -> bytearray:
@@ -143,7 +147,7 @@ class MemoryBlobs:
                 yield len(joined)
         self._held[place] = joined
 
-    async def joining(self, lengths: Sequence[int]) -> int:
+    async def joined_size(self, lengths: Sequence[int]) -> int:
         """Return the sum: everything is copied."""
         return sum(lengths)
 
@@ -151,22 +155,28 @@ class MemoryBlobs:
         self,
         place: Place,
         length: int,
-        holds: Callable[[], bool] = lambda: True,  # noqa: ARG002
+        holds: Callable[[], bool] = lambda: True,
         *,
-        told: bool = False,  # noqa: ARG002
+        acknowledged: bool = False,  # noqa: ARG002
         check: Callable[[], None] = lambda: None,  # noqa: ARG002
     ) -> Place:
-        """Publish exactly `length` bytes; raises Missing."""
+        """Publish exactly `length` bytes; raises Missing or Stale."""
         final = _published(place)
         held = self._held.get(place) or self._held.get(final, bytearray())
         if len(held) < length:
             raise Missing(place)
+        if not holds():
+            raise Stale(place)
         self._held[final] = held[:length]
         self._held.pop(place, None)
         return final
 
-    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
-        """Do nothing: no other process can write to these bytes."""
+    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:  # noqa: ARG002
+        """Check the place: no other process can write to it. Raises Missing or Stale."""
+        if length:
+            self._bytes(place, length)
+        if not holds():
+            raise Stale(place)
 
     async def room(self) -> None:
         """Return None: the free memory is unknown."""

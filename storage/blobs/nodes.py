@@ -1,8 +1,8 @@
 """Which servers are alive on a data folder.
 
 Each server locks a file of its own (`nodes/NAME`, by flock) for as long as its process exists, also while the process
-is suspended. The kernel releases the lock when the process dies. So whoever can lock that file knows for certain that
-its server is dead, and that nothing needs to be fenced. Called by disk.py.
+is suspended. The kernel releases the lock when the process dies. So if another server can lock that file, its owner is
+certainly dead, and nothing needs to be fenced. Called by disk.py.
 """
 
 import fcntl
@@ -54,9 +54,7 @@ class Nodes:
                 return True
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_at(
-                    path, fd
-                ):  # otherwise it was removed meanwhile, and a server that starts has locked a new one
+                if _is_at(path, fd):  # otherwise the file was replaced meanwhile, by a server that is starting
                     path.unlink()
                     return True
             except BlockingIOError:

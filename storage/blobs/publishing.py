@@ -36,14 +36,19 @@ class Publishing:
         *,
         open_: Open,
         check_folder: Callable[[], None],
-        sync_told: Callable[[int, Path], None],
+        sync_acknowledged: Callable[[int, Path], None],
         sync_folder: Callable[[Path], None],
         synced: bool,
     ) -> None:
         self._pool, self._slow, self._check_folder = pool, slow, check_folder
-        self._open, self._sync_told, self._sync_folder, self._synced = open_, sync_told, sync_folder, synced
+        self._open, self._sync_acknowledged, self._sync_folder, self._synced = (
+            open_,
+            sync_acknowledged,
+            sync_folder,
+            synced,
+        )
 
-    def rename(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], told: bool) -> bool:
+    def rename(self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], acknowledged: bool) -> bool:
         """Publish exactly the first `length` bytes; called in a thread.
 
         Returns False if the folders are on different file systems. Raises Missing, Stale, Full and OSError.
@@ -60,8 +65,8 @@ class Publishing:
             self._sync_folder(unfinished.parent)
             return True
         with closed(fd):
-            if told:
-                self._sync_told(fd, unfinished)
+            if acknowledged:
+                self._sync_acknowledged(fd, unfinished)
             os.ftruncate(fd, length)
             os.fchmod(fd, 0o440)
             if self._synced:

@@ -10,7 +10,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 
 from onward import Act, Config, Options, Refused, create_app, create_runner, upload, watch
 from onward.protocol.errors import Refusal
-from onward.protocol.model import UploadId
+from onward.protocol.model import CreateRequest, UploadId
 
 TOKEN = "Bearer secret"
 LOGIN = f"Authorization: {TOKEN}"
@@ -22,7 +22,9 @@ class Unauthenticated(Refusal):
     status, code, title = 401, "unauthenticated", "Log in first"
 
 
-async def access(request: web.Request, act: Act, upload_id: UploadId | None) -> None:
+async def access(
+    request: web.Request, act: Act, upload_id: UploadId | None, create_request: CreateRequest | None
+) -> None:
     """Let in who has the token."""
     if request.headers.get("Authorization") != TOKEN:
         raise Unauthenticated

@@ -350,7 +350,7 @@ BUGS = (
     ),
     Bug(
         "39", "bytes that no record has keep their room", "server/uploads/engine.py",
-        "            if not await self._trimmed(upload):\n",
+        "            if not await self._trim(upload):\n",
         "            if True:\n",
         "tests/server/test_reserve.py -k=come_again",
     ),

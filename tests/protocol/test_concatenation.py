@@ -72,9 +72,9 @@ def test_a_final_upload_fails_with_its_parts() -> None:
 
 
 def test_a_final_upload_takes_no_bytes() -> None:
-    wish = AppendRequest(offset=0, length=None, promised=None, body_size=1)
+    request = AppendRequest(offset=0, length=None, promised=None, body_size=1)
     with pytest.raises(Forbidden):
-        decisions.append(FINAL, wish, now=1.0, limits=LIMITS)
+        decisions.append(FINAL, request, now=1.0, limits=LIMITS)
 
 
 def test_a_complete_part_expires_and_goes_soon_after_the_final_one() -> None:

@@ -32,7 +32,7 @@ def test_a_marker_and_a_stamp_can_be_sent_and_read_by_pages_of_other_origins() -
         assert dialect.stamp.keys() <= dialect.cors_replies
 
 
-@pytest.mark.parametrize("folder", ["storage", "server"])
+@pytest.mark.parametrize("folder", ["protocol", "storage", "server"])
 def test_no_other_file_knows_a_dialect(folder: str) -> None:
     """A dialect is one file and one row: no header of tus, and no import of its module, stands anywhere else."""
     own = Path(dialects.__file__).resolve().parent

@@ -62,10 +62,10 @@ def test_any_value_is_read_or_refused(parse: Callable[[str], Any], value: str) -
 def test_any_headers_are_read_or_refused(told: dict[str, str], has_body: bool) -> None:
     sound = {"tus-resumable": tus1.VERSION, "content-type": tus1.CONTENT_TYPE, "upload-offset": "0"}
     for known in ({}, sound):
-        question = Request(headers=known | told, body_size=None, has_body=has_body, host="t")
+        request = Request(headers=known | told, body_size=None, has_body=has_body, host="t")
         for read in (tus1.read_create, tus1.read_append):
             with suppress(Refusal):
-                read(question, Limits())
+                read(request, Limits())
 
 
 @MANY

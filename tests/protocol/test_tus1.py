@@ -1,4 +1,4 @@
-"""The dialect: questions read as wishes, and the headers of the answers."""
+"""The dialect: how requests are read, and the headers of replies."""
 
 from base64 import b64encode
 
@@ -23,7 +23,7 @@ UPLOAD = Upload(
 )  # fmt: skip
 
 
-def question(headers: dict[str, str], body_size: int | None = 0) -> Request:
+def request_with(headers: dict[str, str], body_size: int | None = 0) -> Request:
     return Request(headers=headers, body_size=body_size, has_body=body_size != 0)
 
 
@@ -40,12 +40,12 @@ def test_discovery_is_made_from_the_table() -> None:
 
 
 def test_a_creation_is_read() -> None:
-    wish = tus1.read_create(question(V | {"upload-length": "10", "upload-metadata": f"sha256 {HEX}"}), Limits())
-    assert (wish.length, wish.promised, wish.body_size, wish.has_body) == (10, SHA256, 0, False)
-    wish = tus1.read_create(question(V | T | {"upload-defer-length": "1", "upload-metadata": ""}, None), Limits())
-    assert (wish.length, wish.metadata, wish.body_size, wish.has_body) == (None, None, None, True)
+    read = tus1.read_create(request_with(V | {"upload-length": "10", "upload-metadata": f"sha256 {HEX}"}), Limits())
+    assert (read.length, read.promised, read.body_size, read.has_body) == (10, SHA256, 0, False)
+    read = tus1.read_create(request_with(V | T | {"upload-defer-length": "1", "upload-metadata": ""}, None), Limits())
+    assert (read.length, read.metadata, read.body_size, read.has_body) == (None, None, None, True)
     both = {"upload-length": "1", "upload-metadata": f"sha256 {HEX}", "repr-digest": build_repr_digest(SHA256)}
-    assert tus1.read_create(question(V | both), Limits()).promised == SHA256
+    assert tus1.read_create(request_with(V | both), Limits()).promised == SHA256
 
 
 @pytest.mark.parametrize(
@@ -72,17 +72,17 @@ def test_a_creation_is_read() -> None:
 )  # fmt: skip
 def test_a_creation_is_refused(headers: dict[str, str], body_size: int, refusal: type[Refusal]) -> None:
     with pytest.raises(refusal):
-        tus1.read_create(question(headers, body_size), Limits())
+        tus1.read_create(request_with(headers, body_size), Limits())
 
 
 def test_an_append_is_read() -> None:
     headers = V | T | {"upload-offset": "4", "upload-length": "10", "repr-digest": build_repr_digest(SHA256)}
-    wish = tus1.read_append(question(headers, None), Limits())
-    assert (wish.offset, wish.length, wish.promised, wish.body_size) == (4, 10, SHA256, None)
-    wish = tus1.read_append(
-        question(V | {"content-type": f"{tus1.CONTENT_TYPE}; x=y", "upload-offset": "0"}, 6), Limits()
+    read = tus1.read_append(request_with(headers, None), Limits())
+    assert (read.offset, read.length, read.promised, read.body_size) == (4, 10, SHA256, None)
+    read = tus1.read_append(
+        request_with(V | {"content-type": f"{tus1.CONTENT_TYPE}; x=y", "upload-offset": "0"}, 6), Limits()
     )
-    assert (wish.offset, wish.length, wish.promised, wish.body_size) == (0, None, None, 6)
+    assert (read.offset, read.length, read.promised, read.body_size) == (0, None, None, 6)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_an_append_is_read() -> None:
 )
 def test_an_append_is_refused(headers: dict[str, str], refusal: type[Refusal]) -> None:
     with pytest.raises(refusal):
-        tus1.read_append(question(headers, 1), Limits())
+        tus1.read_append(request_with(headers, 1), Limits())
 
 
 def test_the_state_is_told() -> None:
@@ -117,20 +117,20 @@ def test_extensions_are_switched_off_with_all_that_needs_them() -> None:
 
 
 def test_what_is_switched_off_is_not_acted_on() -> None:
-    def wish(name: str, headers: dict[str, str], size: int = 0) -> CreateRequest:
-        return tus1.read_create(question(V | T | headers, size), Limits(without=frozenset({name})))
+    def read(name: str, headers: dict[str, str], size: int = 0) -> CreateRequest:
+        return tus1.read_create(request_with(V | T | headers, size), Limits(without=frozenset({name})))
 
     with pytest.raises(BadRequest):
-        wish("creation-defer-length", {"upload-defer-length": "1"})
-    assert not wish("creation-with-upload", {"upload-length": "1"}, 1).has_body
-    assert wish("concatenation", {"upload-length": "1", "upload-concat": "partial"}).concat is None
-    assert wish("checksum", {"upload-length": "1", "upload-checksum": "?"}, 1).checksum is None
+        read("creation-defer-length", {"upload-defer-length": "1"})
+    assert not read("creation-with-upload", {"upload-length": "1"}, 1).has_body
+    assert read("concatenation", {"upload-length": "1", "upload-concat": "partial"}).concat is None
+    assert read("checksum", {"upload-length": "1", "upload-checksum": "?"}, 1).checksum is None
 
 
 def test_a_checksum_is_read() -> None:
     told = {"upload-offset": "0", "upload-checksum": f"md5 {b64encode(bytes(16)).decode()}"}
-    wish = tus1.read_append(question(V | T | told, 6), Limits())
-    assert wish.checksum == Checksum(algorithm="md5", digest=bytes(16))
+    read = tus1.read_append(request_with(V | T | told, 6), Limits())
+    assert read.checksum == Checksum(algorithm="md5", digest=bytes(16))
 
 
 def test_a_concatenation_is_read_and_told_as_it_was_received() -> None:
@@ -149,8 +149,8 @@ def test_a_concatenation_is_read_and_told_as_it_was_received() -> None:
 def test_a_checksum_in_a_trailer_is_refused_where_it_would_count() -> None:
     headers = V | T | {"upload-offset": "0", "trailer": "Upload-Checksum"}
     with pytest.raises(BadRequest):
-        tus1.read_append(question(headers, 5), Limits())
-    assert tus1.read_append(question(headers, 5), Limits(without=frozenset({"checksum"}))).checksum is None
+        tus1.read_append(request_with(headers, 5), Limits())
+    assert tus1.read_append(request_with(headers, 5), Limits(without=frozenset({"checksum"}))).checksum is None
 
 
 @pytest.mark.parametrize("passing", [408, 423, 425, 429, 500, 502, 503, 507])

@@ -10,7 +10,8 @@ import tus_requests as tus
 from aiohttp import web
 
 from onward.protocol.errors import AccessDenied
-from onward.protocol.model import UploadId
+from onward.protocol.grants import Grant
+from onward.protocol.model import CreateRequest, UploadId
 from onward.server.app import create_app, create_runner
 from onward.server.config import Config
 from onward.server.http.access import Act
@@ -25,11 +26,16 @@ class Doorkeeper:
 
     asked: list[tuple[Act, str | None]] = field(default_factory=list)
     url: str = ""
+    grant: Grant | None = None
 
-    async def allow(self, request: web.Request, act: Act, id: UploadId | None) -> None:
+    async def allow(
+        self, request: web.Request, act: Act, id: UploadId | None, create_request: CreateRequest | None
+    ) -> Grant | None:
         self.asked.append((act, id))
+        assert (create_request is None) == (act is not Act.CREATE)
         if request.headers.get("Authorization") != "Bearer key":
             raise AccessDenied("A key is needed.")
+        return self.grant
 
 
 @pytest.fixture
@@ -106,3 +112,30 @@ async def test_what_is_refused_is_not_done(door: Doorkeeper) -> None:
         async with stranger.options(url) as answer:
             assert answer.status == 204
         assert await tus.offset(owner, url) == 0
+
+
+async def test_a_grant_limits_the_size_of_an_upload(door: Doorkeeper) -> None:
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer key"}) as http:
+        door.grant = Grant(max_size=len(DATA))
+        too_long = {"Upload-Length": str(len(DATA) + 1)}
+        async with http.post(door.url, headers=tus.TUS | too_long) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (413, "too-large")
+        url = await tus.create(http, door.url, len(DATA))
+        assert (await tus.patch(http, url, 0, DATA)).status == 204
+        part = await tus.part(http, door.url, DATA)
+        assert (await tus.final(http, door.url, [part, part])).status == 413
+
+
+async def test_a_grant_limits_an_upload_of_unknown_length_when_it_grows(door: Doorkeeper) -> None:
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer key"}) as http:
+        door.grant = Grant(max_size=len(DATA))
+        async with http.post(door.url, headers=tus.TUS | {"Upload-Defer-Length": "1"}) as answer:
+            assert answer.status == 201
+            url = answer.headers["Location"]
+        patching = tus.TUS | tus.OCTETS | {"Upload-Offset": "0"}
+        async with http.patch(url, data=DATA + b"!", headers=patching) as answer:
+            assert answer.status == 413
+        async with http.patch(url, headers=patching | {"Upload-Length": str(len(DATA) + 1)}) as answer:
+            assert answer.status == 413
+        door.grant = Grant()
+        assert (await tus.patch(http, url, 0, DATA + b"!")).status == 204

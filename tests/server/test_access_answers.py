@@ -8,7 +8,7 @@ import pytest
 import tus_requests as tus
 from aiohttp import web
 
-from onward.protocol.model import UploadId
+from onward.protocol.model import CreateRequest, UploadId
 from onward.server.app import create_app, create_runner
 from onward.server.config import Config
 from onward.server.http.access import Act
@@ -24,7 +24,9 @@ class Door:
     url = ""
     answer: web.HTTPException | None = None
 
-    async def ask(self, request: web.Request, act: Act, id: UploadId | None) -> None:
+    async def ask(
+        self, request: web.Request, act: Act, id: UploadId | None, create_request: CreateRequest | None
+    ) -> None:
         if self.answer is not None:
             raise self.answer
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from bodies import Poured
+from slow_body import SlowBody
 
-from onward.protocol.errors import Refusal
+from onward.protocol.errors import Refusal, Unavailable
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status, Upload
 from onward.server.uploads.engine import Engine
 from onward.storage import open_storage
@@ -57,4 +58,28 @@ async def test_a_lost_save_at_the_end_is_made_up_for(
         seen = await engine.append(upload.id, wish, WholeBody(DATA))
     assert seen.status is Status.COMPLETED
     assert b"".join([block async for block in engine.read(seen, 0, len(DATA))]) == DATA
+    await engine.close()
+
+
+async def test_the_end_of_a_body_can_be_the_end_of_the_upload(tmp_path: Path) -> None:
+    storage = await open_storage(state="memory:", blobs="file:", data=tmp_path)
+    engine = Engine(storage, Limits(), lease_wait=1)
+    creation = CreateRequest(length=None, metadata=None, promised=None, body_size=0, has_body=False)
+
+    def asked(offset: int) -> AppendRequest:
+        return AppendRequest(offset=offset, length=None, promised=None, body_size=None, completes=True)
+
+    upload = await engine.create(creation, may_wait=True)
+    with pytest.raises(Unavailable):
+        await engine.append(upload.id, asked(0), SlowBody([DATA], Unavailable("cut")))
+    cut = await engine.inspect(upload.id)
+    assert (cut.status, cut.length, cut.offset) == (Status.PAUSED, None, len(DATA))
+    done = cut
+    for rest in (b"the rest", b""):  # the second one repeats a request whose reply was lost
+        done = await engine.append(upload.id, asked(done.offset), WholeBody(rest))
+        assert (done.status, done.length) == (Status.COMPLETED, len(DATA) + 8)
+    assert b"".join([block async for block in engine.read(done, 0, done.offset)]) == DATA + b"the rest"
+    empty = await engine.create(creation, may_wait=True)
+    empty = await engine.append(empty.id, asked(0), WholeBody(b""))
+    assert (empty.status, empty.length) == (Status.COMPLETED, 0)
     await engine.close()

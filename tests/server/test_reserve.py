@@ -207,7 +207,7 @@ def test_files_that_are_published_elsewhere_need_room_there(tmp_path: Path) -> N
 @asynccontextmanager
 async def claimed(room: Reserve, upload: Upload, size: int | None) -> AsyncIterator[Claim]:
     """Hold the claim of a body."""
-    claim = await room.body(upload, upload, size)
+    claim = await room.claim_body(upload, upload, size)
     try:
         yield claim
     finally:
@@ -227,7 +227,7 @@ async def test_bodies_side_by_side_share_what_is_left_of_a_disk_that_others_fill
         first.counted(lambda block, at: None)(bytes(3_000), 0)
         await first.note()
         with pytest.raises(StorageFull):
-            await room.body(upload, upload, 1_001)
+            await room.claim_body(upload, upload, 1_001)
         async with claimed(room, upload, 1_000):
             pass
     async with claimed(room, upload, 6_000):  # what was claimed and not stored has come back

@@ -1,11 +1,18 @@
-"""The name of a data folder: a server that is killed while it makes it leaves it whole or not at all, and no rest."""
+"""Backups of records in a folder, and the name of the data folder, also if the server is killed while it makes it."""
 
 import subprocess
 import sys
 from itertools import count
 from pathlib import Path
 
+import pytest
+from msgspec.structs import replace
 from onward_process import ROOT
+from test_state_contract import UPLOAD
+
+from onward.protocol.model import UploadId
+from onward.storage.base import Unreachable
+from onward.storage.blobs.disk import DiskBlobs
 
 KILLED = 9
 START = f"""
@@ -31,12 +38,12 @@ print(DiskBackups(folder, threads, folders, synced=True).store)
 
 
 def start(folder: Path, acts: int) -> subprocess.CompletedProcess[bytes]:
-    """Start a server of a data folder that dies before it has done more than so many acts on files called store…"""
+    """Open the backups of a data folder in a process that dies after so many acts on files whose names have "store"."""
     words = [sys.executable, "-c", START, str(folder / "records"), str(acts)]
     return subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, timeout=60, check=False)
 
 
-def test_a_start_that_is_killed_leaves_nothing_beside_the_name(tmp_path: Path) -> None:
+def test_a_start_that_is_killed_leaves_only_a_whole_name(tmp_path: Path) -> None:
     killed = 0
     for acts in count():
         folder = tmp_path / str(acts)
@@ -52,9 +59,29 @@ def test_a_start_that_is_killed_leaves_nothing_beside_the_name(tmp_path: Path) -
     assert killed > 2
 
 
-def test_those_that_start_at_once_find_one_name(tmp_path: Path) -> None:
+def test_servers_that_start_together_agree_on_one_name(tmp_path: Path) -> None:
     words = [sys.executable, "-c", START, str(tmp_path / "records"), str(sys.maxsize)]
     starting = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(8)]
     names = {each.communicate(timeout=60)[0] for each in starting}
     assert names == {f"{(tmp_path / 'store').read_text()}\n".encode()}
     assert {path.name for path in tmp_path.iterdir()} == {"records", "store"}
+
+
+async def test_backups_in_a_folder_that_is_not_mounted_are_not_missing(tmp_path: Path) -> None:
+    blobs = DiskBlobs(tmp_path)
+    await blobs.backups.begin(UPLOAD, durable=True)
+    assert await blobs.backups.kept(UploadId("1" * 32)) is None
+    (tmp_path / "records").rename(tmp_path / "away")
+    for there in (False, True):
+        if there:
+            (tmp_path / "records").mkdir()
+        with pytest.raises(Unreachable):
+            await blobs.backups.kept(UPLOAD.id)
+        with pytest.raises(Unreachable):
+            await blobs.backups.keep(replace(UPLOAD, version=2), durable=True)
+        with pytest.raises(Unreachable):
+            await blobs.backups.begin(replace(UPLOAD, version=2), durable=True)
+    (tmp_path / "records").rmdir()
+    (tmp_path / "away").rename(tmp_path / "records")
+    assert await blobs.backups.kept(UPLOAD.id) == UPLOAD
+    await blobs.close()

@@ -1,15 +1,19 @@
 """What every storage of bytes promises, the same over each implementation."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
+from math import inf
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+from test_state_contract import UPLOAD
 
 from onward.protocol.model import Place, UploadId
 from onward.storage import open_storage
-from onward.storage.base import Blobs, Durability, Missing
+from onward.storage.base import ANYONE, Blobs, Durability, Missing, Stale
 
 ID = UploadId("0" * 32)
 
@@ -90,7 +94,7 @@ async def test_a_seal_publishes_exactly_the_length_and_may_be_repeated(blobs: Bl
         await content(blobs, sealed, 0, 9)
 
 
-async def test_nothing_can_be_sealed_too(blobs: Blobs) -> None:
+async def test_a_place_without_bytes_can_be_sealed(blobs: Blobs) -> None:
     sealed = await blobs.seal(await blobs.create(ID), 0)
     assert await content(blobs, sealed, 0, 0) == b""
 
@@ -151,3 +155,90 @@ async def test_many_syncs_at_once_are_all_answered(blobs: Blobs) -> None:
     await asyncio.gather(*(write(blobs, place, 0, b"four") for place in places))
     for place in places:
         assert await content(blobs, place, 0, 4) == b"four"
+
+
+def lost() -> bool:
+    """Say that the lease is lost."""
+    return False
+
+
+async def test_nothing_changes_without_the_lease(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    await write(blobs, place, 0, b"four")
+    with pytest.raises(Stale):
+        async with blobs.open(place, 4, lost) as writer:
+            writer.write(b"more", 4)
+    with pytest.raises(Stale):
+        await blobs.seal(place, 4, lost)
+    with pytest.raises(Stale):
+        await blobs.fence(place, 4, ANYONE, lost)
+    with pytest.raises(Missing):
+        await content(blobs, place, 0, 5)
+    assert await content(blobs, place, 0, 4) == b"four"
+
+
+async def test_a_fenced_place_keeps_its_bytes_and_is_written_to_as_before(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    await blobs.fence(place, 0, ANYONE, lambda: True)
+    await write(blobs, place, 0, b"four")
+    await blobs.fence(place, 4, ANYONE, lambda: True)
+    await write(blobs, place, 4, b"!")
+    with pytest.raises(Missing):
+        await blobs.fence(place, 6, ANYONE, lambda: True)
+    place = await blobs.seal(place, 5)
+    await blobs.fence(place, 5, ANYONE, lambda: True)
+    assert await content(blobs, place, 0, 5) == b"four!"
+
+
+async def test_a_descriptor_has_the_bytes_if_there_is_one(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    await write(blobs, place, 0, b"four")
+    async with blobs.file(place, 4) as descriptor:
+        assert descriptor is None or os.pread(descriptor, 4, 0) == b"four"
+    with pytest.raises(Missing):
+        async with blobs.file(place, 5):
+            pass
+
+
+async def test_strays_are_unfinished_places_that_are_old_enough(blobs: Blobs) -> None:
+    place = await blobs.create(ID)
+    await write(blobs, place, 0, b"four")
+    assert [stray async for stray in blobs.strays(0)] == []
+    assert [stray async for stray in blobs.strays(inf)] in ([], [(place, ID)])
+    await blobs.seal(place, 4)
+    assert [stray async for stray in blobs.strays(inf)] == []
+
+
+async def test_a_store_that_works_passes_its_probe_and_has_room(blobs: Blobs) -> None:
+    await blobs.probe()
+    room = await blobs.room()
+    assert room is None or room.arriving > 0
+
+
+async def test_parts_that_fill_no_block_are_copied_when_they_are_joined(blobs: Blobs) -> None:
+    assert await blobs.joined_size([5, 3]) == 8
+    assert await blobs.joined_size([]) == 0
+
+
+async def test_the_newest_backup_of_a_record_is_kept(blobs: Blobs) -> None:
+    backups, newer = blobs.backups, replace(UPLOAD, version=UPLOAD.version + 1)
+    assert backups.store
+    assert await backups.kept(ID) is None
+    with pytest.raises(Missing):
+        await backups.keep(UPLOAD, durable=True)
+    await backups.begin(UPLOAD, durable=True)
+    await backups.keep(newer, durable=True)
+    await backups.keep(newer, durable=False)
+    with pytest.raises(Stale):
+        await backups.keep(replace(newer, due=99.0), durable=True)
+    with pytest.raises(Stale):
+        await backups.renew(replace(newer, epoch=9), lost)
+    assert await backups.kept(ID) == newer
+    await backups.renew(replace(newer, epoch=9), lambda: True)
+    assert await backups.kept(ID) == replace(newer, epoch=9)
+    assert [id_ async for id_ in backups.ids()] == [ID]
+    await backups.drop(ID)
+    await backups.drop(ID)
+    assert await backups.kept(ID) is None
+    assert [id_ async for id_ in backups.ids()] == []
+    await backups.probe()

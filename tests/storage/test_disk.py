@@ -1,4 +1,4 @@
-"""The local folder: short writes, a full disk, links, modes."""
+"""The local folder: short writes, a full disk, links, modes, folders that are not mounted."""
 
 import asyncio
 import errno
@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
-from test_state_contract import UPLOAD
 
 from onward.protocol.model import Place, UploadId
 from onward.storage.base import ANYONE, Durability, Full, Unreachable
@@ -31,7 +29,7 @@ async def test_a_short_write_is_finished(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("number", "fault"), [(errno.ENOSPC, Full), (errno.EDQUOT, Full), (errno.EIO, Unreachable)])
-async def test_the_errors_of_the_disk_are_told(
+async def test_errors_of_the_disk_become_those_of_the_seam(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fault: type[Exception]
 ) -> None:
     def fail(*_: object) -> int:
@@ -72,7 +70,7 @@ async def test_files_are_private_and_published_ones_read_only(tmp_path: Path) ->
     await blobs.close()
 
 
-async def test_a_failed_sync_is_told_to_whose_bytes_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_sync_is_reported_for_its_own_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, broken = os.fdatasync, tmp_path / "partial" / ("2" * 32)
 
     def fail(fd: int) -> None:
@@ -94,7 +92,7 @@ async def test_a_failed_sync_is_told_to_whose_bytes_they_are(tmp_path: Path, mon
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="SKIPPED LOUDLY: only root can be somebody else")
-async def test_who_is_not_root_seals_what_a_crash_left_read_only() -> None:
+async def test_a_user_who_is_not_root_seals_a_file_that_a_crash_left_read_only() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # where others than root may go
         os.chown(folder, 65534, 65534)
         os.setegid(65534)
@@ -113,7 +111,7 @@ async def test_who_is_not_root_seals_what_a_crash_left_read_only() -> None:
             os.setegid(0)
 
 
-async def test_another_folder_in_its_place_is_noticed(tmp_path: Path) -> None:
+async def test_a_folder_that_was_exchanged_is_noticed(tmp_path: Path) -> None:
     data = tmp_path / "data"
     blobs = DiskBlobs(data)
     await blobs.probe()
@@ -169,7 +167,7 @@ async def _fence(blobs: DiskBlobs, place: Place) -> None:
 
 
 async def _seal(blobs: DiskBlobs, place: Place) -> None:
-    await blobs.seal(place, 4, told=True)
+    await blobs.seal(place, 4, acknowledged=True)
 
 
 WORK: tuple[Callable[[DiskBlobs, Place], Awaitable[None]], ...] = (
@@ -179,7 +177,7 @@ WORK: tuple[Callable[[DiskBlobs, Place], Awaitable[None]], ...] = (
 
 @pytest.mark.parametrize("number", NOT_MISSING, ids=lambda number: errno.errorcode[number])
 @pytest.mark.parametrize("call", ["open", "stat"])
-async def test_bytes_that_cannot_be_reached_are_not_missing(
+async def test_bytes_that_are_unreachable_are_not_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, call: str
 ) -> None:
     blobs = DiskBlobs(tmp_path)
@@ -202,7 +200,7 @@ async def test_bytes_that_cannot_be_reached_are_not_missing(
     await blobs.close()
 
 
-async def test_bytes_below_a_folder_that_is_away_are_not_missing(tmp_path: Path) -> None:
+async def test_bytes_in_a_folder_that_is_not_mounted_are_not_missing(tmp_path: Path) -> None:
     blobs = DiskBlobs(tmp_path)
     place = await blobs.create(ID)
     await _begin(blobs, place)
@@ -245,7 +243,9 @@ async def test_a_copy_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     await blobs.close()
 
 
-async def test_a_kernel_that_copies_nothing_is_helped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bytes_are_copied_through_memory_if_the_kernel_copies_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "copy_file_range", lambda *_: 0)  # as some file systems answer, without an error
     blobs = DiskBlobs(tmp_path)
     place = await blobs.create(ID)
@@ -256,39 +256,7 @@ async def test_a_kernel_that_copies_nothing_is_helped(tmp_path: Path, monkeypatc
     await blobs.close()
 
 
-async def test_copies_of_records_in_a_folder_that_is_away_are_not_missing(tmp_path: Path) -> None:
-    blobs = DiskBlobs(tmp_path)
-    await blobs.backups.begin(UPLOAD, durable=True)
-    assert await blobs.backups.kept(UploadId("1" * 32)) is None
-    (tmp_path / "records").rename(tmp_path / "away")
-    for there in (False, True):
-        if there:
-            (tmp_path / "records").mkdir()
-        with pytest.raises(Unreachable):
-            await blobs.backups.kept(UPLOAD.id)
-        with pytest.raises(Unreachable):
-            await blobs.backups.keep(replace(UPLOAD, version=2), durable=True)
-        with pytest.raises(Unreachable):
-            await blobs.backups.begin(replace(UPLOAD, version=2), durable=True)
-    (tmp_path / "records").rmdir()
-    (tmp_path / "away").rename(tmp_path / "records")
-    assert await blobs.backups.kept(UPLOAD.id) == UPLOAD
-    await blobs.close()
-
-
-async def test_nobody_is_dead_where_the_locks_are_away(tmp_path: Path) -> None:
-    blobs, other = DiskBlobs(tmp_path, shared=True), DiskBlobs(tmp_path, shared=True)
-    place = await blobs.create(ID)
-    await _begin(blobs, place)
-    (tmp_path / "nodes").rename(tmp_path / "away")
-    with pytest.raises(Unreachable):
-        await blobs.fence(place, 4, other.node, lambda: True)
-    (tmp_path / "away").rename(tmp_path / "nodes")
-    await blobs.close()
-    await other.close()
-
-
-async def test_what_an_upload_needs_is_probed_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_probe_names_what_an_upload_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = DiskBlobs(tmp_path)
     await blobs.probe()
     for call, number, fault, named in (

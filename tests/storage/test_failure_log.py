@@ -20,7 +20,7 @@ def test_a_failure_has_one_line_a_minute_and_one_at_its_end(caplog: pytest.LogCa
     assert caplog.messages == [*["it fails, and is tried again: no answer"] * 3, "it works again, after 150 s"]
 
 
-def test_what_fails_again_and_again_has_no_more_lines_than_what_keeps_failing(caplog: pytest.LogCaptureFixture) -> None:
+def test_repeated_failures_have_no_more_lines_than_a_lasting_one(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "onward")
     now = 1000.0
     reports = Reports("it", lambda: now)

@@ -1,4 +1,4 @@
-"""Syncs that are made together: a run that fails is told to all who waited for it, and to nobody after them."""
+"""Shared syncs: a run that fails raises in all that waited for it, and in nothing that comes later."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from onward.storage.running.group_sync import GroupSync, Sync
 
 
 class Runs:
-    """Runs of a sync; those that are told to fail do so as a pool without a thread does."""
+    """Runs of a sync, which fail on request as a pool without a thread does."""
 
     def __init__(self) -> None:
         self.fault: BaseException | None = None
@@ -32,13 +32,13 @@ def file(tmp_path: Path) -> int:
 
 
 async def ended(*waiting: "asyncio.Future[None]") -> list[BaseException | None]:
-    """Give how some syncs ended, which is soon."""
+    """Return how some syncs ended; all of them end soon."""
     _, late = await asyncio.wait(waiting, timeout=5)
     assert not late, "somebody waits for ever"
     return [each.exception() for each in waiting]
 
 
-async def test_a_failed_run_is_told_to_its_waiters_and_the_next_one_syncs(file: int) -> None:
+async def test_a_failed_run_fails_its_waiters_and_the_next_one_syncs(file: int) -> None:
     runs = Runs()
     group = GroupSync(runs.run)
     runs.go_on.set()
@@ -49,7 +49,7 @@ async def test_a_failed_run_is_told_to_its_waiters_and_the_next_one_syncs(file: 
     assert await ended(asyncio.ensure_future(group.sync(file))) == [None]
 
 
-async def test_who_comes_during_a_run_that_fails_has_the_next_one(file: int) -> None:
+async def test_a_sync_asked_for_during_a_failing_run_is_done_by_the_next_one(file: int) -> None:
     runs = Runs()
     group = GroupSync(runs.run)
     runs.fault = fault = OSError("the run failed")
@@ -63,7 +63,7 @@ async def test_who_comes_during_a_run_that_fails_has_the_next_one(file: int) -> 
     assert await ended(second) == [None]
 
 
-async def test_the_fault_of_one_file_is_its_own(file: int) -> None:
+async def test_the_error_of_one_file_fails_no_other(file: int) -> None:
     runs = Runs()
     group = GroupSync(runs.run)
     runs.go_on.set()
@@ -74,7 +74,7 @@ async def test_the_fault_of_one_file_is_its_own(file: int) -> None:
     assert isinstance(bad, OSError)
 
 
-async def test_nobody_waits_for_a_task_that_was_cancelled(file: int) -> None:
+async def test_a_cancelled_task_leaves_no_sync_waiting(file: int) -> None:
     runs = Runs()
     group = GroupSync(runs.run)
     first = asyncio.ensure_future(group.sync(file))

@@ -1,4 +1,4 @@
-"""A state that was emptied: records are adopted from the copies beside the bytes, and no old lease counts any more."""
+"""A state that was emptied: its records are adopted from the copies beside the bytes, and no old lease counts."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ ID = UPLOAD.id
 
 
 def ignore() -> None:
-    """Give no way."""
+    """Keep the lease in spite of a rival."""
 
 
 @asynccontextmanager
@@ -44,7 +44,7 @@ async def other(storage: Storage, redis_url: str, tmp_path: Path) -> AsyncIterat
         yield other
 
 
-async def test_an_emptied_state_gives_what_was_recorded(storage: Storage, redis_process: RedisProcess) -> None:
+async def test_an_emptied_state_returns_what_was_recorded(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(UPLOAD)
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
         saved = await storage.state.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
@@ -58,7 +58,7 @@ async def test_an_emptied_state_gives_what_was_recorded(storage: Storage, redis_
         assert (await storage.state.save(replace(found, epoch=later.epoch, offset=7))).offset == 7
 
 
-async def test_a_holder_from_before_saves_nothing(
+async def test_a_holder_from_before_the_loss_cannot_save(
     storage: Storage, other: Storage, redis_process: RedisProcess
 ) -> None:
     await storage.state.insert(UPLOAD)
@@ -73,7 +73,9 @@ async def test_a_holder_from_before_saves_nothing(
         assert (await storage.state.load(ID)).offset == saved.offset
 
 
-async def test_a_save_to_an_emptied_state_is_kept_though_refused(storage: Storage, redis_process: RedisProcess) -> None:
+async def test_a_save_to_an_emptied_state_is_refused_but_kept_in_the_copy(
+    storage: Storage, redis_process: RedisProcess
+) -> None:
     await storage.state.insert(UPLOAD)
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
         redis_process.flush()
@@ -88,7 +90,7 @@ async def test_what_is_due_is_found_again(storage: Storage, redis_process: Redis
     assert [id_ async for id_ in storage.state.due(2.0)] == [ID]
 
 
-async def test_what_was_forgotten_stays_so(storage: Storage, redis_process: RedisProcess) -> None:
+async def test_a_forgotten_upload_stays_forgotten(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(UPLOAD)
     await storage.state.forget(ID)
     redis_process.flush()
@@ -121,7 +123,7 @@ async def test_a_damaged_copy_leaves_the_one_before(storage: Storage, damage: by
     assert await backups.kept(ID) == replace(UPLOAD, version=2, offset=6)
 
 
-async def test_an_earlier_lease_keeps_no_copy_over_a_later_one(storage: Storage) -> None:
+async def test_an_earlier_lease_cannot_overwrite_the_copy_of_a_later_one(storage: Storage) -> None:
     backups = storage.blobs.backups
     await backups.begin(replace(UPLOAD, epoch=7), durable=True)
     with pytest.raises(Stale):
@@ -131,7 +133,7 @@ async def test_an_earlier_lease_keeps_no_copy_over_a_later_one(storage: Storage)
     assert [id_ async for id_ in backups.ids()] == [ID]
 
 
-async def test_a_node_that_may_be_asleep_is_shut_out_and_a_dead_one_costs_nothing(
+async def test_a_node_that_may_be_suspended_is_fenced_and_a_dead_one_costs_nothing(
     redis_url: str, tmp_path: Path
 ) -> None:
     async with opened(redis_url, tmp_path / "data") as one:
@@ -157,7 +159,7 @@ async def test_a_node_that_may_be_asleep_is_shut_out_and_a_dead_one_costs_nothin
         assert os.stat(tmp_path / "data" / sealed).st_ino == before
 
 
-async def test_who_left_a_lease_is_told_until_it_is_shut_out(
+async def test_a_lease_names_the_node_that_left_it_until_that_is_fenced(
     redis_url: str, tmp_path: Path, redis_process: RedisProcess
 ) -> None:
     async with opened(redis_url, tmp_path / "data") as one, opened(redis_url, tmp_path / "data") as other:
@@ -177,7 +179,9 @@ async def test_who_left_a_lease_is_told_until_it_is_shut_out(
         await asyncio.sleep(0)
 
 
-async def test_who_ends_late_need_not_be_shut_out(redis_url: str, tmp_path: Path, redis_process: RedisProcess) -> None:
+async def test_a_node_that_releases_late_need_not_be_fenced(
+    redis_url: str, tmp_path: Path, redis_process: RedisProcess
+) -> None:
     async with opened(redis_url, tmp_path / "data") as one, opened(redis_url, tmp_path / "data") as other:
         await one.state.insert(UPLOAD)
         async with other.state.hold(ID, wait=0, on_rival=ignore):
@@ -204,7 +208,7 @@ async def test_a_record_that_is_older_than_its_copy_is_replaced(storage: Storage
         assert found.version > saved.version - 1
 
 
-async def test_whoever_had_a_forgotten_lease_is_shut_out(
+async def test_the_holder_of_a_forgotten_lease_is_fenced(
     storage: Storage, other: Storage, redis_process: RedisProcess
 ) -> None:
     await storage.state.insert(UPLOAD)
@@ -218,7 +222,7 @@ async def test_whoever_had_a_forgotten_lease_is_shut_out(
         assert later.left_by is None
 
 
-async def test_of_several_who_left_a_lease_all_are_shut_out(
+async def test_all_nodes_that_left_a_lease_are_fenced(
     storage: Storage, other: Storage, redis_url: str, tmp_path: Path, redis_process: RedisProcess
 ) -> None:
     await storage.state.insert(UPLOAD)
@@ -234,7 +238,7 @@ async def test_of_several_who_left_a_lease_all_are_shut_out(
                 assert third.left_by == ANYONE
 
 
-async def test_a_watcher_learns_of_what_was_lost_from_its_copy(storage: Storage, redis_process: RedisProcess) -> None:
+async def test_a_watcher_gets_a_lost_record_from_its_copy(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(UPLOAD)
     async with storage.state.subscribe(ID) as messages:
         async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
@@ -256,7 +260,7 @@ async def test_two_copies_of_one_version_are_never_kept(storage: Storage) -> Non
     assert await backups.kept(ID) == newer
 
 
-async def test_what_was_terminated_does_not_come_back_completed(storage: Storage, redis_process: RedisProcess) -> None:
+async def test_a_terminated_upload_does_not_come_back_completed(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(replace(UPLOAD, status=Status.COMPLETED))
     before = redis_process.command("DUMP", f"{{onward}}:{ID}:record")
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
@@ -265,7 +269,7 @@ async def test_what_was_terminated_does_not_come_back_completed(storage: Storage
     assert (await storage.state.load(ID)).status is Status.TERMINATED
 
 
-async def test_odd_files_beside_the_copies_keep_nobody_from_starting(
+async def test_a_server_starts_despite_odd_files_beside_the_copies(
     storage: Storage, redis_url: str, redis_process: RedisProcess, tmp_path: Path
 ) -> None:
     await storage.state.insert(UPLOAD)
@@ -280,7 +284,7 @@ async def test_odd_files_beside_the_copies_keep_nobody_from_starting(
         assert (await again.state.load(ID)).id == ID
 
 
-async def test_a_new_state_beside_bytes_of_another_is_refused(redis_url: str, tmp_path: Path) -> None:
+async def test_an_empty_state_is_refused_if_there_are_bytes_without_copies(redis_url: str, tmp_path: Path) -> None:
     (tmp_path / "partial").mkdir()
     (tmp_path / "partial" / ID).write_bytes(b"of an upload that another state knows")
     with pytest.raises(Unreachable, match="the state is new"):
@@ -295,7 +299,7 @@ async def test_a_data_folder_without_its_name_is_refused(redis_url: str, tmp_pat
             pass
 
 
-async def test_a_joined_file_is_shut_off_empty_or_whole(redis_url: str, tmp_path: Path) -> None:
+async def test_a_joined_file_is_fenced_empty_or_whole(redis_url: str, tmp_path: Path) -> None:
     async with opened(redis_url, tmp_path) as storage:
         place = await storage.blobs.create(ID)
         await storage.blobs.fence(place, 0, ANYONE, lambda: True)

@@ -31,7 +31,7 @@ async def nodes(redis_url: str) -> AsyncIterator[tuple[RedisState, RedisState]]:
     await other.close()
 
 
-async def test_a_lost_lease_is_told_and_saves_nothing(
+async def test_a_lost_lease_is_reported_and_cannot_save(
     redis_process: RedisProcess, nodes: tuple[RedisState, RedisState], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onward.storage.state.redis.state, "LEASE", 0.6)
@@ -49,7 +49,7 @@ async def test_a_lost_lease_is_told_and_saves_nothing(
             await state.save(replace(UPLOAD, epoch=lease.epoch, version=2))
 
 
-async def test_a_repeated_save_is_its_own_success(nodes: tuple[RedisState, RedisState]) -> None:
+async def test_a_repeated_save_succeeds(nodes: tuple[RedisState, RedisState]) -> None:
     state, _ = nodes
     await state.insert(UPLOAD)
     async with state.hold(ID, wait=0, on_rival=ignore) as lease:
@@ -79,11 +79,11 @@ async def test_a_rival_on_another_node_gets_the_lease(nodes: tuple[RedisState, R
 
 
 def calls(server: RedisProcess, name: str) -> int:
-    """Give how often a Redis has done a command."""
+    """Return how often a Redis has done a command."""
     return int(server.command("INFO", "commandstats").get(f"cmdstat_{name}", {}).get("calls", 0))
 
 
-async def test_of_those_who_wait_in_one_process_one_asks(
+async def test_of_the_requests_that_wait_in_one_process_one_asks_redis(
     redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
 ) -> None:
     one, other = nodes
@@ -103,7 +103,7 @@ async def test_of_those_who_wait_in_one_process_one_asks(
     assert given == sorted(set(given))
 
 
-async def test_a_rival_in_the_same_process_is_told_without_the_bus(
+async def test_a_rival_in_the_same_process_needs_no_bus(
     redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
 ) -> None:
     one, _ = nodes
@@ -122,7 +122,7 @@ async def test_a_rival_in_the_same_process_is_told_without_the_bus(
     await asyncio.wait_for(task, 10)
 
 
-async def test_who_was_refused_or_ends_late_hides_nothing_of_its_node_that_still_writes(
+async def test_a_late_release_does_not_hide_a_later_lease_of_the_same_node(
     redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
 ) -> None:
     one, other = nodes
@@ -131,7 +131,7 @@ async def test_who_was_refused_or_ends_late_hides_nothing_of_its_node_that_still
     async with one.hold(ID, wait=0, on_rival=ignore) as first:
         ended = one._held[ID, first.epoch]
     async with one.hold(ID, wait=0, on_rival=ignore):
-        redis_process.delete(lease)  # it fell asleep, and its time is over
+        redis_process.delete(lease)  # as if the holder had been suspended until its lease ended
         for late in (ended, onward.storage.state.redis.state._Held("a token that was refused")):
             await one._release(ID, late)
         async with other.hold(ID, wait=0, on_rival=ignore) as after:
@@ -158,7 +158,7 @@ async def test_watchers_and_records_come_back_with_redis(tmp_path: Path) -> None
         await state.close()
 
 
-async def test_the_bus_closes_though_the_client_library_swallows_a_cancellation(
+async def test_the_bus_closes_although_the_client_library_swallows_a_cancellation(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = await open_state(redis_url, Path())
@@ -218,7 +218,7 @@ async def test_a_watcher_that_leaves_while_joining_leaves_nothing_behind(
     assert set(state._bus._confirmed) == {"onward:yield"}
 
 
-async def test_what_nobody_lived_to_tell_is_told_after_a_while(
+async def test_a_watcher_gets_a_record_whose_message_was_never_sent(
     nodes: tuple[RedisState, RedisState],
 ) -> None:
     one, other = nodes

@@ -49,7 +49,7 @@ async def test_a_record_that_is_in_use_is_not_fetched_again(tmp_path: Path) -> N
     await state.close()
 
 
-async def test_a_cancelled_call_harms_nobody_else(tmp_path: Path) -> None:
+async def test_a_cancelled_call_harms_no_other(tmp_path: Path) -> None:
     state = SqliteState(tmp_path / "state.sqlite")
     await state.insert(UPLOAD)
     await state.close()
@@ -69,7 +69,7 @@ async def test_a_closed_state_is_unreachable(tmp_path: Path) -> None:
         await state.load(ID)
 
 
-async def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+async def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.sqlite").mkdir()
     with pytest.raises(Unreachable):
         await open_state("sqlite:", tmp_path)
@@ -96,7 +96,7 @@ async def test_a_damaged_record_is_refused_and_kept(tmp_path: Path) -> None:
     await state.close()
 
 
-async def test_who_asks_while_it_is_being_closed_is_refused_and_not_left_waiting(tmp_path: Path) -> None:
+async def test_a_call_while_it_closes_is_refused_and_not_left_waiting(tmp_path: Path) -> None:
     state, began, go_on = SqliteState(tmp_path / "state.sqlite"), asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 

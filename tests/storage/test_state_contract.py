@@ -41,7 +41,7 @@ async def test_a_record_is_kept_whole(state: State) -> None:
     assert await state.load(ID) == UPLOAD
 
 
-async def test_a_state_that_is_shared_tells_the_time_of_all_and_another_none(state: State) -> None:
+async def test_a_shared_state_has_a_time_of_its_own_and_another_has_none(state: State) -> None:
     told = await state.time()
     assert (told is not None) == isinstance(state, RecoveringState)
     if told is not None:
@@ -57,7 +57,7 @@ async def test_an_unknown_record_is_missing(state: State) -> None:
     await state.forget(ID)
 
 
-async def test_a_save_under_the_lease_gives_the_next_version(state: State) -> None:
+async def test_a_save_under_the_lease_returns_the_next_version(state: State) -> None:
     await state.insert(UPLOAD)
     async with state.hold(ID, wait=1, on_rival=ignore) as lease:
         saved = await state.save(replace(UPLOAD, offset=5, epoch=lease.epoch))
@@ -127,7 +127,7 @@ async def test_many_that_are_due_come_once_each_also_if_they_are_due_at_the_same
     assert [id_ async for id_ in state.due(1000)] == ids[::3]
 
 
-async def test_a_rival_is_told_to_the_holder_and_waits_for_it(state: State) -> None:
+async def test_a_rival_is_reported_to_the_holder_and_waits_for_it(state: State) -> None:
     await state.insert(UPLOAD)
     asked = asyncio.Event()
     order = []
@@ -145,7 +145,7 @@ async def test_a_rival_is_told_to_the_holder_and_waits_for_it(state: State) -> N
     assert order == ["holder", "newcomer"]
 
 
-async def test_a_holder_that_stays_is_told_by_held(state: State) -> None:
+async def test_a_rival_gets_held_if_the_holder_stays(state: State) -> None:
     await state.insert(UPLOAD)
     async with state.hold(ID, wait=1, on_rival=ignore) as lease:
         for wait in (0, 0.2):
@@ -193,7 +193,7 @@ async def test_only_one_holds_at_a_time(state: State) -> None:
 
 
 async def save(state: State, count: int, id: UploadId = ID) -> Upload:
-    """Save a record so many times; gives it as it is then."""
+    """Save a record `count` times, and return it as it is then."""
     async with state.hold(id, wait=1, on_rival=ignore) as lease:
         upload = replace(await state.load(id), epoch=lease.epoch)
         for _ in range(count):
@@ -226,7 +226,7 @@ async def test_a_later_watcher_of_the_same_upload_is_served_too(state: State) ->
         assert (await asyncio.wait_for(anext(again), 2)).seq == saved.version
 
 
-async def test_a_save_that_is_refused_is_told_nobody(state: State) -> None:
+async def test_a_save_that_is_refused_reaches_no_watcher(state: State) -> None:
     await state.insert(UPLOAD)
     async with state.subscribe(ID) as events:
         async with state.hold(ID, wait=1, on_rival=ignore) as lease:
@@ -256,7 +256,7 @@ async def test_a_waiter_cancelled_at_its_turn_leaves_the_lease_free(state: State
             pass
 
 
-async def test_a_holder_that_fails_to_give_way_keeps_the_lease_from_nobody(state: State) -> None:
+async def test_an_error_in_on_rival_leaves_the_lease_free(state: State) -> None:
     await state.insert(UPLOAD)
 
     def fail() -> None:
@@ -270,7 +270,7 @@ async def test_a_holder_that_fails_to_give_way_keeps_the_lease_from_nobody(state
         pass
 
 
-async def test_a_record_at_rest_is_given_without_the_lease_and_one_that_is_held_is_not(state: State) -> None:
+async def test_a_record_at_rest_is_returned_without_the_lease_and_one_that_is_held_is_not(state: State) -> None:
     assert await state.at_rest(ID) is None
     await state.insert(UPLOAD)
     assert await state.at_rest(ID) == UPLOAD

@@ -15,7 +15,7 @@ aiohttp is pinned to the versions that the tests run with (`pyproject.toml`, and
 is installed in spite of the pin, every byte is still stored: when the server starts, `support.py` looks for everything
 in the list below. If a part is missing, the server works without the feature that needs it, and logs one line.
 
-Undocumented parts of aiohttp (read in 3.14.5), who uses them, and what happens if they are missing:
+Undocumented parts of aiohttp (read in 3.14.5), what uses them, and what happens if they are missing:
 
 1. For every connection. If one is missing, aiohttp's own connections are used. Then `--header-wait` and
    `--connections` have no effect, a client that reads nothing is not reset, broken HTTP is answered in aiohttp's
@@ -41,7 +41,7 @@ Undocumented parts of asyncio:
 - A `Future` whose `cancel` returns False makes the cancellation of its task wait. `storage/running/threads.py` needs
   this; it is not in this package because the storage may not import it. If that changes, the tests of that file fail.
 
-Documented, but used in a way that nobody promises; only the tests check these:
+Documented, but used in a way that the libraries do not promise; only the tests check these:
 
 - A second file descriptor of a transport's socket is read (`socket_reader.py`) or written (`sendfile.py`) beside the
   event loop.

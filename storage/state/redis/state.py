@@ -79,9 +79,9 @@ class RedisState:
 
     def __init__(self, url: str, node: str) -> None:
         self._node = node
-        self._held: dict[tuple[UploadId, int], _Held] = {}
-        self._look: Callable[[UploadId], Awaitable[Upload]] = self.load
-        self._releases: set[asyncio.Task[None]] = set()
+        self._held: dict[tuple[UploadId, int], _Held] = {}  # our leases, by upload and epoch
+        self._read_watched: Callable[[UploadId], Awaitable[Upload]] = self.load
+        self._releases: set[asyncio.Task[None]] = set()  # releases that Redis did not confirm, being repeated
         self._client = connect(url)
         self._scripts = {
             text: self._client.register_script(text)
@@ -90,8 +90,8 @@ class RedisState:
                 scripts.RENEW, scripts.RELEASE, scripts.AT_REST, scripts.TIME, scripts.PROBE,
             )
         }  # fmt: skip
-        self._queue = LocalLeases()
-        self._holders: dict[UploadId, Callable[[], None]] = {}
+        self._queue = LocalLeases()  # of the requests in this process, the one that may ask Redis
+        self._holders: dict[UploadId, Callable[[], None]] = {}  # the `on_rival` of each of our leases
         self._calls = PendingCalls()
         self._reports = Reports("Redis")
         self._bus = RedisBus(connect(url, 4), self._calls, self._reports, on_yield=self._yield, on_back=self._snapshot)
@@ -304,13 +304,13 @@ class RedisState:
         if on_rival := self._holders.get(id):
             on_rival()
 
-    def look_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
+    def read_watched_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
         """Use `load` from now on to read the records of watched uploads."""
-        self._look = load
+        self._read_watched = load
 
     async def _snapshot(self, id: UploadId) -> Progress | None:
         try:
-            return progress(await self._look(id))
+            return progress(await self._read_watched(id))
         except Missing:
             return None
 

@@ -30,17 +30,17 @@ ID = UploadId("0" * 32)
 
 
 def created(**changes: Any) -> Upload:
-    wish = CreateRequest(
+    request = CreateRequest(
         **({"length": 10, "metadata": None, "promised": None, "body_size": 0, "has_body": False} | changes)
     )
-    return decisions.create(wish, id=ID, place=Place("p"), now=0.0, limits=LIMITS)
+    return decisions.create(request, id=ID, place=Place("p"), now=0.0, limits=LIMITS)
 
 
 def at(status: Status, **changes: Any) -> Upload:
     return replace(created(), status=status, **changes)
 
 
-def wish(**changes: Any) -> AppendRequest:
+def append_request(**changes: Any) -> AppendRequest:
     return AppendRequest(**({"offset": 0, "length": None, "promised": None, "body_size": None} | changes))
 
 
@@ -73,28 +73,34 @@ def test_the_table_reaches_every_status_and_leaves_no_final_one_but_by_terminati
 
 
 def test_a_licence_covers_what_is_left() -> None:
-    upload, licence = decisions.append(at(Status.PAUSED, offset=4), wish(offset=4, body_size=6), now=1.0, limits=LIMITS)
+    upload, licence = decisions.append(
+        at(Status.PAUSED, offset=4), append_request(offset=4, body_size=6), now=1.0, limits=LIMITS
+    )
     assert (licence, upload.offset) == (Licence(start=4, end=10), 4)
-    _, licence = decisions.append(created(length=None), wish(), now=1.0, limits=LIMITS)
+    _, licence = decisions.append(created(length=None), append_request(), now=1.0, limits=LIMITS)
     assert licence.end == 100
-    _, licence = decisions.append(created(length=None), wish(), now=1.0, limits=Limits())
+    _, licence = decisions.append(created(length=None), append_request(), now=1.0, limits=Limits())
     assert licence.end == MAX_INTEGER
 
 
 CASES: dict[str, tuple[Upload, AppendRequest, type[Refusal]]] = {
-    "behind": (at(Status.PAUSED, offset=4), wish(offset=3), OffsetMismatch),
-    "ahead": (at(Status.PAUSED, offset=4), wish(offset=5), OffsetMismatch),
-    "too long": (at(Status.PAUSED, offset=4), wish(offset=4, body_size=7), TooLarge),
-    "other length": (created(), wish(length=11), BadRequest),
-    "length below": (created(length=None), wish(length=101), TooLarge),
-    "length below the offset": (at(Status.PAUSED, length=None, offset=4), wish(offset=4, length=3), BadRequest),
-    "other promise": (created(promised=SHA256), wish(promised=bytes(32)), BadRequest),
-    "other promise later": (at(Status.COMPLETED, sha256=SHA256), wish(promised=bytes(32)), BadRequest),
-    "more than completed": (at(Status.COMPLETED, offset=10), wish(offset=10, body_size=1), TooLarge),
-    "failed": (at(Status.FAILED, failure=Failure.LOST), wish(), Gone),
-    "terminated": (at(Status.TERMINATED), wish(), Gone),
-    "expired": (at(Status.EXPIRED), wish(), Gone),
-    "time is over": (created(), wish(offset=0), Gone),
+    "behind": (at(Status.PAUSED, offset=4), append_request(offset=3), OffsetMismatch),
+    "ahead": (at(Status.PAUSED, offset=4), append_request(offset=5), OffsetMismatch),
+    "too long": (at(Status.PAUSED, offset=4), append_request(offset=4, body_size=7), TooLarge),
+    "other length": (created(), append_request(length=11), BadRequest),
+    "length below": (created(length=None), append_request(length=101), TooLarge),
+    "length below the offset": (
+        at(Status.PAUSED, length=None, offset=4),
+        append_request(offset=4, length=3),
+        BadRequest,
+    ),
+    "other promise": (created(promised=SHA256), append_request(promised=bytes(32)), BadRequest),
+    "other promise later": (at(Status.COMPLETED, sha256=SHA256), append_request(promised=bytes(32)), BadRequest),
+    "more than completed": (at(Status.COMPLETED, offset=10), append_request(offset=10, body_size=1), TooLarge),
+    "failed": (at(Status.FAILED, failure=Failure.LOST), append_request(), Gone),
+    "terminated": (at(Status.TERMINATED), append_request(), Gone),
+    "expired": (at(Status.EXPIRED), append_request(), Gone),
+    "time is over": (created(), append_request(offset=0), Gone),
 }
 
 
@@ -105,11 +111,13 @@ def test_an_append_is_refused(upload: Upload, asked: AppendRequest, refusal: typ
 
 
 def test_the_length_and_the_promise_may_come_late() -> None:
-    upload, licence = decisions.append(created(length=None), wish(length=7, promised=SHA256), now=1.0, limits=LIMITS)
+    upload, licence = decisions.append(
+        created(length=None), append_request(length=7, promised=SHA256), now=1.0, limits=LIMITS
+    )
     assert (upload.length, upload.promised, licence.end) == (7, SHA256, 7)
-    again, _ = decisions.append(upload, wish(length=7, promised=SHA256), now=1.0, limits=LIMITS)
+    again, _ = decisions.append(upload, append_request(length=7, promised=SHA256), now=1.0, limits=LIMITS)
     assert again == upload
-    unlimited, _ = decisions.append(created(length=None), wish(length=10**6), now=1.0, limits=Limits())
+    unlimited, _ = decisions.append(created(length=None), append_request(length=10**6), now=1.0, limits=Limits())
     assert unlimited.length == 10**6
 
 
@@ -289,3 +297,43 @@ def test_the_rate_goes_on_after_a_short_pause_and_begins_anew_after_a_long_one()
 def test_a_largest_size_is_told_for_people(size: int, said: str) -> None:
     with pytest.raises(TooLarge, match=f"^An upload may have {re.escape(said)} at most"):
         decisions.check_size(size + 1, replace(LIMITS, max_size=size))
+
+
+def at_end(upload: Upload, offset: int, *, cut: bool = False, completes: bool = True) -> Upload:
+    return decisions.ended(upload, offset, now=1.0, since=0.0, limits=LIMITS, cut=cut, completes=completes)
+
+
+def test_a_body_that_completes_gives_the_upload_its_length() -> None:
+    deferred = created(length=None)
+    _, licence = decisions.append(deferred, append_request(completes=True), now=1.0, limits=LIMITS)
+    assert licence.completes
+    for offset in (0, 7):
+        full = at_end(deferred, offset)
+        assert (full.status, full.length, full.offset) == (Status.VERIFYING, offset, offset)
+    assert (at_end(created(), 10).status, at_end(created(), 10).length) == (Status.VERIFYING, 10)
+
+
+def test_a_body_that_is_cut_or_completes_nothing_leaves_the_length_open() -> None:
+    deferred = created(length=None)
+    assert (at_end(deferred, 7, cut=True).status, at_end(deferred, 7, cut=True).length) == (Status.PAUSED, None)
+    going_on = at_end(deferred, 7, completes=False)
+    assert (going_on.status, going_on.length) == (Status.UPLOADING, None)
+
+
+def test_a_stated_length_stays() -> None:
+    short = at_end(created(), 7)
+    assert (short.status, short.length) == (Status.UPLOADING, 10)
+    for body_size in (9, 10, None):
+        asked = append_request(completes=True, body_size=body_size)
+        if body_size == 9:
+            with pytest.raises(BadRequest):
+                decisions.append(created(), asked, now=1.0, limits=LIMITS)
+        else:
+            assert decisions.append(created(), asked, now=1.0, limits=LIMITS)[1].completes
+
+
+def test_a_clock_that_was_set_back_changes_no_rate_and_carried_records_keep_the_time_they_have() -> None:
+    sending = at(Status.UPLOADING, rate=3.0, updated=50.0)
+    assert decisions.received(sending, 5, now=40.0, since=40.0, limits=LIMITS).rate == 3.0
+    assert lifecycle.carried(sending, 100.0, now=150.0, limits=LIMITS).expires == 160.0
+    assert lifecycle.carried(replace(sending, expires=None), 100.0, now=150.0, limits=LIMITS).expires is None
