@@ -78,7 +78,7 @@ async def test_a_file_arrives(peer: Peer, file: Path, tmp_path: Path, options: t
         assert (options, ended.code) == (("--parallel=3",), 1)
         return
     assert (ended.code, ended.told["verified"]) == (0, False), ended.err
-    assert "not verified by this server" in ended.err
+    assert "not verified: this server states no SHA-256" in ended.err
     assert peer.bytes_of(ended.told["url"]) == file.read_bytes()
 
 
