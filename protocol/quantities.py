@@ -47,7 +47,8 @@ def read_number(value: object, *, least: int = 0, most: int = MOST_BYTES) -> int
     if isinstance(number, bool) or not isinstance(number, int):
         raise ValueError(f"{value!r} is not a whole number")
     if not least <= number <= most:
-        raise ValueError(f"{value!r} is out of range: it must be from {least} to {most}")
+        right = f"at least {least}" if most == MOST_BYTES else f"from {least} to {most}"
+        raise ValueError(f"{value!r} is out of range: it must be {right}")
     return number
 
 
