@@ -13,6 +13,7 @@ are counted. With each reading, several servers learn of each other's promises. 
 """
 
 import asyncio
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import inf
@@ -25,6 +26,7 @@ from onward.server.uploads.receive import BLOCK, STRIDE_BYTES
 from onward.storage.base import Block, Storage, StorageError
 
 ROOM_STAYS = 1.0  # seconds that the free bytes are used before they are read again
+log = logging.getLogger("onward")
 AHEAD = STRIDE_BYTES + 2 * BLOCK  # bytes of a body of unknown size that are claimed before they arrive
 
 
@@ -91,7 +93,7 @@ class Reserve:
     def __init__(self, storage: Storage, keep: int) -> None:
         self._storage, self._keep = storage, keep
         self._seen = -ROOM_STAYS
-        self._unknown = not keep
+        self._unknown = True  # the free bytes have not been read yet, or there are none to count
         self._free = self._head = self._slack = 0
         self._claimed = self._claimed_extra = 0  # bytes that work under way may still store
         self._stored = self._stored_extra = 0  # bytes stored since the start
@@ -205,7 +207,13 @@ class Reserve:
             for claim in self.claims:  # otherwise bytes of a running body would count twice: as stored and as claimed
                 claim.count()
             stored, extra = self._stored, self._stored_extra
-            room = await self._storage.blobs.room()
+            try:
+                room = await self._storage.blobs.room()
+            except (
+                StorageError
+            ) as fault:  # what needs the folder finds out itself; the last budgets will do for the rest
+                log.warning("the free bytes can't be read: %s", fault)
+                return
             self._seen, self._unknown = loop.time(), room is None
             if room is None:
                 return
