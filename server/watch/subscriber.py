@@ -64,7 +64,12 @@ class Subscriber:
         self.put(state)
 
     def put(self, message: Progress) -> None:
-        """Send a message at once, or keep it in place of an older one of its upload; never blocks."""
+        """Send a message at once, or keep it in place of an older one of its upload; never blocks.
+
+        Nothing of an upload is sent after its final message: a later record only notes that its bytes are removed.
+        """
+        if message.id not in self._open:
+            return
         waiting = self._waiting.get(message.id)
         if message.seq > (waiting.seq if waiting else self.sent[message.id]):
             if self._frame is not None and self._since is None and not (self._waiting or message.final or self._ended):

@@ -47,6 +47,16 @@ async def rest(watcher: Subscriber) -> list[tuple[UploadId, int]]:
     return messages
 
 
+async def test_nothing_of_an_upload_is_sent_after_its_final_message(transport: asyncio.Transport) -> None:
+    watcher = Subscriber(transport, "", [ONE, OTHER])
+    for message in (told(1, final=True), told(2, final=True), told(1, OTHER)):
+        watcher.put(message)
+    assert [(await watcher.next()), (await watcher.next())] == [told(1, final=True), told(1, OTHER)]
+    watcher.put(told(3, final=True))
+    watcher.put(told(2, OTHER, final=True))
+    assert await rest(watcher) == [(OTHER, 2)]
+
+
 async def test_who_is_late_gets_the_newest_and_the_final_one(transport: asyncio.Transport) -> None:
     watcher = Subscriber(transport, "", [ONE, OTHER])
     watcher.greet(told(4, OTHER), 4)

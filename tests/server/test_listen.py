@@ -166,7 +166,7 @@ def test_the_service_links_of_kubernetes_do_not_stop_the_start_and_have_one_line
         assert answers_at("127.0.0.1", port_in(line))
     lines = [line for line in (tmp_path / "data.log").read_text().splitlines() if "ONWARD_" in line]
     assert len(lines) == 1
-    assert lines[0].endswith("are ignored: ONWARD_PORT, ONWARD_SERVICE_HOST, ONWARD_SERVICE_PORT")
+    assert lines[0].endswith("that are not options: ONWARD_PORT, ONWARD_SERVICE_HOST, ONWARD_SERVICE_PORT")
 
 
 def test_an_idle_connection_is_closed_after_keep_alive(start: Start) -> None:
