@@ -4,11 +4,19 @@ Used for Redis, which may be away for a while: every request and every attempt t
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable
 
+from onward.protocol.model import ID_PATTERN
+
 EVERY = 60.0  # seconds between two lines about the same thing
 log = logging.getLogger("onward")
+
+
+def shorten_ids(text: str) -> str:
+    """Shorten the ids of uploads in a text for the log: anyone who knows a whole id may use the upload."""
+    return re.sub(ID_PATTERN, lambda id_: f"{id_[0][:8]}…", text)
 
 
 class Reports:

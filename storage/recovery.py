@@ -34,6 +34,7 @@ from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
 from onward.storage.base import Backups, Lease, Missing, SharedState, Stale, Unreachable
+from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
 log = logging.getLogger("onward")
@@ -189,7 +190,7 @@ class RecoveringState:
             await self._adopt(id)
         except Unreachable as fault:
             await self._state.probe()  # raises if it is the state that is unreachable, and not the copy
-            log.warning("the copy of %s… can't be read: %s", id[:8], fault)
+            log.warning("the copy of %s… can't be read: %s", id[:8], shorten_ids(str(fault)))
 
     async def _fill_if_empty(self) -> None:
         """Adopt all copies if the state has no owner, which means that it is empty."""

@@ -6,7 +6,6 @@ reply. server/app.py adds `answering` and `mark`; the transport uses `problem` f
 
 import json
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -15,9 +14,9 @@ from aiohttp import HttpVersion11, web
 
 from onward.protocol import errors
 from onward.protocol.dialects import DEFAULT, Dialect, choose, named
-from onward.protocol.model import ID_PATTERN
 from onward.server.http.proxies import HOST
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
+from onward.storage.failure_log import shorten_ids
 
 CONTINUE = "100-continue"
 SOON = {"Retry-After": "1"}  # seconds
@@ -38,11 +37,6 @@ FAULTS: dict[type[StorageError], type[errors.Refusal]] = {
 ASKED_FOR = (Missing, Stale, Held, Crowded)  # faults that clients cause; operators need not look at them
 APPLICATION = {kind.status: kind for kind in (errors.BadRequest, errors.AccessDenied, errors.NotFound)}
 OF_BODIES = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
-
-
-def _with_short_ids(text: str) -> str:
-    """Shorten the ids of uploads in a text: anyone who knows a whole id may use the upload."""
-    return re.sub(ID_PATTERN, lambda id_: f"{id_[0][:8]}…", text)
 
 
 def problem(refusal: errors.Refusal, dialect: Dialect = DEFAULT, *, for_offset: bool = False) -> web.Response:
@@ -173,7 +167,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         response = problem(refusal, choose(request.headers), for_offset=for_offset)
     except StorageError as fault:
         level = logging.INFO if isinstance(fault, ASKED_FOR) else logging.WARNING
-        log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, _with_short_ids(str(fault)))
+        log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, shorten_ids(str(fault)))
         response = problem(refusal_of(fault), choose(request.headers), for_offset=for_offset)
     except web.HTTPException as error:
         response = _answered_by_exception(request, error, for_offset=for_offset)

@@ -21,6 +21,7 @@ from onward.server.http.proxies import public_origin
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.storage.base import StorageError
+from onward.storage.failure_log import shorten_ids
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -88,7 +89,8 @@ async def create(request: web.Request) -> web.Response:
         stored = await _stored_of(request, upload) if dialect.is_passing(refusal.status) else None
         if stored is None:
             raise refusal from fault
-        log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, fault)
+        why = shorten_ids(str(fault))
+        log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, why)
         upload = stored
     return web.Response(status=201, headers=location | dialect.build_upload_headers(upload))
 

@@ -45,6 +45,7 @@ from onward.server.uploads.reserve import Claim, Reserve
 from onward.server.uploads.sweep import Sweep
 from onward.storage.base import Full, Held, Missing, Storage, StorageError
 from onward.storage.failpoints import reach
+from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard
 
 EMPTY_WITHIN = 1.0  # seconds to look for an unexpected body on a completed upload before answering
@@ -223,9 +224,8 @@ class Engine:
         try:
             await self._storage.blobs.remove(ended.place)
         except StorageError as fault:
-            log.warning(
-                "the bytes of %s… can't be removed yet, and are removed by a later sweep: %s", ended.id[:8], fault
-            )
+            why = shorten_ids(str(fault))
+            log.warning("the bytes of %s… can't be removed yet; a later sweep removes them: %s", ended.id[:8], why)
             return
         with suppress(StorageError):  # otherwise the sweep looks once more, finds nothing, and records that
             await self.records.save(decisions.emptied(ended, limits=self.limits))

@@ -30,6 +30,7 @@ from onward.server.uploads.long_work import Background
 from onward.server.uploads.records import UploadRecords
 from onward.storage.base import Held, Missing, Stale, StorageError
 from onward.storage.failpoints import reach
+from onward.storage.failure_log import shorten_ids
 
 STRAY = 3600.0  # seconds that bytes without a record are kept
 REST = 60.0  # seconds until the sweep tries again an upload with which it failed
@@ -129,7 +130,7 @@ class Sweep:
             return False
         except (StorageError, Refusal) as fault:
             if not self._running.stopping:
-                why = str(fault).replace(id, f"{id[:8]}…")  # the whole id would let a reader of the log have the file
+                why = shorten_ids(str(fault))
                 log.warning("upload %s… can't be tended, and rests for %g s: %s", id[:8], REST, why)
                 self._resting[id] = asyncio.get_running_loop().time() + REST
             return False

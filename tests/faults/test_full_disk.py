@@ -157,7 +157,7 @@ def test_a_process_without_descriptors_survives(tmp_path: Path) -> None:
             each.close()
         poll(lambda: tus.offset(begun) == 1000)
         assert server.process.poll() is None
-        assert "no connection can be taken at the moment" in (tmp_path / "data.log").read_text(), (
+        assert "no connection can be accepted at the moment" in (tmp_path / "data.log").read_text(), (
             "the descriptors were not used up"
         )
         answer = tus.patch(begun, 1000, data[1000:])

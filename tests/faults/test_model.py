@@ -32,6 +32,8 @@ def test_the_engine_does_as_the_model(machine: type[UploadMachine]) -> None:
     )
     assert machine.steps >= 38 * runs
     stopped = () if machine is InMemory else ("stopped",)  # nothing in memory outlives it
-    after_the_record = ("died, recorded",) if many else ()  # one point of seven is too rare for fewer runs
-    rare = {kind for kind in (*KINDS, *after_the_record, *stopped) if machine.answers[kind] < 2}
+    tried = {*KINDS, "died, recorded", *stopped} - (
+        set() if many else {"died, recorded", "Unavailable"}
+    )  # too rare for few
+    rare = {kind for kind in tried if machine.answers[kind] < 2}
     assert not rare, f"hardly tried: {rare}, of {machine.answers}"

@@ -8,7 +8,7 @@ from onward.protocol.errors import Refusal
 from onward.protocol.headers import build_refusal_headers
 
 KINDS = Refusal.__subclasses__()
-LEAVES = [leaf for kind in KINDS for leaf in kind.__subclasses__()]
+LEAVES = [leaf for kind in KINDS for leaf in kind.__subclasses__() if leaf.__module__ == errors.__name__]
 STATUSES = {
     "BadRequest": 400, "MethodNotAllowed": 405, "VersionUnsupported": 412, "MediaType": 415,
     "RangeUnsatisfiable": 416, "ExpectationFailed": 417, "HeadTooLarge": 431, "Forbidden": 403, "AccessDenied": 403,
