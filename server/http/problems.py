@@ -157,25 +157,24 @@ async def mark(request: web.Request, response: web.StreamResponse) -> None:
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal and every fault with a problem document, and log the request."""
     began, sound = time.monotonic(), False
-    for_offset = _asks_for_offset(request)
     path = ascii(request.rel_url.raw_path[:16])
     try:
         _check_message(request)
         sound = True
         response = await _handle(request, handler)
     except errors.Refusal as refusal:
-        response = problem(refusal, choose(request.headers), for_offset=for_offset)
+        response = problem(refusal, choose(request.headers), for_offset=_asks_for_offset(request))
     except StorageError as fault:
         level = logging.INFO if isinstance(fault, ASKED_FOR) else logging.WARNING
         log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, shorten_ids(str(fault)))
-        response = problem(refusal_of(fault), choose(request.headers), for_offset=for_offset)
+        response = problem(refusal_of(fault), choose(request.headers), for_offset=_asks_for_offset(request))
     except web.HTTPException as error:
-        response = _answered_by_exception(request, error, for_offset=for_offset)
+        response = _answered_by_exception(request, error, for_offset=_asks_for_offset(request))
     except ConnectionError:  # the client has closed the connection, and aiohttp handles that
         raise
     except Exception:
         log.exception("%s %s failed", request.method, path)
-        response = problem(errors.ServerFault(), choose(request.headers), for_offset=for_offset)
+        response = problem(errors.ServerFault(), choose(request.headers), for_offset=_asks_for_offset(request))
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # the next bytes on the connection may not be a request
     level = logging.DEBUG if request.rel_url.raw_path.endswith(PROBES) else logging.INFO
