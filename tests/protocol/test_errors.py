@@ -7,7 +7,7 @@ from onward.protocol.dialects import DIALECTS, Dialect, tus1
 from onward.protocol.errors import Refusal
 from onward.protocol.headers import build_refusal_headers
 
-KINDS = Refusal.__subclasses__()
+KINDS = [kind for kind in Refusal.__subclasses__() if kind.__module__ == errors.__name__]
 LEAVES = [leaf for kind in KINDS for leaf in kind.__subclasses__() if leaf.__module__ == errors.__name__]
 STATUSES = {
     "BadRequest": 400, "MethodNotAllowed": 405, "VersionUnsupported": 412, "MediaType": 415,
