@@ -25,7 +25,7 @@ class Unauthenticated(Refusal):
 async def access(
     request: web.Request, act: Act, upload_id: UploadId | None, create_request: CreateRequest | None
 ) -> None:
-    """Let in who has the token."""
+    """Allow requests that carry the token."""
     if request.headers.get("Authorization") != TOKEN:
         raise Unauthenticated
 

@@ -1,4 +1,4 @@
-"""A system that has no more threads: whoever needs one is answered, loses nothing, and the server can be stopped."""
+"""When no more threads can be started, requests are answered, nothing is lost, and the server can be stopped."""
 
 import os
 import signal

@@ -29,7 +29,7 @@ def clock(tmp_path: Path) -> FakeClock:
 
 
 async def told(watcher: Watcher, status: str) -> None:
-    """Wait until a status is told."""
+    """Wait until a status is reported."""
     async with asyncio.timeout(20):
         while not watcher.messages or watcher.last["status"] != status:  # noqa: ASYNC110
             await asyncio.sleep(0.05)

@@ -14,7 +14,7 @@ NEVER = "--sweep-every=600"
 
 
 async def told(watcher: Watcher, status: str) -> None:
-    """Wait until a status is told."""
+    """Wait until a status is reported."""
     async with asyncio.timeout(20):
         while not watcher.messages or watcher.last["status"] != status:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
