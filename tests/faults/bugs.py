@@ -238,7 +238,7 @@ BUGS = (
         "20", "the sweep ends at the first fault", "server/uploads/sweep.py",
         "        except (StorageError, Refusal) as fault:",
         "        except ZeroDivisionError as fault:",
-        "tests/faults/test_errors.py",
+        "tests/server/test_sweep.py -k=damaged",
     ),
     Bug(
         "21", "a stale tail published", "storage/blobs/publishing.py",
