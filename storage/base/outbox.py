@@ -1,0 +1,70 @@
+"""The seam of the outbox: events that wait until they are delivered to those who asked for them.
+
+An event is written to the outbox in the same step as the change of the record that it tells (`Records.insert` and
+`Records.save`, with `events`). So no change is without its event, and no event tells of a change that did not happen,
+whatever crashes. `server/events/delivery.py` takes events out of the outbox and delivers them.
+
+Events of one upload for one target form a queue, in the order of their `seq`. Only the first of a queue can be
+claimed; the next one waits until the first was delivered or given up.
+
+    save(upload, events) --> queue of (target, upload):  [seq 4] [seq 9]
+                                  | claim: hidden from other claims until a given time
+                                  v
+                              delivery --- delivered --> removed
+                                       --- postpone ---> due again later, one attempt more
+                                       --- give_up ----> kept as failed, until `retry`
+
+A claim ends by itself at its time, so that the event of a server that crashed is delivered by another one, or after
+the next start. An event may therefore be delivered twice, always with the same `id`.
+"""
+
+from collections.abc import AsyncIterator, Collection
+from typing import NamedTuple, Protocol
+
+from onward.protocol.events import OutgoingEvent
+
+
+class Claimed(NamedTuple):
+    """An event that one server is delivering."""
+
+    event: OutgoingEvent
+    attempts: int  # earlier attempts that failed
+
+
+class OutboxCounts(NamedTuple):
+    """What is in the outbox."""
+
+    waiting: int
+    failed: int
+    oldest: float | None  # when the oldest event that waits was recorded, in seconds since the epoch
+
+
+class Outbox(Protocol):
+    """Events that wait for delivery. Every method may raise Unreachable, and Full if it writes."""
+
+    async def claim(self, targets: Collection[str], now: float, *, until: float, most: int) -> list[Claimed]:
+        """Return up to `most` events that are due for one of these targets, each the first of its queue.
+
+        They are hidden from other claims until the time `until`, or until the claim is ended by one of the next three.
+        """
+
+    async def delivered(self, event: OutgoingEvent, now: float) -> None:
+        """Remove an event; the next one of its queue is due at once. May be repeated."""
+
+    async def postpone(self, event: OutgoingEvent, due: float) -> None:
+        """End a claim; the event is due again at the time `due`, with one attempt more."""
+
+    async def give_up(self, event: OutgoingEvent, now: float) -> None:
+        """Keep an event as failed; the next one of its queue is due at once. May be repeated."""
+
+    async def counts(self) -> OutboxCounts:
+        """Return how many events wait and have failed, at a cost that does not grow with them by much."""
+
+    def failed_events(self) -> AsyncIterator[OutgoingEvent]:
+        """Yield the events that were given up, the oldest first."""
+
+    def waiting_events(self) -> AsyncIterator[OutgoingEvent]:
+        """Yield the events that wait, in the order of each queue."""
+
+    async def retry(self, now: float) -> int:
+        """Put all failed events back at the place in their queues that their `seq` says; returns how many."""
