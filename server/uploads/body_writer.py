@@ -20,6 +20,7 @@ from onward.storage.base import Block
 from onward.storage.running.threads import Answer, Threads
 
 RECEIVE_THREADS = HASH_THREADS = min(2 * (os.cpu_count() or 1), 16)  # more would only compete with the event loop
+BLOCK = 2**19  # bytes that a body collects before it hands them over, unless it is read from the socket itself
 SMALL = 2**16  # bytes; a block up to this size is hashed in less time than it takes to wake another thread
 Result = TypeVar("Result")
 

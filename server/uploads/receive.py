@@ -10,12 +10,12 @@ A body comes from the socket or from aiohttp's stream. The two ways differ in wh
         |-- large, plain body: BodyWriter.run(SocketReader.draw)                    socket_reader.py
         |     one worker thread reads from the socket and calls BodyWriter.take     body_writer.py
         |
-        +-- any other: pour_blocks, a loop on the event loop                        this file
-              body.block collects 512 KiB from the stream                           server/http/transport/body.py
+        +-- any other: pour_blocks, a loop on the event loop                        server/http/transport/body.py
+              body.block collects 512 KiB from the stream
               BodyWriter.put hands them to a worker thread, which calls take        body_writer.py
 
-`BodyWriter.take` is where both ways meet: a block is written to the file and hashed there. `Body` and `Blocks` are the
-two sides that this file sees of a body, so that nothing here depends on HTTP; tests bring bodies of their own.
+`BodyWriter.take` is where both ways meet: a block is written to the file and hashed there. `Body` is what this file
+needs of a body, so that nothing here depends on HTTP; tests bring bodies of their own.
 """
 
 import asyncio
@@ -26,9 +26,7 @@ from onward.protocol.errors import BodyMismatch, Refusal
 from onward.protocol.model import Licence
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.hashing import RunningHash
-from onward.storage.base import Block
 
-BLOCK = 2**19  # bytes that are collected from the stream before they are written
 STRIDE_BYTES = 16 * 2**20  # bytes between two records, or
 STRIDE_SECONDS = 0.25  # seconds between two records, whichever comes first
 
@@ -52,36 +50,6 @@ class Body(Protocol):
 
     def cut(self, why: Refusal) -> None:
         """End the body now; bytes that have arrived are still written."""
-
-
-class Blocks(Protocol):
-    """A body from which blocks can be collected."""
-
-    @property
-    def over(self) -> bool:
-        """Return whether no more bytes will come."""
-
-    async def block(self, size: int, until: float) -> Block:
-        """Collect about `size` bytes, or fewer if the loop's time `until` or the end of the body comes first."""
-
-
-async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: float) -> None:
-    """Write about `most` bytes: one block is written while the next one is collected. Raises what `put` raises."""
-    loop, sent = asyncio.get_running_loop(), 0
-    writing: asyncio.Future[None] | None = None
-    try:
-        while sent < most and not body.over:
-            block = await body.block(BLOCK, until)
-            if writing:
-                earlier, writing = writing, None
-                await earlier
-            if block:
-                writing, sent = body_writer.put(block), sent + len(block)
-            if loop.time() >= until:
-                break
-    finally:
-        if writing:
-            await writing
 
 
 async def receive(

@@ -21,8 +21,8 @@ from math import inf
 from onward.protocol.errors import StorageFull
 from onward.protocol.model import Upload
 from onward.protocol.promises import Promise
-from onward.server.uploads.body_writer import Write
-from onward.server.uploads.receive import BLOCK, STRIDE_BYTES
+from onward.server.uploads.body_writer import BLOCK, Write
+from onward.server.uploads.receive import STRIDE_BYTES
 from onward.storage.base import Block, Storage, StorageError
 
 ROOM_STAYS = 1.0  # seconds that the free bytes are used before they are read again

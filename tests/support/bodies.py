@@ -1,7 +1,7 @@
 """Bodies without HTTP that tests make up: whatever gives blocks can be poured."""
 
+from onward.server.http.transport.body import Blocks, pour_blocks
 from onward.server.uploads.body_writer import BodyWriter
-from onward.server.uploads.receive import Blocks, pour_blocks
 
 
 class Poured:

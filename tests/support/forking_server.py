@@ -157,7 +157,7 @@ def main() -> None:
     for module in ("onward.storage.blobs.disk", "onward.storage.state.sqlite"):
         import_module(module)
     assert Path(onward.server.serve.__file__).is_relative_to(ROOT), "another tree is imported"
-    onward.server.uploads.receive.BLOCK, onward.server.uploads.receive.STRIDE_BYTES = BLOCK, STRIDE
+    vars(onward.server.http.transport.body)["BLOCK"], onward.server.uploads.receive.STRIDE_BYTES = BLOCK, STRIDE
     onward.server.http.transport.socket_reader.BUFFER, onward.server.http.transport.body.LARGE = BLOCK, LARGE
     gc.freeze()
     for line in sys.stdin:

@@ -15,7 +15,7 @@ arrive together with the end of the connection.
 import asyncio
 from contextlib import suppress
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 from aiohttp import HttpVersion11, StreamReader, web
 
@@ -23,11 +23,41 @@ from onward.protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
 from onward.server.http.transport.connection import Connection
 from onward.server.http.transport.socket_reader import BUFFER, SocketReader
 from onward.server.http.transport.support import take_held
-from onward.server.uploads.body_writer import BodyWriter
-from onward.server.uploads.receive import pour_blocks
+from onward.server.uploads.body_writer import BLOCK, BodyWriter
+from onward.storage.base import Block
 
 PAUSE = 0.1  # seconds that aiohttp does not read before the body begins; longer would hide that a client disconnects
 LARGE = 2**17  # bytes of a body from which on it is faster to read the socket itself
+
+
+class Blocks(Protocol):
+    """A body from which blocks can be collected."""
+
+    @property
+    def over(self) -> bool:
+        """Return whether no more bytes will come."""
+
+    async def block(self, size: int, until: float) -> Block:
+        """Collect about `size` bytes, or fewer if the loop's time `until` or the end of the body comes first."""
+
+
+async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: float) -> None:
+    """Write about `most` bytes: one block is written while the next one is collected. Raises what `put` raises."""
+    loop, sent = asyncio.get_running_loop(), 0
+    writing: asyncio.Future[None] | None = None
+    try:
+        while sent < most and not body.over:
+            block = await body.block(BLOCK, until)
+            if writing:
+                earlier, writing = writing, None
+                await earlier
+            if block:
+                writing, sent = body_writer.put(block), sent + len(block)
+            if loop.time() >= until:
+                break
+    finally:
+        if writing:
+            await writing
 
 
 def _plain(request: web.Request) -> asyncio.Transport | None:
