@@ -42,7 +42,7 @@ class _Lines(logging.Formatter):
 async def _sweep(config: Config) -> None:
     engine = await open_engine(config)
     try:
-        print(f"{await engine.sweep()} uploads tended, {await engine.upkeep.tidy()} strays removed")
+        print(f"{await engine.sweep()} uploads processed, {await engine.upkeep.tidy()} leftovers removed")
     finally:
         await engine.close()
 
@@ -63,7 +63,7 @@ CLIENT_OPTIONS = (
     "stall-after",
     "to",
     "token",
-)  # also variables
+)  # each is an environment variable as well
 
 
 def main() -> None:
@@ -109,7 +109,7 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
         if command == "sweep" and not Path(config.data).is_dir():
             raise Wrong("data", f"there is no folder {config.data!r}")
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three descriptors
         if command == "sweep":
             asyncio.run(_sweep(config))
             return 0
@@ -134,7 +134,7 @@ def _version() -> str:
 
 
 def _set_up_log(level: str) -> None:
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # a look-up less for each
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # saves a look-up each
     logging._srcfile = None
     lines = logging.StreamHandler()
     lines.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))
