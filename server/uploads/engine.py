@@ -207,7 +207,7 @@ class Engine:
         return await self._verify(upload, None) if upload.status is Status.VERIFYING else upload
 
     async def _verify(self, upload: Upload, running: RunningSha256 | None) -> Upload:
-        """Judge and publish an upload. Only the end of the server may cut this: rivals could put it off for ever."""
+        """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
             return await self._completion.verify(upload, running, interrupt)
 
@@ -257,7 +257,7 @@ class Engine:
         return upload
 
     async def _claim(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
-        """Claim room for a body; if there is none, bytes of this upload that no record has make room first.
+        """Claim room for a body; if there is none, first remove the bytes of this upload that are in no record.
 
         Raises StorageFull.
         """

@@ -32,7 +32,7 @@ log = logging.getLogger("onward")
 
 
 class UploadRecords:
-    """The records of a storage. `boot` is the boot id of the machine; `counts` says how many uploads ended how."""
+    """The records of a storage. `boot` is the boot id of the machine; `counts` counts the ends of uploads, by kind."""
 
     def __init__(
         self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Clock | None = None

@@ -202,16 +202,14 @@ class Reserve:
             if loop.time() - self._seen <= ROOM_STAYS:
                 return
             pending, promised = self._pending, self._promised
-            with suppress(StorageError):  # the earlier sums will do: without the state nothing is promised anyway
+            with suppress(StorageError):  # the earlier sums stay right: nothing new is promised without the state
                 self._sums = await self._storage.state.promised()
             for claim in self.claims:  # otherwise bytes of a running body would count twice: as stored and as claimed
                 claim.count()
             stored, extra = self._stored, self._stored_extra
             try:
                 room = await self._storage.blobs.room()
-            except (
-                StorageError
-            ) as fault:  # what needs the folder finds out itself; the last budgets will do for the rest
+            except StorageError as fault:  # a write finds the fault itself; until then the last budgets count
                 log.warning("the free bytes can't be read: %s", fault)
                 return
             self._seen, self._unknown = loop.time(), room is None

@@ -26,8 +26,8 @@ from onward.server.http.transport.support import take_held
 from onward.server.uploads.body_writer import BLOCK, BodyWriter
 from onward.storage.base import Block
 
-PAUSE = 0.1  # seconds that aiohttp does not read before the body begins; longer would hide that a client disconnects
-LARGE = 2**17  # bytes of a body from which on it is faster to read the socket itself
+PAUSE = 0.1  # seconds that reading is paused until the body begins; a longer pause would hide that the client has left
+LARGE = 2**17  # bytes; it is faster to read a body of at least this size from the socket itself
 
 
 class Blocks(Protocol):
@@ -71,7 +71,7 @@ def _plain(request: web.Request) -> asyncio.Transport | None:
 
 
 class RequestBody:
-    """The body of a request; it is cut if no byte, or less than `rate` bytes a second, arrive in `idle` seconds."""
+    """The body of a request. It is cut if `idle` seconds bring no byte, or fewer than `rate` bytes a second."""
 
     def __init__(self, request: web.Request, idle: float, rate: float = 0) -> None:
         self._request = request
