@@ -80,8 +80,8 @@ async def folder(memory: Path) -> Folder:
         create = CreateRequest(length=len(data), metadata=metadata, promised=None, body_size=0, has_body=False)
         upload = await engine.create(create, may_wait=True)
         count = len(data) if number % 3 == 0 else 1000 + 111 * number
-        wish = AppendRequest(offset=0, length=None, promised=None, body_size=count)
-        upload = await engine.append(upload.id, wish, Arriving(data[:count]))
+        request = AppendRequest(offset=0, length=None, promised=None, body_size=count)
+        upload = await engine.append(upload.id, request, Arriving(data[:count]))
         told[upload.id], sent[upload.id] = upload, data
     await engine.close()
     return Folder(memory, (memory / "state.sqlite").read_bytes(), told, sent)

@@ -20,7 +20,6 @@ from onward.storage import open_storage
 from onward.storage.base import Durability, Room
 
 DATA = b"0123456789"
-RELAXED = (Durability.PROCESS, Durability.NONE)
 
 
 class Arriving(Poured):
@@ -74,8 +73,8 @@ async def begun(running: Engine, length: int = len(DATA)) -> str:
 
 
 async def append(running: Engine, id_: object, offset: int, data: bytes) -> Status:
-    wish = AppendRequest(offset=offset, length=None, promised=None, body_size=len(data))
-    return (await running.append(id_, wish, Arriving(data))).status  # type: ignore[arg-type]
+    request = AppendRequest(offset=offset, length=None, promised=None, body_size=len(data))
+    return (await running.append(id_, request, Arriving(data))).status  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -243,9 +242,9 @@ async def test_a_body_of_unknown_size_leaves_the_reserve(tmp_path: Path, monkeyp
     running = Engine(storage, Limits(reserve=5000), lease_wait=1)
     creation = CreateRequest(length=None, metadata=None, promised=None, body_size=0, has_body=False)
     upload = await running.create(creation, may_wait=True)
-    wish = AppendRequest(offset=0, length=None, promised=None, body_size=None)
+    request = AppendRequest(offset=0, length=None, promised=None, body_size=None)
     with pytest.raises(StorageFull):
-        await running.append(upload.id, wish, Endless())
+        await running.append(upload.id, request, Endless())
     assert 0 < (await running.inspect(upload.id)).offset <= 5000
     await running.close()
 
@@ -265,7 +264,7 @@ async def test_stored_bytes_are_counted_whatever_comes_of_their_body(
     async with engine(tmp_path, Durability.FULL) as running:
         creation = CreateRequest(length=10, metadata=None, promised=None, body_size=0, has_body=False)
         upload = await running.create(creation, may_wait=True)
-        wish = AppendRequest(offset=0, length=None, promised=None, body_size=length, checksum=checksum)
+        request = AppendRequest(offset=0, length=None, promised=None, body_size=length, checksum=checksum)
         with suppress(Refusal):
-            await running.append(upload.id, wish, SlowBody(blocks))
+            await running.append(upload.id, request, SlowBody(blocks))
         assert running.received == stored

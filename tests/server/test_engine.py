@@ -47,15 +47,15 @@ async def test_a_lost_save_at_the_end_is_made_up_for(
             raise Unreachable
         return await save(record, durable=durable)
 
-    wish = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
+    request = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
     monkeypatch.setattr(storage.state, "save", fail)
     with pytest.raises(Unreachable):
-        await engine.append(upload.id, wish, WholeBody(DATA))
+        await engine.append(upload.id, request, WholeBody(DATA))
     monkeypatch.setattr(storage.state, "save", save)
     seen = await engine.inspect(upload.id)
     if lost is Status.VERIFYING:
         assert (seen.status, seen.offset) == (Status.PENDING, 0)
-        seen = await engine.append(upload.id, wish, WholeBody(DATA))
+        seen = await engine.append(upload.id, request, WholeBody(DATA))
     assert seen.status is Status.COMPLETED
     assert b"".join([block async for block in engine.read(seen, 0, len(DATA))]) == DATA
     await engine.close()
