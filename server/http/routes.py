@@ -15,11 +15,11 @@ from onward.protocol.model import Limits, Role, Upload, UploadId
 from onward.server.http.access import Act, check_access, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, upload_id
 from onward.server.http.download import download
-from onward.server.http.outage import outlast
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import public_origin
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
+from onward.server.http.wait_for_store import outlast
 from onward.storage.base import StorageError
 from onward.storage.failure_log import shorten_ids
 
