@@ -5,8 +5,8 @@ The letters are those of the usual list of such servers' faults; the numbers wer
 
 from dataclasses import dataclass
 
-KILL = "tests/faults/test_kill.py::test_no_told_byte_is_lost_by_kill_9[full] --cycles=300 --seed=1"
-ORDER = "tests/faults/test_order.py::test_data_are_synced_before_they_are_recorded_and_that_before_it_is_told"
+KILL = "tests/faults/test_kill.py::test_no_acknowledged_byte_is_lost_by_kill_9[full] --cycles=300 --seed=1"
+ORDER = "tests/faults/test_order.py::test_data_are_synced_before_they_are_recorded_and_recorded_before_the_event"
 SINGLE = "tests/faults/test_single_faults.py"
 MODEL = "tests/faults/by_hand.py model --runs=300 --steps=60 --seed=1 --plain"
 
@@ -104,7 +104,7 @@ BUGS = (
         "l", "event before the commit", "storage/state/sqlite.py",
         "        try:\n            await self._do(work, durable=durable)\n",
         "        self._notify(saved)\n        try:\n            await self._do(work, durable=durable)\n",
-        "tests/faults/test_order.py::test_a_watcher_is_told_only_what_a_synced_record_holds",
+        "tests/faults/test_order.py::test_a_watcher_gets_only_what_a_synced_record_holds",
     ),
     Bug(
         "m", "O_APPEND", "storage/blobs/files.py",

@@ -81,7 +81,7 @@ async def test_a_patch_right_after_the_step_goes_on(
 
 
 @pytest.mark.parametrize("by", [YEARS, -YEARS])
-async def test_a_step_keeps_nobody_from_being_told_that_an_upload_is_paused(
+async def test_a_step_keeps_no_watcher_from_hearing_that_an_upload_is_paused(
     by: int, http: aiohttp.ClientSession, clock: FakeClock, tmp_path: Path
 ) -> None:
     async with onward(

@@ -88,7 +88,7 @@ async def crashed(data: Path, durability: Durability) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("durability", Durability)
-async def test_bytes_are_synced_before_they_are_told_where_that_is_promised(
+async def test_bytes_are_synced_before_they_are_acknowledged_where_that_is_promised(
     tmp_path: Path, synced: list[str], durability: Durability
 ) -> None:
     async with engine(tmp_path, durability) as running:
@@ -108,7 +108,9 @@ async def test_the_death_of_a_server_loses_nothing(tmp_path: Path, durability: D
 
 
 @pytest.mark.parametrize("durability", Durability)
-async def test_after_a_stop_of_the_machine_an_upload_is_as_told_or_lost(tmp_path: Path, durability: Durability) -> None:
+async def test_after_a_stop_of_the_machine_an_upload_is_as_acknowledged_or_lost(
+    tmp_path: Path, durability: Durability
+) -> None:
     async with crashed(tmp_path, durability) as id_, engine(tmp_path, durability, boot="second") as running:
         if durability.relaxed:
             with pytest.raises(Gone):
