@@ -120,7 +120,7 @@ class Connection(web.RequestHandler):
         if isinstance(self._newest[0], ErrInfo):
             request = self._current_request
             if request is not None and not request.content.is_eof() and request.content.exception() is None:
-                request.content.set_exception(web.RequestPayloadError("not framed as it should be"))
+                request.content.set_exception(web.RequestPayloadError("the framing is broken"))
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection of a client that has sent a whole request until that is answered.
