@@ -186,7 +186,7 @@ class DiskBlobs:
         with self._mapped():
             fd = await opened(self._pool, self._open_to_read, place)
             try:
-                if fresh:  # the page cache may hold bytes that the disk has not: a page is clean after a failed write
+                if fresh:  # after a failed write, the page cache may show bytes that the disk does not have
                     await self._pool.call(os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
                 at = 0
                 while at < length:
@@ -220,7 +220,7 @@ class DiskBlobs:
             await writer.sync()  # here, while the parts are still being hashed, so that sealing need not wait for it
 
     async def joined_size(self, lengths: Sequence[int]) -> int:
-        """Return how many bytes are copied: none if blocks can be shared and every part but the last fills them."""
+        """Return how many bytes a join copies: 0 if blocks can be shared, and all parts but the last have whole ones."""
         if any(length % BLOCK for length in lengths[:-1]):
             return sum(lengths)
         if self._shares is None:
