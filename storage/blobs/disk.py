@@ -220,7 +220,7 @@ class DiskBlobs:
             await writer.sync()  # here, while the parts are still being hashed, so that sealing need not wait for it
 
     async def joined_size(self, lengths: Sequence[int]) -> int:
-        """Return how many bytes a join copies: 0 if blocks can be shared, and all parts but the last have whole ones."""
+        """Return how many bytes a join copies: 0 if it can share blocks and all parts but the last have whole ones."""
         if any(length % BLOCK for length in lengths[:-1]):
             return sum(lengths)
         if self._shares is None:
