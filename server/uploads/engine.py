@@ -82,16 +82,15 @@ class Engine:
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
         self.received = 0
 
-    async def create(self, request: CreateRequest, *, may_wait: bool, limits: Limits | None = None) -> Upload:
-        """Create an upload without bytes. `may_wait` allows a final upload whose parts are not finished yet.
-
-        `limits` are those of this request, if they are narrower than the server's own.
+    async def create(self, request: CreateRequest, *, limits: Limits | None = None) -> Upload:
+        """Create an upload without bytes. `limits` are those of this request, if they differ from the server's own.
 
         Raises TooLarge, StorageFull, Crowded, and for a final upload Missing, Gone or BadRequest for its parts.
         """
         size = request.body_size or 0 if request.length is None else request.length
         if request.concat and request.concat.parts:
-            length, lengths = await self._final_uploads.keep_parts(request.concat.parts, may_wait=may_wait)
+            parts, may_wait = request.concat.parts, request.may_wait
+            length, lengths = await self._final_uploads.keep_parts(parts, may_wait=may_wait)
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
@@ -304,6 +303,7 @@ class Engine:
             )
             recorded = upload = await self.records.save(received)
             claim.recorded()
+            await body.tell(upload)
 
         body_writer: BodyWriter | None = None
         try:

@@ -92,7 +92,7 @@ class Client:
             has_body=False,
             concat=concat,
         )
-        upload = await self.world.engine.create(wish, may_wait=True)
+        upload = await self.world.engine.create(wish)
         self.ids[name] = upload.id
         self.world.journal.steps.append(Created(name, upload.id))
         if concat is not None and plan.parts:
