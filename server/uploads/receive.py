@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from onward.protocol.errors import BodyMismatch, Refusal
-from onward.protocol.model import Licence
+from onward.protocol.model import Licence, Upload
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.hashing import RunningHash
 
@@ -50,6 +50,9 @@ class Body(Protocol):
 
     def cut(self, why: Refusal) -> None:
         """End the body now; bytes that have arrived are still written."""
+
+    async def tell(self, upload: Upload) -> None:
+        """Tell the client what is recorded while it still sends, if its dialect can; raises nothing."""
 
 
 async def receive(

@@ -78,7 +78,7 @@ async def folder(memory: Path) -> Folder:
         data = os.urandom(7000 + number)
         metadata = f"filename {'bmFt' * (number % 5 + 1)}"
         create = CreateRequest(length=len(data), metadata=metadata, promised=None, body_size=0, has_body=False)
-        upload = await engine.create(create, may_wait=True)
+        upload = await engine.create(create)
         count = len(data) if number % 3 == 0 else 1000 + 111 * number
         request = AppendRequest(offset=0, length=None, promised=None, body_size=count)
         upload = await engine.append(upload.id, request, Arriving(data[:count]))
@@ -112,10 +112,10 @@ async def outcome(folder: Folder, state: bytes) -> str:
     try:
         answers = [await told_right(engine, folder, told) for told in folder.told.values()]
         later = Clock(lambda: time.time() + LATER, lambda: boottime() + LATER)
-        engine._clock = engine.records.clock = engine.upkeep._files = later
+        engine._clock = engine.records.clock = engine.sweep._files = later
         with suppress(Unreachable):
-            await engine.sweep()
-            await engine.upkeep.tidy()
+            await engine.sweep.all()
+            await engine.sweep.tidy()
     finally:
         await engine.close()
     assert folder.files() == before, "bytes were removed"

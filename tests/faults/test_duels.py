@@ -109,7 +109,7 @@ async def test_the_sweep_takes_no_upload_from_a_sender(tmp_path: Path) -> None:
     for _ in range(120):
         source = drawn.randbytes(4000)
         request = CreateRequest(length=len(source), metadata=None, promised=None, body_size=0, has_body=False)
-        upload = await engine.create(request, may_wait=True)
+        upload = await engine.create(request)
         body = SlowBody([source[at : at + 1000] for at in range(0, 4000, 1000)])
         append = AppendRequest(offset=0, length=None, promised=None, body_size=len(source))
 
@@ -117,7 +117,7 @@ async def test_the_sweep_takes_no_upload_from_a_sender(tmp_path: Path) -> None:
             for _ in range(drawn.randrange(1, 12)):
                 await asyncio.sleep(drawn.choice((0, 0, 0.0005)))
             now[0] += 11.0
-            await engine.sweep()
+            await engine.sweep.all()
 
         async def send(append: AppendRequest = append, body: SlowBody = body, upload: object = upload) -> object:
             for _ in range(drawn.randrange(10)):
@@ -130,7 +130,7 @@ async def test_the_sweep_takes_no_upload_from_a_sender(tmp_path: Path) -> None:
             seen["expired"] += 1
             with pytest.raises(Gone):
                 await engine.inspect(upload.id)
-            await engine.sweep()
+            await engine.sweep.all()
             assert not (tmp_path / "partial" / upload.id).exists()
         else:
             seen["completed"] += 1

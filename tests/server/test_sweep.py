@@ -44,7 +44,7 @@ async def test_one_damaged_record_stops_nothing(http: aiohttp.ClientSession, tmp
         assert "can't be processed" in server.log()
 
 
-async def test_the_log_names_no_whole_id_of_an_upload_that_cannot_be_tended(
+async def test_the_log_names_no_whole_id_of_an_upload_that_cannot_be_looked_after(
     http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     async with onward(tmp_path / "data", "sqlite:", ["--expire-after=1", *OPTIONS]) as server:

@@ -13,14 +13,18 @@ arrive together with the end of the connection.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Protocol, cast
 
 from aiohttp import HttpVersion11, StreamReader, web
 
+from onward.protocol.dialects import Reply
 from onward.protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
+from onward.protocol.model import Upload
 from onward.server.http.transport.connection import Connection
+from onward.server.http.transport.interim import CONTINUE, send_interim
 from onward.server.http.transport.socket_reader import BUFFER, SocketReader
 from onward.server.http.transport.support import take_held
 from onward.server.uploads.body_writer import BLOCK, BodyWriter
@@ -71,10 +75,19 @@ def _plain(request: web.Request) -> asyncio.Transport | None:
 
 
 class RequestBody:
-    """The body of a request. It is cut if `idle` seconds bring no byte, or fewer than `rate` bytes a second."""
+    """The body of a request. It is cut if `idle` seconds bring no byte, or fewer than `rate` bytes a second.
 
-    def __init__(self, request: web.Request, idle: float, rate: float = 0) -> None:
-        self._request = request
+    `build_interim` writes the informational replies of its dialect.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        idle: float,
+        rate: float = 0,
+        build_interim: Callable[[Upload], Reply] | None = None,
+    ) -> None:
+        self._request, self._build_interim = request, build_interim
         self._content: StreamReader = request.content
         self._idle, self._least = idle, idle * rate
         self._timer: asyncio.Timeout | None = None
@@ -119,7 +132,7 @@ class RequestBody:
         if not self._begun and not self.over:
             self._begun = True
             if self._expected:
-                await self._continue()
+                await send_interim(self._request, CONTINUE)
             self._unpause()
             if self._plain is not None and self._content.exception() is None:
                 await self._take(body_writer, self._plain)
@@ -127,6 +140,12 @@ class RequestBody:
             await self._draw(self._socket_reader, body_writer, most, until)
         else:
             await pour_blocks(self, body_writer, most, until)
+
+    async def tell(self, upload: Upload) -> None:
+        """Send the dialect's informational reply about what is recorded, if it has one."""
+        if self._build_interim is not None:
+            with suppress(ConnectionError):  # the body finds out by itself that the connection is lost
+                await send_interim(self._request, self._build_interim(upload))
 
     def close(self) -> None:
         """Return the connection to aiohttp, which drops the rest of the body."""
@@ -245,8 +264,3 @@ class RequestBody:
             BadRequest("The framing of the body is broken.") if framing else Unavailable("The connection was lost.")
         )
         return take_held(self._content)
-
-    async def _continue(self) -> None:
-        """Send `100 Continue` (RFC 9110, 10.1.1); aiohttp has no public way to do it once the handler runs."""
-        await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._request.writer.output_size = 0
