@@ -28,9 +28,17 @@ log = logging.getLogger("onward")
 
 
 class _Lines(logging.Formatter):
-    """Formats lines of the log. The part of the time that many lines have in common is formatted once a second."""
+    """Formats lines of the log, at least one for each request, with little work.
+
+    The part of the time that many lines have in common is formatted once a second.
+    """
 
     _second, _text = 0, ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info or record.stack_info:
+            return super().format(record)
+        return f"{self.formatTime(record)} {record.levelname} {record.name} {record.getMessage()}"
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         second = int(record.created)

@@ -129,8 +129,9 @@ def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
 
 def mark_answer(response: web.StreamResponse, dialect: Dialect = DEFAULT) -> None:
     """Add the headers that every reply has: those of its dialect, and the name of the software without its version."""
-    response.headers.update(dialect.stamp)
-    response.headers["Server"] = "onward"
+    headers = response.headers
+    headers.update(dialect.stamp)
+    headers["Server"] = "onward"
 
 
 async def mark(request: web.Request, response: web.StreamResponse) -> None:

@@ -6,6 +6,7 @@ raised from here, and answered in problems.py. server/app.py adds the routes.
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
+from functools import partial
 
 from aiohttp import web
 
@@ -116,10 +117,10 @@ async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
         return None
 
 
-async def _inspected(request: web.Request, id: UploadId) -> Upload:
+def _inspected(request: web.Request, id: UploadId) -> Awaitable[Upload]:
     """Return the state of an upload, even if the store does not answer for a few seconds."""
-    engine, config = request.app[ENGINE], request.app[CONFIG]
-    return await outlast(lambda: engine.inspect(id), within=config.lease_wait, stopping=request.app[STOPPING])
+    app = request.app
+    return outlast(partial(app[ENGINE].inspect, id), within=app[CONFIG].lease_wait, stopping=app[STOPPING])
 
 
 async def append(request: web.Request) -> web.Response:
@@ -188,8 +189,9 @@ def add_routes(app: web.Application) -> None:
     """Add the routes of uploads and of downloads.
 
     A route accepts every method, and `dispatch` finds the handler: a dialect may let a header replace the method of the
-    request, and aiohttp has chosen the route before that.
+    request, and aiohttp has chosen the route before that. aiohttp tries
+    the routes in this order.
     """
     base = app[CONFIG].prefix
-    for path, table in ((base, ALL), (f"{base}/", ALL), (base + UPLOAD, ONE)):
+    for path, table in ((base + UPLOAD, ONE), (base, ALL), (f"{base}/", ALL)):
         app.router.add_route("*", path, _dispatch(table), expect_handler=_expect)

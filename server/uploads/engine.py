@@ -294,7 +294,7 @@ class Engine:
             count(offset)
             now, hashing = self._clock(), running.state(offset) if running else None
             received = decisions.received(
-                self.records.carried(upload),
+                self.records.carried(upload, now),
                 offset,
                 now=now,
                 since=since_last(now),
@@ -317,16 +317,18 @@ class Engine:
             return await self.records.end(self.records.failed(recorded, LOST))
         except (Refusal, StorageError):
             if recorded.status is Status.UPLOADING:
+                now = self._clock()
+                paused = decisions.paused(self.records.carried(recorded, now), now=now, limits=self.limits)
                 with suppress(StorageError):
-                    paused = decisions.paused(self.records.carried(recorded), now=self._clock(), limits=self.limits)
                     await self.records.save(paused)
             raise
         finally:
             if body_writer is not None:
                 count(body_writer.position)
         cut = body.cut_by is not None
-        hashing = running.state(offset) if running else None
-        now, upload = self._clock(), self.records.carried(upload)
+        # A full upload needs no saved hash: if its verification is interrupted, the bytes are read from the medium.
+        hashing = running.state(offset) if running and offset != upload.length else None
+        upload = self.records.carried(upload, now := self._clock())
         since = since_last(now)
         ended = decisions.ended(
             upload,

@@ -70,17 +70,22 @@ class UploadRecords:
         if (shared := await self._state.time()) is not None:
             self.clock.follow(shared, asked)
 
-    def carried(self, upload: Upload) -> Upload:
-        """Return the record; if the clock was set since it was saved, with its times moved by as much."""
-        if upload.due is None or not (by := self.clock.set_since(upload.updated)):
+    def carried(self, upload: Upload, now: float) -> Upload:
+        """Return the record; if the clock was set since it was saved, with its times moved by as much.
+
+        `now` is what the clock has just returned.
+        """
+        if upload.due is None or not (by := self.clock.set_since(upload.updated, now)):
             return upload
-        return lifecycle.carried(upload, by, now=self.clock(), limits=self.limits)
+        return lifecycle.carried(upload, by, now=now, limits=self.limits)
 
     async def _correct_times(self, upload: Upload) -> Upload:
         """Return the record with its times moved (`carried`); if it seems expired, ask the clock of the state first."""
-        if decisions.is_expired(upload, self.clock()):
+        now = self.clock()
+        if decisions.is_expired(upload, now):
             await self.ask_the_time()
-        return self.carried(upload)
+            now = self.clock()
+        return self.carried(upload, now)
 
     async def parts(self, final: Upload) -> list[Upload] | None:
         """Return the records of the parts of a final upload, or None if one of them is gone."""
@@ -139,7 +144,8 @@ class UploadRecords:
         durable = True
         if self._relaxed and not upload.status.final:
             durable = upload.volatile is None  # the first volatile record is durable: it marks all that follow
-            upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
+            if upload.volatile != self._boot:
+                upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
         return await self._save(upload, durable)
 
     async def end(self, upload: Upload) -> Upload:

@@ -215,5 +215,5 @@ class Sweep:
                 record = await self._storage.state.load(id_)
             except StorageError:
                 continue
-            if self._records.carried(record) is not record:
+            if self._records.carried(record, self._records.clock()) is not record:
                 await self._attempt(id_, carry)

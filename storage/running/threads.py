@@ -75,7 +75,7 @@ class Threads:
 
         To await the answer raises what the function raises.
         """
-        answer = Answer[Result]()
+        answer: Answer[Result] = Answer()
         with self._lock:
             self._calls.append((call, arguments, answer))
             wake = not self._awake or (self._usual > SHORT and self._awake < self._limit)

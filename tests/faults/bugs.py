@@ -290,7 +290,7 @@ BUGS = (
     ),
     Bug(
         "29", "a clock that is set expires uploads", "server/uploads/records.py",
-        "        if upload.due is None or not (by := self.clock.set_since(upload.updated)):\n            return upload\n",
+        "        if upload.due is None or not (by := self.clock.set_since(upload.updated, now)):\n            return upload\n",
         "        if not (by := 0.0):\n            return upload\n",
         MODEL,
     ),
