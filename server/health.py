@@ -103,7 +103,9 @@ class Health:
         return _Seen(tuple(faults), tuple(full))
 
     async def _probe_storage(self) -> None:
-        await self.engine.records.storage.blobs.probe()
+        storage = self.engine.records.storage
+        await storage.nodes.probe()
+        await storage.blobs.probe()
         await self.engine.reserve.check()
 
     def _note(self, before: _Seen) -> None:

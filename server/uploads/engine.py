@@ -267,13 +267,12 @@ class Engine:
     async def _trim(self, upload: Upload) -> int:
         """Remove bytes that were written but never recorded (a rejected body, a crash); return how many."""
         with suppress(StorageError):
-            async with self._storage.blobs.open(upload.place, upload.offset, self.records.holds(upload)) as writer:
-                return await self._threads.receiving.call(writer.trim, upload.offset)
+            return await self._storage.blobs.trim(upload.place, upload.offset, self.records.holds(upload))
         return 0
 
     async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim) -> Upload:
         """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next."""
-        running = RunningSha256.of(recorded)
+        blobs, running = self._storage.blobs, RunningSha256.of(recorded)
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
@@ -294,7 +293,7 @@ class Engine:
             count(offset)
             now, hashing = self._clock(), running.state(offset) if running else None
             received = decisions.received(
-                self.records.carried(upload, now),
+                replace(self.records.carried(upload, now), place=writer.place),
                 offset,
                 now=now,
                 since=since_last(now),
@@ -307,10 +306,12 @@ class Engine:
 
         body_writer: BodyWriter | None = None
         try:
-            async with self._storage.blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
-                sync = None if self._storage.durability.relaxed else writer.sync
-                body_writer = BodyWriter(self._threads, claim.counted(writer.write), licence, hashes)
-                offset = await receive(body, body_writer, licence, sync, note, check_room=claim.note)
+            async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
+                body_writer = BodyWriter(self._threads, claim.counted(writer.write), licence, hashes, writer)
+                offset = await receive(
+                    body, body_writer, licence, writer.sync, note, stride=blobs.stride, check_room=claim.note
+                )
+                upload = replace(upload, place=writer.place)
             if summed is not None:
                 check_body(body, licence, summed)
         except Missing:

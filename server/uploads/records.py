@@ -128,13 +128,18 @@ class UploadRecords:
         if not upload.status.final:
             joined = upload.role is Role.FINAL  # its offset is the sum of its parts, not the bytes that are there
             try:
-                await self.storage.blobs.fence(
-                    upload.place, 0 if joined else upload.offset, lease.left_by or "", lease.holds
-                )
+                upload = await self._fence_bytes(upload, 0 if joined else upload.offset, lease)
             except Missing:
                 upload = await self.end(self.failed(upload, LOST))
         await self._state.fenced(lease, upload)
         return upload
+
+    async def _fence_bytes(self, upload: Upload, length: int, lease: Lease) -> Upload:
+        """Move the bytes out of the reach of the former holder, unless it is dead; a new place is recorded at once."""
+        if lease.left_by and await self.storage.nodes.is_dead(lease.left_by):
+            return upload
+        place = await self.storage.blobs.fence(upload.place, length, lease.holds)
+        return upload if place == upload.place else await self.save(replace(upload, place=place))
 
     async def save(self, upload: Upload) -> Upload:
         """Save a record, which also notifies its watchers; returns it with its next version.

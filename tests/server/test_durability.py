@@ -17,7 +17,7 @@ from onward.protocol.errors import Gone, Refusal, StorageFull
 from onward.protocol.model import AppendRequest, Checksum, CreateRequest, Limits, Status
 from onward.server.uploads.engine import Engine
 from onward.storage import open_storage
-from onward.storage.base import Durability, Room
+from onward.storage.base import Durability, Room, Stride
 
 DATA = b"0123456789"
 
@@ -236,9 +236,9 @@ async def test_a_body_of_unknown_size_leaves_the_reserve(tmp_path: Path, monkeyp
         room -= 1000
         return Room(arriving=room)
 
-    monkeypatch.setattr("onward.server.uploads.receive.STRIDE_BYTES", 1000)
+    monkeypatch.setattr("onward.storage.blobs.disk.DiskBlobs.stride", Stride(1000, 1.0))
     monkeypatch.setattr("onward.server.uploads.reserve.ROOM_STAYS", -1.0)
-    monkeypatch.setattr("onward.server.uploads.reserve.AHEAD", 1000)
+    monkeypatch.setattr("onward.server.uploads.reserve.BLOCK", 0)
     storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
     monkeypatch.setattr(storage.blobs, "room", shrinking)
     running = Engine(storage, Limits(reserve=5000), lease_wait=1)

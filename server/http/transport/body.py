@@ -56,6 +56,8 @@ async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: f
                 earlier, writing = writing, None
                 await earlier
             if block:
+                if body_writer.full:
+                    await body_writer.drained()
                 writing, sent = body_writer.put(block), sent + len(block)
             if loop.time() >= until:
                 break
@@ -176,12 +178,16 @@ class RequestBody:
         else:
             socket_reader.close()
             self._ended = True
+            if body_writer.full:
+                await body_writer.drained()
             await body_writer.put(before)
 
     async def _draw(self, socket_reader: SocketReader, body_writer: BodyWriter, most: int, until: float) -> None:
         loop, end = asyncio.get_running_loop(), body_writer.position + most
         while not self.over and body_writer.position < end and loop.time() < until:
-            if self._left:
+            if body_writer.full:
+                await body_writer.drained()
+            elif self._left:
                 self._left = False
                 await self._let_in(socket_reader, body_writer, BUFFER, until - loop.time())
             elif socket_reader.silent:

@@ -65,8 +65,8 @@ class SocketReader:
     def draw(self, body_writer: BodyWriter, at_most: int, seconds: float, enough: Callable[[], bool]) -> None:
         """Move about `at_most` bytes into the writer, at least one block; runs in a thread.
 
-        Returns earlier if nothing more arrives, after so many `seconds`, or when `enough()` is true. Raises what the
-        writer raises.
+        Returns earlier if nothing more arrives, after so many `seconds`, when `enough()` is true, or when the writer is
+        full. Raises what the writer raises.
         """
         end, until = body_writer.position + at_most, time.monotonic() + seconds
         buffers, size = cycle(_buffers.ring), min(FIRST, BUFFER)
@@ -75,6 +75,8 @@ class SocketReader:
             while block := self._fill(next(buffers)[:size]):
                 body_writer.take(block)
                 if len(block) < size or body_writer.position >= end or time.monotonic() >= until or enough():
+                    return
+                if body_writer.full:
                     return
                 size = min(2 * size, BUFFER)
                 body_writer.wait(BUFFERS - 1)
