@@ -23,7 +23,18 @@ required. The contract suites in tests/storage say what each of them means, and 
 """
 
 from onward.storage.base.backups import Backups
-from onward.storage.base.blobs import Blobs, BlobStore, BlobWriter, Block, Durability, Room, Space, Stride
+from onward.storage.base.blobs import (
+    Blobs,
+    BlobStore,
+    BlobWriter,
+    Block,
+    Durability,
+    Modes,
+    Room,
+    Space,
+    Stride,
+    is_staged,
+)
 from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.base.leases import ANYONE, Lease, Leases
 from onward.storage.base.nodes import Nodes
@@ -45,6 +56,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Missing",
+    "Modes",
     "Nodes",
     "Records",
     "Room",
@@ -57,4 +69,5 @@ __all__ = [
     "StoredBytes",
     "Stride",
     "Unreachable",
+    "is_staged",
 ]
