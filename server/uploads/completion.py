@@ -82,17 +82,12 @@ class Completion:
         await self._release(upload)
         return upload
 
-    async def outcome(self, upload: Upload, begin: Callable[[UploadId], None]) -> Upload:
-        """Wait briefly until a whole upload has been checked, and return its record. Raises Unchecked and Missing.
-
-        `begin` is called unless the upload is held: it verifies it if no request does.
-        """
+    async def outcome(self, id: UploadId) -> Upload:
+        """Wait briefly until a whole upload has been checked, and return its record. Raises Unchecked and Missing."""
         loop = asyncio.get_running_loop()
         until = loop.time() + BRIEFLY
-        if upload.held_until is None:
-            begin(upload.id)
         while True:
-            upload = await self._records.load(upload.id)
+            upload = await self._records.load(id)
             if upload.status is not Status.VERIFYING:
                 return upload
             if loop.time() >= until:

@@ -93,8 +93,7 @@ class Engine:
         """
         size = request.body_size or 0 if request.length is None else request.length
         if request.concat and request.concat.parts:
-            parts, may_wait = request.concat.parts, request.may_wait
-            length, lengths = await self._final_uploads.keep_parts(parts, may_wait=may_wait)
+            length, lengths = await self._final_uploads.keep_parts(request.concat.parts, may_wait=request.may_wait)
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
@@ -117,14 +116,13 @@ class Engine:
         return await self.append(upload.id, first, body, limits=limits)
 
     async def inspect(self, id: UploadId) -> Upload:
-        """Return the record of an upload while no other request is changing it.
-
-        Raises Missing, Held, Gone, or Unchecked if all bytes are there and the checks have not passed them yet.
-        """
+        """Return the record of an upload while no request is changing it; raises Missing, Held, Gone or Unchecked."""
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
         if upload.status is Status.VERIFYING and self._checks:
-            upload = await self._completion.outcome(upload, self.sweep.long.add)
+            if resting is None or upload.held_until is None:  # no request may be working on it
+                self.sweep.long.add(id)
+            upload = await self._completion.outcome(id)
         elif upload.role is Role.FINAL and not upload.status.final:
             with suppress(Held):
                 upload = await self._join(id, wait=0)

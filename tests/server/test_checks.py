@@ -313,6 +313,24 @@ async def test_a_wrong_beginning_is_refused_before_the_rest_is_sent(
     assert sum(path.stat().st_size for path in (tmp_path / "partial").iterdir()) <= 2**16
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_large_body_begins_with_its_check(chunked: bool, http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    """All of it is sent at once, and no more than 64 KiB of it are stored."""
+    data = b"MZ" + bytes(2**22)
+    async with embedded(tmp_path, [HeadJudge(b"MZ")]) as files:
+        url = await tus.create(http, files, len(data))
+        sized = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(data))}
+        head = tus.TUS | tus.OCTETS | sized | {"Upload-Offset": "0", "Host": "localhost"}
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[2].partition("/")[0]))
+        lines = [f"PATCH /files/{url[-32:]} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if chunked else data
+        writer.write("\r\n".join(lines).encode() + body)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 415 ")
+        writer.transport.abort()
+        assert (await told(http, url))["error"]["code"] == "type-not-allowed"
+        assert sum(path.stat().st_size for path in (tmp_path / "partial").iterdir()) <= 2**16
+
+
 @pytest.mark.parametrize("wrong", [True, False])
 async def test_a_beginning_that_comes_in_small_pieces_is_judged(
     wrong: bool, http: aiohttp.ClientSession, tmp_path: Path
