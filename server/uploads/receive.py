@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from onward.protocol.errors import BodyMismatch, Refusal
-from onward.protocol.model import Licence
+from onward.protocol.model import Licence, Upload
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.hashing import RunningHash
 from onward.storage.base import Block
@@ -53,6 +53,19 @@ class Body(Protocol):
     def cut(self, why: Refusal) -> None:
         """End the body now; bytes that have arrived are still written."""
 
+    async def tell(self, upload: Upload) -> None:
+        """Tell the client what is recorded while it still sends, if its dialect can; raises nothing."""
+
+
+class Head(Protocol):
+    """The first bytes of an upload, which are judged before the rest is received."""
+
+    def lacks(self, position: int) -> int:
+        """Return how many bytes have to arrive until it can be judged; 0 if it was judged."""
+
+    async def judge(self, position: int) -> None:
+        """Judge it, if it has arrived up to `position` and was not judged yet; raises Failed."""
+
 
 class Blocks(Protocol):
     """A body from which blocks can be collected."""
@@ -71,7 +84,7 @@ async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: f
     writing: asyncio.Future[None] | None = None
     try:
         while sent < most and not body.over:
-            block = await body.block(BLOCK, until)
+            block = await body.block(min(BLOCK, most - sent), until)
             if writing:
                 earlier, writing = writing, None
                 await earlier
@@ -92,19 +105,22 @@ async def receive(
     note: Callable[[int], Awaitable[None]],
     *,
     check_room: Callable[[], Awaitable[None]],
+    head: Head,
 ) -> int:
     """Write a body, and return the position that was reached.
 
     After each stride, `sync` makes the bytes durable, `note` records the position, and `check_room` checks the free
     room. Without `sync` the bytes are recorded while only the operating system has them. A body with a checksum is not
-    recorded on the way, since it may prove wrong at its end.
-    Raises TooLarge if the body goes beyond the licence, and the errors of the store, of `note` and of `check_room`.
+    recorded on the way, since it may prove wrong at its end. `head` is judged as soon as it is there.
+    Raises TooLarge if the body goes beyond the licence, Failed, and the errors of the store, `note` and `check_room`.
     What was recorded before an error stays recorded.
     """
     loop, noted = asyncio.get_running_loop(), licence.start
     while not body.over:
-        await body.pour(body_writer, STRIDE_BYTES, loop.time() + STRIDE_SECONDS)
+        most = head.lacks(body_writer.position) or STRIDE_BYTES
+        await body.pour(body_writer, most, loop.time() + STRIDE_SECONDS)
         position = body_writer.position
+        await head.judge(position)
         if noted < position < licence.end and not body.over:
             if licence.checksum is None:
                 if sync:

@@ -121,7 +121,7 @@ class UploadRecords:
     async def _fence(self, upload: Upload, lease: Lease) -> Upload:
         """Fence the former holder of the lease: it may be suspended in the middle of a write."""
         if not upload.status.final:
-            joined = upload.role is Role.FINAL  # its offset is the sum of its parts, not the bytes that are there
+            joined = upload.role is Role.FINAL and upload.sha256 is None  # its offset says nothing about its bytes yet
             try:
                 await self.storage.blobs.fence(
                     upload.place, 0 if joined else upload.offset, lease.left_by or "", lease.holds

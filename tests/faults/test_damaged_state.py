@@ -78,7 +78,7 @@ async def folder(memory: Path) -> Folder:
         data = os.urandom(7000 + number)
         metadata = f"filename {'bmFt' * (number % 5 + 1)}"
         create = CreateRequest(length=len(data), metadata=metadata, promised=None, body_size=0, has_body=False)
-        upload = await engine.create(create, may_wait=True)
+        upload = await engine.create(create)
         count = len(data) if number % 3 == 0 else 1000 + 111 * number
         wish = AppendRequest(offset=0, length=None, promised=None, body_size=count)
         upload = await engine.append(upload.id, wish, Arriving(data[:count]))

@@ -109,7 +109,7 @@ async def test_the_sweep_takes_no_upload_from_who_sends(tmp_path: Path) -> None:
     for _ in range(120):
         source = drawn.randbytes(4000)
         wish = CreateRequest(length=len(source), metadata=None, promised=None, body_size=0, has_body=False)
-        upload = await engine.create(wish, may_wait=True)
+        upload = await engine.create(wish)
         body = SlowBody([source[at : at + 1000] for at in range(0, 4000, 1000)])
         append = AppendRequest(offset=0, length=None, promised=None, body_size=len(source))
 

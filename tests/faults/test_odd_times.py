@@ -92,7 +92,7 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_body_disturbs_nobody(
     storage = await open_storage(state=state_url, blobs="file:", data=tmp_path)
     engine = Engine(storage, LIMITS, lease_wait=1, clock=Clock(lambda: time.time() + ahead))
     create = CreateRequest(length=4 * PIECE, metadata=None, promised=None, body_size=0, has_body=False)
-    upload, body = await engine.create(create, may_wait=True), Fed()
+    upload, body = await engine.create(create), Fed()
     async with watcher.watching(storage.state, upload.id):
         wish = AppendRequest(offset=0, length=None, promised=None, body_size=4 * PIECE)
         sending = asyncio.create_task(engine.append(upload.id, wish, body))

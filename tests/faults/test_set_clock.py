@@ -156,7 +156,7 @@ async def test_a_step_of_the_shared_clock_expires_nothing(
     creation = CreateRequest(length=10, metadata=None, promised=None, body_size=0, has_body=False)
     first = AppendRequest(offset=0, length=None, promised=None, body_size=5)
     rest = AppendRequest(offset=5, length=None, promised=None, body_size=5)
-    ids = [(await engine.create(creation, may_wait=True)).id for engine in engines]
+    ids = [(await engine.create(creation)).id for engine in engines]
     for engine, id_ in zip(engines, ids, strict=True):
         await engine.append(id_, first, SlowBody([b"12345"]))
     ahead = by

@@ -38,7 +38,7 @@ async def test_a_failed_sync_is_never_tried_again_and_trusted(tmp_path: Path, mo
     storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
     engine = Engine(storage, Limits(), lease_wait=1)
     creation = CreateRequest(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
-    upload = await engine.create(creation, may_wait=True)
+    upload = await engine.create(creation)
     wish = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
     real, calls = os.fdatasync, 0
 

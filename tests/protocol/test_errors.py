@@ -4,6 +4,7 @@ import pytest
 
 from onward.protocol import errors
 from onward.protocol.dialects import DIALECTS, Dialect, tus1
+from onward.protocol.dialects.dialect import PROBLEM
 from onward.protocol.errors import Refusal
 from onward.protocol.headers import build_refusal_headers
 from onward.protocol.model import LOST, Failure
@@ -15,7 +16,7 @@ STATUSES = {
     "RangeUnsatisfiable": 416, "ExpectationFailed": 417, "HeadTooLarge": 431, "Forbidden": 403, "AccessDenied": 403,
     "ForeignOrigin": 403, "NotFound": 404, "Gone": 410, "OffsetMismatch": 409, "NotCompleted": 409, "Locked": 423,
     "BodyStalled": 423, "TooLarge": 413, "Crowded": 503, "StorageFull": 507,
-    "BodyMismatch": 460, "Unavailable": 503,
+    "BodyMismatch": 460, "Unavailable": 503, "Unchecked": 503,
 }  # fmt: skip
 WITH_VALUES: list[tuple[Refusal, dict[str, str]]] = [
     (errors.OffsetMismatch(recorded=7), {"Upload-Offset": "7"}),
@@ -71,11 +72,12 @@ def test_a_refusal_has_a_sentence() -> None:
 
 @pytest.mark.parametrize(("refusal", "headers"), WITH_VALUES, ids=repr)
 def test_values_become_headers_in_the_dialect(refusal: Refusal, headers: dict[str, str]) -> None:
-    assert tus1.DIALECT.build_refusal_headers(refusal) == headers
+    reply = tus1.build_refused(refusal, False)
+    assert reply.headers == PROBLEM | headers
     assert not {"Allow", "Retry-After"} & refusal.headers.keys()
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_every_dialect_says_what_http_has_a_header_for(dialect: Dialect) -> None:
     for refusal, _ in WITH_VALUES:
-        assert build_refusal_headers(refusal).items() <= dialect.build_refusal_headers(refusal).items()
+        assert build_refusal_headers(refusal).items() <= dialect.build_refused(refusal, False).headers.items()

@@ -68,7 +68,7 @@ async def engine(data: Path, durability: Durability, boot: str = "first", quiet:
 
 async def begun(running: Engine, length: int = len(DATA)) -> str:
     creation = CreateRequest(length=length, metadata=None, promised=None, body_size=0, has_body=False)
-    upload = await running.create(creation, may_wait=True)
+    upload = await running.create(creation)
     await append(running, upload.id, 0, DATA[:5])
     return upload.id
 
@@ -242,7 +242,7 @@ async def test_a_body_of_unknown_size_leaves_the_reserve(tmp_path: Path, monkeyp
     monkeypatch.setattr(storage.blobs, "room", shrinking)
     running = Engine(storage, Limits(reserve=5000), lease_wait=1)
     creation = CreateRequest(length=None, metadata=None, promised=None, body_size=0, has_body=False)
-    upload = await running.create(creation, may_wait=True)
+    upload = await running.create(creation)
     wish = AppendRequest(offset=0, length=None, promised=None, body_size=None)
     with pytest.raises(StorageFull):
         await running.append(upload.id, wish, Endless())
@@ -264,7 +264,7 @@ async def test_stored_bytes_are_counted_whatever_comes_of_their_body(
 ) -> None:
     async with engine(tmp_path, Durability.FULL) as running:
         creation = CreateRequest(length=10, metadata=None, promised=None, body_size=0, has_body=False)
-        upload = await running.create(creation, may_wait=True)
+        upload = await running.create(creation)
         wish = AppendRequest(offset=0, length=None, promised=None, body_size=length, checksum=checksum)
         with suppress(Refusal):
             await running.append(upload.id, wish, SlowBody(blocks))

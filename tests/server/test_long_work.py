@@ -53,7 +53,7 @@ async def create(engine: Engine, concat: Concat | None = None) -> Upload:
         has_body=False,
         concat=concat,
     )
-    return await engine.create(wish, may_wait=True)
+    return await engine.create(wish)
 
 
 async def append(engine: Engine, id_: UploadId, data: bytes, offset: int = 0) -> Upload:

@@ -122,7 +122,7 @@ class UploadMachine(RuleBasedStateMachine):
         wish = CreateRequest(
             length=length, metadata=None, promised=promised, body_size=0, has_body=False, concat=concat
         )
-        upload = self.do(self.engine.create(wish, may_wait=True))
+        upload = self.do(self.engine.create(wish))
         self._check(upload, expected)
         if expected is None:
             model.id = upload.id

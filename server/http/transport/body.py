@@ -13,14 +13,18 @@ arrive together with the end of the connection.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import cast
 
 from aiohttp import HttpVersion11, StreamReader, web
 
+from onward.protocol.dialects import Reply
 from onward.protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
+from onward.protocol.model import Upload
 from onward.server.http.transport.connection import Connection
+from onward.server.http.transport.interim import CONTINUE, send_interim
 from onward.server.http.transport.socket_reader import BUFFER, SocketReader
 from onward.server.http.transport.support import take_held
 from onward.server.uploads.body_writer import BodyWriter
@@ -41,10 +45,19 @@ def _plain(request: web.Request) -> asyncio.Transport | None:
 
 
 class RequestBody:
-    """The body of a request; it is cut if no byte, or less than `rate` bytes a second, arrive in `idle` seconds."""
+    """The body of a request; it is cut if no byte, or less than `rate` bytes a second, arrive in `idle` seconds.
 
-    def __init__(self, request: web.Request, idle: float, rate: float = 0) -> None:
-        self._request = request
+    `build_interim` writes the informational replies of its dialect.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        idle: float,
+        rate: float = 0,
+        build_interim: Callable[[Upload], Reply] | None = None,
+    ) -> None:
+        self._request, self._build_interim = request, build_interim
         self._content: StreamReader = request.content
         self._idle, self._least = idle, idle * rate
         self._timer: asyncio.Timeout | None = None
@@ -53,7 +66,7 @@ class RequestBody:
         self._expected = request.version >= HttpVersion11 and "Expect" in request.headers
         self._ended = not request.body_exists
         self._cut_by: Refusal | None = None
-        self._begun = False
+        self._begun = self._bypassed = False
         self._socket_reader: SocketReader | None = None
         self._plain = _plain(request)
         self._paused: asyncio.TimerHandle | None = None
@@ -89,14 +102,22 @@ class RequestBody:
         if not self._begun and not self.over:
             self._begun = True
             if self._expected:
-                await self._continue()
+                await send_interim(self._request, CONTINUE)
             self._unpause()
-            if self._plain is not None and self._content.exception() is None:
+        if self._plain is not None and most >= LARGE and not self._bypassed and not self.over:
+            self._bypassed = True
+            if self._content.exception() is None:
                 await self._take(body_writer, self._plain)
         if self._socket_reader is not None:
             await self._draw(self._socket_reader, body_writer, most, until)
         else:
             await pour_blocks(self, body_writer, most, until)
+
+    async def tell(self, upload: Upload) -> None:
+        """Send the dialect's informational reply about what is recorded, if it has one."""
+        if self._build_interim is not None:
+            with suppress(ConnectionError):  # the body finds out by itself that the connection is lost
+                await send_interim(self._request, self._build_interim(upload))
 
     def close(self) -> None:
         """Return the connection to aiohttp, which drops the rest of the body."""
@@ -167,22 +188,22 @@ class RequestBody:
         parts: list[bytes] = []
         count = 0
         while count < size and not self.over:
-            data, late = await self._next(until)
+            data, late = await self._next(until, size - count if size < LARGE else -1)
             parts.append(data)
             count += len(data)
             if late:
                 break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _next(self, until: float) -> tuple[bytes, bool]:
-        """Return what has arrived, and whether the wait for it ended by the time `until` or by a fault."""
+    async def _next(self, until: float, most: int) -> tuple[bytes, bool]:
+        """Return up to `most` bytes (-1: any number), and whether the wait ended by the time `until` or by a fault."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            data = self._content.read_nowait()
+            data = self._content.read_nowait(most)
             if not data and not self._content.at_eof():
                 async with asyncio.timeout_at(until) as self._timer:
-                    data = await self._content.readany()
+                    data = await self._content.read(most) if most > 0 else await self._content.readany()
         except (OSError, web.RequestPayloadError):  # a TimeoutError is one, of the timer or of the connection
             self._hear(0, loop.time() - began)
             return self._rest(), True
@@ -215,8 +236,3 @@ class RequestBody:
             BadRequest("The framing of the body is broken.") if framing else Unavailable("The connection was lost.")
         )
         return take_held(self._content)
-
-    async def _continue(self) -> None:
-        """Send `100 Continue` (RFC 9110, 10.1.1); aiohttp has no public way to do it once the handler runs."""
-        await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._request.writer.output_size = 0
