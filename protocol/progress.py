@@ -52,4 +52,6 @@ def progress(upload: Upload) -> Progress:
         "error": {"code": upload.failure.code, "title": upload.failure.title} if upload.failure else None,
         "lastUpdated": f"{updated:%Y-%m-%dT%H:%M:%S}.{updated.microsecond // 1000:03}Z",
     }
+    if completed:
+        message |= {"contentType": upload.content_type, "path": upload.path, "url": upload.url}
     return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

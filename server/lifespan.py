@@ -17,22 +17,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from math import inf
 from pathlib import Path
 
 from aiohttp import web
 
+from onward.protocol.naming import parse_layout
 from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
 from onward.server.health import HEALTH, Health
-from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
+from onward.server.http.app_keys import CHECKS, CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
+from onward.server.uploads.checks import Check
 from onward.server.uploads.engine import Engine
+from onward.server.uploads.publishing import Publishing
 from onward.server.watch.broadcast import Broadcast
 from onward.server.watch.routes import BROADCAST
 from onward.storage import open_storage
-from onward.storage.base import Full, StorageError
+from onward.storage.base import Full, Modes, StorageError
 
 # Shares of --drain, counted from the beginning of the stop.
 CUT_DOWNLOADS = 0.8  # downloads that still run are cut, so that aiohttp has time to end their connections
@@ -41,6 +44,7 @@ SETTLED = 0.925  # the wait until all acknowledged bytes are durable ends
 LEAST_TO_SETTLE = SETTLED - REQUESTS_END  # for this, even if an application that embeds the server took longer
 GRACE = 2.0  # seconds after the drain; then the process is ended, whatever still hangs in it
 
+AS_ID = "{id}"  # the layout that needs no staging
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: changes with each start of the machine
 log = logging.getLogger("onward")
 
@@ -67,7 +71,7 @@ class Lifespan:
         config = app[CONFIG]
 
         # 1. Open records and bytes. All that can fail is in this step; it closes again what it has opened.
-        engine = app[ENGINE] = await open_engine(config)
+        engine = app[ENGINE] = await open_engine(config, app[CHECKS])
 
         # 2. Make what requests share: the threads of downloads, the subscriptions of watchers, the probes of health.
         app[DOWNLOADS] = Downloads()
@@ -110,15 +114,19 @@ class Lifespan:
             app[DOWNLOADS].close()
 
 
-async def open_engine(config: Config) -> Engine:
-    """Open the storage and the engine on it; also used by `onward sweep`.
+async def open_engine(config: Config, checks: Sequence[Check] = ()) -> Engine:
+    """Open the storage and the engine on it; also used by `onward sweep`. `checks` are those of an application.
 
     Raises ConfigError if the data folder can't be used, and what the stores raise. Nothing stays open then.
     """
     boot = _boot()
     try:
         storage = await open_storage(
-            state=config.state, blobs=config.blobs, data=Path(config.data), durability=config.durability
+            state=config.state,
+            blobs=config.blobs,
+            data=Path(config.data),
+            durability=config.durability,
+            modes=Modes(file=config.file_mode, folder=config.dir_mode),
         )
     except (OSError, StorageError) as error:
         fault = error if isinstance(error, OSError) else error.__cause__
@@ -126,7 +134,11 @@ async def open_engine(config: Config) -> Engine:
             raise
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
-    engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
+    layout = None if config.layout == AS_ID else parse_layout(config.layout)
+    publishing = Publishing(layout=layout, public_url=config.public_url)
+    engine = Engine(
+        storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks, publishing=publishing
+    )
     try:
         await engine.records.ask_the_time()
     except BaseException:

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from onward.protocol.dialects import DIALECTS
+from onward.protocol.naming import parse_layout
 from onward.protocol.quantities import read_number, read_size, read_time, show_size, show_time
 from onward.server.http.cors import parse_origins
 from onward.server.http.proxies import parse_trusted
@@ -26,6 +27,7 @@ SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 HIGHEST_MODE = 0o777
 EVERY_ADDRESS = ""  # as a host: all IPv4 and IPv6 addresses of the machine
 _MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
+_PUBLIC_URL = re.compile(r"https?://[^/?#{}\s]+/[!-~]*", re.ASCII)
 _LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@,]*)(:[0-9]{1,5})?"
 _NETWORK = re.compile(rf"[^:]+://(.*@)?{_HOST}(,{_HOST})*(/[^/?]*[^0-9/?][^/?]*)?(/[0-9]*)?/?(\?.*)?", re.ASCII)
@@ -163,6 +165,17 @@ def choice(values: type[StrEnum] | tuple[str, ...]) -> Kind:
     return Kind("|".join(named), partial(_read_choice, named))
 
 
+def _read_layout(value: object) -> str:
+    return parse_layout(str(value)).text
+
+
+def _read_public_url(value: object) -> str:
+    text = str(value)
+    if text and not (_PUBLIC_URL.fullmatch(text) and text.count("{path}") == 1):
+        raise ValueError(f"{text!r} is not a URL with {{path}} in it, such as https://cdn.example/{{path}}")
+    return text
+
+
 SIZE = Kind("BYTES", read_size, show_size)
 TIME = Kind("SECONDS", read_time, show_time)
 POSITIVE_TIME = Kind("SECONDS", partial(read_time, positive=True), show_time)
@@ -175,5 +188,7 @@ HOSTS = Kind("HOST", _read_hosts, ", ".join, repeated=True)
 ORIGINS = Kind("ORIGIN", _read_origins, ", ".join, repeated=True)
 TRUSTED = Kind("ADDRESS", _read_trusted, ", ".join, repeated=True)
 WITHOUT = Kind("EXTENSION", _read_extensions, ", ".join, repeated=True)
+LAYOUT = Kind("TEMPLATE", _read_layout)
+PUBLIC_URL = Kind("URL", _read_public_url)
 STATE = Kind("URL", partial(_read_url, STATES), hide_password)
 STORE = Kind("URL", partial(_read_url, BLOBS), hide_password)

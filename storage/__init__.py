@@ -11,7 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, cast
 
-from onward.storage.base import Durability, SharedState, State, Storage, StoredBytes, Unreachable
+from onward.storage.base import USUAL_MODES, Durability, Modes, SharedState, State, Storage, StoredBytes, Unreachable
 from onward.storage.recovery import RecoveringState
 
 # The states that several servers use at once, and that may come back empty: they need backups of their records.
@@ -31,7 +31,9 @@ BLOBS = {
 }
 
 
-async def open_storage(*, state: str, blobs: str, data: Path, durability: Durability = Durability.FULL) -> Storage:
+async def open_storage(
+    *, state: str, blobs: str, data: Path, durability: Durability = Durability.FULL, modes: Modes = USUAL_MODES
+) -> Storage:
     """Open the stores that two URLs name.
 
     Raises ValueError for an unknown scheme, and StorageError, also if another process uses the data folder or if the
@@ -39,7 +41,7 @@ async def open_storage(*, state: str, blobs: str, data: Path, durability: Durabi
     """
     open_state, open_blobs = _opener(STATES, state), _opener(BLOBS, blobs)
     shared = state.partition(":")[0] in SHARED
-    stored: StoredBytes = await open_blobs(blobs, data, durability, shared)
+    stored: StoredBytes = await open_blobs(blobs, data, durability, shared, modes)
     try:
         opened: State = await open_state(state, data, durability, stored.nodes.name)
         if shared:

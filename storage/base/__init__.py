@@ -24,6 +24,7 @@ required. The contract suites in tests/storage say what each of them means, and 
 
 from onward.storage.base.backups import Backups
 from onward.storage.base.blobs import (
+    USUAL_MODES,
     Blobs,
     BlobStore,
     BlobWriter,
@@ -43,6 +44,7 @@ from onward.storage.base.state import Events, SharedState, State, Storage, Store
 
 __all__ = [
     "ANYONE",
+    "USUAL_MODES",
     "Backups",
     "BlobStore",
     "BlobWriter",

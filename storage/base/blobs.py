@@ -77,6 +77,9 @@ class Modes:
     folder: int = 0o700
 
 
+USUAL_MODES = Modes()
+
+
 class Stride(NamedTuple):
     """What is received of one body between two records: so many bytes, or so many seconds, whichever comes first."""
 

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from onward.protocol.model import ID_PATTERN, Place, UploadId
-from onward.storage.base import Durability, Missing, Modes, Room, Stale, StoredBytes, Stride, Unreachable
+from onward.storage.base import USUAL_MODES, Durability, Missing, Modes, Room, Stale, StoredBytes, Stride, Unreachable
 from onward.storage.blobs.backups import DiskBackups
 from onward.storage.blobs.disk_probe import BLOCK, can_share, probe_publishing
 from onward.storage.blobs.file_writer import FileWriter
@@ -58,7 +58,7 @@ class DiskBlobs(DiskReader):
 
     stride = STRIDE
 
-    def __init__(self, root: Path, durability: Durability = Durability.FULL, modes: Modes = Modes()) -> None:  # noqa: B008
+    def __init__(self, root: Path, durability: Durability = Durability.FULL, modes: Modes = USUAL_MODES) -> None:
         self._root, self._durability = root.resolve(), durability
         self._pool = Threads(THREADS, "disk")
         self._slow = Threads(SLOW_THREADS, "disk-slow")
@@ -330,7 +330,9 @@ class DiskBlobs(DiskReader):
         self._slow.shutdown()
 
 
-async def open_blobs(_url: str, data: Path, durability: Durability, shared: bool, modes: Modes) -> StoredBytes:
+async def open_blobs(
+    _url: str, data: Path, durability: Durability, shared: bool, modes: Modes = USUAL_MODES
+) -> StoredBytes:
     """Open the data folder, or create it; raises Unreachable if another server uses it and does not share it."""
     blobs = DiskBlobs(data, durability, modes)
     with mapped():

@@ -205,7 +205,10 @@ class MemoryBlobs:
             raise Stale(place)
         if is_staged(place):
             return place
-        return self._published(place) if self._published(place) in self._held else Place(f"{place}//{path}")
+        if self._published(place) in self._held:
+            return self._published(place)
+        self._held.setdefault(place, bytearray())
+        return Place(f"{place}//{path}")
 
     async def seal(
         self,
