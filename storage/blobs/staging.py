@@ -61,7 +61,7 @@ class Staging:
         """Make a file ready to be published at a path; raises Missing, Stale and what `check` raises."""
         arriving = parts(place)
         unfinished, own = self._root / arriving.where, self._files / arriving.id
-        if arriving.token:
+        if arriving.token or unfinished == own:
             return place
         if await self._pool.call(self._is_published, unfinished, own, length):
             return Parts(f"files/{arriving.id}").place()
@@ -94,6 +94,10 @@ class Staging:
         reach("staged")
         if not holds():
             raise Stale(unfinished.name)
+        own = self._files / unfinished.name
+        if exists(own):  # published under another layout, not recorded, and then joined again from its parts
+            own.unlink()
+            self._sync_folder(self._files)
         return mark
 
     def seal(self, staged: Parts, holds: Callable[[], bool]) -> Place:
