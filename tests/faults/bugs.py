@@ -9,6 +9,10 @@ KILL = "tests/faults/test_kill.py::test_no_acknowledged_byte_is_lost_by_kill_9[f
 ORDER = "tests/faults/test_order.py::test_data_are_synced_before_they_are_recorded_and_recorded_before_the_event"
 SINGLE = "tests/faults/test_single_faults.py"
 MOVING = "tests/server/test_moving_places.py"
+LAID = (
+    "tests/faults/test_kill.py::test_a_file_has_one_path_and_its_own_bytes_after_any_kill_9[together]"
+    " --cycles=1000 --seed=1"
+)
 MODEL = "tests/faults/by_hand.py model --runs=300 --steps=60 --seed=1 --plain"
 
 
@@ -465,5 +469,42 @@ BUGS = (
         "        count = bisect_right(waiting, earliest_end)\n",
         "        count = bisect_right(waiting, (inf, earliest_end[1]))\n",
         "tests/storage/test_redis_cluster.py -k=in_its_order",
+    ),
+    Bug(
+        "l1", "a file is published over another one", "storage/blobs/staging.py",
+        "                os.link(source, self._files / path, follow_symlinks=False)\n",
+        "                (self._files / path).unlink(missing_ok=True)\n"
+        "                os.link(source, self._files / path, follow_symlinks=False)\n",
+        "tests/storage/test_blobs_contract.py -k=never_overwritten",
+    ),
+    Bug(
+        "l2", "the path is chosen again after a crash", "server/uploads/publishing.py",
+        "saved = await records.save(replace(upload, place=place, sha256=sha256))",
+        "saved = replace(upload, place=place, sha256=sha256)",
+        LAID,
+    ),
+    Bug(
+        "l3", "another file at the path is taken for the upload's own", "storage/blobs/places.py",
+        "return token(os.stat(file, follow_symlinks=False)) == wanted",
+        "return bool(os.stat(file, follow_symlinks=False))",
+        "tests/server/test_layout.py -k=moved_away",
+    ),
+    Bug(
+        "l4", "a file that is published already is not found again", "storage/blobs/staging.py",
+        "        path = published_at(self._files, staged)\n        if path is None:\n",
+        "        path = None\n        if path is None:\n",
+        LAID,
+    ),
+    Bug(
+        "l5", "a file gets the name of another upload", "storage/blobs/places.py",
+        "yield from (each for each in tried if not re.fullmatch(ID_PATTERN, each))",
+        "yield from tried",
+        "tests/storage/test_blobs_contract.py -k=name_of_another",
+    ),
+    Bug(
+        "l6", "the name of a published file is not durable", "storage/blobs/staging.py",
+        "        self._sync_path(self._files / path)\n",
+        "",
+        "tests/storage/test_disk.py -k=on_its_way",
     ),
 )  # fmt: skip
