@@ -10,14 +10,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from onward.protocol.headers import parse_metadata
-from onward.protocol.model import Failure, Status, Upload, UploadId
-
-FAILURE_TITLES = {
-    Failure.CHECKSUM_MISMATCH: "The SHA-256 is not the promised one",
-    Failure.LOST: "Stored bytes were lost",
-    Failure.PART_GONE: "A partial upload of it is gone",
-    Failure.TOO_LARGE: "The upload would become too large",
-}
+from onward.protocol.model import Status, Upload, UploadId
 
 
 class Progress(Struct, frozen=True, kw_only=True, gc=False):
@@ -56,7 +49,7 @@ def progress(upload: Upload) -> Progress:
         "bytesPerSecond": round(upload.rate) if sending else 0,
         "etaSeconds": None if eta is None else round(eta, 2),
         "sha256": upload.sha256.hex() if upload.sha256 else None,
-        "error": {"code": upload.failure.value, "title": FAILURE_TITLES[upload.failure]} if upload.failure else None,
+        "error": {"code": upload.failure.code, "title": upload.failure.title} if upload.failure else None,
         "lastUpdated": f"{updated:%Y-%m-%dT%H:%M:%S}.{updated.microsecond // 1000:03}Z",
     }
     return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

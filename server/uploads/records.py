@@ -21,18 +21,19 @@ from contextlib import asynccontextmanager, suppress
 from msgspec.structs import replace
 
 from onward.protocol import decisions, lifecycle
-from onward.protocol.errors import ChecksumMismatch, Gone
-from onward.protocol.model import Failure, Limits, Role, Upload, UploadId
+from onward.protocol.errors import Failed
+from onward.protocol.model import LOST, Failure, Limits, Role, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.silence import Silence
 from onward.storage.base import Durability, Full, Held, Lease, Missing, Storage, StorageError, Unreachable
 from onward.storage.failpoints import reach
 
+LABELS = 32  # different ways to end that are counted each by itself
 log = logging.getLogger("onward")
 
 
 class UploadRecords:
-    """The records of a storage. `boot` is the boot id of the machine; `counts` says how many uploads ended how."""
+    """The records of a storage. `boot` is the boot id of the machine; `counts` counts the ends of uploads, by kind."""
 
     def __init__(
         self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Clock | None = None
@@ -107,7 +108,7 @@ class UploadRecords:
             if lease.left_by:
                 upload = await self._fence(upload, lease)
             if decisions.is_lost(upload, self._boot):
-                upload = await self.end(self.failed(upload, Failure.LOST))
+                upload = await self.end(self.failed(upload, LOST))
             elif (carried := await self._correct_times(upload)) is not upload:
                 upload = carried
                 with suppress(Full):
@@ -127,13 +128,18 @@ class UploadRecords:
         if not upload.status.final:
             joined = upload.role is Role.FINAL  # its offset is the sum of its parts, not the bytes that are there
             try:
-                await self.storage.blobs.fence(
-                    upload.place, 0 if joined else upload.offset, lease.left_by or "", lease.holds
-                )
+                upload = await self._fence_bytes(upload, 0 if joined else upload.offset, lease)
             except Missing:
-                upload = await self.end(self.failed(upload, Failure.LOST))
+                upload = await self.end(self.failed(upload, LOST))
         await self._state.fenced(lease, upload)
         return upload
+
+    async def _fence_bytes(self, upload: Upload, length: int, lease: Lease) -> Upload:
+        """Move the bytes out of the reach of the former holder, unless it is dead; a new place is recorded at once."""
+        if lease.left_by and await self.storage.nodes.is_dead(lease.left_by):
+            return upload
+        place = await self.storage.blobs.fence(upload.place, length, lease.holds)
+        return upload if place == upload.place else await self.save(replace(upload, place=place))
 
     async def save(self, upload: Upload) -> Upload:
         """Save a record, which also notifies its watchers; returns it with its next version.
@@ -150,9 +156,14 @@ class UploadRecords:
     async def end(self, upload: Upload) -> Upload:
         """Save, count and log a record that has reached its final status; raises what `save` raises."""
         saved = await self.save(upload)
-        self.counts[saved.failure or saved.status] += 1
+        self.counts[self._label(saved)] += 1
         log.info("upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length)
         return saved
+
+    def _label(self, ended: Upload) -> str:
+        """Return how an upload ended, in one word; a check may make up any number of codes, but not of metrics."""
+        code = ended.failure.code if ended.failure else ended.status.value
+        return code if code in self.counts or len(self.counts) < LABELS else ended.status.value
 
     async def settle(self, upload: Upload) -> Upload:
         """Make the acknowledged bytes of an upload durable, and record that; fails the upload if they are lost."""
@@ -162,7 +173,7 @@ class UploadRecords:
             try:
                 await self.storage.blobs.sync(upload.place)
             except Missing:
-                return await self.end(self.failed(upload, Failure.LOST))
+                return await self.end(self.failed(upload, LOST))
         return await self._save(decisions.durable(upload, now=self.clock(), limits=self.limits), True)
 
     async def settle_all(self) -> None:
@@ -210,9 +221,7 @@ class UploadRecords:
 
 
 def check_not_failed(upload: Upload) -> Upload:
-    """Return the upload unless it has failed; raises ChecksumMismatch or Gone."""
-    if upload.failure is Failure.CHECKSUM_MISMATCH and upload.sha256:
-        raise ChecksumMismatch(f"The bytes have the SHA-256 {upload.sha256.hex()}.")
+    """Return the upload unless it has failed; raises Failed."""
     if upload.failure is not None:
-        raise Gone(f"The upload failed: {upload.failure}.")
+        raise Failed(upload.failure)
     return upload
