@@ -23,6 +23,7 @@ some buckets have no name any more, and the uploads are adopted from their backu
 One Redis has the same buckets. That costs nothing, because nearly all calls concern one upload only.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
@@ -67,6 +68,7 @@ def bucket_of(id: UploadId) -> Bucket:
     return BUCKETS[crc32(id.encode()) % len(BUCKETS)]
 
 
+@lru_cache(1024)
 def keys_of(id: UploadId) -> Keys:
     """Return the keys of an upload, which are in one slot."""
     return _keys(id, bucket_of(id))

@@ -1,4 +1,4 @@
-"""The Lua scripts: what Redis has to do in one atomic step. `commands.py` registers and calls them.
+"""The Lua scripts: what Redis has to do in one atomic step. `commands.py` calls them.
 
 Every script may be repeated, because an answer can be lost on its way and the client library then asks again. The
 scripts on an upload all get the same keys, those of its bucket (keys.py), which are in one slot of a cluster:
