@@ -24,7 +24,7 @@ from onward.storage.base.backups import Backups
 from onward.storage.base.blobs import Blobs, BlobWriter, Block, Durability, Room
 from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.base.leases import ANYONE, Lease, Leases
-from onward.storage.base.records import Records
+from onward.storage.base.records import Cursor, Page, Records
 from onward.storage.base.state import Events, SharedState, State, Storage
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Blobs",
     "Block",
     "Crowded",
+    "Cursor",
     "Durability",
     "Events",
     "Full",
@@ -41,6 +42,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Missing",
+    "Page",
     "Records",
     "Room",
     "SharedState",
