@@ -18,9 +18,9 @@ A state that has lost records has lost leases and epochs too. Former holders may
 hold the lease. So an adopted record gets an epoch that no earlier lease can have had, which makes every save of theirs
 stale, and is marked as left by ANYONE, so that the next holder fences the bytes and the copy before it writes.
 
-Records are adopted one by one, whenever one is asked for. An empty state is noticed by the sweep, when it asks what is
-due: then all copies are adopted. Only after that is the state marked as belonging to this data folder (`claim`), so
-that a crash in between begins again.
+Records are adopted one by one, whenever one is asked for. A state that is empty, or has an empty part (a cluster that
+lost one master), is noticed by the sweep, when it asks what is due: then all missing records are adopted. Only after
+that is the state marked as belonging to this data folder (`claim`), so that a crash in between begins again.
 """
 
 import dataclasses
@@ -198,8 +198,8 @@ class RecoveringState:
             log.warning("the copy of %s… can't be read: %s", id[:8], shorten_ids(str(fault)))
 
     async def _fill_if_empty(self) -> None:
-        """Adopt all copies if the state has no owner, which means that it is empty."""
-        if await self._state.owner() is not None:
+        """Adopt all copies whose records are missing, if the state or a part of it is empty."""
+        if await self._state.whole():
             return
         async for id_ in self._backups.ids():
             try:

@@ -42,6 +42,9 @@ class SharedState(State, Protocol):
     async def owner(self) -> str | None:
         """Return the name of the data folder that the state belongs to, or None if the state is empty."""
 
+    async def whole(self) -> bool:
+        """Return False if the state, or a part of it, is empty since it was claimed, or was not claimed yet."""
+
     async def adopt(self, upload: Upload) -> None:
         """Put a record in the place of a missing or older one, with an epoch not below its own; may be repeated.
 
