@@ -26,6 +26,8 @@ from client_process import Ended, run, started
 from half_open_request import PART, half_open
 from http_connection import Tus
 from onward_process import ROOT, OnwardProcess, onward
+from ports import free_port
+from redis_process import RedisProcess
 from server_process import Server, Start, serving
 
 from onward.server.config import Config
@@ -183,6 +185,38 @@ async def test_a_body_that_runs_is_ended_by_rm(state_url: str, tmp_path: Path, h
         assert " 423 " in server.log()  # the body that ran
 
 
+async def test_over_redis_the_uploads_of_all_nodes_are_listed_without_a_socket(
+    redis_process: RedisProcess, redis_url: str, tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    data = tmp_path / "data"
+    async with onward(data, redis_url) as one, onward(data, redis_url, ["--workers=2"]) as other:
+        urls = [await tus.create(http, node.url, 10) for _ in range(5) for node in (one, other)]
+        ids = [url.rpartition("/")[2] for url in urls]
+        assert not (data / channel.NAME).exists()
+        found = await listed(data, state=redis_url)
+        assert {each["uploadId"] for each in found} == {*ids}
+        assert [each["created"] for each in found] == sorted((each["created"] for each in found), reverse=True)
+        removed = await command(data, "rm", ids[0], ids[1][:16], state=redis_url)
+        assert (removed.code, removed.err) == (0, "")
+        assert [(await tus.head(http, url)).status for url in urls[:3]] == [410, 410, 200]
+        swept = await command(data, "sweep", state=redis_url)
+        assert (swept.code, swept.out, swept.err) == (0, "0 uploads tended, 0 strays removed\n", "")
+        redis_process.flush()
+        statuses = {each["uploadId"]: each["status"] for each in await listed(data, state=redis_url)}
+        assert statuses == dict.fromkeys(ids, "pending") | dict.fromkeys(ids[:2], "terminated")
+    assert len(await listed(data, "--status=terminated", state=redis_url)) == 2
+
+
+async def test_a_redis_that_is_away_is_one_sentence(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "lock").touch()
+    ended = await command(data, "list", state=f"redis://user:secret@127.0.0.1:{free_port()}")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("onward: Redis: ")
+    assert (ended.err.count("\n"), "secret" in ended.err) == (1, False)
+
+
 async def test_without_a_server_the_folder_is_read_and_is_free_again_at_once(
     node: OnwardProcess, http: aiohttp.ClientSession
 ) -> None:
@@ -195,6 +229,20 @@ async def test_without_a_server_the_folder_is_read_and_is_free_again_at_once(
     assert [each["status"] for each in await listed(node)] == ["terminated"]
     await node.start()
     assert (await tus.head(http, url)).status == 410
+
+
+async def test_a_pager_that_is_left_open_keeps_no_server_from_starting(
+    node: OnwardProcess, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    metadata = {"Upload-Metadata": f"filename {'QUJD' * 1000}"}
+    for _ in range(100):  # more than a pipe takes
+        await tus.create(http, node.url, 10, **metadata)
+    await node.stop()
+    async with started(tmp_path, "list", "--json", f"--data={node.data}") as process:
+        assert process.stdout is not None
+        await process.stdout.read(1)
+        await node.start()
+        await tus.create(http, node.url, 10)
 
 
 async def test_the_socket_of_a_killed_server_is_in_nobodys_way(
