@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from onward.protocol.model import Failure, Limits, Role, Status, Upload
+from onward.protocol.model import LOST, Limits, Role, Status, Upload
 
 LONGEST_WAIT = 60.0  # seconds between two looks of the sweep at a final upload that waits for its parts
 
@@ -67,7 +67,7 @@ def _when_quiet(upload: Upload, now: float, limits: Limits) -> float | None:
 
 
 def _when_settled(upload: Upload, now: float, limits: Limits) -> float | None:
-    """Look at an unfinished upload without a request; soon if some of its bytes are not durable yet."""
+    """Look at an upload that receives no body: when it expires, or soon if some bytes are not durable yet."""
     if upload.volatile:
         return _when_quiet(upload, now, limits)
     return upload.expires
@@ -83,12 +83,13 @@ def _when_begun(upload: Upload, now: float, limits: Limits) -> float | None:
 
 def _when_released(upload: Upload, now: float, limits: Limits) -> float | None:
     """Look at a failed upload to remove its bytes. Bytes that were lost are left alone: their disk may come back."""
-    stays = inf if upload.failure is Failure.LOST else limits.release_after
+    is_lost = upload.failure is not None and upload.failure.code == LOST.code
+    stays = inf if is_lost else limits.release_after
     return now + min(stays, limits.forget_after)
 
 
 def _when_emptied(_upload: Upload, now: float, limits: Limits) -> float | None:
-    """Look at an upload that its client or the time has ended: its bytes go at once, but that may have failed."""
+    """Look at a terminated or expired upload: its bytes are removed at once, but that may have failed."""
     return now + min(limits.quiet_after, limits.forget_after)
 
 
@@ -126,7 +127,7 @@ def moved(upload: Upload, change: Change, now: float, limits: Limits, **changes:
 
 
 def carried(upload: Upload, by: float, *, now: float, limits: Limits) -> Upload:
-    """Return a record from before the clock was set, moved `by` seconds, so that it expires after the same time."""
+    """Return a record with its times moved `by` seconds, as the clock was set, so that its time left is the same."""
     expires = None if upload.expires is None else upload.expires + by
     return with_next_look(replace(upload, updated=now, expires=expires), now, limits)
 

@@ -14,7 +14,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from onward.server.config import Config, Wrong
+from onward.server.config import Config, ConfigError
 from onward.server.config_reader import add_options, foreign_variables, located, read
 from onward.server.control import command_line as operator
 from onward.server.lifespan import open_engine
@@ -29,9 +29,17 @@ log = logging.getLogger("onward")
 
 
 class _Lines(logging.Formatter):
-    """Formats lines of the log. The part of the time that many lines have in common is formatted once a second."""
+    """Formats lines of the log, at least one for each request, with little work.
+
+    The part of the time that many lines have in common is formatted once a second.
+    """
 
     _second, _text = 0, ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info or record.stack_info:
+            return super().format(record)
+        return f"{self.formatTime(record)} {record.levelname} {record.name} {record.getMessage()}"
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         second = int(record.created)
@@ -53,7 +61,7 @@ CLIENT_OPTIONS = (
     "stall-after",
     "to",
     "token",
-)  # also variables
+)  # each is an environment variable as well
 
 
 def main() -> None:
@@ -61,7 +69,7 @@ def main() -> None:
     words = sys.argv[1:]
     try:
         ignored = foreign_variables(CLIENT_OPTIONS)
-    except Wrong as wrong:
+    except ConfigError as wrong:
         sys.exit(_complain({}, wrong))
     parser = Parser(prog="onward", description="Resumable chunked uploads (tus 1.0.0), server and client.")
     if words[:1] and words[0] in CLIENT_COMMANDS:
@@ -88,8 +96,8 @@ def main() -> None:
 def _complain(sources: Mapping[str, str], error: Exception) -> int:
     """Print an error, and return the exit status for it; `sources` says where each option was read from."""
     if sys.stderr is not None:
-        print(f"onward: {located(error, sources) if isinstance(error, Wrong) else error}", file=sys.stderr)
-    return INVALID if isinstance(error, Wrong) else FAILED
+        print(f"onward: {located(error, sources) if isinstance(error, ConfigError) else error}", file=sys.stderr)
+    return INVALID if isinstance(error, ConfigError) else FAILED
 
 
 def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) -> int:
@@ -100,7 +108,7 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
         config, complain = reading.config, partial(_complain, reading.sources)
         _set_up_log(config.log_level)
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three descriptors
         if command != "serve":
             return asyncio.run(operator.run(config, options, open_engine))
         announce = partial(_announce, config, ignored)
@@ -124,7 +132,7 @@ def _version() -> str:
 
 
 def _set_up_log(level: str) -> None:
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # a look-up less for each
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # saves a look-up each
     logging._srcfile = None
     lines = logging.StreamHandler()
     lines.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))

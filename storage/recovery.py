@@ -178,7 +178,7 @@ class RecoveringState:
                     await stack.enter_async_context(attempt.pop_all())
                     return dataclasses.replace(lease, record=record)
                 await self._adopt(id)
-        raise Unreachable(f"the record of {id[:8]}… does not stay")
+        raise Unreachable(f"the record of {id[:8]}… is lost again each time it is adopted")
 
     async def _adopt(self, id: UploadId) -> bool:
         """Adopt a record from its copy; returns False if there is no copy."""

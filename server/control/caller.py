@@ -10,7 +10,7 @@ from socket import socket
 
 import msgspec
 
-from onward.server.config import Config, Wrong
+from onward.server.config import Config, ConfigError
 from onward.server.control.channel import LONGEST, NAME, Request, connect, encode
 from onward.server.control.commands import COMMANDS, Answer
 from onward.server.uploads.engine import Engine
@@ -23,7 +23,7 @@ Open = Callable[[Config], Awaitable[Engine]]
 async def ask(config: Config, open_engine: Open, name: str, arguments: msgspec.Struct) -> AsyncIterator[Answer]:
     """Yield what a command answers.
 
-    Raises Wrong if there is no such data folder, StorageError, and OSError if the server can't be asked or dies.
+    Raises ConfigError if there is no such data folder, StorageError, and OSError if the server can't be asked or dies.
     """
     folder = Path(config.data)
     server = None if config.is_shared else _connect(folder)
@@ -57,15 +57,15 @@ def _connect(folder: Path) -> socket | None:
 
 
 def _check_used(config: Config, folder: Path) -> None:
-    """Check that there is something to open. Raises Wrong; otherwise an empty state would be made in any folder."""
+    """Refuse a folder that no server has used, where an empty state would be made; raises ConfigError."""
     if not folder.is_dir():
-        raise Wrong("data", f"there is no folder {config.data!r}")
+        raise ConfigError("data", f"there is no folder {config.data!r}")
     if config.state.startswith("memory:"):
-        raise Wrong(
+        raise ConfigError(
             "state", f"with memory: only a running server knows its uploads, and none answers at {folder / NAME}"
         )
     if config.blobs.startswith("file:") and not (folder / LOCK).exists():
-        raise Wrong("data", f"no server has used {config.data!r} yet")
+        raise ConfigError("data", f"no server has used {config.data!r} yet")
 
 
 async def _opened(config: Config, open_engine: Open, folder: Path) -> Engine:

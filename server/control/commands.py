@@ -130,7 +130,7 @@ async def _remove(engine: Engine, asked: Named) -> AsyncIterator[Answer]:
 
 
 async def _sweep(engine: Engine, _: Nothing) -> AsyncIterator[Answer]:
-    yield {"swept": {"tended": await engine.sweep(), "strays": await engine.upkeep.tidy()}}
+    yield {"swept": {"processed": await engine.sweep.all(), "leftovers": await engine.sweep.tidy()}}
 
 
 COMMANDS = {

@@ -109,7 +109,7 @@ class Sentences:
                 name = f", {printable(upload['fileName'])}" if upload["fileName"] else ""
                 print(f"removed {upload['uploadId']}{name} ({upload['uploadedBytes']:,} bytes)")
             case {"swept": swept}:
-                print(f"{swept['tended']} uploads tended, {swept['strays']} strays removed")
+                print(f"{swept['processed']} uploads processed, {swept['leftovers']} leftovers removed")
 
     def end(self) -> None:
         """Do nothing: all is printed."""

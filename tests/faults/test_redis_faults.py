@@ -197,7 +197,7 @@ async def check_ended(group: Group, sender: Sender, watcher: Watcher) -> None:
 
 
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS.keys())
-async def test_nothing_told_is_taken_back_and_all_ends_well(faults: Sequence[Fault], tmp_path: Path) -> None:
+async def test_nothing_acknowledged_is_taken_back_and_all_ends_well(faults: Sequence[Fault], tmp_path: Path) -> None:
     for fault in faults:
         (tmp_path / fault.act.__name__).mkdir()
     async with asyncio.TaskGroup() as strikes:

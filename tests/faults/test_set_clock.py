@@ -82,7 +82,7 @@ async def test_a_patch_right_after_the_step_goes_on(
 
 
 @pytest.mark.parametrize("by", [YEARS, -YEARS])
-async def test_a_step_keeps_nobody_from_being_told_that_an_upload_is_paused(
+async def test_a_step_keeps_no_watcher_from_hearing_that_an_upload_is_paused(
     by: int, http: aiohttp.ClientSession, clock: FakeClock, tmp_path: Path
 ) -> None:
     async with onward(
@@ -157,18 +157,18 @@ async def test_a_step_of_the_shared_clock_expires_nothing(
     creation = CreateRequest(length=10, metadata=None, promised=None, body_size=0, has_body=False)
     first = AppendRequest(offset=0, length=None, promised=None, body_size=5)
     rest = AppendRequest(offset=5, length=None, promised=None, body_size=5)
-    ids = [(await engine.create(creation, may_wait=True)).id for engine in engines]
+    ids = [(await engine.create(creation)).id for engine in engines]
     for engine, id_ in zip(engines, ids, strict=True):
         await engine.append(id_, first, SlowBody([b"12345"]))
     ahead = by
-    await engines[0].sweep()  # the other one has not noticed yet
+    await engines[0].sweep.all()  # the other one has not noticed yet
     for engine in engines:
         for id_ in ids:
             assert (await engine.inspect(id_)).offset == 5
     await asyncio.sleep(0.4)
     for _ in range(2):
         for engine in engines:
-            await engine.sweep()
+            await engine.sweep.all()
     for engine, id_ in zip(engines, reversed(ids), strict=True):
         seen = await engine.inspect(id_)
         assert (seen.offset, seen.status) == (5, Status.PAUSED)

@@ -6,10 +6,11 @@ from msgspec.structs import replace
 from onward.protocol import concatenation, decisions
 from onward.protocol.errors import BadRequest, Forbidden, Gone, Refusal, TooLarge
 from onward.protocol.model import (
+    PART_GONE,
+    TOO_LARGE,
     AppendRequest,
     Concat,
     CreateRequest,
-    Failure,
     Limits,
     Place,
     Role,
@@ -51,7 +52,7 @@ def test_what_cannot_be_joined_is_refused(part: Upload, refusal: type[Refusal]) 
         concatenation.check_parts([DONE, part], now=1.0, limits=LIMITS, may_wait=False)
 
 
-def test_the_length_is_told_once_it_can_be_summed() -> None:
+def test_the_length_is_stated_once_it_can_be_summed() -> None:
     def length(*parts: Upload) -> int | None:
         return concatenation.check_parts(parts, now=1.0, limits=LIMITS, may_wait=True)
 
@@ -67,8 +68,8 @@ def test_a_final_upload_waits_and_then_joins() -> None:
 
 
 def test_a_final_upload_fails_with_its_parts() -> None:
-    assert advanced(DONE, replace(DONE, status=Status.FAILED)).failure is Failure.PART_GONE
-    assert advanced(DONE, replace(DONE, length=95)).failure is Failure.TOO_LARGE
+    assert advanced(DONE, replace(DONE, status=Status.FAILED)).failure is PART_GONE
+    assert advanced(DONE, replace(DONE, length=95)).failure is TOO_LARGE
 
 
 def test_a_final_upload_takes_no_bytes() -> None:

@@ -200,7 +200,7 @@ async def test_over_redis_the_uploads_of_all_nodes_are_listed_without_a_socket(
         assert (removed.code, removed.err) == (0, "")
         assert [(await tus.head(http, url)).status for url in urls[:3]] == [410, 410, 200]
         swept = await command(data, "sweep", state=redis_url)
-        assert (swept.code, swept.out, swept.err) == (0, "0 uploads tended, 0 strays removed\n", "")
+        assert (swept.code, swept.out, swept.err) == (0, "0 uploads processed, 0 leftovers removed\n", "")
         redis_process.flush()
         statuses = {each["uploadId"]: each["status"] for each in await listed(data, state=redis_url)}
         assert statuses == dict.fromkeys(ids, "pending") | dict.fromkeys(ids[:2], "terminated")
@@ -335,7 +335,7 @@ async def test_the_clean_up_runs_in_the_server(tmp_path: Path, http: aiohttp.Cli
         await tus.create(http, server.url, 10)
         await asyncio.sleep(1.1)
         ended = await command(server, "sweep")
-        assert (ended.code, ended.out, ended.err) == (0, "1 uploads tended, 0 strays removed\n", "")
+        assert (ended.code, ended.out, ended.err) == (0, "1 uploads processed, 0 leftovers removed\n", "")
         assert [each["status"] for each in await listed(server)] == ["expired"]
 
 

@@ -15,7 +15,7 @@ from simulated_journal import Journal
 from simulated_scenarios import Scenario
 from simulated_world import World, machine
 
-from onward.protocol.errors import ChecksumMismatch, Gone, Refusal
+from onward.protocol.errors import Failed, Gone, Refusal
 from onward.server.http.problems import FAULTS
 from onward.storage.base import Full, Missing, StorageError, Unreachable
 
@@ -23,7 +23,10 @@ SHORT, STATE_DOWN, STATE_FULL = -1, -2, -3
 GROWING = ("pwrite", "copy_file_range", "fdatasync", "fsync", "syncfs")
 SYNCING = ("fdatasync", "fsync", "syncfs")
 KINDS: dict[str, tuple[int, ...]] = {
-    "open": (errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EACCES, errno.ESTALE),
+    "open": (
+        errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EACCES, errno.EPERM, errno.EROFS, errno.ESTALE, errno.ELOOP,
+        errno.ENOTDIR,
+    ),
     "close": (errno.EIO, errno.ENOSPC, errno.EINTR),
     "pwrite": (errno.EIO, errno.ENOSPC, errno.EDQUOT, SHORT),
     "preadv": (errno.EIO,),
@@ -34,8 +37,8 @@ KINDS: dict[str, tuple[int, ...]] = {
     "fsync": (errno.EIO, errno.ENOSPC, errno.EDQUOT),
     "syncfs": (errno.EIO, errno.ENOSPC),
     "fsync_folder": (errno.EIO, errno.ENOSPC),
-    "rename": (errno.EIO, errno.ENOSPC, errno.EINTR, errno.EXDEV),
-    "stat": (errno.EIO, errno.EACCES),
+    "rename": (errno.EIO, errno.ENOSPC, errno.EINTR, errno.EACCES, errno.EXDEV),
+    "stat": (errno.EIO, errno.EACCES, errno.ELOOP, errno.ENOTDIR),
     "unlink": (errno.EIO, errno.EROFS, errno.EINTR),
     "insert": (STATE_DOWN, STATE_FULL),
     "save": (STATE_DOWN, STATE_FULL),
@@ -44,7 +47,7 @@ KINDS: dict[str, tuple[int, ...]] = {
     "due": (STATE_DOWN,),
     "inserted": (STATE_DOWN,),
     "saved": (STATE_DOWN,),
-}
+}  # fmt: skip
 STATE_CALLS = ("insert", "inserted", "save", "saved", "forget", "load", "due")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, STATE_FULL)
 
@@ -149,7 +152,7 @@ class ErrorSweep:
             return
         plans = self.scenario.plans
         expected = self.scenario.policy.relaxed or any(plan.ending != "completed" for plan in plans)
-        assert isinstance(answer, Gone | Missing | ChecksumMismatch), f"I13: {answer!r}"
+        assert isinstance(answer, Gone | Missing | Failed), f"I13: {answer!r}"
         assert expected, f"I13: {answer!r}"
 
     def _world(self) -> AbstractContextManager[World]:
