@@ -25,6 +25,7 @@ from aiohttp import web
 
 from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
+from onward.server.control.listener import Control, open_control
 from onward.server.health import HEALTH, Health
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
@@ -50,6 +51,7 @@ class Lifespan:
 
     def __init__(self) -> None:
         self._settle_by = inf  # the loop's time
+        self._control: Control | None = None
 
     def add_to(self, app: web.Application) -> None:
         """Have aiohttp start and stop the application in this way."""
@@ -78,7 +80,11 @@ class Lifespan:
         )
         app[HEALTH] = Health(engine, lambda: len(broadcast.watchers))
 
-        # 3. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
+        # 3. Listen for the operator's commands, which could not open this state themselves.
+        if not config.is_shared:
+            self._control = await open_control(engine, Path(config.data))
+
+        # 4. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
         return BackgroundTasks(engine, broadcast, config.sweep_every)
 
     async def begin_stop(self, app: web.Application) -> None:
@@ -100,7 +106,9 @@ class Lifespan:
     async def finish_stop(self, app: web.Application, background: BackgroundTasks) -> None:
         """Close everything, after the last request has ended."""
         try:
-            # 1. Cancel the background work.
+            # 1. Cut the operator's commands, and cancel the background work.
+            if self._control is not None:
+                await self._control.close()
             await background.stop()
         finally:
             # 2. Make all acknowledged bytes durable, as far as the time allows, and close the storage.
@@ -111,7 +119,7 @@ class Lifespan:
 
 
 async def open_engine(config: Config) -> Engine:
-    """Open the storage and the engine on it; also used by `onward sweep`.
+    """Open the storage and the engine on it; also used by the operator's commands.
 
     Raises ConfigError if the data folder can't be used, and what the stores raise. Nothing stays open then.
     """

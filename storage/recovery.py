@@ -25,7 +25,7 @@ that is the state marked as belonging to this data folder (`claim`), so that a c
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
@@ -33,7 +33,7 @@ from msgspec.structs import replace
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
-from onward.storage.base import Backups, Lease, Missing, SharedState, Stale, Unreachable
+from onward.storage.base import Backups, Cursor, Lease, Missing, Page, SharedState, Stale, Unreachable
 from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
@@ -124,6 +124,11 @@ class RecoveringState:
         await self._fill_if_empty()
         async for id_ in self._state.due(now):
             yield id_
+
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return one page of all uploads; an empty state is filled from the copies first."""
+        await self._fill_if_empty()
+        return await self._state.page(after=after, limit=limit, statuses=statuses)
 
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:

@@ -15,17 +15,17 @@ a record that is not volatile any more: when the upload pauses, and when the ser
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
 from onward.protocol import decisions, lifecycle
 from onward.protocol.errors import Failed
-from onward.protocol.model import LOST, Failure, Limits, Role, Upload, UploadId
+from onward.protocol.model import LOST, Failure, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.silence import Silence
-from onward.storage.base import Durability, Full, Held, Lease, Missing, Storage, StorageError, Unreachable
+from onward.storage.base import Cursor, Durability, Full, Held, Lease, Missing, Page, Storage, StorageError, Unreachable
 from onward.storage.failpoints import reach
 
 LABELS = 32  # different ways to end that are counted each by itself
@@ -58,6 +58,12 @@ class UploadRecords:
     async def load(self, id: UploadId) -> Upload:
         """Return a record without holding its lease; raises Missing."""
         return await self._correct_times(await self._state.load(id))
+
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return one page of the list of all uploads (`Records.page`), read without their leases."""
+        page = await self._state.page(after=after, limit=limit, statuses=statuses)
+        now = self.clock()
+        return Page([self.carried(upload, now) for upload in page.uploads], page.damaged, page.following)
 
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""

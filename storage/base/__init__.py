@@ -27,7 +27,7 @@ from onward.storage.base.blobs import Blobs, BlobStore, BlobWriter, Block, Durab
 from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.base.leases import ANYONE, Lease, Leases
 from onward.storage.base.nodes import Nodes
-from onward.storage.base.records import Records
+from onward.storage.base.records import Cursor, Page, Records
 from onward.storage.base.state import Events, SharedState, State, Storage, StoredBytes
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Blobs",
     "Block",
     "Crowded",
+    "Cursor",
     "Durability",
     "Events",
     "Full",
@@ -46,6 +47,7 @@ __all__ = [
     "Leases",
     "Missing",
     "Nodes",
+    "Page",
     "Records",
     "Room",
     "SharedState",

@@ -1,13 +1,13 @@
 """Records, leases and events in memory, for tests and demonstrations: nothing survives the process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from onward.protocol.model import Upload, UploadId
+from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import Promise, sum_of
-from onward.storage.base import Crowded, Durability, Missing, Stale
+from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stale
 from onward.storage.state.local import Local
 
 
@@ -56,6 +56,13 @@ class MemoryState(Local):
         for at, upload in sorted(due, key=lambda pair: pair[0]):
             if at <= now:
                 yield upload.id
+
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return the uploads of one page, the newest first."""
+        found = {Cursor(each.created, each.id): each for each in self._uploads.values() if each.status in statuses}
+        places = sorted((place for place in found if after is None or place < after), reverse=True)
+        page = places[:limit]
+        return Page([found[place] for place in page], [], page[-1] if len(places) > limit else None)
 
     async def close(self) -> None:
         """Forget everything."""

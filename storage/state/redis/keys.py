@@ -9,6 +9,7 @@ over all masters. What concerns all uploads is asked of all buckets in one round
     {onward:07}:ID:lease     string  the token of the holder, with a time to live
     {onward:07}:due          zset    the ids of the uploads that the sweep has to look at, by their due time
     {onward:07}:open         set     the ids of the unfinished uploads
+    {onward:07}:listed       zset    the ids of all uploads, by the time of their creation
     {onward:07}:promised     hash    the sums over the unfinished uploads
     {onward:07}:store        string  the name of the data folder that the uploads belong to
 
@@ -43,6 +44,7 @@ class Bucket(NamedTuple):
     open: str
     promised: str
     store: str
+    listed: str
 
 
 class Keys(NamedTuple):
@@ -53,10 +55,11 @@ class Keys(NamedTuple):
     due: str
     open: str
     promised: str
+    listed: str
 
 
 def _bucket(tag: str) -> Bucket:
-    return Bucket(tag, f"{tag}:due", f"{tag}:open", f"{tag}:promised", f"{tag}:store")
+    return Bucket(tag, f"{tag}:due", f"{tag}:open", f"{tag}:promised", f"{tag}:store", f"{tag}:listed")
 
 
 BUCKETS = tuple(_bucket(f"{{onward:{number:02}}}") for number in range(64))
@@ -80,4 +83,5 @@ def keys_beside_reservations(id: UploadId) -> Keys:
 
 
 def _keys(id: UploadId, bucket: Bucket) -> Keys:
-    return Keys(f"{bucket.tag}:{id}:record", f"{bucket.tag}:{id}:lease", bucket.due, bucket.open, bucket.promised)
+    own = (f"{bucket.tag}:{id}:record", f"{bucket.tag}:{id}:lease")
+    return Keys(*own, bucket.due, bucket.open, bucket.promised, bucket.listed)

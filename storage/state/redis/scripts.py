@@ -14,6 +14,7 @@ scripts on an upload all get the same keys, those of its bucket (keys.py), which
     KEYS[3]  {onward:07}:due         zset    the ids of the uploads that the sweep has to look at, by their due time
     KEYS[4]  {onward:07}:open        set     the ids of the unfinished uploads
     KEYS[5]  {onward:07}:promised    hash    unsent, kept        the sums over the unfinished uploads
+    KEYS[6]  {onward:07}:listed      zset    the ids of all uploads, by the time of their creation
 
 The life of a lease, and what the record says about it:
 
@@ -45,7 +46,8 @@ local function promise(unsent, kept)
 end
 """
 
-# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation.
+# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation,
+# created.
 INSERT = f"""{_PROMISE}
 if redis.call('EXISTS', KEYS[1]) == 0 then
   if ARGV[9] == '1' then
@@ -57,6 +59,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
 end
 if ARGV[4] ~= '' then redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
 if ARGV[6] == '1' then redis.call('SADD', KEYS[4], ARGV[5]) end
+redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])
 return 'OK'
 """
 
@@ -80,7 +83,7 @@ return done
 """
 
 # ARGV: document, version, new epoch, due or '', id, 1 if unfinished, unsent, kept, the epoch that the copy was saved
-# with. If Redis still knows a later lease than that one, it is kept; only forgotten leases need the new epoch.
+# with, created. If Redis still knows a later lease than that one, it is kept; only forgotten leases need the new epoch.
 ADOPT = f"""{_PROMISE}
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
 local version, epoch = tonumber(known[1] or -1), tonumber(known[2] or -1)
@@ -89,6 +92,7 @@ if version <= tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2])
   if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
   redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
+  redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])
   promise(ARGV[7], ARGV[8])
 end
 if epoch > tonumber(ARGV[9]) then return 'OK' end
@@ -104,6 +108,7 @@ local reserved = redis.call('HGET', KEYS[1], 'reserved')
 promise('0', '0')
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[6], ARGV[1])
 return redis.call('SREM', KEYS[4], ARGV[1]) == 1 and reserved and 'ENDED' or 'OK'
 """
 
@@ -205,6 +210,7 @@ redis.call('HDEL', KEYS[1], 'node')
 redis.call('EXISTS', KEYS[1])
 redis.call('ZADD', KEYS[3], 0, ARGV[1])
 redis.call('ZRANGEBYSCORE', KEYS[3], 0, 0, 'LIMIT', 0, 1)
+redis.call('ZREVRANGEBYSCORE', KEYS[3], 0, 0, 'LIMIT', 0, 1)
 redis.call('ZSCORE', KEYS[3], ARGV[1])
 redis.call('ZCARD', KEYS[3])
 redis.call('ZSCAN', KEYS[3], 0, 'COUNT', 1)
