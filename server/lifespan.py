@@ -17,7 +17,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from math import inf
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
 from onward.server.control.listener import Control, open_control
 from onward.server.health import HEALTH, Health
-from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
+from onward.server.http.app_keys import CHECKS, CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
+from onward.server.uploads.checks import Check
 from onward.server.uploads.engine import Engine
 from onward.server.watch.broadcast import Broadcast
 from onward.server.watch.routes import BROADCAST
@@ -69,7 +70,7 @@ class Lifespan:
         config = app[CONFIG]
 
         # 1. Open records and bytes. All that can fail is in this step; it closes again what it has opened.
-        engine = app[ENGINE] = await open_engine(config)
+        engine = app[ENGINE] = await open_engine(config, app[CHECKS])
 
         # 2. Make what requests share: the threads of downloads, the subscriptions of watchers, the probes of health.
         app[DOWNLOADS] = Downloads()
@@ -118,8 +119,10 @@ class Lifespan:
             app[DOWNLOADS].close()
 
 
-async def open_engine(config: Config) -> Engine:
+async def open_engine(config: Config, checks: Sequence[Check] = ()) -> Engine:
     """Open the storage and the engine on it; also used by the operator's commands.
+
+    `checks` are those of an application.
 
     Raises ConfigError if the data folder can't be used, and what the stores raise. Nothing stays open then.
     """
@@ -134,7 +137,7 @@ async def open_engine(config: Config) -> Engine:
             raise
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
-    engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
+    engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks)
     try:
         await engine.records.ask_the_time()
     except BaseException:

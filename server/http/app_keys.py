@@ -1,18 +1,21 @@
 """What handlers find in the application and in a request (typed keys), and the id that they find in a URL.
 
-`create_app` sets CONFIG; `server/lifespan.py` sets the others when the application starts.
+`create_app` sets CONFIG and CHECKS; `server/lifespan.py` sets the others when the application starts.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from onward.protocol.dialects import DEFAULT, Dialect, named
 from onward.protocol.model import ID_PATTERN, UploadId
 from onward.server.config import Config
+from onward.server.uploads.checks import Check
 from onward.server.uploads.engine import Engine
 
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
+CHECKS: web.AppKey[Sequence[Check]] = web.AppKey("checks")
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)  # set when the stop begins
 NAMED: web.RequestKey[Dialect | None] = web.RequestKey("named")

@@ -60,6 +60,16 @@ class Sync(Protocol):
     async def __call__(self, *, ended: bool = False) -> int: ...
 
 
+class Head(Protocol):
+    """The first bytes of an upload, which are judged before the rest is received."""
+
+    def lacks(self, position: int) -> int:
+        """Return how many bytes have to arrive until it can be judged; 0 if it was judged."""
+
+    async def judge(self, position: int) -> None:
+        """Judge it, if it has arrived up to `position` and was not judged yet; raises Failed."""
+
+
 async def receive(
     body: Body,
     body_writer: BodyWriter,
@@ -69,18 +79,22 @@ async def receive(
     *,
     stride: Stride,
     check_room: Callable[[], Awaitable[None]],
+    head: Head,
 ) -> int:
     """Write a body, and return the position up to which it is durable at its end.
 
     After each stride, `sync` makes bytes durable, `note` records up to where, and `check_room` checks the free room. A
     store may keep the last bytes in memory until there are more of them; they are not recorded before they are durable.
-    A body with a checksum is not recorded on the way, since it may prove wrong at its end.
-    Raises TooLarge if the body goes beyond the licence, and the errors of the store, of `note` and of `check_room`.
+    A body with a checksum is not recorded on the way, since it may prove wrong at its end. `head` is judged as soon as
+    it is there.
+    Raises TooLarge if the body goes beyond the licence, Failed, and the errors of the store, `note` and `check_room`.
     What was recorded before an error stays recorded.
     """
     loop, noted = asyncio.get_running_loop(), licence.start
     while not body.over:
-        await body.pour(body_writer, stride.bytes, loop.time() + stride.seconds)
+        most = head.lacks(body_writer.position) or stride.bytes
+        await body.pour(body_writer, most, loop.time() + stride.seconds)
+        await head.judge(body_writer.position)
         if noted < body_writer.position < licence.end and not body.over:
             if licence.checksum is None and (durable := await sync()) > noted:
                 await note(durable)

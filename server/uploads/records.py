@@ -132,7 +132,7 @@ class UploadRecords:
     async def _fence(self, upload: Upload, lease: Lease) -> Upload:
         """Fence the former holder of the lease: it may be suspended in the middle of a write."""
         if not upload.status.final:
-            joined = upload.role is Role.FINAL  # its offset is the sum of its parts, not the bytes that are there
+            joined = upload.role is Role.FINAL and upload.sha256 is None  # its offset says nothing about its bytes yet
             try:
                 upload = await self._fence_bytes(upload, 0 if joined else upload.offset, lease)
             except Missing:

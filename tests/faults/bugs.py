@@ -196,6 +196,61 @@ BUGS = (
         "tests/faults/test_crashes.py -k=wrong",
     ),
     Bug(
+        "c1", "published before the check", "server/uploads/completion.py",
+        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "                place = await self._blobs.seal(place, upload.offset)\n"
+        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "tests/faults/test_crashes.py -k=infected",
+    ),
+    Bug(
+        "c2", "a held upload tells an offset that equals its length", "server/uploads/completion.py",
+        '                raise Unchecked("It is kept, and is checked again later.", retry_after=max(ceil(left), 1))\n',
+        "                return upload\n",
+        "tests/faults/test_crashes.py -k=held",
+    ),
+    Bug(
+        "c3", "an upload that a check can't judge fails", "server/uploads/completion.py",
+        "            raise await self._hold(upload, sha256, later) from later\n",
+        "            return await records.end(records.failed(upload, LOST, sha256))\n",
+        "tests/faults/test_crashes.py -k=held",
+    ),
+    Bug(
+        "c4", "a held upload is published without its check", "server/uploads/completion.py",
+        "            if self._checks and upload.role is not Role.PARTIAL:\n",
+        "            if self._checks and not upload.sha256 and upload.role is not Role.PARTIAL:\n",
+        "tests/faults/test_crashes.py -k=infected",
+    ),
+    Bug(
+        "c5", "a held final upload is not durable", "server/uploads/completion.py",
+        "                await self._blobs.sync(upload.place)  # its parts",
+        "                pass  # its parts",
+        "tests/faults/test_crashes.py -k=held",
+    ),
+    Bug(
+        "c6", "a held final upload is joined again", "server/uploads/completion.py",
+        "            sha256 = upload.sha256 or (await",
+        "            sha256 = (await",
+        "tests/server/test_checks.py -k=needs_its_parts_no_more",
+    ),
+    Bug(
+        "c7", "the beginning is judged after a whole stride", "server/uploads/receive.py",
+        "        most = head.lacks(body_writer.position) or stride.bytes\n",
+        "        most = stride.bytes\n",
+        "tests/server/test_checks.py -k=large_body_begins",
+    ),
+    Bug(
+        "c8", "a held upload never expires", "protocol/decisions.py",
+        "    if upload.status is Status.VERIFYING and upload.held_until is None:",
+        "    if upload.status is Status.VERIFYING:",
+        "tests/server/test_checks.py -k=expires",
+    ),
+    Bug(
+        "c9", "a fault of a check lets the file pass", "server/uploads/checks/asking.py",
+        '            raise Later(AFTER_FAULT, "a check has failed") from error\n',
+        "            return\n",
+        "tests/server/test_checks.py -k=breaks",
+    ),
+    Bug(
         "11", "joined bytes not synced", "storage/blobs/disk.py",
         "                await self._sync_file(target)\n",
         "                self._publishing._synced = False\n",
