@@ -25,6 +25,7 @@ from aiohttp import web
 
 from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
+from onward.server.configured_checks import configured_checks
 from onward.server.control.listener import Control, open_control
 from onward.server.health import HEALTH, Health
 from onward.server.http.app_keys import CHECKS, CONFIG, ENGINE, STOPPING
@@ -137,6 +138,7 @@ async def open_engine(config: Config, checks: Sequence[Check] = ()) -> Engine:
             raise
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
+    checks = (*configured_checks(config), *checks)
     engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks)
     try:
         await engine.records.ask_the_time()
