@@ -36,6 +36,17 @@ def file_name(upload: Upload) -> str | None:
     return raw.decode("utf-8", "replace") if raw else None
 
 
+def timestamp(seconds: float) -> str:
+    """Return a time in seconds since the epoch as people and JSON write it: UTC, with milliseconds (RFC 3339)."""
+    time = datetime.fromtimestamp(seconds, UTC)
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
+
+
+def error_of(upload: Upload) -> dict[str, str] | None:
+    """Return why an upload failed, as watchers and applications are told; None if it did not."""
+    return {"code": upload.failure.value, "title": FAILURE_TITLES[upload.failure]} if upload.failure else None
+
+
 def progress(upload: Upload) -> Progress:
     """Return the message with the recorded state of an upload."""
     length, offset = upload.length, upload.offset
@@ -43,7 +54,6 @@ def progress(upload: Upload) -> Progress:
     eta = (length - offset) / upload.rate if sending and length is not None and upload.rate else None
     percent = None if length is None else round(100 * offset / length, 1) if length else 100.0
     completed = upload.status is Status.COMPLETED
-    updated = datetime.fromtimestamp(upload.updated, UTC)
     message = {
         "uploadId": upload.id,
         "seq": upload.version,
@@ -56,7 +66,7 @@ def progress(upload: Upload) -> Progress:
         "bytesPerSecond": round(upload.rate) if sending else 0,
         "etaSeconds": None if eta is None else round(eta, 2),
         "sha256": upload.sha256.hex() if upload.sha256 else None,
-        "error": {"code": upload.failure.value, "title": FAILURE_TITLES[upload.failure]} if upload.failure else None,
-        "lastUpdated": f"{updated:%Y-%m-%dT%H:%M:%S}.{updated.microsecond // 1000:03}Z",
+        "error": error_of(upload),
+        "lastUpdated": timestamp(upload.updated),
     }
     return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

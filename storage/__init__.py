@@ -11,6 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, cast
 
+from onward.protocol.events import NOBODY, Subscriptions
 from onward.storage.base import Blobs, Durability, SharedState, State, Storage, Unreachable
 from onward.storage.recovery import RecoveringState
 
@@ -31,8 +32,15 @@ BLOBS = {
 }
 
 
-async def open_storage(*, state: str, blobs: str, data: Path, durability: Durability = Durability.FULL) -> Storage:
-    """Open the stores that two URLs name.
+async def open_storage(
+    *,
+    state: str,
+    blobs: str,
+    data: Path,
+    durability: Durability = Durability.FULL,
+    subscriptions: Subscriptions = NOBODY,
+) -> Storage:
+    """Open the stores that two URLs name. `subscriptions` says which events are saved with the records.
 
     Raises ValueError for an unknown scheme, and StorageError, also if another process uses the data folder or if the
     state does not belong to it.
@@ -43,16 +51,16 @@ async def open_storage(*, state: str, blobs: str, data: Path, durability: Durabi
     try:
         opened_state: State = await open_state(state, data, durability, opened_blobs.node)
         if shared:
-            opened_state = await _recovering(cast("SharedState", opened_state), opened_blobs)
+            opened_state = await _recovering(cast("SharedState", opened_state), opened_blobs, subscriptions)
     except BaseException:
         await opened_blobs.close()
         raise
-    return Storage(blobs=opened_blobs, state=opened_state, durability=durability)
+    return Storage(blobs=opened_blobs, state=opened_state, durability=durability, subscriptions=subscriptions)
 
 
-async def _recovering(state: SharedState, blobs: Blobs) -> RecoveringState:
+async def _recovering(state: SharedState, blobs: Blobs, subscriptions: Subscriptions) -> RecoveringState:
     """Add recovery from backups to a state; refuses an empty state if there are bytes but no backups of records."""
-    recovering = RecoveringState(state, blobs.backups)
+    recovering = RecoveringState(state, blobs.backups, subscriptions)
     try:
         if await state.owner() is None and not [id_ async for id_ in blobs.backups.ids()]:
             async for place, _ in blobs.strays(inf):

@@ -21,19 +21,23 @@ stale, and is marked as left by ANYONE, so that the next holder fences the bytes
 Records are adopted one by one, whenever one is asked for. An empty state is noticed by the sweep, when it asks what is
 due: then all copies are adopted. Only after that is the state marked as belonging to this data folder (`claim`), so
 that a crash in between begins again.
+
+The outbox is lost together with the records. So the latest event of each adopted upload is queued again, with the same
+id as before; a receiver that has it already recognises it by that.
 """
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
 
+from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
-from onward.storage.base import Backups, Lease, Missing, SharedState, Stale, Unreachable
+from onward.storage.base import Backups, Claimed, Lease, Missing, OutboxCounts, SharedState, Stale, Unreachable
 from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
@@ -41,10 +45,13 @@ log = logging.getLogger("onward")
 
 
 class RecoveringState:
-    """Records, leases and events of a shared state, with a copy of each record beside the bytes."""
+    """Records, leases, events and the outbox of a shared state, with a copy of each record beside the bytes.
 
-    def __init__(self, state: SharedState, backups: Backups) -> None:
-        self._state, self._backups = state, backups
+    `subscriptions` says which event of an adopted record is queued again.
+    """
+
+    def __init__(self, state: SharedState, backups: Backups, subscriptions: Subscriptions = NOBODY) -> None:
+        self._state, self._backups, self._subscriptions = state, backups, subscriptions
         state.read_watched_by(self.load)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
@@ -59,11 +66,13 @@ class RecoveringState:
         if owner is None and not [id_ async for id_ in self._backups.ids()]:
             await self._state.claim(self._backups.store)
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Write the first copy, then the record; raises Crowded."""
         await self._backups.begin(upload, durable=durable)
         try:
-            await self._state.insert(upload, durable=durable, most=most)
+            await self._state.insert(upload, durable=durable, most=most, events=events)
         except BaseException:
             await self._backups.drop(upload.id)
             raise
@@ -80,7 +89,7 @@ class RecoveringState:
         copy = await self._backups.kept(id)
         return copy if copy and copy.version > record.version else record
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Write the copy, then the record; raises Stale or Missing.
 
         If the record is missing it is adopted, which ends the caller's lease: then Stale is raised as well.
@@ -96,7 +105,7 @@ class RecoveringState:
             await self._state.load(upload.id)
             await self._backups.begin(copy, durable=durable)
         try:
-            return await self._state.save(upload, durable=durable)
+            return await self._state.save(upload, durable=durable, events=events)
         except Missing:
             await self._adopt(upload.id)
             raise Stale(upload.id) from None
@@ -152,6 +161,38 @@ class RecoveringState:
         """Follow an upload from now on."""
         return self._state.subscribe(id)
 
+    async def claim_events(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
+        """Return events that are due, and hide them until the time `until`."""
+        return await self._state.claim_events(target, now, until=until, most=most)
+
+    async def delivered(self, event: OutgoingEvent, now: float) -> None:
+        """Remove an event from the outbox."""
+        await self._state.delivered(event, now)
+
+    async def postpone(self, event: OutgoingEvent, due: float) -> None:
+        """Let an event be due again later."""
+        await self._state.postpone(event, due)
+
+    async def give_up(self, event: OutgoingEvent, now: float) -> None:
+        """Keep an event as failed."""
+        await self._state.give_up(event, now)
+
+    async def count_events(self) -> OutboxCounts:
+        """Return how many events wait and have failed."""
+        return await self._state.count_events()
+
+    def waiting_events(self) -> AsyncIterator[OutgoingEvent]:
+        """Yield the events that wait."""
+        return self._state.waiting_events()
+
+    def failed_events(self) -> AsyncIterator[OutgoingEvent]:
+        """Yield the events that were given up."""
+        return self._state.failed_events()
+
+    async def retry_events(self, now: float) -> int:
+        """Let all failed events wait again."""
+        return await self._state.retry_events(now)
+
     async def close(self) -> None:
         """Close the state; the backups belong to the blobs, which close them."""
         await self._state.close()
@@ -180,7 +221,7 @@ class RecoveringState:
         copy = await self._backups.kept(id)
         if copy is None:
             return False
-        await self._state.adopt(copy)
+        await self._state.adopt(copy, events=self._subscriptions.latest(copy))
         log.warning("the record of %s… was missing or old, and is adopted from its copy at %d", id[:8], copy.offset)
         return True
 

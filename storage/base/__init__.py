@@ -9,9 +9,11 @@ The server never names a store. It works with four kinds of things, each describ
       state ---- Records        one record for each upload               records.py
                  Leases         one writer for each upload               leases.py
                  Events         progress for those who watch             state.py
+                 Outbox         events that wait for delivery            outbox.py
 
-A state is records, leases and events in one store, because a save changes the record, is refused without the lease,
-and reports the progress, all in one step. `SharedState` adds what a state needs that several servers use (state.py).
+A state is all four in one store, because a save changes the record, is refused without the lease, reports the progress,
+and puts events into the outbox, all in one step. `SharedState` (state.py) adds what a state needs that several servers
+use.
 
 The order is always: bytes, then record, then event, then reply. So an acknowledged offset is in a record, and the bytes
 of that record are as durable as `Durability` says. A crash can only lose what was never acknowledged.
@@ -24,6 +26,7 @@ from onward.storage.base.backups import Backups
 from onward.storage.base.blobs import Blobs, BlobWriter, Block, Durability, Room
 from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.base.leases import ANYONE, Lease, Leases
+from onward.storage.base.outbox import Claimed, Outbox, OutboxCounts
 from onward.storage.base.records import Records
 from onward.storage.base.state import Events, SharedState, State, Storage
 
@@ -33,6 +36,7 @@ __all__ = [
     "BlobWriter",
     "Blobs",
     "Block",
+    "Claimed",
     "Crowded",
     "Durability",
     "Events",
@@ -41,6 +45,8 @@ __all__ = [
     "Lease",
     "Leases",
     "Missing",
+    "Outbox",
+    "OutboxCounts",
     "Records",
     "Room",
     "SharedState",

@@ -12,13 +12,13 @@ claimed; the next one waits until the first was delivered or given up.
                                   v
                               delivery --- delivered --> removed
                                        --- postpone ---> due again later, one attempt more
-                                       --- give_up ----> kept as failed, until `retry`
+                                       --- give_up ----> kept as failed, until `retry_events`
 
 A claim ends by itself at its time, so that the event of a server that crashed is delivered by another one, or after
 the next start. An event may therefore be delivered twice, always with the same `id`.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
 
 from onward.protocol.events import OutgoingEvent
@@ -36,14 +36,17 @@ class OutboxCounts(NamedTuple):
 
     waiting: int
     failed: int
-    oldest: float | None  # when the oldest event that waits was recorded, in seconds since the epoch
+    oldest: float | None  # since when the oldest event waits, in seconds since the epoch
 
 
 class Outbox(Protocol):
-    """Events that wait for delivery. Every method may raise Unreachable, and Full if it writes."""
+    """Events that wait for delivery. Every method may raise Unreachable, and Full if it writes.
 
-    async def claim(self, targets: Collection[str], now: float, *, until: float, most: int) -> list[Claimed]:
-        """Return up to `most` events that are due for one of these targets, each the first of its queue.
+    Times are in seconds since the epoch, by the clock of the records.
+    """
+
+    async def claim_events(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
+        """Return up to `most` events that are due for a target, each the first of its queue, the longest due first.
 
         They are hidden from other claims until the time `until`, or until the claim is ended by one of the next three.
         """
@@ -57,14 +60,14 @@ class Outbox(Protocol):
     async def give_up(self, event: OutgoingEvent, now: float) -> None:
         """Keep an event as failed; the next one of its queue is due at once. May be repeated."""
 
-    async def counts(self) -> OutboxCounts:
-        """Return how many events wait and have failed, at a cost that does not grow with them by much."""
-
-    def failed_events(self) -> AsyncIterator[OutgoingEvent]:
-        """Yield the events that were given up, the oldest first."""
+    async def count_events(self) -> OutboxCounts:
+        """Return how many events wait and have failed, at a cost that hardly grows with them."""
 
     def waiting_events(self) -> AsyncIterator[OutgoingEvent]:
-        """Yield the events that wait, in the order of each queue."""
+        """Yield the events that wait, each queue in its order."""
 
-    async def retry(self, now: float) -> int:
-        """Put all failed events back at the place in their queues that their `seq` says; returns how many."""
+    def failed_events(self) -> AsyncIterator[OutgoingEvent]:
+        """Yield the events that were given up."""
+
+    async def retry_events(self, now: float) -> int:
+        """Let all failed events wait again from now on, each at its place in its queue; returns how many."""

@@ -1,18 +1,20 @@
-"""The seam of the state: records, leases and events in one store; and the storage as a whole, which has a state.
+"""The seam of the state: records, leases, events and the outbox in one store; and the storage as a whole.
 
 Progress is sent to those who watch an upload (`server/watch`). It is a hint, not the truth: messages may be skipped,
 but the newest one always arrives, and the record can be read at any time.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.storage.base.blobs import Blobs, Durability
 from onward.storage.base.leases import Leases
+from onward.storage.base.outbox import Outbox
 from onward.storage.base.records import Records
 
 
@@ -26,8 +28,8 @@ class Events(Protocol):
         """
 
 
-class State(Records, Leases, Events, Protocol):
-    """Records, leases and events in one store."""
+class State(Records, Leases, Events, Outbox, Protocol):
+    """Records, leases, events and the outbox in one store."""
 
 
 class SharedState(State, Protocol):
@@ -42,9 +44,10 @@ class SharedState(State, Protocol):
     async def owner(self) -> str | None:
         """Return the name of the data folder that the state belongs to, or None if the state is empty."""
 
-    async def adopt(self, upload: Upload) -> None:
+    async def adopt(self, upload: Upload, *, events: Sequence[OutgoingEvent] = ()) -> None:
         """Put a record in the place of a missing or older one, with an epoch not below its own; may be repeated.
 
+        The `events` are put into the outbox in the same step, unless they wait there already.
         If the state has forgotten the lease that the record was saved under, all leases on the upload end, as if
         ANYONE had left them.
         """
@@ -60,6 +63,7 @@ class Storage:
     blobs: Blobs
     state: State
     durability: Durability = Durability.FULL
+    subscriptions: Subscriptions = NOBODY  # which events are saved with the records
 
     async def close(self) -> None:
         """Close both stores."""

@@ -1,4 +1,4 @@
-"""Records in one SQLite file, the default state; leases and events stay inside the process.
+"""Records and the outbox in one SQLite file, the default state; leases and progress stay inside the process.
 
 One connection, used by one thread. While that thread commits, further jobs queue up; then all of them are done in one
 transaction, with one sync. Each caller gets its answer after the commit, so no offset is acknowledged, and no watcher
@@ -13,7 +13,7 @@ import asyncio
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,12 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Upload, UploadId
 from onward.protocol.promises import NOTHING, Promise, promise, sum_of
 from onward.storage.base import Crowded, Durability, Full, Missing, Stale, StorageError, Unreachable
 from onward.storage.codec import decode, encode
+from onward.storage.state import sqlite_outbox
 from onward.storage.state.local import Local
 
 DUE_BATCH = 1000
@@ -97,10 +99,12 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
             _check_new(path)
-        connection.executescript(_SCHEMA)
-        connection.execute("SELECT id, version, due, open, document FROM uploads LIMIT 0")  # all columns are there
+        connection.executescript(_SCHEMA + sqlite_outbox.SCHEMA)
+        for columns, table in (("id, version, due, open, document", "uploads"), (sqlite_outbox.COLUMNS, "outbox")):
+            connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # all columns are there  # noqa: S608
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
+        sqlite_outbox.end_claims(connection)
     except UnicodeDecodeError as error:  # the message about the damage is itself damaged
         connection.close()
         raise Unreachable(f"{path} is damaged") from error
@@ -115,7 +119,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-class SqliteState(Local):
+class SqliteState(sqlite_outbox.SqliteOutbox, Local):
     """Records in one SQLite file; the constructor raises Unreachable or Full."""
 
     def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
@@ -137,7 +141,9 @@ class SqliteState(Local):
             self._connection.close()
             raise Unreachable(f"no thread can be started: {error}") from error
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Record a new upload; raises Crowded."""
         row = (upload.id, upload.version, upload.due, not upload.status.final, encode(upload))
 
@@ -145,6 +151,7 @@ class SqliteState(Local):
             if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
                 raise Crowded
             db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", row)
+            sqlite_outbox.put(db, events)
             self._promise(NOTHING, promise(upload))
 
         await self._do(work, durable=durable)
@@ -161,7 +168,7 @@ class SqliteState(Local):
             raise Missing(id)
         return self._remember(decode(row[0]))
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
         known = self._recent.get(upload.id)
@@ -172,6 +179,7 @@ class SqliteState(Local):
             update = "UPDATE uploads SET version = ?, due = ?, open = ?, document = ? WHERE id = ? AND version = ?"
             before = promise(known) if known and known.version == upload.version else _promised(db, upload.id)
             if db.execute(update, values).rowcount == 1:
+                sqlite_outbox.put(db, events)
                 self._promise(before, after)
                 return
             found = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()

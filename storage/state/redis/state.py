@@ -20,7 +20,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import inf
@@ -30,6 +30,7 @@ from typing import Any, cast
 from msgspec.structs import replace
 from redis.commands.core import AsyncScript
 
+from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Upload, UploadId
 from onward.protocol.progress import Progress, progress
 from onward.protocol.promises import Promise, promise
@@ -102,7 +103,14 @@ class RedisState:
             await self._client.ping()
         await self._bus.open()
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:  # noqa: ARG002
+    async def insert(
+        self,
+        upload: Upload,
+        *,
+        durable: bool = True,  # noqa: ARG002
+        most: int | None = None,
+        events: Sequence[OutgoingEvent] = (),  # noqa: ARG002
+    ) -> None:
         """Record a new upload; raises Crowded."""
         arguments = (encode(upload), upload.version, upload.epoch, *_indexed(upload), "" if most is None else most)
         if await self._run(scripts.INSERT, upload.id, *arguments) == b"CROWDED":
@@ -118,7 +126,13 @@ class RedisState:
             raise Missing(id)
         return decode(document)
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
+    async def save(
+        self,
+        upload: Upload,
+        *,
+        durable: bool = True,  # noqa: ARG002
+        events: Sequence[OutgoingEvent] = (),  # noqa: ARG002
+    ) -> Upload:
         """Replace the record and publish the progress; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
         held = self._held.get((upload.id, upload.epoch))
@@ -207,7 +221,7 @@ class RedisState:
             store = await self._calls.end(cast("Awaitable[bytes | None]", self._client.get(STORE_KEY)))
         return store.decode() if store else None
 
-    async def adopt(self, upload: Upload) -> None:
+    async def adopt(self, upload: Upload, *, events: Sequence[OutgoingEvent] = ()) -> None:  # noqa: ARG002
         """Put a record in the place of a missing or older one; a lease that Redis has forgotten ends."""
         epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
