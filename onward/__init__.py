@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onward.protocol.errors import AccessDenied
     from onward.protocol.grants import Grant
     from onward.server.app import create_app, create_runner
-    from onward.server.config import Config
+    from onward.server.config import Config, ConfigError
     from onward.server.http.access import Act
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Act",
     "Busy",
     "Config",
+    "ConfigError",
     "FileChanged",
     "GivenUp",
     "Grant",
@@ -51,7 +52,7 @@ _HOMES = {
     "onward.protocol.errors": ("AccessDenied",),
     "onward.protocol.grants": ("Grant",),
     "onward.server.app": ("create_app", "create_runner"),
-    "onward.server.config": ("Config",),
+    "onward.server.config": ("Config", "ConfigError"),
     "onward.server.http.access": ("Act",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

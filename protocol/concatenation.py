@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from onward.protocol import decisions, lifecycle
 from onward.protocol.errors import BadRequest, Gone, TooLarge
 from onward.protocol.lifecycle import Change, moved
-from onward.protocol.model import Failure, Limits, Role, Status, Upload
+from onward.protocol.model import PART_GONE, TOO_LARGE, Limits, Role, Status, Upload
 
 
 def check_parts(parts: Sequence[Upload], *, now: float, limits: Limits, may_wait: bool) -> int | None:
@@ -34,9 +34,9 @@ def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limi
     try:
         length = check_parts(parts, now=now, limits=limits, may_wait=True)
     except TooLarge:
-        return decisions.failed(final, Failure.TOO_LARGE, now=now, limits=limits)
+        return decisions.failed(final, TOO_LARGE, now=now, limits=limits)
     except Gone:
-        return decisions.failed(final, Failure.PART_GONE, now=now, limits=limits)
+        return decisions.failed(final, PART_GONE, now=now, limits=limits)
     ends = [each.expires for each in (final, *parts)]
     latest = None if None in ends else max(end for end in ends if end is not None)
     final = replace(final, length=length, expires=latest)  # it may wait as long as its parts may

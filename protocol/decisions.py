@@ -10,10 +10,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from onward.protocol.errors import BadRequest, ChecksumMismatch, Forbidden, Gone, OffsetMismatch, TooLarge
+from onward.protocol.errors import BadRequest, Failed, Forbidden, Gone, OffsetMismatch, TooLarge
 from onward.protocol.headers import MAX_INTEGER
 from onward.protocol.lifecycle import TRANSITIONS, Change, expiry, moved, with_next_look
 from onward.protocol.model import (
+    CHECKSUM_MISMATCH,
     AppendRequest,
     CreateRequest,
     Failure,
@@ -76,7 +77,7 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
 def check_open(upload: Upload, now: float) -> None:
     """Refuse an upload that failed, was terminated, or has expired. Raises Gone."""
     if upload.status is Status.FAILED:
-        raise Gone(f"The upload failed: {upload.failure}.")
+        raise Gone(f"The upload failed: {upload.failure and upload.failure.title}.")
     if upload.status in (Status.TERMINATED, Status.EXPIRED):
         raise Gone(f"The upload was {upload.status}.")
     if is_expired(upload, now):
@@ -198,9 +199,9 @@ def is_lost(upload: Upload, boot: str) -> bool:
 
 
 def judge(upload: Upload, sha256: bytes) -> None:
-    """Compare the SHA-256 of the whole file with the promised one. Raises ChecksumMismatch."""
+    """Compare the SHA-256 of the whole file with the promised one. Raises Failed."""
     if upload.promised is not None and upload.promised != sha256:
-        raise ChecksumMismatch(f"The bytes have the SHA-256 {sha256.hex()}.")
+        raise Failed(replace(CHECKSUM_MISMATCH, detail=f"The bytes have the SHA-256 {sha256.hex()}."))
 
 
 def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits) -> Upload:

@@ -7,8 +7,8 @@ Refusal
 ├─ ClientFault: the request itself is wrong, and would be refused again
 │  ├─ BadRequest 400          ├─ RangeUnsatisfiable 416
 │  ├─ MethodNotAllowed 405    ├─ ExpectationFailed 417
-│  ├─ VersionUnsupported 412  └─ HeadTooLarge 431
-│  └─ MediaType 415
+│  ├─ VersionUnsupported 412  ├─ HeadTooLarge 431
+│  └─ MediaType 415           └─ BodyMismatch 460
 ├─ Denied: this act is not allowed
 │  ├─ Forbidden 403           ├─ AccessDenied 403         └─ ForeignOrigin 403
 ├─ Absent: there is no such upload
@@ -18,14 +18,14 @@ Refusal
 │  ├─ NotCompleted 409        └─ BodyStalled 423
 ├─ LimitExceeded: more than there is room for
 │  ├─ TooLarge 413            ├─ Crowded 503              └─ StorageFull 507
-├─ Mismatch: the bytes are not the announced ones
-│  ├─ ChecksumMismatch 460    └─ BodyMismatch 460
+├─ Failed: the upload has failed in this request; status, code and title are those of its Failure
 └─ ServerFault 500: the fault is the server's
    └─ Unavailable 503
 """
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+
+from onward.protocol.model import Failure
 
 
 class Refusal(Exception):
@@ -35,9 +35,9 @@ class Refusal(Exception):
     `headers` are for headers of HTTP that no value stands for, such as WWW-Authenticate.
     """
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "refused"
-    title: ClassVar[str] = "The request was refused"
+    status: int = 500
+    code: str = "refused"
+    title: str = "The request was refused"
     retry_after: int | None = None
 
     def __init__(
@@ -70,8 +70,13 @@ class LimitExceeded(Refusal):
     """The request asks for more than the server allows, or has room for."""
 
 
-class Mismatch(Refusal):
-    """The bytes are not the ones that the client announced."""
+class Failed(Refusal):
+    """The upload has failed in this request, for the reason `failure`. Later requests for it are refused with Gone."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.detail or failure.title)
+        self.failure = failure
+        self.status, self.code, self.title, self.detail = failure.status, failure.code, failure.title, failure.detail
 
 
 class ServerFault(Refusal):
@@ -128,6 +133,12 @@ class HeadTooLarge(ClientFault):
     """The request line, a header, or all headers together are too large (RFC 6585, 5)."""
 
     status, code, title = 431, "head-too-large", "The head of the request is too large"
+
+
+class BodyMismatch(ClientFault):
+    """The bytes of a body don't have its announced checksum. None of them is kept (tus 1.0.0, checksum)."""
+
+    status, code, title = 460, "body-checksum-mismatch", "The body does not have the announced checksum"
 
 
 class Forbidden(Denied):
@@ -215,18 +226,6 @@ class StorageFull(LimitExceeded):
     """The disk is full. The upload stays as it was recorded."""
 
     status, code, title = 507, "storage-full", "There is no room to store the bytes"
-
-
-class ChecksumMismatch(Mismatch):
-    """The SHA-256 of the whole file is not the promised one."""
-
-    status, code, title = 460, "checksum-mismatch", "The SHA-256 is not the promised one"
-
-
-class BodyMismatch(Mismatch):
-    """The bytes of a body don't have its announced checksum. None of them is kept (tus 1.0.0, checksum)."""
-
-    status, code, title = 460, "body-checksum-mismatch", "The body does not have the announced checksum"
 
 
 class Unavailable(ServerFault):

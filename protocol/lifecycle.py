@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from onward.protocol.model import Failure, Limits, Role, Status, Upload
+from onward.protocol.model import LOST, Limits, Role, Status, Upload
 
 LONGEST_WAIT = 60.0  # seconds between two looks of the sweep at a final upload that waits for its parts
 
@@ -83,7 +83,8 @@ def _when_begun(upload: Upload, now: float, limits: Limits) -> float | None:
 
 def _when_released(upload: Upload, now: float, limits: Limits) -> float | None:
     """Look at a failed upload to remove its bytes. Bytes that were lost are left alone: their disk may come back."""
-    stays = inf if upload.failure is Failure.LOST else limits.release_after
+    is_lost = upload.failure is not None and upload.failure.code == LOST.code
+    stays = inf if is_lost else limits.release_after
     return now + min(stays, limits.forget_after)
 
 

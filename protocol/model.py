@@ -43,13 +43,23 @@ class Role(StrEnum):
     FINAL = "final"
 
 
-class Failure(StrEnum):
-    """Why an upload failed."""
+class Failure(Struct, frozen=True, kw_only=True, gc=False):
+    """Why an upload failed. The constants below are the project's own reasons; a check brings reasons of its own."""
 
-    CHECKSUM_MISMATCH = "checksum-mismatch"
-    LOST = "lost"
-    PART_GONE = "part-gone"
-    TOO_LARGE = "too-large"
+    # A few words in lower case, joined by hyphens: for programs, and for the metrics.
+    code: str
+    # The status of the reply to the request in which the upload failed. All later requests are answered 410.
+    status: int
+    # A sentence without a full stop, the same for all uploads that fail for this reason.
+    title: str
+    # What is to be said about this upload alone; may be empty.
+    detail: str = ""
+
+
+CHECKSUM_MISMATCH = Failure(code="checksum-mismatch", status=460, title="The SHA-256 is not the promised one")
+LOST = Failure(code="lost", status=410, title="Stored bytes were lost")
+PART_GONE = Failure(code="part-gone", status=410, title="A partial upload of it is gone")
+TOO_LARGE = Failure(code="too-large", status=413, title="The upload would become too large")
 
 
 class Checksum(Struct, frozen=True, kw_only=True, gc=False):

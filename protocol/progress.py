@@ -10,14 +10,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from onward.protocol.headers import parse_metadata
-from onward.protocol.model import Failure, Status, Upload, UploadId
-
-FAILURE_TITLES = {
-    Failure.CHECKSUM_MISMATCH: "The SHA-256 is not the promised one",
-    Failure.LOST: "Stored bytes were lost",
-    Failure.PART_GONE: "A partial upload of it is gone",
-    Failure.TOO_LARGE: "The upload would become too large",
-}
+from onward.protocol.model import Status, Upload, UploadId
 
 
 class Progress(Struct, frozen=True, kw_only=True, gc=False):
@@ -44,7 +37,7 @@ def timestamp(seconds: float) -> str:
 
 def error_of(upload: Upload) -> dict[str, str] | None:
     """Return why an upload failed, as watchers and applications are told; None if it did not."""
-    return {"code": upload.failure.value, "title": FAILURE_TITLES[upload.failure]} if upload.failure else None
+    return {"code": upload.failure.code, "title": upload.failure.title} if upload.failure else None
 
 
 def progress(upload: Upload) -> Progress:

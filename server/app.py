@@ -27,8 +27,8 @@ def create_app(config: Config, access: Access = allow_everything) -> web.Applica
     """Build the application; it opens its storage when it starts, and closes it when it is cleaned up.
 
     It may be mounted in another application: `outer.add_subapp("/api", create_app(config))`. `access` is asked before
-    every act on an upload, watching too, and refuses by raising. Raises Wrong, which is a ValueError, for an origin
-    that can't be one. What can't be opened is raised by the start of the application.
+    every act on an upload, watching too, and refuses by raising. Raises ConfigError, which is a ValueError, for an
+    origin that can't be one. What can't be opened is raised by the start of the application.
     """
     app = web.Application(middlewares=[answering])
     app[CONFIG], app[ACCESS] = config, access

@@ -20,11 +20,11 @@ class BackgroundTasks:
     """The tasks of one application, which run from now on; `sweep_every` is in seconds."""
 
     def __init__(self, engine: Engine, broadcast: Broadcast, sweep_every: float) -> None:
-        self._sweep = engine.upkeep
+        self._sweep = engine.sweep
         self._tasks = [
-            asyncio.create_task(_repeat(engine.upkeep.look, sweep_every)),
-            asyncio.create_task(_repeat(engine.upkeep.tidy, TIDY_EVERY)),
-            asyncio.create_task(engine.upkeep.pause_for_ever()),
+            asyncio.create_task(_repeat(engine.sweep.look, sweep_every)),
+            asyncio.create_task(_repeat(engine.sweep.tidy, TIDY_EVERY)),
+            asyncio.create_task(engine.sweep.pause_for_ever()),
             asyncio.create_task(broadcast.check_for_ever()),
         ]
 

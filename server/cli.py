@@ -14,7 +14,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from onward.server.config import Config, Wrong
+from onward.server.config import Config, ConfigError
 from onward.server.config_reader import add_options, foreign_variables, located, read
 from onward.server.lifespan import open_engine
 from onward.server.option_kinds import hide_password, suggest
@@ -42,7 +42,7 @@ class _Lines(logging.Formatter):
 async def _sweep(config: Config) -> None:
     engine = await open_engine(config)
     try:
-        print(f"{await engine.sweep()} uploads tended, {await engine.upkeep.tidy()} strays removed")
+        print(f"{await engine.sweep.all()} uploads looked after, {await engine.sweep.tidy()} strays removed")
     finally:
         await engine.close()
 
@@ -71,7 +71,7 @@ def main() -> None:
     words = sys.argv[1:]
     try:
         ignored = foreign_variables(CLIENT_OPTIONS)
-    except Wrong as wrong:
+    except ConfigError as wrong:
         sys.exit(_complain({}, wrong))
     parser = Parser(prog="onward", description="Resumable chunked uploads (tus 1.0.0), server and client.")
     if words[:1] and words[0] in CLIENT_COMMANDS:
@@ -95,8 +95,8 @@ def main() -> None:
 def _complain(sources: Mapping[str, str], error: Exception) -> int:
     """Print an error, and return the exit status for it; `sources` says where each option was read from."""
     if sys.stderr is not None:
-        print(f"onward: {located(error, sources) if isinstance(error, Wrong) else error}", file=sys.stderr)
-    return INVALID if isinstance(error, Wrong) else FAILED
+        print(f"onward: {located(error, sources) if isinstance(error, ConfigError) else error}", file=sys.stderr)
+    return INVALID if isinstance(error, ConfigError) else FAILED
 
 
 def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) -> int:
@@ -107,7 +107,7 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
         config, complain = reading.config, partial(_complain, reading.sources)
         _set_up_log(config.log_level)
         if command == "sweep" and not Path(config.data).is_dir():
-            raise Wrong("data", f"there is no folder {config.data!r}")
+            raise ConfigError("data", f"there is no folder {config.data!r}")
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three
         if command == "sweep":

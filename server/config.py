@@ -41,7 +41,7 @@ RUNNING, LISTENING, STORAGE, LIMITS, TIMES, PROXIES, WATCHING = GROUPS = (
 )  # fmt: skip
 
 
-class Wrong(ValueError):
+class ConfigError(ValueError):
     """A value that can't be used: the name of its field, and a sentence that shows it and says what would be right."""
 
     def __init__(self, name: str, why: str) -> None:
@@ -59,7 +59,7 @@ class Option(Struct, frozen=True):
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The configuration of a server; times in seconds, sizes in bytes. Raises Wrong, which is a ValueError.
+    """The configuration of a server; times in seconds, sizes in bytes. Raises ConfigError, which is a ValueError.
 
     Code may write values as the command line does (`"5G"`, `"7d"`), and lists as lists or as words with commas.
     """
@@ -170,11 +170,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             try:
                 force_setattr(self, name, option.kind.read(getattr(self, name)))
             except ValueError as error:
-                raise Wrong(name, str(error)) from None
+                raise ConfigError(name, str(error)) from None
         if self.workers > 1 and self.state.partition(":")[0] not in SHARED:
-            raise Wrong("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
+            raise ConfigError("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
         if EVERY in self.cors_origins and self.cors_credentials:
-            raise Wrong("cors_credentials", "it needs the names of origins, and can't be used with *")
+            raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
 
     @property
     def prefix(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from onward.server.config import GROUPS, OPTIONS, Config, Option, Wrong
+from onward.server.config import GROUPS, OPTIONS, Config, ConfigError, Option
 from onward.server.option_kinds import MODE, SWITCH, nearest, suggest
 
 PREFIX = "ONWARD_"
@@ -63,7 +63,7 @@ def _add_option(group: argparse._ArgumentGroup, name: str, option: Option, defau
 
 
 def foreign_variables(others: Collection[str], environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the variables that begin like ours but belong to other programs; raises Wrong for a misspelt one.
+    """Return the variables that begin like ours but belong to other programs; raises ConfigError for a misspelt one.
 
     `others` are the additional options of the client's commands.
     """
@@ -74,7 +74,7 @@ def foreign_variables(others: Collection[str], environ: Mapping[str, str] = os.e
 def read(
     options: Mapping[str, object], environ: Mapping[str, str] = os.environ, *, ignored: Collection[str] = ()
 ) -> Reading:
-    """Merge the options of the command line, the environment (without `ignored`) and the file; raises Wrong."""
+    """Merge the options of the command line, the environment (without `ignored`) and the file; raises ConfigError."""
     given = {name: value for name, value in environ.items() if value and name not in ignored}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -92,14 +92,14 @@ def read(
             values[name], sources[name] = options[name], option_name(name)
     try:
         return Reading(config=Config(**values), sources=sources)
-    except Wrong as wrong:
+    except ConfigError as wrong:
         raise located(wrong, sources) from None
 
 
-def located(wrong: Wrong, sources: Mapping[str, str]) -> Wrong:
+def located(wrong: ConfigError, sources: Mapping[str, str]) -> ConfigError:
     """Return the same error, but with the place that the value was read from instead of the field's name."""
     name = option_name(wrong.name) if wrong.name in OPTIONS else wrong.name
-    return Wrong(sources.get(wrong.name, name), wrong.why)
+    return ConfigError(sources.get(wrong.name, name), wrong.why)
 
 
 def _is_foreign(name: str, value: str, known: Collection[str]) -> bool:
@@ -109,7 +109,7 @@ def _is_foreign(name: str, value: str, known: Collection[str]) -> bool:
     if bare in known:
         return False
     if near := nearest(bare, known, MISSPELT):
-        raise Wrong(name, f"there is no such variable; did you mean {PREFIX}{near}?")
+        raise ConfigError(name, f"there is no such variable; did you mean {PREFIX}{near}?")
     return True
 
 
@@ -118,19 +118,19 @@ def _read_file(path: str, source: str, values: dict[str, Any], sources: dict[str
     try:
         document = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
-        raise Wrong(source, f"{path!r} can't be read: {error.strerror}") from None
+        raise ConfigError(source, f"{path!r} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Wrong(path, "it is not a TOML file: it is not UTF-8") from None
+        raise ConfigError(path, "it is not a TOML file: it is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise Wrong(path, f"it is not valid TOML: {error}") from None
+        raise ConfigError(path, f"it is not valid TOML: {error}") from None
     for key, value in document.items():
         name, place = key.replace("-", "_"), f"{path}: {key}"
         if name not in OPTIONS and isinstance(value, dict):
-            raise Wrong(path, f"unknown table [{key}]: options are written without a table")
+            raise ConfigError(path, f"unknown table [{key}]: options are written without a table")
         if name not in OPTIONS:
-            raise Wrong(path, f"unknown key {key}{suggest(name, OPTIONS)}")
+            raise ConfigError(path, f"unknown key {key}{suggest(name, OPTIONS)}")
         if name in values:
-            raise Wrong(place, f"it is there twice, also as {sources[name].rpartition(' ')[2]}")
+            raise ConfigError(place, f"it is there twice, also as {sources[name].rpartition(' ')[2]}")
         if OPTIONS[name].kind is MODE and not isinstance(value, str):
-            raise Wrong(place, f'{value!r} is not a file mode: write octal digits in quotes, such as "0660"')
+            raise ConfigError(place, f'{value!r} is not a file mode: write octal digits in quotes, such as "0660"')
         values[name], sources[name] = value, place

@@ -24,7 +24,7 @@ from pathlib import Path
 from aiohttp import web
 
 from onward.server.background import BackgroundTasks
-from onward.server.config import Config, Wrong
+from onward.server.config import Config, ConfigError
 from onward.server.health import HEALTH, Health
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
@@ -113,7 +113,7 @@ class Lifespan:
 async def open_engine(config: Config) -> Engine:
     """Open the storage and the engine on it; also used by `onward sweep`.
 
-    Raises Wrong if the data folder can't be used, and what the stores raise. Nothing stays open then.
+    Raises ConfigError if the data folder can't be used, and what the stores raise. Nothing stays open then.
     """
     boot = _boot()
     try:
@@ -125,7 +125,7 @@ async def open_engine(config: Config) -> Engine:
         if isinstance(error, Full) or not isinstance(fault, OSError) or not fault.filename:
             raise
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
-        raise Wrong("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
+        raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
     engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
     try:
         await engine.records.ask_the_time()

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from onward.server.config import Config, Wrong
+from onward.server.config import Config, ConfigError
 from onward.server.option_kinds import EVERY_ADDRESS
 
 BACKLOG = 1024  # connections that wait until they are accepted
@@ -25,8 +25,8 @@ Address = tuple[int, tuple[Any, ...]]  # a family, and an address with a port as
 def listen(config: Config, count: int = 1) -> list[list[socket.socket]]:
     """Return `count` lists of listening sockets, one list for each process, with one socket for every address.
 
-    Raises Wrong if there is no such address or path, and OSError, with a readable sentence, if another server listens
-    there already.
+    Raises ConfigError if there is no such address or path, and OSError, with a readable sentence, if another server
+    listens     there already.
     """
     if config.unix_socket:
         return [[_listen_at(Path(config.unix_socket), config.socket_mode)]] * count
@@ -52,7 +52,7 @@ def urls(config: Config, listeners: Sequence[socket.socket]) -> list[str]:
 
 
 def _addresses(config: Config) -> dict[str, list[Address]]:
-    """Return the addresses of each host, without those that a wider address covers; raises Wrong."""
+    """Return the addresses of each host, without those that a wider address covers; raises ConfigError."""
     found: dict[str, list[Address]] = {}
     for host in config.host:
         if host in (EVERY_ADDRESS, ANY[socket.AF_INET6]):
@@ -61,7 +61,7 @@ def _addresses(config: Config) -> dict[str, list[Address]]:
         try:
             infos = socket.getaddrinfo(host, config.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            raise Wrong("host", f"{host!r} is not an address or a name of this machine") from None
+            raise ConfigError("host", f"{host!r} is not an address or a name of this machine") from None
         found[host] = [(family, address) for family, _, _, _, address in infos]
     taken: set[Address] = set()
     every = {family for each in found.values() for family, address in each if address[0] == ANY.get(family)}
@@ -77,12 +77,12 @@ def _listen_to_all(hosts: dict[str, list[Address]], count: int) -> list[list[soc
     opened: list[list[socket.socket]] = []
     with ExitStack() as undo:
         for host, addresses in hosts.items():
-            absent: list[Wrong] = []
+            absent: list[ConfigError] = []
             for family, (address, port, *rest) in addresses:
                 at = (address, opened[0][0].getsockname()[1] if opened else port, *rest)
                 try:
                     listeners = _listen_to(at, family, host, count)
-                except Wrong as wrong:
+                except ConfigError as wrong:
                     absent.append(wrong)
                     continue
                 opened.append([undo.enter_context(listener) for listener in listeners])
@@ -96,10 +96,11 @@ def _listen_to(address: tuple[Any, ...], family: int, host: str, count: int) -> 
     try:
         first = socket.create_server(address, family=family, backlog=BACKLOG)
     except PermissionError:
-        raise Wrong("port", f"{address[1]} can't be listened on without more rights; take one above 1023") from None
+        why = f"{address[1]} can't be listened on without more rights; take one above 1023"
+        raise ConfigError("port", why) from None
     except OSError as error:
         if error.errno in _ABSENT:
-            raise Wrong("host", f"{host!r} is not an address of this machine") from None
+            raise ConfigError("host", f"{host!r} is not an address of this machine") from None
         why = "is in use" if error.errno == errno.EADDRINUSE else f"can't be listened on: {error.strerror}"
         raise OSError(f"port {address[1]} of {host or address[0]} {why}") from error
     if count > 1:  # set after the bind: set before, it would share a port that another server has
@@ -119,7 +120,7 @@ def _listen_at(path: Path, mode: int) -> socket.socket:
             listener.bind(str(path))
             path.chmod(mode)  # in time: no client can connect before listen() below
     except OSError as error:
-        raise Wrong("unix_socket", f"{str(path)!r} can't be made: {error.strerror or error}") from None
+        raise ConfigError("unix_socket", f"{str(path)!r} can't be made: {error.strerror or error}") from None
     if kind is not None and not dead:
         raise OSError(
             f"another server listens at {path}" if stat.S_ISSOCK(kind) else f"{path} exists, and is not a socket"

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from onward.protocol import concatenation, decisions
-from onward.protocol.errors import ChecksumMismatch
-from onward.protocol.model import Failure, Place, Role, Status, Upload
+from onward.protocol.errors import Failed
+from onward.protocol.model import LOST, PART_GONE, Place, Role, Status, Upload
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.records import UploadRecords
@@ -51,10 +51,10 @@ class Completion:
                 )
             elif acknowledged:
                 await self._blobs.sync(place)
-        except ChecksumMismatch:
-            return await records.end(records.failed(upload, Failure.CHECKSUM_MISMATCH, sha256))
+        except Failed as judged:
+            return await records.end(records.failed(upload, judged.failure, sha256))
         except Missing:
-            failure = Failure.PART_GONE if upload.role is Role.FINAL else Failure.LOST
+            failure = PART_GONE if upload.role is Role.FINAL else LOST
             return await records.end(records.failed(upload, failure))
         completed = decisions.completed(upload, sha256=sha256, place=place, now=records.clock(), limits=records.limits)
         upload = await records.end(completed)

@@ -5,7 +5,7 @@ the parts. The rules are in `protocol/concatenation.py`. Called by the engine an
 """
 
 from onward.protocol import concatenation, decisions
-from onward.protocol.model import Failure, Limits, Role, Status, Upload, UploadId
+from onward.protocol.model import PART_GONE, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.completion import Completion
 from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.records import UploadRecords
@@ -61,7 +61,7 @@ class FinalUploads:
         parts = await self._records.parts(final)
         now = self._records.clock()
         if parts is None:
-            return await self._records.end(self._records.failed(final, Failure.PART_GONE))
+            return await self._records.end(self._records.failed(final, PART_GONE))
         advanced = concatenation.advanced(final, parts, now=now, limits=self._limits)
         waiting = advanced.status is final.status
         if waiting and advanced.length == final.length and final.due and final.due > now:

@@ -32,7 +32,7 @@ from msgspec.structs import replace
 from onward.protocol import decisions
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
-from onward.protocol.model import AppendRequest, CreateRequest, Failure, Licence, Limits, Role, Status, Upload, UploadId
+from onward.protocol.model import LOST, AppendRequest, CreateRequest, Licence, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.completion import Completion
@@ -79,7 +79,7 @@ class Engine:
         self._completion = Completion(self.records, self.reserve)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
-        self.upkeep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
+        self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
         self.received = 0
 
     async def create(self, request: CreateRequest, *, may_wait: bool, limits: Limits | None = None) -> Upload:
@@ -130,7 +130,7 @@ class Engine:
         """Append a body, as far as it arrives, and publish the upload if it is complete then.
 
         Raises what `decisions.append` raises, Missing or Held for the lease, StorageFull, BodyMismatch,
-        ChecksumMismatch or Gone for an upload that failed, and what cut the body short.
+        Failed if the upload fails now, and what cut the body short.
         """
         interrupt = BodyInterrupt(body)
         return await self._uncancelled(self._append(id, request, body, interrupt, limits or self.limits), interrupt)
@@ -160,14 +160,10 @@ class Engine:
         """Yield the published bytes [start, stop); raises Missing."""
         return self._storage.blobs.read(upload.place, start, stop)
 
-    async def sweep(self) -> int:
-        """Do all work that is due (see sweep.py), long work included; returns the number of uploads."""
-        return await self.upkeep.all()
-
     @property
     def running(self) -> int:
         """Return how many bodies, joins and verifications are running."""
-        return self._under_way + len(self.upkeep.long)
+        return self._under_way + len(self.sweep.long)
 
     def stop(self) -> None:
         """Cut all running work, so that the bytes that have arrived are recorded at once."""
@@ -318,7 +314,7 @@ class Engine:
             if summed is not None:
                 check_body(body, licence, summed)
         except Missing:
-            return await self.records.end(self.records.failed(recorded, Failure.LOST))
+            return await self.records.end(self.records.failed(recorded, LOST))
         except (Refusal, StorageError):
             if recorded.status is Status.UPLOADING:
                 with suppress(StorageError):

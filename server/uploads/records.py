@@ -25,14 +25,15 @@ from contextlib import asynccontextmanager, suppress
 from msgspec.structs import replace
 
 from onward.protocol import decisions, lifecycle
-from onward.protocol.errors import ChecksumMismatch, Gone
+from onward.protocol.errors import Failed
 from onward.protocol.events import OutgoingEvent
-from onward.protocol.model import Failure, Limits, Role, Upload, UploadId
+from onward.protocol.model import LOST, Failure, Limits, Role, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.silence import Silence
 from onward.storage.base import Durability, Full, Held, Lease, Missing, Storage, StorageError, Unreachable
 from onward.storage.failpoints import reach
 
+LABELS = 32  # different ways to end that are counted each by itself
 log = logging.getLogger("onward")
 
 
@@ -119,7 +120,7 @@ class UploadRecords:
             if lease.left_by:
                 upload = await self._fence(upload, lease)
             if decisions.is_lost(upload, self._boot):
-                upload = await self.end(self.failed(upload, Failure.LOST))
+                upload = await self.end(self.failed(upload, LOST))
             elif (carried := await self._correct_times(upload)) is not upload:
                 upload = carried
                 with suppress(Full):
@@ -143,7 +144,7 @@ class UploadRecords:
                     upload.place, 0 if joined else upload.offset, lease.left_by or "", lease.holds
                 )
             except Missing:
-                upload = await self.end(self.failed(upload, Failure.LOST))
+                upload = await self.end(self.failed(upload, LOST))
         await self._state.fenced(lease, upload)
         return upload
 
@@ -167,9 +168,14 @@ class UploadRecords:
         saved = await self._save(upload, True, events)
         if events:
             self.on_events()
-        self.counts[saved.failure or saved.status] += 1
+        self.counts[self._label(saved)] += 1
         log.info("upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length)
         return saved
+
+    def _label(self, ended: Upload) -> str:
+        """Return how an upload ended, in one word; a check may make up any number of codes, but not of metrics."""
+        code = ended.failure.code if ended.failure else ended.status.value
+        return code if code in self.counts or len(self.counts) < LABELS else ended.status.value
 
     async def settle(self, upload: Upload) -> Upload:
         """Make the acknowledged bytes of an upload durable, and record that; fails the upload if they are lost."""
@@ -179,7 +185,7 @@ class UploadRecords:
             try:
                 await self.storage.blobs.sync(upload.place)
             except Missing:
-                return await self.end(self.failed(upload, Failure.LOST))
+                return await self.end(self.failed(upload, LOST))
         return await self._save(decisions.durable(upload, now=self.clock(), limits=self.limits), True)
 
     async def settle_all(self) -> None:
@@ -227,9 +233,7 @@ class UploadRecords:
 
 
 def check_not_failed(upload: Upload) -> Upload:
-    """Return the upload unless it has failed; raises ChecksumMismatch or Gone."""
-    if upload.failure is Failure.CHECKSUM_MISMATCH and upload.sha256:
-        raise ChecksumMismatch(f"The bytes have the SHA-256 {upload.sha256.hex()}.")
+    """Return the upload unless it has failed; raises Failed."""
     if upload.failure is not None:
-        raise Gone(f"The upload failed: {upload.failure}.")
+        raise Failed(upload.failure)
     return upload

@@ -37,7 +37,7 @@ REST = 60.0  # seconds until the sweep tries again an upload with which it faile
 LONG_AT_ONCE = 2  # uploads that are hashed or joined at a time: each of them keeps a processor busy
 PAUSES_AT_ONCE = 8
 log = logging.getLogger("onward")
-Tend = Callable[[Upload, Interrupt], Awaitable[bool]]
+Work = Callable[[Upload, Interrupt], Awaitable[bool]]
 
 
 class Sweep:
@@ -72,7 +72,7 @@ class Sweep:
         Raises StorageError if the state does not answer.
         """
         await self._records.ask_the_time()
-        tended, now = 0, self._records.clock()
+        count, now = 0, self._records.clock()
         self._notice_a_step()
         rested = asyncio.get_running_loop().time()
         self._resting = {id_: until for id_, until in self._resting.items() if until > rested}
@@ -80,15 +80,15 @@ class Sweep:
             if self._running.stopping:
                 break
             if id_ not in self._resting and id_ not in self.long:
-                tended += await self._attempt(id_, self._tend)
-        return tended
+                count += await self._attempt(id_, self._do_what_is_due)
+        return count
 
     async def all(self) -> int:
         """Do what is due, and wait for long work as well; returns the number of uploads."""
-        tended = await self.look()
+        count = await self.look()
         for work in (self._catching_up, self._pauses, self.long):
             await work.over()
-        return tended
+        return count
 
     async def pause_for_ever(self) -> None:
         """Pause each upload as soon as it has been silent for long enough."""
@@ -118,12 +118,12 @@ class Sweep:
             removed += 1
         return removed
 
-    async def _attempt(self, id: UploadId, tend: Tend) -> bool:
+    async def _attempt(self, id: UploadId, work: Work) -> bool:
         """Work on an upload under its lease, unless a request holds it; an error is logged, and the sweep goes on."""
         try:
             with self._running.interruptible(Interrupt()) as interrupt:
                 async with self._records.leased(id, interrupt.give_way, wait=0) as upload:
-                    long = await tend(upload, interrupt)
+                    long = await work(upload, interrupt)
             if long:
                 self.long.add(id)
         except (Held, Stale, Locked):
@@ -131,12 +131,12 @@ class Sweep:
         except (StorageError, Refusal) as fault:
             if not self._running.stopping:
                 why = shorten_ids(str(fault))
-                log.warning("upload %s… can't be tended, and rests for %g s: %s", id[:8], REST, why)
+                log.warning("upload %s… can't be looked after, and rests for %g s: %s", id[:8], REST, why)
                 self._resting[id] = asyncio.get_running_loop().time() + REST
             return False
         return True
 
-    async def _tend(self, upload: Upload, _interruption: Interrupt) -> bool:
+    async def _do_what_is_due(self, upload: Upload, _interruption: Interrupt) -> bool:
         """Do what is due and short; returns whether there is also long work to do."""
         now = self._records.clock()
         if upload.due is None or upload.due > now:

@@ -112,10 +112,10 @@ async def outcome(folder: Folder, state: bytes) -> str:
     try:
         answers = [await told_right(engine, folder, told) for told in folder.told.values()]
         later = Clock(lambda: time.time() + LATER, lambda: boottime() + LATER)
-        engine._clock = engine.records.clock = engine.upkeep._files = later
+        engine._clock = engine.records.clock = engine.sweep._files = later
         with suppress(Unreachable):
-            await engine.sweep()
-            await engine.upkeep.tidy()
+            await engine.sweep.all()
+            await engine.sweep.tidy()
     finally:
         await engine.close()
     assert folder.files() == before, "bytes were removed"

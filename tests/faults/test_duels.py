@@ -117,7 +117,7 @@ async def test_the_sweep_takes_no_upload_from_who_sends(tmp_path: Path) -> None:
             for _ in range(drawn.randrange(1, 12)):
                 await asyncio.sleep(drawn.choice((0, 0, 0.0005)))
             now[0] += 11.0
-            await engine.sweep()
+            await engine.sweep.all()
 
         async def send(append: AppendRequest = append, body: SlowBody = body, upload: object = upload) -> object:
             for _ in range(drawn.randrange(10)):
@@ -130,7 +130,7 @@ async def test_the_sweep_takes_no_upload_from_who_sends(tmp_path: Path) -> None:
             seen["expired"] += 1
             with pytest.raises(Gone):
                 await engine.inspect(upload.id)
-            await engine.sweep()
+            await engine.sweep.all()
             assert not (tmp_path / "partial" / upload.id).exists()
         else:
             seen["completed"] += 1

@@ -39,7 +39,7 @@ async def test_a_full_disk_takes_no_bytes_but_lets_uploads_go(memory: Path) -> N
         assert (await client.send("whole", 4_000)).status is Status.COMPLETED
 
 
-async def test_an_upload_that_cannot_be_tended_keeps_the_sweep_from_no_other(memory: Path) -> None:
+async def test_an_upload_that_cannot_be_looked_after_keeps_the_sweep_from_no_other(memory: Path) -> None:
     with machine(World(memory / "machine", Journal(), Durability.FULL, "first")) as world:
         client = Client(world, (Plan(name="whole", size=9_000), Plan(name="other", size=9_000)))
         for name in client.plans:
@@ -47,7 +47,7 @@ async def test_an_upload_that_cannot_be_tended_keeps_the_sweep_from_no_other(mem
             await client.send(name, 0, 4_000)
         world.wait(2_000)
         world.disk.fault = Trouble(1, errno.EIO)
-        await world.engine.sweep()
+        await world.engine.sweep.all()
         assert [record.status for record in world.journal.latest().values()] == [Status.EXPIRED, Status.EXPIRED]
 
 
@@ -59,6 +59,6 @@ async def test_a_file_that_failed_to_sync_is_lost_with_relaxed_durability(memory
         await client.send("whole", 0, 4_000)
         world.disk.fault, world.disk.remembers = Trouble(3, errno.EIO, call="fsync"), remembers
         world.wait(10)
-        await world.engine.sweep()
+        await world.engine.sweep.all()
         with pytest.raises(Gone):
             await world.engine.inspect(client.ids["whole"])

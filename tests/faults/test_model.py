@@ -10,7 +10,7 @@ RUNS, STEPS = 260, 60  # about 55 steps in each run
 FEWER = 110  # for the durabilities that differ from the others in few places
 KINDS = (
     "as wished", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
-    "ChecksumMismatch", "Unavailable", "rival head", "rival patch", "rival delete", "died", "clock set",
+    "Failed", "Unavailable", "rival head", "rival patch", "rival delete", "died", "clock set",
 )  # fmt: skip
 
 

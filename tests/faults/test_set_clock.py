@@ -160,14 +160,14 @@ async def test_a_step_of_the_shared_clock_expires_nothing(
     for engine, id_ in zip(engines, ids, strict=True):
         await engine.append(id_, first, SlowBody([b"12345"]))
     ahead = by
-    await engines[0].sweep()  # the other one has not noticed yet
+    await engines[0].sweep.all()  # the other one has not noticed yet
     for engine in engines:
         for id_ in ids:
             assert (await engine.inspect(id_)).offset == 5
     await asyncio.sleep(0.4)
     for _ in range(2):
         for engine in engines:
-            await engine.sweep()
+            await engine.sweep.all()
     for engine, id_ in zip(engines, reversed(ids), strict=True):
         seen = await engine.inspect(id_)
         assert (seen.offset, seen.status) == (5, Status.PAUSED)

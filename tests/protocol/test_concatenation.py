@@ -6,10 +6,11 @@ from msgspec.structs import replace
 from onward.protocol import concatenation, decisions
 from onward.protocol.errors import BadRequest, Forbidden, Gone, Refusal, TooLarge
 from onward.protocol.model import (
+    PART_GONE,
+    TOO_LARGE,
     AppendRequest,
     Concat,
     CreateRequest,
-    Failure,
     Limits,
     Place,
     Role,
@@ -67,8 +68,8 @@ def test_a_final_upload_waits_and_then_joins() -> None:
 
 
 def test_a_final_upload_fails_with_its_parts() -> None:
-    assert advanced(DONE, replace(DONE, status=Status.FAILED)).failure is Failure.PART_GONE
-    assert advanced(DONE, replace(DONE, length=95)).failure is Failure.TOO_LARGE
+    assert advanced(DONE, replace(DONE, status=Status.FAILED)).failure is PART_GONE
+    assert advanced(DONE, replace(DONE, length=95)).failure is TOO_LARGE
 
 
 def test_a_final_upload_takes_no_bytes() -> None:

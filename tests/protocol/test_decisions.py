@@ -9,13 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from onward.protocol import decisions, lifecycle
-from onward.protocol.errors import BadRequest, ChecksumMismatch, Gone, OffsetMismatch, Refusal, TooLarge
+from onward.protocol.errors import BadRequest, Failed, Gone, OffsetMismatch, Refusal, TooLarge
 from onward.protocol.headers import MAX_INTEGER
 from onward.protocol.lifecycle import Change
 from onward.protocol.model import (
+    CHECKSUM_MISMATCH,
+    LOST,
     AppendRequest,
     CreateRequest,
-    Failure,
     Licence,
     Limits,
     Place,
@@ -97,7 +98,7 @@ CASES: dict[str, tuple[Upload, AppendRequest, type[Refusal]]] = {
     "other promise": (created(promised=SHA256), append_request(promised=bytes(32)), BadRequest),
     "other promise later": (at(Status.COMPLETED, sha256=SHA256), append_request(promised=bytes(32)), BadRequest),
     "more than completed": (at(Status.COMPLETED, offset=10), append_request(offset=10, body_size=1), TooLarge),
-    "failed": (at(Status.FAILED, failure=Failure.LOST), append_request(), Gone),
+    "failed": (at(Status.FAILED, failure=LOST), append_request(), Gone),
     "terminated": (at(Status.TERMINATED), append_request(), Gone),
     "expired": (at(Status.EXPIRED), append_request(), Gone),
     "time is over": (created(), append_request(offset=0), Gone),
@@ -146,7 +147,7 @@ def test_a_body_ends(offset: int, cut: bool, status: Status) -> None:
 def test_a_promise_is_held() -> None:
     decisions.judge(at(Status.VERIFYING), SHA256)
     decisions.judge(at(Status.VERIFYING, promised=SHA256), SHA256)
-    with pytest.raises(ChecksumMismatch):
+    with pytest.raises(Failed):
         decisions.judge(at(Status.VERIFYING, promised=bytes(32)), SHA256)
 
 
@@ -158,8 +159,8 @@ def test_completed_stays_for_ever() -> None:
 
 
 def test_what_failed_is_forgotten_later() -> None:
-    gone = decisions.failed(at(Status.VERIFYING), Failure.LOST, now=1.0, limits=LIMITS)
-    assert (gone.status, gone.failure, gone.due) == (Status.FAILED, Failure.LOST, 31.0)
+    gone = decisions.failed(at(Status.VERIFYING), LOST, now=1.0, limits=LIMITS)
+    assert (gone.status, gone.failure, gone.due) == (Status.FAILED, LOST, 31.0)
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -199,8 +200,8 @@ def test_what_the_machine_has_in_memory_only_is_lost_with_its_run() -> None:
 ENDS = {
     "terminated": lambda upload: decisions.terminated(upload, now=1.0, limits=LIMITS),
     "expired": lambda upload: decisions.expired(upload, now=1.0, limits=LIMITS),
-    "lost": lambda upload: decisions.failed(upload, Failure.LOST, now=1.0, limits=LIMITS),
-    "failed": lambda upload: decisions.failed(upload, Failure.CHECKSUM_MISMATCH, now=1.0, limits=LIMITS),
+    "lost": lambda upload: decisions.failed(upload, LOST, now=1.0, limits=LIMITS),
+    "failed": lambda upload: decisions.failed(upload, CHECKSUM_MISMATCH, now=1.0, limits=LIMITS),
 }
 
 
@@ -241,12 +242,12 @@ def test_each_status_says_when_the_sweep_looks() -> None:
 
 def test_the_bytes_of_a_failed_upload_go_before_its_record() -> None:
     limits = Limits(forget_after=1000.0, release_after=30.0)
-    failed = decisions.failed(at(Status.VERIFYING), Failure.CHECKSUM_MISMATCH, now=1.0, limits=limits)
+    failed = decisions.failed(at(Status.VERIFYING), CHECKSUM_MISMATCH, now=1.0, limits=limits)
     assert failed.due == 31.0
     assert not decisions.is_forgotten(failed, 31.0, limits)
     assert decisions.emptied(failed, limits=limits).due == 1001.0
     assert decisions.is_forgotten(failed, 1001.0, limits)
-    assert decisions.failed(at(Status.VERIFYING), Failure.LOST, now=1.0, limits=limits).due == 1001.0
+    assert decisions.failed(at(Status.VERIFYING), LOST, now=1.0, limits=limits).due == 1001.0
     assert not decisions.is_forgotten(at(Status.COMPLETED), 10**9, limits)
 
 

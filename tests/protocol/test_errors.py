@@ -6,6 +6,7 @@ from onward.protocol import errors
 from onward.protocol.dialects import DIALECTS, Dialect, tus1
 from onward.protocol.errors import Refusal
 from onward.protocol.headers import build_refusal_headers
+from onward.protocol.model import LOST, Failure
 
 KINDS = [kind for kind in Refusal.__subclasses__() if kind.__module__ == errors.__name__]
 LEAVES = [leaf for kind in KINDS for leaf in kind.__subclasses__() if leaf.__module__ == errors.__name__]
@@ -13,7 +14,7 @@ STATUSES = {
     "BadRequest": 400, "MethodNotAllowed": 405, "VersionUnsupported": 412, "MediaType": 415,
     "RangeUnsatisfiable": 416, "ExpectationFailed": 417, "HeadTooLarge": 431, "Forbidden": 403, "AccessDenied": 403,
     "ForeignOrigin": 403, "NotFound": 404, "Gone": 410, "OffsetMismatch": 409, "NotCompleted": 409, "Locked": 423,
-    "BodyStalled": 423, "TooLarge": 413, "Crowded": 503, "StorageFull": 507, "ChecksumMismatch": 460,
+    "BodyStalled": 423, "TooLarge": 413, "Crowded": 503, "StorageFull": 507,
     "BodyMismatch": 460, "Unavailable": 503,
 }  # fmt: skip
 WITH_VALUES: list[tuple[Refusal, dict[str, str]]] = [
@@ -36,6 +37,14 @@ def test_every_refusal_is_below_one_kind_and_keeps_its_status() -> None:
         assert sum(issubclass(leaf, kind) for kind in KINDS) == 1
 
 
+def test_what_failed_is_refused_as_its_failure_says() -> None:
+    refused = errors.Failed(Failure(code="odd", status=422, title="It is odd", detail="It has 3 legs."))
+    assert (refused.status, refused.code, refused.title, refused.detail) == (422, "odd", "It is odd", "It has 3 legs.")
+    assert (str(refused), str(errors.Failed(LOST))) == ("It has 3 legs.", LOST.title)
+    assert errors.Failed(LOST).detail == ""
+    assert errors.Refusal.status == errors.Failed.status == 500, "the class itself has no values"
+
+
 def test_codes_are_unique_and_drawn() -> None:
     concrete: list[type[Refusal]] = [*LEAVES, errors.ServerFault]
     assert len({each.code for each in concrete}) == len(concrete)
@@ -48,7 +57,7 @@ def test_codes_are_unique_and_drawn() -> None:
 @pytest.mark.parametrize(("refusal", "kind"), [
     (errors.BadRequest("x"), errors.ClientFault), (errors.AccessDenied(), errors.Denied),
     (errors.Gone(), errors.Absent), (errors.Locked(), errors.Conflict), (errors.TooLarge(), errors.LimitExceeded),
-    (errors.ChecksumMismatch(), errors.Mismatch), (errors.Unavailable(), errors.ServerFault),
+    (errors.BodyMismatch(), errors.ClientFault), (errors.Unavailable(), errors.ServerFault),
 ])  # fmt: skip
 def test_a_refusal_is_caught_by_its_kind(refusal: Refusal, kind: type[Refusal]) -> None:
     with pytest.raises(kind):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from onward.protocol.events import MOST_BYTES, NOBODY, EventType, Subscriptions, build_body, event_id
 from onward.protocol.headers import build_metadata
-from onward.protocol.model import Concat, Failure, Place, Role, Status, Upload, UploadId
+from onward.protocol.model import LOST, Concat, Place, Role, Status, Upload, UploadId
 
 UPLOAD = Upload(
     id=UploadId("ab" * 16), place=Place("p"), status=Status.COMPLETED, length=1048576, offset=1048576,
@@ -36,7 +36,7 @@ def test_the_body_is_what_the_documentation_shows() -> None:
 
 
 def test_a_failure_is_told_with_its_reason() -> None:
-    failed = replace(UPLOAD, status=Status.FAILED, failure=Failure.LOST, sha256=None, length=None, metadata=None)
+    failed = replace(UPLOAD, status=Status.FAILED, failure=LOST, sha256=None, length=None, metadata=None)
     data = json.loads(build_body(failed, EventType.FAILED))["data"]
     assert data["error"] == {"code": "lost", "title": "Stored bytes were lost"}
     assert (data["sha256"], data["fileSize"], data["fileName"], data["metadata"]) == (None, None, None, {})
@@ -82,7 +82,7 @@ def test_a_body_is_never_too_large_and_always_json(pairs: dict[str, bytes]) -> N
 
 
 def test_an_event_goes_to_those_who_want_it() -> None:
-    failed = replace(UPLOAD, status=Status.FAILED, failure=Failure.LOST)
+    failed = replace(UPLOAD, status=Status.FAILED, failure=LOST)
     assert [event.target for event in EVERY.ended(failed)] == ["https://a.example", "b"]
     (event,) = EVERY.ended(UPLOAD)
     assert (event.target, event.id, event.upload, event.seq, event.since) == (
@@ -111,7 +111,7 @@ def types(events: tuple[object, ...]) -> list[str]:
 )
 def test_each_status_has_its_event(status: Status, ended: list[str], latest: str) -> None:
     only = Subscriptions({"a": frozenset(EventType)})
-    upload = replace(UPLOAD, status=status, failure=Failure.LOST if status is Status.FAILED else None)
+    upload = replace(UPLOAD, status=status, failure=LOST if status is Status.FAILED else None)
     assert types(only.created(upload)) == ["upload.created"]
     assert types(only.ended(upload)) == ended
     assert types(only.latest(upload)) == [latest]

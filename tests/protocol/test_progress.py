@@ -4,7 +4,7 @@ import json
 
 from msgspec.structs import replace
 
-from onward.protocol.model import Failure, Place, Status, Upload, UploadId
+from onward.protocol.model import LOST, Place, Status, Upload, UploadId
 from onward.protocol.progress import progress
 
 UPLOAD = Upload(
@@ -35,5 +35,5 @@ def test_ends_are_told() -> None:
     told = json.loads(done.json)
     assert done.final
     assert (told["completed"], told["progress"], told["sha256"]) == (True, 100.0, "01" * 32)
-    lost = json.loads(progress(replace(UPLOAD, status=Status.FAILED, failure=Failure.LOST)).json)
+    lost = json.loads(progress(replace(UPLOAD, status=Status.FAILED, failure=LOST)).json)
     assert lost["error"] == {"code": "lost", "title": "Stored bytes were lost"}

@@ -18,7 +18,7 @@ from onward import Options
 from onward.client.cli import VALUES
 from onward.protocol.quantities import MOST_BYTES
 from onward.server.cli import CLIENT_OPTIONS
-from onward.server.config import OPTIONS, Config, Wrong
+from onward.server.config import OPTIONS, Config, ConfigError
 from onward.server.config_reader import add_options, foreign_variables, option_name, read
 from onward.server.option_parser import Parser
 from onward.storage.base import Durability
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_refused_in_code_and_on_the_command_line_with_one_sente
         Config(**{name: value})
     assert str(error.value).startswith(f"{name}: ")
     if isinstance(value, str) and name != "page":
-        with pytest.raises(Wrong) as wrong:
+        with pytest.raises(ConfigError) as wrong:
             config_of([f"{option_name(name)}={value}"])
         assert str(wrong.value) == option_name(name) + str(error.value).removeprefix(name)
 
@@ -146,7 +146,7 @@ def test_switches_have_two_options_and_eight_words() -> None:
 def test_what_is_wrong_in_a_file_is_named_with_the_file_and_its_key(tmp_path: Path, text: str, sentence: str) -> None:
     file = tmp_path / "onward.toml"
     file.write_text(text)
-    with pytest.raises(Wrong) as wrong:
+    with pytest.raises(ConfigError) as wrong:
         config_of([f"--config={file}"])
     assert str(wrong.value).startswith(sentence.replace("FILE", str(file)))
 

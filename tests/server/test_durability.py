@@ -14,7 +14,7 @@ from onward_process import onward
 from slow_body import SlowBody
 
 from onward.protocol.errors import Gone, Refusal, StorageFull
-from onward.protocol.model import AppendRequest, Checksum, CreateRequest, Failure, Limits, Status
+from onward.protocol.model import AppendRequest, Checksum, CreateRequest, Limits, Status
 from onward.server.uploads.engine import Engine
 from onward.storage import open_storage
 from onward.storage.base import Durability, Room
@@ -114,7 +114,7 @@ async def test_after_a_stop_of_the_machine_an_upload_is_as_told_or_lost(tmp_path
         if durability.relaxed:
             with pytest.raises(Gone):
                 await running.inspect(id_)  # type: ignore[arg-type]
-            assert running.records.counts[Failure.LOST] == 1
+            assert running.records.counts["lost"] == 1
         else:
             assert (await running.inspect(id_)).offset == 5  # type: ignore[arg-type]
 
@@ -125,9 +125,9 @@ async def test_a_silent_upload_is_made_durable_and_outlives_the_machine(tmp_path
     id_ = await begun(running)
     await asyncio.sleep(0.1)
     synced.clear()
-    assert await running.sweep() == 1
+    assert await running.sweep.all() == 1
     assert synced, "the bytes and the folder are synced"
-    assert await running.sweep() == 0
+    assert await running.sweep.all() == 0
     await storage.close()
     async with engine(tmp_path, Durability.PROCESS, boot="second") as later:
         assert (await later.inspect(id_)).offset == 5  # type: ignore[arg-type]
@@ -189,7 +189,7 @@ async def test_the_bytes_of_a_lost_upload_stay_since_a_disk_may_come_back(tmp_pa
         with pytest.raises(Gone):
             await running.inspect(id_)  # type: ignore[arg-type]
         await asyncio.sleep(0.05)
-        assert await running.sweep() == 0
+        assert await running.sweep.all() == 0
         assert (tmp_path / "partial" / id_).read_bytes() == DATA[:5]
 
 
@@ -198,7 +198,7 @@ async def test_an_upload_that_has_ended_is_not_looked_at_again_until_it_is_forgo
         id_ = await begun(running)
         await running.terminate(id_)  # type: ignore[arg-type]
         await asyncio.sleep(0.05)
-        assert await running.sweep() == 0
+        assert await running.sweep.all() == 0
 
 
 @pytest.mark.parametrize("durability", Durability)

@@ -101,17 +101,17 @@ async def test_other_uploads_are_paused_and_expired_beside_long_work(
 ) -> None:
     async with interrupted(tmp_path, kind) as (engine, id_), asyncio.timeout(30):
         stall = Stall(engine, monkeypatch)
-        await engine.upkeep.look()
+        await engine.sweep.look()
         await stall.begun.wait()
         other = (await create(engine)).id
         await append(engine, other, DATA[:5])
         for status in (Status.PAUSED, Status.EXPIRED):
             while (await engine.records.load(other)).status is not status:
                 await asyncio.sleep(0.05)
-                await engine.upkeep.look()
+                await engine.sweep.look()
         assert (await engine.records.load(id_)).status is Status.VERIFYING
         stall.let_go.set()
-        await engine.sweep()  # that of the command waits for all of it
+        await engine.sweep.all()  # that of the command waits for all of it
         done = await engine.records.load(id_)
         assert done.status is Status.COMPLETED
         assert (tmp_path / "files" / id_).read_bytes() == DATA * (done.offset // 10)
@@ -122,22 +122,22 @@ async def test_a_stop_cuts_long_work_and_what_waits_for_its_turn(
 ) -> None:
     async with interrupted(tmp_path, "verification") as (engine, id_), asyncio.timeout(30):
         stall = Stall(engine, monkeypatch)
-        await engine.upkeep.look()
+        await engine.sweep.look()
         await stall.begun.wait()
-        assert (id_ in engine.upkeep.long, engine.running) == (True, 1)
+        assert (id_ in engine.sweep.long, engine.running) == (True, 1)
         engine.stop()
         stall.let_go.set()
-        await engine.upkeep.long.over()
+        await engine.sweep.long.over()
         assert (await engine.records.load(id_)).status is Status.VERIFYING
         assert engine.running == 0
 
 
-async def test_the_end_of_the_upkeep_ends_long_work_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_end_of_the_sweep_ends_long_work_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with interrupted(tmp_path, "verification") as (engine, id_), asyncio.timeout(30):
         stall = Stall(engine, monkeypatch)
-        await engine.upkeep.look()
+        await engine.sweep.look()
         await stall.begun.wait()
-        ending = engine.upkeep.cancel()
+        ending = engine.sweep.cancel()
         assert len(ending) == 1
         await asyncio.wait(ending)
         assert (await engine.records.load(id_)).status is Status.VERIFYING

@@ -11,7 +11,7 @@ from bodies import Poured
 from simulated_journal import Created
 from simulated_world import World
 
-from onward.protocol.errors import ChecksumMismatch, Gone, Locked, Refusal, StorageFull, Unavailable
+from onward.protocol.errors import Failed, Gone, Locked, Refusal, StorageFull, Unavailable
 from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest, Role, Status, Upload, UploadId
 from onward.storage.base import Missing, StorageError
 
@@ -131,14 +131,14 @@ class Client:
     async def attempt(self) -> None:
         """Try everything twice, and be told no."""
         for plan in (*self.plans.values(), *self.plans.values()):
-            with suppress(*AGAIN, Gone, Missing, ChecksumMismatch, KeyError):
+            with suppress(*AGAIN, Gone, Missing, Failed, KeyError):
                 await self._advance(plan)
 
     async def _completion(self, plan: Plan) -> Upload | None:
         for _ in range(12):
             try:
                 upload = await self._advance(plan)
-            except (Gone, Missing, ChecksumMismatch):
+            except (Gone, Missing, Failed):
                 return None
             except AGAIN:
                 continue
@@ -155,7 +155,7 @@ class Client:
             await engine.terminate(id_)
         elif plan.ending == "expired":
             self.world.wait(2000)
-            await engine.sweep()
+            await engine.sweep.all()
         upload = await engine.inspect(id_)
         if upload.status is Status.COMPLETED or plan.parts:
             return upload

@@ -97,7 +97,7 @@ class Simulation:
             check.published()
             if (index + number) % 3 == 0:
                 world.wait(6)
-                await world.engine.sweep()
+                await world.engine.sweep.all()
                 check.published()
             await check.recovered()
             await check.ended()

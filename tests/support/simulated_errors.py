@@ -15,7 +15,7 @@ from simulated_journal import Journal
 from simulated_scenarios import Scenario
 from simulated_world import World, machine
 
-from onward.protocol.errors import ChecksumMismatch, Gone, Refusal
+from onward.protocol.errors import Failed, Gone, Refusal
 from onward.server.http.problems import FAULTS
 from onward.storage.base import Full, Missing, StorageError, Unreachable
 
@@ -149,7 +149,7 @@ class ErrorSweep:
             return
         plans = self.scenario.plans
         expected = self.scenario.policy.relaxed or any(plan.ending != "completed" for plan in plans)
-        assert isinstance(answer, Gone | Missing | ChecksumMismatch), f"I13: {answer!r}"
+        assert isinstance(answer, Gone | Missing | Failed), f"I13: {answer!r}"
         assert expected, f"I13: {answer!r}"
 
     def _world(self) -> AbstractContextManager[World]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from simulated_client import Client, Plan
 
-from onward.protocol.errors import BodyMismatch, ChecksumMismatch, Unavailable
+from onward.protocol.errors import BodyMismatch, Failed, Unavailable
 from onward.storage.base import Durability
 
 PLAN = Plan(name="whole", size=13_000)
@@ -40,7 +40,7 @@ async def pieces(client: Client) -> None:
 async def wrong(client: Client) -> None:
     await client.create("whole")
     await client.send("whole", 0, 6_000)
-    with suppress(ChecksumMismatch):
+    with suppress(Failed):
         await client.send("whole", 6_000)
 
 
@@ -85,9 +85,9 @@ async def expired(client: Client) -> None:
     await client.create("whole")
     await client.send("whole", 0, 6_000)
     client.world.wait(2_000)
-    await client.world.engine.sweep()
+    await client.world.engine.sweep.all()
     client.world.wait(6_000)
-    await client.world.engine.sweep()
+    await client.world.engine.sweep.all()
 
 
 async def joined(client: Client) -> None:
@@ -96,7 +96,7 @@ async def joined(client: Client) -> None:
         await client.send(name, 0)
     await client.create("joined")
     client.world.wait(200)
-    await client.world.engine.sweep()
+    await client.world.engine.sweep.all()
 
 
 async def waiting(client: Client) -> None:
@@ -106,19 +106,19 @@ async def waiting(client: Client) -> None:
     await client.send("right", 0, 2_000)
     await client.create("joined")
     client.world.wait(6)
-    await client.world.engine.sweep()
+    await client.world.engine.sweep.all()
     await client.send("right", 2_000)
     client.world.wait(6)
-    await client.world.engine.sweep()
+    await client.world.engine.sweep.all()
 
 
 async def silent(client: Client) -> None:
     await client.create("whole")
     await client.send("whole", 0, 6_000)
     client.world.wait(6)
-    await client.world.engine.sweep()
+    await client.world.engine.sweep.all()
     client.world.wait(6)
-    await client.world.engine.sweep()
+    await client.world.engine.sweep.all()
     await client.send("whole", 6_000)
 
 

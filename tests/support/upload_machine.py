@@ -291,9 +291,9 @@ class UploadMachine(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         due = self.runner.run(self._due())
-        self.do(self.engine.sweep())
+        self.do(self.engine.sweep.all())
         for id_ in due:
-            next(model for model in self.models if model.id == id_).tended(self.now)
+            next(model for model in self.models if model.id == id_).swept(self.now)
 
     async def _due(self) -> list[UploadId]:
         assert self.storage is not None

@@ -7,7 +7,7 @@ from typing import Literal
 from onward.protocol.errors import (
     BadRequest,
     BodyMismatch,
-    ChecksumMismatch,
+    Failed,
     Gone,
     OffsetMismatch,
     TooLarge,
@@ -107,7 +107,7 @@ class Model:
         if self.wrong:
             self.end(now)
         self.expires = now + EXPIRE if self.partial else None
-        return ChecksumMismatch if self.wrong else None
+        return Failed if self.wrong else None
 
     def advance(self, now: float) -> None:
         """Bring a final upload as far as its parts allow."""
@@ -121,7 +121,7 @@ class Model:
             for part in self.parts:
                 part.expires = min(part.expires or now, now + RELEASE)
 
-    def tended(self, now: float) -> None:
+    def swept(self, now: float) -> None:
         """Be looked at by the sweep, because it is due."""
         if self.is_expired(now):
             self.end(now)
