@@ -6,6 +6,7 @@
 from aiohttp import web
 
 from onward.server.config import Config
+from onward.server.events.webhook import OnEvent
 from onward.server.health import add_health
 from onward.server.http.access import ACCESS, Access, allow_everything
 from onward.server.http.app_keys import CONFIG
@@ -23,11 +24,14 @@ MOST_HEADERS = 64
 LINGERING = 1.0  # seconds for which the rest of a body is read after an early answer
 
 
-def create_app(config: Config, access: Access = allow_everything) -> web.Application:
+def create_app(
+    config: Config, access: Access = allow_everything, *, on_event: OnEvent | None = None
+) -> web.Application:
     """Build the application; it opens its storage when it starts, and closes it when it is cleaned up.
 
     It may be mounted in another application: `outer.add_subapp("/api", create_app(config))`. `access` is asked before
-    every act on an upload, watching too, and refuses by raising. Raises ConfigError, which is a ValueError, for an
+    every act on an upload, watching too, and refuses by raising. `on_event` is called with every event (see
+    docs/integrating.md), and again later until it returns. Raises ConfigError, which is a ValueError, for an
     origin that can't be one. What can't be opened is raised by the start of the application.
     """
     app = web.Application(middlewares=[answering])
@@ -38,7 +42,7 @@ def create_app(config: Config, access: Access = allow_everything) -> web.Applica
     add_health(app)
     app.on_response_prepare.append(mark)
     add_cors(app, parse_origins(config.cors_origins), credentials=config.cors_credentials)
-    Lifespan().add_to(app)
+    Lifespan(on_event).add_to(app)
     return app
 
 

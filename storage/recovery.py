@@ -165,6 +165,10 @@ class RecoveringState:
         """Return events that are due, and hide them until the time `until`."""
         return await self._state.claim_events(target, now, until=until, most=most)
 
+    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
+        """Let a claim end later."""
+        await self._state.extend_claim(event, until)
+
     async def delivered(self, event: OutgoingEvent, now: float) -> None:
         """Remove an event from the outbox."""
         await self._state.delivered(event, now)

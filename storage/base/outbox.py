@@ -48,8 +48,12 @@ class Outbox(Protocol):
     async def claim_events(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
         """Return up to `most` events that are due for a target, each the first of its queue, the longest due first.
 
-        They are hidden from other claims until the time `until`, or until the claim is ended by one of the next three.
+        They are hidden from other claims until the time `until`, unless `delivered`, `postpone` or `give_up` ends the
+        claim earlier.
         """
+
+    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
+        """Let a claim end later."""
 
     async def delivered(self, event: OutgoingEvent, now: float) -> None:
         """Remove an event; the next one of its queue is due at once. May be repeated."""

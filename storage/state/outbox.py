@@ -38,6 +38,11 @@ class MemoryOutbox:
         for event in events:
             self._queues.setdefault((event.target, event.upload), []).append(_Waiting(event, event.since))
 
+    def _first(self, event: OutgoingEvent) -> _Waiting | None:
+        """Return the first of an event's queue, if it is this event."""
+        first = next(iter(self._queues.get((event.target, event.upload), ())), None)
+        return first if first is not None and first.event.id == event.id else None
+
     def _remove(self, event: OutgoingEvent, now: float) -> bool:
         """Take an event out of its queue; the first one that is left is due. Returns False if it is not there."""
         key = event.target, event.upload
@@ -58,14 +63,18 @@ class MemoryOutbox:
             first.due = until
         return [Claimed(first.event, first.attempts) for first in due]
 
+    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
+        """Let a claim end later."""
+        if first := self._first(event):
+            first.due = until
+
     async def delivered(self, event: OutgoingEvent, now: float) -> None:
         """Remove an event."""
         self._remove(event, now)
 
     async def postpone(self, event: OutgoingEvent, due: float) -> None:
         """Let an event be due again later."""
-        first = next(iter(self._queues.get((event.target, event.upload), ())), None)
-        if first is not None and first.event.id == event.id:
+        if first := self._first(event):
             first.due, first.attempts = due, first.attempts + 1
 
     async def give_up(self, event: OutgoingEvent, now: float) -> None:

@@ -100,6 +100,11 @@ class SqliteOutbox(ABC):
         claimed: list[Claimed] = await self._do(work)
         return claimed
 
+    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
+        """Let a claim end later."""
+        update = f"UPDATE outbox SET due = ? WHERE due IS NOT NULL AND {_ONE}"  # noqa: S608
+        await self._do(lambda db: db.execute(update, (until, *_key(event))).close())
+
     async def delivered(self, event: OutgoingEvent, now: float) -> None:
         """Remove an event. Not durable: after a power cut it may be delivered again."""
 

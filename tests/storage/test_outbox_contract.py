@@ -91,6 +91,17 @@ async def test_a_claim_ends_by_itself(state: State) -> None:
     assert await claimed(state, 1000.0) == []
 
 
+async def test_a_claim_can_be_extended(state: State) -> None:
+    await state.insert(UPLOAD, events=[CREATED])
+    await claimed(state, 20.0, until=50.0)
+    await state.extend_claim(CREATED, 80.0)
+    assert await claimed(state, 79.0) == []
+    assert await claimed(state, 80.0, until=90.0) == [Claimed(CREATED, 0)]
+    await state.delivered(CREATED, 81.0)
+    await state.extend_claim(CREATED, 90.0)
+    assert await claimed(state, 1000.0) == []
+
+
 async def test_many_claims_at_once_give_each_event_to_one(state: State) -> None:
     for number in range(30):
         id_ = UploadId(f"{number:032x}")
