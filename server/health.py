@@ -83,7 +83,7 @@ class Health:
         if self.delivery is not None:
             with suppress(StorageError, TimeoutError):
                 async with asyncio.timeout(PROBE_WAIT):
-                    self._counts.outbox = await self.delivery.outbox.count_events()
+                    self._counts.outbox = await self.delivery.outbox.count()
         return generate_latest(self._registry)
 
     async def check(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ class Lifespan:
         if engine.records.storage.subscriptions.targets:
             self._session = open_session()
             self._delivery = Delivery(
-                engine.records.storage.state,
+                engine.records.storage.state.outbox,
                 targets_of(config, self._on_event, self._session, secret),
                 clock=engine.records.clock,
                 retry_for=config.webhook_retry_for,

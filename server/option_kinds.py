@@ -168,7 +168,7 @@ def _read_urls(value: object) -> tuple[str, ...]:
     urls = split_words(value)
     for url in urls:
         parts = urlsplit(url) if url.isprintable() else urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment or " " in url:
             raise ValueError(f"{hide_password(url)!r} is not a URL such as https://app.example/uploads")
     return urls
 

@@ -18,9 +18,9 @@ A state that has lost records has lost leases and epochs too. Former holders may
 hold the lease. So an adopted record gets an epoch that no earlier lease can have had, which makes every save of theirs
 stale, and is marked as left by ANYONE, so that the next holder fences the bytes and the copy before it writes.
 
-Records are adopted one by one, whenever one is asked for. An empty state is noticed by the sweep, when it asks what is
-due: then all copies are adopted. Only after that is the state marked as belonging to this data folder (`claim`), so
-that a crash in between begins again.
+Records are adopted one by one, whenever one is asked for. A state that is empty, or has an empty part (a cluster that
+lost one master), is noticed by the sweep, when it asks what is due: then all missing records are adopted. Only after
+that is the state marked as belonging to this data folder (`claim`), so that a crash in between begins again.
 
 The outbox is lost together with the records. So the latest event of each adopted upload is queued again, with the same
 id as before; a receiver that has it already recognises it by that.
@@ -37,7 +37,7 @@ from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
-from onward.storage.base import Backups, Claimed, Lease, Missing, OutboxCounts, SharedState, Stale, Unreachable
+from onward.storage.base import Backups, Lease, Missing, Outbox, SharedState, Stale, Unreachable
 from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
@@ -157,45 +157,14 @@ class RecoveringState:
         await self._backups.renew(replace(upload, epoch=lease.epoch), lease.holds)
         await self._state.fenced(lease, upload)
 
+    @property
+    def outbox(self) -> Outbox:
+        """The outbox of the state."""
+        return self._state.outbox
+
     def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
         """Follow an upload from now on."""
         return self._state.subscribe(id)
-
-    async def claim_events(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
-        """Return events that are due, and hide them until the time `until`."""
-        return await self._state.claim_events(target, now, until=until, most=most)
-
-    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
-        """Let a claim end later."""
-        await self._state.extend_claim(event, until)
-
-    async def delivered(self, event: OutgoingEvent, now: float) -> None:
-        """Remove an event from the outbox."""
-        await self._state.delivered(event, now)
-
-    async def postpone(self, event: OutgoingEvent, due: float) -> None:
-        """Let an event be due again later."""
-        await self._state.postpone(event, due)
-
-    async def give_up(self, event: OutgoingEvent, now: float) -> None:
-        """Keep an event as failed."""
-        await self._state.give_up(event, now)
-
-    async def count_events(self) -> OutboxCounts:
-        """Return how many events wait and have failed."""
-        return await self._state.count_events()
-
-    def waiting_events(self) -> AsyncIterator[OutgoingEvent]:
-        """Yield the events that wait."""
-        return self._state.waiting_events()
-
-    def failed_events(self) -> AsyncIterator[OutgoingEvent]:
-        """Yield the events that were given up."""
-        return self._state.failed_events()
-
-    async def retry_events(self, now: float) -> int:
-        """Let all failed events wait again."""
-        return await self._state.retry_events(now)
 
     async def close(self) -> None:
         """Close the state; the backups belong to the blobs, which close them."""
@@ -238,8 +207,8 @@ class RecoveringState:
             log.warning("the copy of %s… can't be read: %s", id[:8], shorten_ids(str(fault)))
 
     async def _fill_if_empty(self) -> None:
-        """Adopt all copies if the state has no owner, which means that it is empty."""
-        if await self._state.owner() is not None:
+        """Adopt all copies whose records are missing, if the state or a part of it is empty."""
+        if await self._state.whole():
             return
         async for id_ in self._backups.ids():
             try:

@@ -128,7 +128,7 @@ class Delivery:
     async def _claim(self, line: _Line) -> None:
         now = self._clock()
         try:
-            claimed = await self.outbox.claim_events(line.target.name, now, until=now + CLAIM, most=line.room)
+            claimed = await self.outbox.claim(line.target.name, now, until=now + CLAIM, most=line.room)
         except StorageError as fault:
             if not fault.reported:
                 self._reports.failed(fault)

@@ -12,7 +12,7 @@ claimed; the next one waits until the first was delivered or given up.
                                   v
                               delivery --- delivered --> removed
                                        --- postpone ---> due again later, one attempt more
-                                       --- give_up ----> kept as failed, until `retry_events`
+                                       --- give_up ----> kept as failed, until `retry`
 
 A claim ends by itself at its time, so that the event of a server that crashed is delivered by another one, or after
 the next start. An event may therefore be delivered twice, always with the same `id`.
@@ -45,8 +45,8 @@ class Outbox(Protocol):
     Times are in seconds since the epoch, by the clock of the records.
     """
 
-    async def claim_events(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
-        """Return up to `most` events that are due for a target, each the first of its queue, the longest due first.
+    async def claim(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
+        """Return up to `most` events that are due for a target, each the first of its queue; about the oldest first.
 
         They are hidden from other claims until the time `until`, unless `delivered`, `postpone` or `give_up` ends the
         claim earlier.
@@ -64,14 +64,14 @@ class Outbox(Protocol):
     async def give_up(self, event: OutgoingEvent, now: float) -> None:
         """Keep an event as failed; the next one of its queue is due at once. May be repeated."""
 
-    async def count_events(self) -> OutboxCounts:
+    async def count(self) -> OutboxCounts:
         """Return how many events wait and have failed, at a cost that hardly grows with them."""
 
-    def waiting_events(self) -> AsyncIterator[OutgoingEvent]:
-        """Yield the events that wait, each queue in its order."""
+    def waiting(self) -> AsyncIterator[OutgoingEvent]:
+        """Yield the events that wait, in no particular order."""
 
-    def failed_events(self) -> AsyncIterator[OutgoingEvent]:
-        """Yield the events that were given up."""
+    def failed(self) -> AsyncIterator[OutgoingEvent]:
+        """Yield the events that were given up, in no particular order."""
 
-    async def retry_events(self, now: float) -> int:
+    async def retry(self, now: float) -> int:
         """Let all failed events wait again from now on, each at its place in its queue; returns how many."""

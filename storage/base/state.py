@@ -28,8 +28,12 @@ class Events(Protocol):
         """
 
 
-class State(Records, Leases, Events, Outbox, Protocol):
+class State(Records, Leases, Events, Protocol):
     """Records, leases, events and the outbox in one store."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The events that wait for delivery."""
 
 
 class SharedState(State, Protocol):
@@ -43,6 +47,9 @@ class SharedState(State, Protocol):
 
     async def owner(self) -> str | None:
         """Return the name of the data folder that the state belongs to, or None if the state is empty."""
+
+    async def whole(self) -> bool:
+        """Return False if the state, or a part of it, is empty since it was claimed, or was not claimed yet."""
 
     async def adopt(self, upload: Upload, *, events: Sequence[OutgoingEvent] = ()) -> None:
         """Put a record in the place of a missing or older one, with an epoch not below its own; may be repeated.

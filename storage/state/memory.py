@@ -13,12 +13,12 @@ from onward.storage.state.local import Local
 from onward.storage.state.outbox import MemoryOutbox
 
 
-class MemoryState(Local, MemoryOutbox):
+class MemoryState(Local):
     """Records and outgoing events in dictionaries."""
 
     def __init__(self) -> None:
-        Local.__init__(self)
-        MemoryOutbox.__init__(self)
+        super().__init__()
+        self.outbox = MemoryOutbox()
         self._uploads: dict[UploadId, Upload] = {}
 
     async def insert(
@@ -33,7 +33,7 @@ class MemoryState(Local, MemoryOutbox):
         if most is not None and sum(not known.status.final for known in self._uploads.values()) >= most:
             raise Crowded
         self._uploads[upload.id] = upload
-        self._put(events)
+        self.outbox.put(events)
 
     async def load(self, id: UploadId) -> Upload:
         """Return the record; raises Missing."""
@@ -53,7 +53,7 @@ class MemoryState(Local, MemoryOutbox):
         if (await self.load(upload.id)).version != upload.version or not self._leases.proves(upload.id, upload.epoch):
             raise Stale(upload.id)
         saved = self._uploads[upload.id] = replace(upload, version=upload.version + 1)
-        self._put(events)
+        self.outbox.put(events)
         self._notify(saved)
         return saved
 

@@ -27,13 +27,13 @@ Queues = dict[tuple[str, UploadId], list[_Waiting]]
 
 
 class MemoryOutbox:
-    """Events in memory; only the first of each queue counts for `claim_events`."""
+    """Events in memory; only the first of each queue counts for `claim`."""
 
     def __init__(self) -> None:
         self._queues: Queues = {}
         self._failed: list[OutgoingEvent] = []
 
-    def _put(self, events: Iterable[OutgoingEvent]) -> None:
+    def put(self, events: Iterable[OutgoingEvent]) -> None:
         """Add events to the ends of their queues."""
         for event in events:
             self._queues.setdefault((event.target, event.upload), []).append(_Waiting(event, event.since))
@@ -55,7 +55,7 @@ class MemoryOutbox:
             del self._queues[key]
         return len(rest) < len(queue)
 
-    async def claim_events(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
+    async def claim(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
         """Return events that are due, and hide them until the time `until`."""
         firsts = [queue[0] for queue in self._queues.values() if queue[0].event.target == target]
         due = sorted((first for first in firsts if first.due <= now), key=lambda first: first.due)[:most]
@@ -82,22 +82,22 @@ class MemoryOutbox:
         if self._remove(event, now):
             self._failed.append(event)
 
-    async def count_events(self) -> OutboxCounts:
+    async def count(self) -> OutboxCounts:
         """Return how many events wait and have failed."""
         waiting = [event.since for event in self._all_waiting()]
         return OutboxCounts(len(waiting), len(self._failed), min(waiting, default=None))
 
-    async def waiting_events(self) -> AsyncIterator[OutgoingEvent]:
+    async def waiting(self) -> AsyncIterator[OutgoingEvent]:
         """Yield the events that wait."""
         for event in list(self._all_waiting()):
             yield event
 
-    async def failed_events(self) -> AsyncIterator[OutgoingEvent]:
+    async def failed(self) -> AsyncIterator[OutgoingEvent]:
         """Yield the events that were given up."""
         for event in list(self._failed):
             yield event
 
-    async def retry_events(self, now: float) -> int:
+    async def retry(self, now: float) -> int:
         """Let all failed events wait again."""
         failed, self._failed = self._failed, []
         for event in failed:

@@ -119,11 +119,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-class SqliteState(sqlite_outbox.SqliteOutbox, Local):
+class SqliteState(Local):
     """Records in one SQLite file; the constructor raises Unreachable or Full."""
 
     def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
         super().__init__()
+        self.outbox = sqlite_outbox.SqliteOutbox(self._do)
         self._connection = _connect(path)
         found = path.stat()
         self._path, self._file = path, (found.st_dev, found.st_ino)

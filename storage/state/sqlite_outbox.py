@@ -6,10 +6,9 @@ it ends. Failed events stay in the table without a due time.
 """
 
 import sqlite3
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import UploadId
@@ -82,14 +81,19 @@ def _key(event: OutgoingEvent) -> tuple[str, str, int]:
     return (event.upload, event.target, event.seq)
 
 
-class SqliteOutbox(ABC):
-    """The methods of the outbox; each is one job of the state's thread."""
+class Do(Protocol):
+    """A function that does a job in the next transaction, and returns its result."""
 
-    @abstractmethod
-    async def _do(self, work: Callable[[sqlite3.Connection], Any], *, durable: bool = False) -> Any:
-        """Do a job in the next transaction, and return its result."""
+    async def __call__(self, work: Callable[[sqlite3.Connection], Any], *, durable: bool = False) -> Any: ...
 
-    async def claim_events(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
+
+class SqliteOutbox:
+    """The outbox in the table; each method is one job of the state's thread."""
+
+    def __init__(self, do: Do) -> None:
+        self._do = do
+
+    async def claim(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
         """Return events that are due, and hide them until the time `until`."""
 
         def work(db: sqlite3.Connection) -> list[Claimed]:
@@ -128,15 +132,15 @@ class SqliteOutbox(ABC):
 
         await self._do(work, durable=True)
 
-    async def count_events(self) -> OutboxCounts:
+    async def count(self) -> OutboxCounts:
         """Return how many events wait and have failed."""
         return OutboxCounts(*await self._do(lambda db: db.execute(_COUNT).fetchone()))
 
-    def waiting_events(self) -> AsyncIterator[OutgoingEvent]:
+    def waiting(self) -> AsyncIterator[OutgoingEvent]:
         """Yield the events that wait."""
         return self._events(failed=False)
 
-    def failed_events(self) -> AsyncIterator[OutgoingEvent]:
+    def failed(self) -> AsyncIterator[OutgoingEvent]:
         """Yield the events that were given up."""
         return self._events(failed=True)
 
@@ -148,7 +152,7 @@ class SqliteOutbox(ABC):
                 yield event
             last = _key(events[-1])
 
-    async def retry_events(self, now: float) -> int:
+    async def retry(self, now: float) -> int:
         """Let all failed events wait again. They get new numbers, so that the numbers stay in the order of `since`."""
 
         def work(db: sqlite3.Connection) -> int:

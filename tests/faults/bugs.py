@@ -354,4 +354,28 @@ BUGS = (
         "            if True:\n",
         "tests/server/test_reserve.py -k=come_again",
     ),
+    Bug(
+        "40", "a late insert is not refused although its reservation was removed", "storage/state/redis/scripts.py",
+        "    if redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end\n",
+        "",
+        "tests/storage/test_redis_open_limit.py -k=after_its_reservation",
+    ),
+    Bug(
+        "41", "a count removes the reservation of an upload that was just inserted", "storage/state/redis/scripts.py",
+        "if redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 1 then return 1 end\n",
+        "",
+        "tests/storage/test_redis_open_limit.py -k=during_the_count",
+    ),
+    Bug(
+        "42", "a master that lost its records is not noticed", "storage/state/redis/state.py",
+        "        return all(await self._names())\n",
+        "        return any(await self._names())\n",
+        "tests/storage/test_redis_cluster.py -k=adopted_from_the_backups",
+    ),
+    Bug(
+        "43", "each bucket in turn instead of the earliest first", "storage/state/redis/due.py",
+        "        count = bisect_right(waiting, earliest_end)\n",
+        "        count = bisect_right(waiting, (inf, earliest_end[1]))\n",
+        "tests/storage/test_redis_cluster.py -k=in_its_order",
+    ),
 )  # fmt: skip

@@ -17,7 +17,9 @@ from mounts import elsewhere
 from onward_process import PROGRAM, ROOT, OnwardProcess, onward
 from redis_process import RedisProcess, redis_server
 
-from onward.storage.state.redis.state import LEASE
+from onward.protocol.model import UploadId
+from onward.storage.state.redis.keys import keys_of
+from onward.storage.state.redis.leases import LEASE
 
 ASLEEP = str(ROOT / "tests" / "support" / "suspended_server.py")
 SIZE, HALF = 2**20, 2**19
@@ -121,7 +123,7 @@ async def check_over(name: str, point: str, redis: RedisProcess, folder: Path) -
 
 async def seen(redis: RedisProcess, http: aiohttp.ClientSession, url: str) -> list[object]:
     """Give the record as Redis has it, and what is told of it."""
-    record = redis.command("HMGET", f"{{onward}}:{url.rpartition('/')[2]}:record", "document", "version")
+    record = redis.command("HMGET", keys_of(UploadId(url.rpartition("/")[2])).record, "document", "version")
     async with http.get(f"{url}/progress") as answer:
         return [record, await answer.json()]
 

@@ -15,6 +15,7 @@ from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status
 from onward.server.uploads.engine import Engine
 from onward.storage import open_storage
 from onward.storage.base import Unreachable
+from onward.storage.state.redis.keys import keys_of
 from onward.storage.state.redis.state import open_state
 
 DATA = b"0123456789"
@@ -66,9 +67,9 @@ async def test_a_late_release_leaves_the_lease_of_another_alone(redis_process: R
     holding = late.hold(ID, wait=0, on_rival=ignore)
     await holding.__aenter__()
     with redis.Redis(port=redis_process.port) as client:
-        client.delete(f"{{onward}}:{ID}:lease")  # it ran out
+        client.delete(keys_of(ID).lease)  # it ran out
         async with other.hold(ID, wait=0, on_rival=ignore):
             await holding.__aexit__(None, None, None)
-            assert client.exists(f"{{onward}}:{ID}:lease"), "the lease of another was released"
+            assert client.exists(keys_of(ID).lease), "the lease of another was released"
     await late.close()
     await other.close()

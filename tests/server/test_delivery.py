@@ -15,7 +15,7 @@ from onward.protocol.model import UploadId
 from onward.server.events.delivery import AT_ONCE, CLAIM, POLL, Delivery
 from onward.server.events.webhook import Closed, NotTaken, Target
 from onward.storage.base import Claimed, OutboxCounts, Unreachable
-from onward.storage.state.memory import MemoryState
+from onward.storage.state.outbox import MemoryOutbox
 
 HOUR, DAY = 3600.0, 86400.0
 START = 1_000_000.0  # of the clock of the records, when the loop's time is 0
@@ -59,7 +59,7 @@ class FakeTarget:
         return [event.id for _, event in self.taken if event.upload == upload]
 
 
-class CountingState(MemoryState):
+class CountingOutbox(MemoryOutbox):
     """Counts the calls, and fails for a while if it is told to."""
 
     fails_until = -inf
@@ -68,43 +68,43 @@ class CountingState(MemoryState):
         super().__init__()
         self.claims = 0
 
-    async def claim_events(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
+    async def claim(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
         self.claims += 1
         if now < self.fails_until:
             raise Unreachable("gone")
-        return await super().claim_events(target, now, until=until, most=most)
+        return await super().claim(target, now, until=until, most=most)
 
 
 def upload_id(number: int) -> UploadId:
     return UploadId(f"{number:032x}")
 
 
-async def queue(state: MemoryState, number: int, *targets: str, type: EventType = EventType.CREATED) -> None:
+async def queue(outbox: MemoryOutbox, number: int, *targets: str, type: EventType = EventType.CREATED) -> None:
     """Record an upload that was created and completed, with its events for each target."""
     id_ = upload_id(number)
     for seq, kind in enumerate((EventType.CREATED, EventType.COMPLETED), 1):
         events = [event(seq, kind, target=target, upload=id_, since=clock()) for target in targets]
-        state._put(events)
+        outbox.put(events)
     await asyncio.sleep(0)
 
 
-def deliver(state: MemoryState, *targets: Target, retry_for: float = 3 * DAY, chance: float = 0.5) -> Delivery:
-    return Delivery(state, targets, clock=clock, retry_for=retry_for, chance=lambda: chance)
+def deliver(outbox: MemoryOutbox, *targets: Target, retry_for: float = 3 * DAY, chance: float = 0.5) -> Delivery:
+    return Delivery(outbox, targets, clock=clock, retry_for=retry_for, chance=lambda: chance)
 
 
 def test_an_event_is_delivered_as_soon_as_it_is_there() -> None:
     async def work() -> None:
-        state, target = CountingState(), FakeTarget("a")
-        delivery = deliver(state, target)
+        outbox, target = CountingOutbox(), FakeTarget("a")
+        delivery = deliver(outbox, target)
         await asyncio.sleep(POLL / 2)
-        await queue(state, 1, "a")
+        await queue(outbox, 1, "a")
         delivery.wake()
         await asyncio.sleep(0.001)
         assert [(at, event.upload) for at, event in target.taken] == [(POLL / 2, upload_id(1))] * 2
-        await queue(state, 2, "a")  # by another node: nobody wakes this one
+        await queue(outbox, 2, "a")  # by another node: nobody wakes this one
         await asyncio.sleep(POLL)
         assert target.order(upload_id(2)) == [f"{upload_id(2)}_created", f"{upload_id(2)}_completed"]
-        assert await state.count_events() == OutboxCounts(0, 0, None)
+        assert await outbox.count() == OutboxCounts(0, 0, None)
         assert delivery.counts == {"delivered": 4, "failed": 0}
         await delivery.stop(within=1)
 
@@ -114,9 +114,9 @@ def test_an_event_is_delivered_as_soon_as_it_is_there() -> None:
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
 def test_an_event_is_tried_again_after_1_s_doubling_to_1_h_until_it_is_given_up(chance: float) -> None:
     async def work() -> None:
-        state, target = CountingState(), FakeTarget("a", lambda now: NotTaken("status 500"))
-        await queue(state, 1, "a")
-        delivery = deliver(state, target, retry_for=6 * HOUR, chance=chance)
+        outbox, target = CountingOutbox(), FakeTarget("a", lambda now: NotTaken("status 500"))
+        await queue(outbox, 1, "a")
+        delivery = deliver(outbox, target, retry_for=6 * HOUR, chance=chance)
         await asyncio.sleep(7 * HOUR)
         created, completed = f"{upload_id(1)}_created", f"{upload_id(1)}_completed"
         waits = [after - before for before, after in pairwise(target.came[created])]
@@ -127,7 +127,7 @@ def test_an_event_is_tried_again_after_1_s_doubling_to_1_h_until_it_is_given_up(
         )
         assert target.came[completed][0] >= target.came[created][-1], "it waited until the first one was given up"
         await asyncio.sleep(2 * HOUR)
-        assert await state.count_events() == OutboxCounts(0, 2, None)
+        assert await outbox.count() == OutboxCounts(0, 2, None)
         assert delivery.counts == {"delivered": 0, "failed": 2}
         await delivery.stop(within=1)
 
@@ -136,16 +136,16 @@ def test_an_event_is_tried_again_after_1_s_doubling_to_1_h_until_it_is_given_up(
 
 def test_retry_after_is_honoured() -> None:
     async def work() -> None:
-        state, target = (
-            CountingState(),
+        outbox, target = (
+            CountingOutbox(),
             FakeTarget("a", lambda now: NotTaken("429", after=120.0, busy=True) if now < 100 else None),
         )
-        await queue(state, 1, "a")
-        await queue(state, 2, "a")
-        delivery = deliver(state, target)
+        await queue(outbox, 1, "a")
+        await queue(outbox, 2, "a")
+        delivery = deliver(outbox, target)
         await asyncio.sleep(119)
         assert sum(map(len, target.came.values())) == 2
-        await queue(state, 3, "a")
+        await queue(outbox, 3, "a")
         delivery.wake()
         await asyncio.sleep(0)
         assert sum(map(len, target.came.values())) == 2, "a target that is busy gets no other event either"
@@ -158,17 +158,17 @@ def test_retry_after_is_honoured() -> None:
 
 def test_a_target_that_wants_no_more_gets_no_more_until_the_next_start() -> None:
     async def work() -> None:
-        state, target, other = CountingState(), FakeTarget("a", lambda now: Closed()), FakeTarget("b")
+        outbox, target, other = CountingOutbox(), FakeTarget("a", lambda now: Closed()), FakeTarget("b")
         for number in range(30):
-            await queue(state, number, "a", "b")
-        delivery = deliver(state, target, other)
+            await queue(outbox, number, "a", "b")
+        delivery = deliver(outbox, target, other)
         await asyncio.sleep(HOUR)
         assert sum(map(len, target.came.values())) <= AT_ONCE
         assert len(other.taken) == 60
-        assert await state.count_events() == OutboxCounts(60, 0, START)
+        assert await outbox.count() == OutboxCounts(60, 0, START)
         await delivery.stop(within=1)
         target.answer = lambda now: None
-        delivery = deliver(state, target, other)
+        delivery = deliver(outbox, target, other)
         await asyncio.sleep(1)
         assert len(target.taken) == 60
         await delivery.stop(within=1)
@@ -181,12 +181,12 @@ def test_a_target_that_is_down_for_an_hour_costs_next_to_nothing_and_delays_no_o
     down: BaseException | float,
 ) -> None:
     async def work() -> None:
-        state = CountingState()
+        outbox = CountingOutbox()
         bad = FakeTarget("bad", lambda now: down if now < HOUR else None)
         good = FakeTarget("good")
-        delivery = deliver(state, bad, good)
+        delivery = deliver(outbox, bad, good)
         for number in range(600):
-            await queue(state, number, "bad", "good")
+            await queue(outbox, number, "bad", "good")
             delivery.wake()
             await asyncio.sleep(6)
         assert len(good.taken) == 1200
@@ -201,7 +201,7 @@ def test_a_target_that_is_down_for_an_hour_costs_next_to_nothing_and_delays_no_o
         for number in range(600):
             id_ = upload_id(number)
             assert bad.order(id_) == good.order(id_) == [f"{id_}_created", f"{id_}_completed"]
-        assert await state.count_events() == OutboxCounts(0, 0, None)
+        assert await outbox.count() == OutboxCounts(0, 0, None)
         await delivery.stop(within=1)
 
     run_simulated(work())
@@ -209,7 +209,7 @@ def test_a_target_that_is_down_for_an_hour_costs_next_to_nothing_and_delays_no_o
 
 def test_one_upload_whose_events_fail_delays_no_other_upload() -> None:
     async def work() -> None:
-        state, target = CountingState(), FakeTarget("a")
+        outbox, target = CountingOutbox(), FakeTarget("a")
 
         async def refuse_one(event: OutgoingEvent, now: float, take: Callable[..., object] = target.deliver) -> None:
             if event.upload == upload_id(0):
@@ -217,10 +217,10 @@ def test_one_upload_whose_events_fail_delays_no_other_upload() -> None:
             await target.__class__.deliver(target, event, now)
 
         target.deliver = refuse_one  # type: ignore[method-assign]
-        await queue(state, 0, "a")
-        delivery = deliver(state, target)
+        await queue(outbox, 0, "a")
+        delivery = deliver(outbox, target)
         for number in range(1, 100):
-            await queue(state, number, "a")
+            await queue(outbox, number, "a")
             delivery.wake()
             await asyncio.sleep(1)
             assert len(target.order(upload_id(number))) == 2
@@ -231,7 +231,7 @@ def test_one_upload_whose_events_fail_delays_no_other_upload() -> None:
 
 def test_a_function_that_takes_an_hour_is_not_called_a_second_time() -> None:
     async def work() -> None:
-        state = CountingState()
+        outbox = CountingOutbox()
 
         class Slow(FakeTarget):
             async def deliver(self, event: OutgoingEvent, now: float) -> None:
@@ -240,8 +240,8 @@ def test_a_function_that_takes_an_hour_is_not_called_a_second_time() -> None:
                 self.taken.append((now, event))
 
         slow, sly = Slow("a"), Slow("a")
-        await queue(state, 1, "a")
-        one, other = deliver(state, slow), deliver(state, sly)
+        await queue(outbox, 1, "a")
+        one, other = deliver(outbox, slow), deliver(outbox, sly)
         await asyncio.sleep(2 * HOUR + 10)
         assert [event.id.rpartition("_")[2] for _, event in slow.taken + sly.taken] == ["created", "completed"]
         assert sum(map(len, (slow.came | sly.came).values())) == 2
@@ -253,20 +253,20 @@ def test_a_function_that_takes_an_hour_is_not_called_a_second_time() -> None:
 
 def test_a_stop_waits_for_what_runs_but_not_for_long_and_the_next_start_delivers_it() -> None:
     async def work() -> None:
-        state, target = CountingState(), FakeTarget("a", lambda now: 15.0)
-        await queue(state, 1, "a")
-        delivery = deliver(state, target)
+        outbox, target = CountingOutbox(), FakeTarget("a", lambda now: 15.0)
+        await queue(outbox, 1, "a")
+        delivery = deliver(outbox, target)
         await asyncio.sleep(1)
-        await queue(state, 2, "a")
+        await queue(outbox, 2, "a")
         delivery.wake()
         began = asyncio.get_running_loop().time()
         await delivery.stop(within=0.5)
         assert asyncio.get_running_loop().time() == began + 0.5
-        claims = state.claims
+        claims = outbox.claims
         await asyncio.sleep(10)
-        assert (state.claims, target.running) == (claims, 0)
+        assert (outbox.claims, target.running) == (claims, 0)
         target.answer = lambda now: None
-        delivery = deliver(state, target)
+        delivery = deliver(outbox, target)
         await asyncio.sleep(CLAIM)
         for number in (1, 2):
             id_ = upload_id(number)
@@ -278,13 +278,13 @@ def test_a_stop_waits_for_what_runs_but_not_for_long_and_the_next_start_delivers
 
 def test_a_state_that_does_not_answer_is_asked_again() -> None:
     async def work() -> None:
-        state, target = CountingState(), FakeTarget("a")
-        state.fails_until = START + 100
-        await queue(state, 1, "a")
-        delivery = deliver(state, target)
+        outbox, target = CountingOutbox(), FakeTarget("a")
+        outbox.fails_until = START + 100
+        await queue(outbox, 1, "a")
+        delivery = deliver(outbox, target)
         await asyncio.sleep(110)
         assert len(target.taken) == 2
-        assert state.claims <= 120
+        assert outbox.claims <= 120
         await delivery.stop(within=1)
 
     run_simulated(work())
@@ -292,16 +292,16 @@ def test_a_state_that_does_not_answer_is_asked_again() -> None:
 
 def test_an_attempt_whose_end_can_not_be_noted_is_repeated_with_the_same_id() -> None:
     async def work() -> None:
-        state, target = CountingState(), FakeTarget("a")
-        delivered = state.delivered
+        outbox, target = CountingOutbox(), FakeTarget("a")
+        delivered = outbox.delivered
 
         async def fail_once(event: OutgoingEvent, now: float) -> None:
-            state.delivered = delivered  # type: ignore[method-assign]
+            outbox.delivered = delivered  # type: ignore[method-assign]
             raise Unreachable("gone")
 
-        state.delivered = fail_once  # type: ignore[method-assign]
-        await queue(state, 1, "a")
-        delivery = deliver(state, target)
+        outbox.delivered = fail_once  # type: ignore[method-assign]
+        await queue(outbox, 1, "a")
+        delivery = deliver(outbox, target)
         await asyncio.sleep(CLAIM + 2)
         id_ = upload_id(1)
         assert target.order(id_) == [f"{id_}_created", f"{id_}_created", f"{id_}_completed"]

@@ -48,7 +48,7 @@ class Server:
 
     async def told(self, id: UploadId) -> list[tuple[str, str, int]]:
         """Give the type, the status and the `seq` of each event that waits for an upload."""
-        bodies = [json.loads(event.body) async for event in self.state.waiting_events() if event.upload == id]
+        bodies = [json.loads(event.body) async for event in self.state.outbox.waiting() if event.upload == id]
         return [(body["type"], body["data"]["status"], body["data"]["seq"]) for body in bodies]
 
 

@@ -15,6 +15,7 @@ from onward.protocol.model import Place, Status
 from onward.storage import open_storage
 from onward.storage.base import ANYONE, Missing, Stale, Storage, Unreachable
 from onward.storage.state.redis import bus
+from onward.storage.state.redis.keys import keys_of
 
 ID = UPLOAD.id
 
@@ -166,7 +167,7 @@ async def test_a_lease_names_the_node_that_left_it_until_that_is_fenced(
         await one.state.insert(UPLOAD)
         leaving = other.state.hold(ID, wait=0, on_rival=ignore)
         await leaving.__aenter__()
-        redis_process.delete(f"{{onward}}:{ID}:lease")  # as if its time were over
+        redis_process.delete(keys_of(ID).lease)  # as if its time were over
         for _ in range(2):
             async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
                 assert lease.left_by == other.blobs.node
@@ -185,14 +186,14 @@ async def test_a_node_that_releases_late_need_not_be_fenced(
     async with opened(redis_url, tmp_path / "data") as one, opened(redis_url, tmp_path / "data") as other:
         await one.state.insert(UPLOAD)
         async with other.state.hold(ID, wait=0, on_rival=ignore):
-            redis_process.delete(f"{{onward}}:{ID}:lease")
+            redis_process.delete(keys_of(ID).lease)
         async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
             assert lease.left_by is None
 
 
 async def test_a_record_that_is_older_than_its_copy_is_replaced(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(UPLOAD)
-    key = f"{{onward}}:{ID}:record"
+    key = keys_of(ID).record
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
         saved = await storage.state.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
         before = redis_process.command("DUMP", key)
@@ -227,10 +228,10 @@ async def test_all_nodes_that_left_a_lease_are_fenced(
 ) -> None:
     await storage.state.insert(UPLOAD)
     async with storage.state.hold(ID, wait=0, on_rival=ignore):
-        redis_process.delete(f"{{onward}}:{ID}:lease")  # as if its time were over
+        redis_process.delete(keys_of(ID).lease)  # as if its time were over
         async with other.state.hold(ID, wait=0, on_rival=ignore) as second:
             assert second.left_by == storage.blobs.node
-            redis_process.delete(f"{{onward}}:{ID}:lease")
+            redis_process.delete(keys_of(ID).lease)
             async with (
                 opened(redis_url, tmp_path / "data") as one,
                 one.state.hold(ID, wait=0, on_rival=ignore) as third,
@@ -262,10 +263,10 @@ async def test_two_copies_of_one_version_are_never_kept(storage: Storage) -> Non
 
 async def test_a_terminated_upload_does_not_come_back_completed(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(replace(UPLOAD, status=Status.COMPLETED))
-    before = redis_process.command("DUMP", f"{{onward}}:{ID}:record")
+    before = redis_process.command("DUMP", keys_of(ID).record)
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
         await storage.state.save(replace(UPLOAD, epoch=lease.epoch, status=Status.TERMINATED))
-    redis_process.command("RESTORE", f"{{onward}}:{ID}:record", 0, before, "REPLACE")
+    redis_process.command("RESTORE", keys_of(ID).record, 0, before, "REPLACE")
     assert (await storage.state.load(ID)).status is Status.TERMINATED
 
 

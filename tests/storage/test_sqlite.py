@@ -122,14 +122,14 @@ async def test_events_survive_the_process_and_its_claims_end_with_it(tmp_path: P
     state = await open_state("sqlite:", tmp_path)
     tried, other = replace(CREATED, target="tried"), replace(CREATED, target="claimed")
     await state.insert(UPLOAD, events=[tried, other])
-    await state.claim_events("tried", 20.0, until=1000.0, most=1)
-    await state.postpone(tried, 1000.0)
-    await state.claim_events("claimed", 20.0, until=1000.0, most=1)
+    await state.outbox.claim("tried", 20.0, until=1000.0, most=1)
+    await state.outbox.postpone(tried, 1000.0)
+    await state.outbox.claim("claimed", 20.0, until=1000.0, most=1)
     await state.close()
     state = await open_state("sqlite:", tmp_path)
-    assert await state.claim_events("claimed", 20.0, until=1000.0, most=1) == [Claimed(other, 0)]
-    assert await state.claim_events("tried", 999.0, until=2000.0, most=1) == []
-    assert await state.claim_events("tried", 1000.0, until=2000.0, most=1) == [Claimed(tried, 1)]
+    assert await state.outbox.claim("claimed", 20.0, until=1000.0, most=1) == [Claimed(other, 0)]
+    assert await state.outbox.claim("tried", 999.0, until=2000.0, most=1) == []
+    assert await state.outbox.claim("tried", 1000.0, until=2000.0, most=1) == [Claimed(tried, 1)]
     await state.close()
 
 
@@ -143,7 +143,7 @@ async def test_a_file_from_before_the_outbox_gets_one(tmp_path: Path) -> None:
     state = await open_state("sqlite:", tmp_path)
     assert await state.load(ID) == UPLOAD
     await state.insert(replace(UPLOAD, id=UploadId("b")), events=[CREATED])
-    assert await state.claim_events(CREATED.target, 20.0, until=30.0, most=1) == [Claimed(CREATED, 0)]
+    assert await state.outbox.claim(CREATED.target, 20.0, until=30.0, most=1) == [Claimed(CREATED, 0)]
     await state.close()
 
 
