@@ -27,7 +27,7 @@ from aiohttp import web
 from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
 from onward.server.events.delivery import Delivery
-from onward.server.events.targets import signing_secret, subscriptions_of, targets_of
+from onward.server.events.targets import signer_of, subscriptions_of, targets_of
 from onward.server.events.webhook import OnEvent, open_session
 from onward.server.health import HEALTH, Health
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
@@ -76,7 +76,7 @@ class Lifespan:
         config = app[CONFIG]
 
         # 1. Open records and bytes. All that can fail is in this step; it closes again what it has opened.
-        secret = signing_secret(config) if config.webhook else b""
+        signer = signer_of(config)
         engine = app[ENGINE] = await open_engine(config, self._on_event)
 
         # 2. Make what requests share: the threads of downloads, the subscriptions of watchers, the probes of health.
@@ -93,7 +93,7 @@ class Lifespan:
             self._session = open_session()
             self._delivery = Delivery(
                 engine.records.storage.state.outbox,
-                targets_of(config, self._on_event, self._session, secret),
+                targets_of(config, self._on_event, self._session, signer),
                 clock=engine.records.clock,
                 retry_for=config.webhook_retry_for,
             )

@@ -20,7 +20,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +58,7 @@ class _Line:
         self.failures = 0  # attempts in a row that failed
         self.rests_until = -inf  # the loop's time
         self.closed = False
+        self.may_be_more = False  # whether the last claim has left something in the outbox
         self.reports = Reports(target.shown)
 
     @property
@@ -126,14 +127,15 @@ class Delivery:
                     await line.look.wait()
 
     async def _claim(self, line: _Line) -> None:
-        now = self._clock()
+        now, most = self._clock(), line.room
         try:
-            claimed = await self.outbox.claim(line.target.name, now, until=now + CLAIM, most=line.room)
+            claimed = await self.outbox.claim(line.target.name, now, until=now + CLAIM, most=most)
         except StorageError as fault:
             if not fault.reported:
                 self._reports.failed(fault)
             return
         self._reports.succeeded()
+        line.may_be_more = len(claimed) == most
         for each in claimed:
             attempt = asyncio.create_task(self._attempt(line, each))
             line.attempts[attempt] = _Attempt(each.event, now + CLAIM)
@@ -150,7 +152,8 @@ class Delivery:
 
     def _note_end(self, line: _Line, attempt: asyncio.Task[None]) -> None:
         del line.attempts[attempt]
-        line.look.set()
+        if line.may_be_more:
+            line.look.set()
         if not attempt.cancelled() and (fault := attempt.exception()):
             log.error("an event could not be delivered to %s", line.target.shown, exc_info=fault)
 
@@ -166,33 +169,41 @@ class Delivery:
             if fault.busy:
                 line.rest(min(fault.after, LONGEST))
             line.reports.failed(shorten_ids(str(fault)))
-            note = self._put_off(line, claimed, fault)
+            note: Awaitable[bool] = self._put_off(line, claimed, fault)
         except Closed:
             if not line.closed:
                 log.warning("%s answered 410, and gets no more events until the next start", line.target.shown)
             line.closed = True
-            note = self.outbox.postpone(event, self._clock())
+            line.look.set()
+            note = self._postpone(event, self._clock())
         else:
             line.failures = 0
             line.reports.succeeded()
             self.counts["delivered"] += 1
             note = self.outbox.delivered(event, self._clock())
         try:
-            await note
+            if await note:
+                line.look.set()
         except StorageError as fault:  # the claim ends by itself, and the event is delivered again
             if not fault.reported:
                 self._reports.failed(fault)
 
-    async def _put_off(self, line: _Line, claimed: Claimed, fault: NotTaken) -> None:
-        """Let an event be tried again later, for the last time when `retry_for` is over; or give it up."""
+    async def _put_off(self, line: _Line, claimed: Claimed, fault: NotTaken) -> bool:
+        """Let an event be tried again later, for the last time when `retry_for` is over; or give it up.
+
+        Returns whether another event is due now.
+        """
         event, now = claimed.event, self._clock()
         left = event.since + self._retry_for - now
         if left <= 0:
             why = shorten_ids(f"{event.id}: {fault}")
             log.warning("%s has not taken an event, which is given up: %s", line.target.shown, why)
-            await self.outbox.give_up(event, now)
             self.counts["failed"] += 1
-            return
+            return await self.outbox.give_up(event, now)
         doubled = min(FIRST * 2.0 ** min(claimed.attempts, 20), LONGEST)
         wait = max(doubled * (1 + JITTER * (2 * self._chance() - 1)), fault.after)
-        await self.outbox.postpone(event, now + min(wait, left))
+        return await self._postpone(event, now + min(wait, left))
+
+    async def _postpone(self, event: OutgoingEvent, due: float) -> bool:
+        await self.outbox.postpone(event, due)
+        return False

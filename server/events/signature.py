@@ -7,7 +7,6 @@ and how old it is. Libraries for many languages do that; `tests/server/test_sign
 import binascii
 import hmac
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
 
 PREFIX = "whsec_"
 SHORTEST, LONGEST = 24, 64  # bytes of a secret, as the specification says
@@ -26,12 +25,19 @@ def read_secret(text: str) -> bytes:
     return secret
 
 
-def sign(secret: bytes, id: str, now: float, body: bytes) -> Mapping[str, str]:
-    """Return the headers of a signed request; `id` is the same for each repetition, `now` the time of this one."""
-    timestamp = str(int(now))
-    digest = hmac.digest(secret, f"{id}.{timestamp}.".encode() + body, "sha256")
-    return {
-        "webhook-id": id,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": f"v1,{b64encode(digest).decode()}",
-    }
+class Signer:
+    """Signs requests with one secret. The part of the work that is the same for all requests is done once."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._begun = hmac.new(secret, digestmod="sha256")
+
+    def sign(self, id: str, now: float, body: bytes) -> dict[str, str]:
+        """Return the headers of a signed request; `id` is the same for each repetition, `now` the time of this one."""
+        timestamp = str(int(now))
+        code = self._begun.copy()
+        code.update(f"{id}.{timestamp}.".encode() + body)
+        return {
+            "webhook-id": id,
+            "webhook-timestamp": timestamp,
+            "webhook-signature": f"v1,{b64encode(code.digest()).decode()}",
+        }

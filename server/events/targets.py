@@ -1,4 +1,4 @@
-"""Who is told about uploads, as the configuration and the application say: subscriptions, the secret, and the targets.
+"""Who is told about uploads, as the configuration and the application say: subscriptions, signatures, and the targets.
 
 `server/lifespan.py` calls this when it starts, before anything is saved.
 """
@@ -10,7 +10,7 @@ import aiohttp
 
 from onward.protocol.events import EventType, Subscriptions
 from onward.server.config import Config, ConfigError
-from onward.server.events.signature import read_secret
+from onward.server.events.signature import Signer, read_secret
 from onward.server.events.webhook import FUNCTION, Function, OnEvent, Target, Webhook
 
 
@@ -23,12 +23,12 @@ def subscriptions_of(config: Config, on_event: OnEvent | None = None) -> Subscri
     return Subscriptions(targets)
 
 
-def signing_secret(config: Config) -> bytes:
-    """Return the secret that requests to the application are signed with; raises ConfigError for a wrong file."""
+def signer_of(config: Config) -> Signer | None:
+    """Return what signs requests to the application, if there is a secret; raises ConfigError for a wrong file."""
     if not config.webhook_secret_file:
-        return read_secret(config.webhook_secret)
+        return Signer(read_secret(config.webhook_secret)) if config.webhook_secret else None
     try:
-        return read_secret(Path(config.webhook_secret_file).read_text("ascii").strip())
+        return Signer(read_secret(Path(config.webhook_secret_file).read_text("ascii").strip()))
     except OSError as error:
         raise ConfigError("webhook_secret_file", f"it can't be read: {error.strerror}") from error
     except ValueError as error:  # UnicodeDecodeError is one, and would show a part of the file
@@ -37,8 +37,8 @@ def signing_secret(config: Config) -> bytes:
 
 
 def targets_of(
-    config: Config, on_event: OnEvent | None, session: aiohttp.ClientSession, secret: bytes
+    config: Config, on_event: OnEvent | None, session: aiohttp.ClientSession, signer: Signer | None
 ) -> Sequence[Target]:
-    """Return what events are delivered to."""
-    functions = [] if on_event is None else [Function(on_event)]
-    return [*(Webhook(url, secret, session) for url in dict.fromkeys(config.webhook)), *functions]
+    """Return what events are delivered to. There is a signer if there are webhooks; `Config` has checked that."""
+    webhooks = [Webhook(url, signer, session) for url in dict.fromkeys(config.webhook)] if signer else []
+    return [*webhooks, *([] if on_event is None else [Function(on_event)])]

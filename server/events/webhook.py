@@ -12,7 +12,7 @@ import msgspec
 from yarl import URL
 
 from onward.protocol.events import OutgoingEvent
-from onward.server.events.signature import sign
+from onward.server.events.signature import Signer
 
 WITHIN = 15.0  # seconds for a whole attempt: names, connection, request and reply
 GONE = 410
@@ -61,14 +61,14 @@ def open_session() -> aiohttp.ClientSession:
 class Webhook:
     """The URL of a receiver."""
 
-    def __init__(self, url: str, secret: bytes, session: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, signer: Signer, session: aiohttp.ClientSession) -> None:
         self.name = url
         self.shown = f"the webhook at {URL(url).host}"  # the path of a URL may be a secret of the receiver
-        self._url, self._secret, self._session = URL(url), secret, session
+        self._url, self._signer, self._session = URL(url), signer, session
 
     async def deliver(self, event: OutgoingEvent, now: float) -> None:
         """Send an event; any 2xx takes it. Redirects are not followed. Raises NotTaken or Closed."""
-        headers = {"Content-Type": "application/json", **sign(self._secret, event.id, now, event.body)}
+        headers = {"Content-Type": "application/json", **self._signer.sign(event.id, now, event.body)}
         try:
             async with self._session.post(
                 self._url, data=event.body, headers=headers, allow_redirects=False

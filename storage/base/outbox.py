@@ -55,14 +55,14 @@ class Outbox(Protocol):
     async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
         """Let a claim end later."""
 
-    async def delivered(self, event: OutgoingEvent, now: float) -> None:
-        """Remove an event; the next one of its queue is due at once. May be repeated."""
+    async def delivered(self, event: OutgoingEvent, now: float) -> bool:
+        """Remove an event; the next one of its queue is due at once. Returns whether there is one. May be repeated."""
 
     async def postpone(self, event: OutgoingEvent, due: float) -> None:
         """End a claim; the event is due again at the time `due`, with one attempt more."""
 
-    async def give_up(self, event: OutgoingEvent, now: float) -> None:
-        """Keep an event as failed; the next one of its queue is due at once. May be repeated."""
+    async def give_up(self, event: OutgoingEvent, now: float) -> bool:
+        """Keep an event as failed, otherwise like `delivered`. May be repeated."""
 
     async def count(self) -> OutboxCounts:
         """Return how many events wait and have failed, at a cost that hardly grows with them."""

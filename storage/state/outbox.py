@@ -68,19 +68,21 @@ class MemoryOutbox:
         if first := self._first(event):
             first.due = until
 
-    async def delivered(self, event: OutgoingEvent, now: float) -> None:
+    async def delivered(self, event: OutgoingEvent, now: float) -> bool:
         """Remove an event."""
         self._remove(event, now)
+        return (event.target, event.upload) in self._queues
 
     async def postpone(self, event: OutgoingEvent, due: float) -> None:
         """Let an event be due again later."""
         if first := self._first(event):
             first.due, first.attempts = due, first.attempts + 1
 
-    async def give_up(self, event: OutgoingEvent, now: float) -> None:
+    async def give_up(self, event: OutgoingEvent, now: float) -> bool:
         """Keep an event as failed."""
         if self._remove(event, now):
             self._failed.append(event)
+        return (event.target, event.upload) in self._queues
 
     async def count(self) -> OutboxCounts:
         """Return how many events wait and have failed."""

@@ -109,28 +109,30 @@ class SqliteOutbox:
         update = f"UPDATE outbox SET due = ? WHERE due IS NOT NULL AND {_ONE}"  # noqa: S608
         await self._do(lambda db: db.execute(update, (until, *_key(event))).close())
 
-    async def delivered(self, event: OutgoingEvent, now: float) -> None:
+    async def delivered(self, event: OutgoingEvent, now: float) -> bool:
         """Remove an event. Not durable: after a power cut it may be delivered again."""
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: sqlite3.Connection) -> bool:
             db.execute(f"DELETE FROM outbox WHERE {_ONE}", _key(event))  # noqa: S608
-            db.execute(_NEXT, (now, event.upload, event.target))
+            return db.execute(_NEXT, (now, event.upload, event.target)).rowcount == 1
 
-        await self._do(work)
+        followed: bool = await self._do(work)
+        return followed
 
     async def postpone(self, event: OutgoingEvent, due: float) -> None:
         """Let an event be due again later."""
         update = f"UPDATE outbox SET due = ?, attempts = attempts + 1 WHERE due IS NOT NULL AND {_ONE}"  # noqa: S608
         await self._do(lambda db: db.execute(update, (due, *_key(event))).close())
 
-    async def give_up(self, event: OutgoingEvent, now: float) -> None:
+    async def give_up(self, event: OutgoingEvent, now: float) -> bool:
         """Keep an event as failed."""
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: sqlite3.Connection) -> bool:
             db.execute(f"UPDATE outbox SET failed = 1, due = NULL WHERE {_ONE}", _key(event))  # noqa: S608
-            db.execute(_NEXT, (now, event.upload, event.target))
+            return db.execute(_NEXT, (now, event.upload, event.target)).rowcount == 1
 
-        await self._do(work, durable=True)
+        followed: bool = await self._do(work, durable=True)
+        return followed
 
     async def count(self) -> OutboxCounts:
         """Return how many events wait and have failed."""

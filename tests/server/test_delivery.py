@@ -295,7 +295,7 @@ def test_an_attempt_whose_end_can_not_be_noted_is_repeated_with_the_same_id() ->
         outbox, target = CountingOutbox(), FakeTarget("a")
         delivered = outbox.delivered
 
-        async def fail_once(event: OutgoingEvent, now: float) -> None:
+        async def fail_once(event: OutgoingEvent, now: float) -> bool:
             outbox.delivered = delivered  # type: ignore[method-assign]
             raise Unreachable("gone")
 

@@ -7,13 +7,13 @@ from base64 import b64encode
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from onward.server.events.signature import read_secret, sign
+from onward.server.events.signature import Signer, read_secret
 
 TEXT = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # from the specification's examples
 
 
 def test_the_example_of_the_specification() -> None:
-    headers = sign(read_secret(TEXT), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330.9, b'{"test": 2432232314}')
+    headers = Signer(read_secret(TEXT)).sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330.9, b'{"test": 2432232314}')
     assert headers == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "webhook-timestamp": "1614265330",
@@ -25,7 +25,7 @@ def test_the_example_of_the_specification() -> None:
 def test_the_package_of_the_specification_verifies_it(size: int) -> None:
     text = f"whsec_{b64encode(secrets.token_bytes(size)).decode()}"
     body = '{"type": "upload.completed", "é": "ü"}'.encode()
-    headers = dict(sign(read_secret(text), "id", time.time(), body))
+    headers = Signer(read_secret(text)).sign("id", time.time(), body)
     Webhook(text).verify(body, headers)
     for wrong in (
         {"webhook-id": "other"},

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook as Verifier
 from test_outbox_contract import COMPLETED
 from webhook_receiver import SECRET, Received, answer_with, hang, receiver
 
-from onward.server.events.signature import read_secret
+from onward.server.events.signature import Signer, read_secret
 from onward.server.events.webhook import Closed, Function, NotTaken, Webhook, open_session
 
 
@@ -25,7 +25,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def deliver(url: str, session: aiohttp.ClientSession) -> None:
-    await Webhook(url, read_secret(SECRET), session).deliver(COMPLETED, time.time())
+    await Webhook(url, Signer(read_secret(SECRET)), session).deliver(COMPLETED, time.time())
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 299])
@@ -131,7 +131,7 @@ async def test_an_endless_answer_is_not_read(session: aiohttp.ClientSession) -> 
 
 
 def test_the_log_names_the_host_of_a_webhook_only() -> None:
-    hook = Webhook("https://user:password@app.example/hooks/secret?key=1", b"", None)  # type: ignore[arg-type]
+    hook = Webhook("https://user:password@app.example/hooks/secret?key=1", Signer(b""), None)  # type: ignore[arg-type]
     assert hook.shown == "the webhook at app.example"
 
 

@@ -59,9 +59,9 @@ async def test_events_of_one_queue_come_in_order_and_one_at_a_time(state: State)
     await save(state, COMPLETED)
     assert await claimed(state, 20.0) == [Claimed(CREATED, 0)]
     assert await claimed(state, 20.0) == [], "the second waits until the first is delivered"
-    await state.outbox.delivered(CREATED, 21.0)
+    assert await state.outbox.delivered(CREATED, 21.0), "there is another one"
     assert await claimed(state, 21.0) == [Claimed(COMPLETED, 0)]
-    await state.outbox.delivered(COMPLETED, 22.0)
+    assert not await state.outbox.delivered(COMPLETED, 22.0)
     assert await claimed(state, 1000.0) == []
     assert await state.outbox.count() == OutboxCounts(0, 0, None)
 
@@ -135,7 +135,7 @@ async def test_a_failed_event_is_kept_and_lets_the_next_one_go(state: State) -> 
     await state.insert(UPLOAD, events=[CREATED])
     await save(state, COMPLETED)
     await claimed(state, 20.0)
-    await state.outbox.give_up(CREATED, 21.0)
+    assert await state.outbox.give_up(CREATED, 21.0), "there is another one"
     await state.outbox.give_up(CREATED, 21.0)
     assert await claimed(state, 21.0) == [Claimed(COMPLETED, 0)]
     assert await state.outbox.count() == OutboxCounts(1, 1, 11.0)

@@ -126,17 +126,17 @@ class RedisOutbox:
         """Let a claim end later."""
         await self._move(event, until, failed=False)
 
-    async def delivered(self, event: OutgoingEvent, now: float) -> None:
+    async def delivered(self, event: OutgoingEvent, now: float) -> bool:
         """Remove an event."""
-        await self._end(event, now, keep=False)
+        return await self._end(event, now, keep=False)
 
     async def postpone(self, event: OutgoingEvent, due: float) -> None:
         """Let an event be due again later."""
         await self._move(event, due, failed=True)
 
-    async def give_up(self, event: OutgoingEvent, now: float) -> None:
+    async def give_up(self, event: OutgoingEvent, now: float) -> bool:
         """Keep an event as failed."""
-        await self._end(event, now, keep=True)
+        return await self._end(event, now, keep=True)
 
     async def count(self) -> OutboxCounts:
         """Return how many events wait and have failed."""
@@ -173,10 +173,12 @@ class RedisOutbox:
         arguments = (event.upload, _name(event), event.id, due, int(failed))
         await self._commands.run(scripts.MOVE, (keys.due, keys.queue, keys.attempts), *arguments)
 
-    async def _end(self, event: OutgoingEvent, now: float, *, keep: bool) -> None:
+    async def _end(self, event: OutgoingEvent, now: float, *, keep: bool) -> bool:
         arguments = (event.upload, _name(event), event.id, now, int(keep))
-        if await self._commands.run(scripts.END, _keys(event.upload, event.target), *arguments):
+        followed = bool(await self._commands.run(scripts.END, _keys(event.upload, event.target), *arguments))
+        if followed:
             self.note([event])
+        return followed
 
     async def _events(self, kind: str) -> AsyncIterator[OutgoingEvent]:
         """Yield the events whose names are in one of the sorted sets of each bucket."""
