@@ -85,7 +85,12 @@ class UploadRecords:
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""
         upload = await self._state.at_rest(id)
-        return None if upload is None or decisions.is_lost(upload, self._boot) else await self._correct_times(upload)
+        if upload is None or decisions.is_lost(upload, self._boot):
+            return None
+        now = self.clock()
+        if decisions.is_expired(upload, now):
+            return await self._correct_times(upload)
+        return self.carried(upload, now)
 
     async def ask_the_time(self) -> None:
         """Follow the clock of the state, if it has one; raises StorageError."""
