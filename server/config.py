@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal, get_type_hints
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from onward.protocol.events import EventType
 from onward.protocol.model import Limits
 from onward.server.http.cors import EVERY
 from onward.server.option_kinds import (
     BASE,
     CLAMD,
+    EVENT_TYPES,
     FOLDER,
     HOSTS,
     MODE,
@@ -23,6 +25,7 @@ from onward.server.option_kinds import (
     PATH,
     POSITIVE_SIZE,
     POSITIVE_TIME,
+    SECRET,
     SIZE,
     STATE,
     STORE,
@@ -30,6 +33,7 @@ from onward.server.option_kinds import (
     TIME,
     TRUSTED,
     TYPES,
+    URLS,
     WITHOUT,
     Kind,
     choice,
@@ -40,8 +44,8 @@ from onward.storage import SHARED
 from onward.storage.base import Durability
 
 MOST_WORKERS = 1024
-RUNNING, LISTENING, STORAGE, LIMITS, CHECKS, TIMES, PROXIES, WATCHING = GROUPS = (
-    "Running", "Listening", "Storage", "Limits", "Checks", "Time-outs", "Proxies and CORS", "Watching",
+RUNNING, LISTENING, STORAGE, LIMITS, CHECKS, TIMES, PROXIES, WATCHING, EVENTS = GROUPS = (
+    "Running", "Listening", "Storage", "Limits", "Checks", "Time-outs", "Proxies and CORS", "Watching", "Events",
 )  # fmt: skip
 
 
@@ -195,6 +199,23 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     watchers_per_address: Annotated[
         int, Option(WATCHING, number(), "maximum number of watchers from one address; 0 for no limit")
     ] = 0
+    webhook: Annotated[
+        Sequence[str],
+        Option(EVENTS, URLS, "send signed events about uploads to this URL; may be repeated", sweep=True),
+    ] = ()
+    webhook_secret: Annotated[
+        str,
+        Option(EVENTS, SECRET, "the secret that requests to the application are signed with: whsec_BASE64", sweep=True),
+    ] = ""
+    webhook_secret_file: Annotated[
+        str, Option(EVENTS, PATH, "a file that has this secret, so that it is in no list of processes", sweep=True)
+    ] = ""
+    webhook_events: Annotated[
+        Sequence[str], Option(EVENTS, EVENT_TYPES, "send only these events; may be repeated", sweep=True)
+    ] = tuple(EventType)
+    webhook_retry_for: Annotated[
+        float, Option(EVENTS, POSITIVE_TIME, "how long an event that is not taken is tried again")
+    ] = 259200.0
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -206,6 +227,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
         if EVERY in self.cors_origins and self.cors_credentials:
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
+        if self.webhook_secret and self.webhook_secret_file:
+            raise ConfigError("webhook_secret_file", "there is --webhook-secret as well; give one of them")
+        if self.webhook and not (self.webhook_secret or self.webhook_secret_file):
+            raise ConfigError("webhook", "it needs --webhook-secret or --webhook-secret-file, to sign what is sent")
 
     @property
     def is_shared(self) -> bool:

@@ -7,6 +7,7 @@ application when it starts, and says when it stops.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -15,8 +16,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from onward.protocol.errors import StorageFull, Unavailable
+from onward.server.events.delivery import Delivery
 from onward.server.uploads.engine import Engine
-from onward.storage.base import Full, StorageError
+from onward.storage.base import Full, OutboxCounts, StorageError
 
 PROBE_WAIT = 2.0  # seconds that the state and the storage may take to answer, at the same time
 PROBE_STAYS = 1.0  # seconds for which an answer is repeated, so that many requests cost no more than one
@@ -26,8 +28,9 @@ log = logging.getLogger("onward")
 class _Counts(Collector):
     """The counts of an engine, read when Prometheus asks."""
 
-    def __init__(self, engine: Engine, watchers: Callable[[], int]) -> None:
-        self._engine, self._watchers = engine, watchers
+    def __init__(self, engine: Engine, watchers: Callable[[], int], delivery: Delivery | None) -> None:
+        self._engine, self._watchers, self._delivery = engine, watchers, delivery
+        self.outbox: OutboxCounts | None = None  # None if nobody wants events, or the state did not answer
 
     def collect(self) -> Iterator[Metric]:
         ended = CounterMetricFamily("onward_uploads_ended", "Uploads by how they ended.", labels=["how"])
@@ -37,6 +40,14 @@ class _Counts(Collector):
         yield CounterMetricFamily("onward_received_bytes", "Bytes stored.", value=self._engine.received)
         yield GaugeMetricFamily("onward_running", "Bodies and joins under way.", value=self._engine.running)
         yield GaugeMetricFamily("onward_watchers", "Watchers of uploads.", value=self._watchers())
+        if self._delivery is not None:
+            delivered, failed = self._delivery.counts["delivered"], self._delivery.counts["failed"]
+            yield CounterMetricFamily("onward_events_delivered", "Events that were taken.", value=delivered)
+            yield CounterMetricFamily("onward_events_failed", "Events that were given up.", value=failed)
+        if self.outbox is not None:
+            age = 0.0 if self.outbox.oldest is None else max(self._engine.records.clock() - self.outbox.oldest, 0.0)
+            yield GaugeMetricFamily("onward_events_waiting", "Events that wait.", value=self.outbox.waiting)
+            yield GaugeMetricFamily("onward_events_oldest_seconds", "Age of the oldest event that waits.", value=age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +64,26 @@ class Health:
 
     engine: Engine
     watchers: Callable[[], int]  # how many requests watch uploads
+    delivery: Delivery | None = None  # None if nobody wants events
     stopping: bool = False
     _seen: _Seen = _Seen()
     _looked: float = -PROBE_STAYS
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _counts: _Counts = field(init=False)
     _registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     _probes: dict[str, asyncio.Future[StorageError | StorageFull | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._registry.register(_Counts(self.engine, self.watchers))
+        self._counts = _Counts(self.engine, self.watchers, self.delivery)
+        self._registry.register(self._counts)
 
-    def metrics(self) -> bytes:
-        """Return the counts in the text format of Prometheus."""
+    async def metrics(self) -> bytes:
+        """Return the counts in the text format of Prometheus; without those of the outbox if it does not answer."""
+        self._counts.outbox = None
+        if self.delivery is not None:
+            with suppress(StorageError, TimeoutError):
+                async with asyncio.timeout(PROBE_WAIT):
+                    self._counts.outbox = await self.delivery.outbox.count()
         return generate_latest(self._registry)
 
     async def check(self) -> tuple[str, ...]:
@@ -140,7 +159,7 @@ async def _readyz(request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(body=request.app[HEALTH].metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(body=await request.app[HEALTH].metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def add_health(app: web.Application) -> None:

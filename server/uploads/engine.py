@@ -14,8 +14,8 @@ A PATCH, from the call to the file and the record:
           receive                stride by stride: bytes, sync, record                  receive.py
             body.pour            blocks from the socket, or from aiohttp's stream       server/http/transport/body.py
               BodyWriter.take    each block: written to the file, and hashed            body_writer.py, hashing.py
-            note                 decisions.received, then save; watchers are notified   records.py
-          decisions.ended        the record at the end of this body
+            BodyRecords.note     decisions.received, then save; watchers are notified   body_records.py
+          BodyRecords.end        decisions.ended, the record at the end of this body
           _verify                if that was the last byte: hash, judge, publish        completion.py
       the upload, or what made it fail (check_not_failed), or what cut the body short
 """
@@ -33,6 +33,7 @@ from onward.protocol import decisions
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import Failed, Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
 from onward.protocol.model import LOST, AppendRequest, CreateRequest, Licence, Limits, Role, Status, Upload, UploadId
+from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks import Check
 from onward.server.uploads.checks.asking import Checks
@@ -283,81 +284,36 @@ class Engine:
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
-        began, counted = self._clock.elapsed(), licence.start
-
-        def count(position: int) -> None:
-            nonlocal counted
-            self.received, counted = self.received + position - counted, position
-
-        def since_last(now: float) -> float:
-            """Return when the last bytes were recorded: by the steady clock, since the wall clock may have been set."""
-            nonlocal began
-            took, began = self._clock.elapsed() - began, self._clock.elapsed()
-            return now - took
-
-        async def note(offset: int) -> None:
-            nonlocal recorded, upload
-            count(offset)
-            now, state = self._clock(), running.state(offset) if running else None
-            received = decisions.received(
-                replace(self.records.carried(upload, now), place=writer.place),
-                offset,
-                now=now,
-                since=since_last(now),
-                limits=self.limits,
-                hashing=state,
-            )
-            recorded = upload = await self.records.save(received)
-            claim.recorded()
-            await body.tell(upload)
-
+        noted = BodyRecords(self.records, recorded, upload, running=running, claim=claim, body=body, count=self._count)
         body_writer, head = None, self._checks.head(upload, licence)
         try:
             async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
                 write = head.tapped(claim.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
-                offset = await receive(
+                position = await receive(
                     body,
                     body_writer,
                     licence,
-                    writer.sync,
-                    note,
+                    writer,
+                    noted.note,
                     stride=blobs.stride,
                     check_room=claim.note,
                     head=head,
                 )
-                upload = replace(upload, place=writer.place)
+                place = writer.place
             if summed is not None:
                 check_body(body, licence, summed)
         except (Failed, Missing) as fault:
             failure = fault.failure if isinstance(fault, Failed) else LOST
-            return await self.records.end(self.records.failed(recorded, failure))
+            return await self.records.end(self.records.failed(noted.recorded, failure))
         except (Refusal, StorageError):
-            if recorded.status is Status.UPLOADING:
-                now = self._clock()
-                paused = decisions.paused(self.records.carried(recorded, now), now=now, limits=self.limits)
-                with suppress(StorageError):
-                    await self.records.save(paused)
+            await noted.pause()
             raise
         finally:
             if body_writer is not None:
-                count(body_writer.position)
-        cut = body.cut_by is not None
-        # A full upload needs no saved hash: if its verification is interrupted, the bytes are read from the medium.
-        hashing = running.state(offset) if running and offset != upload.length else None
-        upload = self.records.carried(upload, now := self._clock())
-        since = since_last(now)
-        ended = decisions.ended(
-            upload,
-            offset,
-            now=now,
-            since=since,
-            limits=self.limits,
-            cut=cut,
-            completes=licence.completes,
-            hashing=hashing,
-        )
-        upload = await self.records.save(ended)
-        if upload.status is Status.VERIFYING:
-            return await self._verify(upload, running)
-        return upload
+                noted.count(body_writer.position)
+        ended = await noted.end(position, place, licence)
+        return await self._verify(ended, running) if ended.status is Status.VERIFYING else ended
+
+    def _count(self, more: int) -> None:
+        self.received += more

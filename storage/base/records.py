@@ -5,9 +5,10 @@ on the version that the caller has read and on the lease that it holds. The serv
 `server/uploads/records.py`.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import NamedTuple, Protocol
 
+from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import Promise
 
@@ -30,17 +31,23 @@ class Page(NamedTuple):
 class Records(Protocol):
     """The records of all uploads. Every method may raise Unreachable, and Full if it writes."""
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
-        """Record a new upload, durably by default. Raises Crowded if `most` uploads are unfinished already."""
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
+        """Record a new upload, durably by default, and put `events` into the outbox in the same step.
+
+        Raises Crowded if `most` uploads are unfinished already.
+        """
 
     async def load(self, id: UploadId) -> Upload:
         """Return the record; raises Missing."""
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record, if its version is the recorded one and its epoch is that of the lease held now.
 
-        Returns the record with its new version, one higher. Durable by default, together with everything that was
-        saved before. Then the watchers of the upload are notified, without waiting for them. Raises Stale or Missing.
+        The `events` are put into the outbox in the same step. Returns the record with its new version, one higher.
+        Durable by default, together with everything that was saved before. Then the watchers of the upload are
+        notified, without waiting for them. Raises Stale or Missing.
         """
 
     async def forget(self, id: UploadId) -> None:

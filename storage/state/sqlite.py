@@ -1,4 +1,4 @@
-"""Records in one SQLite file, the default state; leases and events stay inside the process.
+"""Records and the outbox in one SQLite file, the default state; leases and progress stay inside the process.
 
 One connection, used by one thread. While that thread commits, further jobs queue up; then all of them are done in one
 transaction, with one sync. Each caller gets its answer after the commit, so no offset is acknowledged, and no watcher
@@ -13,7 +13,7 @@ import asyncio
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,12 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import NOTHING, Promise, promise, sum_of
 from onward.storage.base import Crowded, Cursor, Durability, Full, Missing, Page, Stale, StorageError, Unreachable
 from onward.storage.codec import decode, encode
-from onward.storage.state import sqlite_list
+from onward.storage.state import sqlite_list, sqlite_outbox
 from onward.storage.state.local import Local
 
 DUE_BATCH = 1000
@@ -98,11 +99,14 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
             _check_new(path)
-        connection.executescript(_SCHEMA)
+        connection.executescript(_SCHEMA + sqlite_outbox.SCHEMA)
         sqlite_list.prepare(connection)
-        connection.execute("SELECT id, version, due, open, document, status FROM uploads LIMIT 0")  # all are there
+        columns_of = {"uploads": "id, version, due, open, document, status", "outbox": sqlite_outbox.COLUMNS}
+        for table, columns in columns_of.items():
+            connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # all columns are there  # noqa: S608
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
+        sqlite_outbox.end_claims(connection)
     except UnicodeDecodeError as error:  # the message about the damage is itself damaged
         connection.close()
         raise Unreachable(f"{path} is damaged") from error
@@ -122,6 +126,7 @@ class SqliteState(Local):
 
     def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
         super().__init__()
+        self.outbox = sqlite_outbox.SqliteOutbox(self._do)
         self._connection = _connect(path)
         found = path.stat()
         self._path, self._file = path, (found.st_dev, found.st_ino)
@@ -139,7 +144,9 @@ class SqliteState(Local):
             self._connection.close()
             raise Unreachable(f"no thread can be started: {error}") from error
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Record a new upload; raises Crowded."""
         listed = (upload.created, upload.status)
         row = (upload.id, upload.version, upload.due, not upload.status.final, encode(upload), *listed)
@@ -148,6 +155,7 @@ class SqliteState(Local):
             if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
                 raise Crowded
             db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            sqlite_outbox.put(db, events)
             self._promise(NOTHING, promise(upload))
 
         await self._do(work, durable=durable)
@@ -164,7 +172,7 @@ class SqliteState(Local):
             raise Missing(id)
         return self._remember(decode(row[0]))
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
         recent = self._recent.get(upload.id)
@@ -179,6 +187,7 @@ class SqliteState(Local):
             before = promise(known) if known else _promised(db, upload.id)
             update = f"UPDATE uploads SET {columns} WHERE id = ? AND version = ?"  # noqa: S608
             if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:
+                sqlite_outbox.put(db, events)
                 self._promise(before, after)
                 return
             found = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()

@@ -28,7 +28,7 @@ class Bug:
 BUGS = (
     Bug(
         "a", "no fdatasync", "server/uploads/receive.py",
-        "    if body_writer.position > noted:\n        noted = await sync(ended=True)\n    return noted\n",
+        "    if body_writer.position > noted:\n        noted = await writer.sync(ended=True)\n    return noted\n",
         "    return body_writer.position\n",
         ORDER,
     ),
@@ -127,30 +127,29 @@ BUGS = (
         f"{SINGLE}::test_a_failed_sync_is_never_tried_again_and_trusted",
     ),
     Bug(
-        "p", "published before verifying is recorded", "server/uploads/engine.py",
-        "        upload = await self.records.save(ended)\n        if upload.status is Status.VERIFYING:\n",
-        "        upload = ended if ended.status is Status.VERIFYING else await self.records.save(ended)\n"
-        "        if upload.status is Status.VERIFYING:\n",
+        "p", "published before verifying is recorded", "server/uploads/body_records.py",
+        "        return await self._records.save(ended)\n",
+        "        return ended if ended.status is Status.VERIFYING else await self._records.save(ended)\n",
         KILL,
     ),
     Bug(
         "1", "no sync at the end of a body", "server/uploads/receive.py",
-        "noted = await sync(ended=True)",
+        "noted = await writer.sync(ended=True)",
         "noted = body_writer.position",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "2", "no sync in the middle of a body", "server/uploads/receive.py",
-        "(durable := await sync()) > noted:",
+        "(durable := await writer.sync()) > noted:",
         "(durable := body_writer.position) > noted:",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "3", "record before bytes", "server/uploads/receive.py",
-        "            if licence.checksum is None and (durable := await sync()) > noted:\n"
-        "                await note(durable)\n                noted = durable\n",
+        "            if licence.checksum is None and (durable := await writer.sync()) > noted:\n"
+        "                await note(durable, writer)\n                noted = durable\n",
         "            if licence.checksum is None:\n"
-        "                await note(body_writer.position)\n                noted = await sync()\n",
+        "                await note(body_writer.position, writer)\n                noted = await writer.sync()\n",
         "tests/faults/test_crashes.py",
     ),
     Bug(
@@ -413,15 +412,15 @@ BUGS = (
         "tests/server/test_reserve.py -k=come_again",
     ),
     Bug(
-        "s1", "a place that has moved is not recorded", "server/uploads/engine.py",
-        "replace(self.records.carried(upload, now), place=writer.place),",
-        "self.records.carried(upload, now),",
+        "s1", "a place that has moved is not recorded", "server/uploads/body_records.py",
+        "replace(self._records.carried(self._upload, now), place=writer.place),",
+        "self._records.carried(self._upload, now),",
         f"{MOVING} -k=crash",
     ),
     Bug(
         "s2", "a written position recorded instead of the durable one", "server/uploads/receive.py",
-        "                await note(durable)\n",
-        "                await note(body_writer.position)\n",
+        "                await note(durable, writer)\n",
+        "                await note(body_writer.position, writer)\n",
         f"{MOVING} -k=crash",
     ),
     Bug(

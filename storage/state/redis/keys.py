@@ -12,6 +12,7 @@ over all masters. What concerns all uploads is asked of all buckets in one round
     {onward:07}:listed       zset    the ids of all uploads, by the time of their creation
     {onward:07}:promised     hash    the sums over the unfinished uploads
     {onward:07}:store        string  the name of the data folder that the uploads belong to
+    {onward:07}:…            the outbox, which outbox.py describes; only with webhooks
 
     {onward:open}:reserved   zset    the ids of all unfinished uploads, by the time of their reservation; only with
     {onward:open}:counted    string  --max-open (open_limit.py). While this one exists, all of them are in it.

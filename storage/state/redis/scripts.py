@@ -30,7 +30,11 @@ The life of a lease, and what the record says about it:
       +---- FENCED by M --------+  removes left_by; so does a late RELEASE by N itself
 
 If two different nodes left leases and neither is fenced, `left_by` is '*': the bytes must be copied then.
+
+INSERT, SAVE and ADOPT also put events into the outbox, if they get further keys and arguments (outbox.py).
 """
+
+from onward.storage.state.redis.outbox_scripts import PUT
 
 # Update the sums of all promises by what has changed for this upload. Repeatable: the record has its own share.
 _PROMISE = """
@@ -46,9 +50,9 @@ local function promise(unsent, kept)
 end
 """
 
-# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation,
-# created.
-INSERT = f"""{_PROMISE}
+# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation, created,
+# events.
+INSERT = f"""{_PROMISE}{PUT}
 if redis.call('EXISTS', KEYS[1]) == 0 then
   if ARGV[9] == '1' then
     if redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end
@@ -56,6 +60,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
   end
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2], 'epoch', ARGV[3])
   promise(ARGV[7], ARGV[8])
+  put(11, ARGV[5])
 end
 if ARGV[4] ~= '' then redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
 if ARGV[6] == '1' then redis.call('SADD', KEYS[4], ARGV[5]) end
@@ -63,10 +68,10 @@ redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])
 return 'OK'
 """
 
-# ARGV: document, version before, epoch, due or '', id, 1 if unfinished, unsent, kept, token, channel, event.
-# A repeated save finds its own document, with the next version and the same epoch, and succeeds. Returns 'ENDED' if the
-# upload is finished now and has a reservation to give back.
-SAVE = f"""{_PROMISE}
+# ARGV: document, version before, epoch, due or '', id, 1 if unfinished, unsent, kept, token, channel, message,
+# events. A repeated save finds its own document, with the next version and the same epoch, and succeeds. Returns
+# 'ENDED' if the upload is finished now and has a reservation to give back.
+SAVE = f"""{_PROMISE}{PUT}
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'reserved')
 if not known[1] then return 'MISSING' end
 local done = ARGV[6] == '0' and known[3] and 'ENDED' or 'OK'
@@ -78,16 +83,21 @@ redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', tostring(tonumber(AR
 if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
 redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
 promise(ARGV[7], ARGV[8])
+put(12, ARGV[5])
 redis.call('PUBLISH', ARGV[10], ARGV[11])
 return done
 """
 
 # ARGV: document, version, new epoch, due or '', id, 1 if unfinished, unsent, kept, the epoch that the copy was saved
-# with, created. If Redis still knows a later lease than that one, it is kept; only forgotten leases need the new epoch.
-ADOPT = f"""{_PROMISE}
+# with, created, events. If Redis still knows a later lease than that one, it is kept; only forgotten leases need the
+# new epoch.
+# The events are those of the last change that the record tells. Its creation is in the outbox already, or was
+# delivered, unless the whole record was missing.
+ADOPT = f"""{_PROMISE}{PUT}
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
 local version, epoch = tonumber(known[1] or -1), tonumber(known[2] or -1)
 if version >= tonumber(ARGV[2]) and epoch > tonumber(ARGV[9]) then return 'OK' end
+if version < 0 or (version < tonumber(ARGV[2]) and ARGV[6] == '0') then put(11, ARGV[5]) end
 if version <= tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2])
   if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
