@@ -5,7 +5,6 @@ step (`Records.insert` and `Records.save` of the storage), so it can't be lost, 
 delivered. Its body is built once, at that moment; what a receiver gets later is what was true then.
 """
 
-from base64 import b64encode
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -13,9 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from onward.protocol.headers import parse_metadata
 from onward.protocol.model import Role, Status, Upload, UploadId
-from onward.protocol.progress import error_of, file_name, timestamp
+from onward.protocol.progress import error_of, file_name, readable_metadata, timestamp
 
 MOST_BYTES = 20_000  # of one body, as the Standard Webhooks specification recommends
 
@@ -99,7 +97,6 @@ def event_id(upload: UploadId, type: EventType) -> str:
 
 def build_body(upload: Upload, type: EventType) -> bytes:
     """Build the JSON of an event, of MOST_BYTES at most. Metadata that would make it larger is left out."""
-    pairs = parse_metadata(upload.metadata or "")
     data = {
         "uploadId": upload.id,
         "seq": upload.version,
@@ -112,7 +109,7 @@ def build_body(upload: Upload, type: EventType) -> bytes:
         "path": None,
         "url": None,
         "owner": None,
-        "metadata": {key: _readable(value) for key, value in pairs.items()},
+        "metadata": readable_metadata(upload),
         "error": error_of(upload),
         "created": timestamp(upload.created),
         "lastUpdated": timestamp(upload.updated),
@@ -123,14 +120,6 @@ def build_body(upload: Upload, type: EventType) -> bytes:
         _shorten(document, data)
         body = msgspec.json.encode(document)
     return body
-
-
-def _readable(value: bytes) -> str | dict[str, str]:
-    """Return a value of the metadata as text, or as Base64 if it is not UTF-8."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(value).decode()}
 
 
 def _shorten(document: Mapping[str, Any], data: dict[str, Any]) -> None:

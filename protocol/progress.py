@@ -5,6 +5,7 @@ needs only the newest one.
 """
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -27,6 +28,18 @@ def file_name(upload: Upload) -> str | None:
     pairs = parse_metadata(upload.metadata or "")
     raw = pairs.get("filename") or pairs.get("name")
     return raw.decode("utf-8", "replace") if raw else None
+
+
+def readable_metadata(upload: Upload) -> dict[str, str | dict[str, str]]:
+    """Return the metadata with their values as text; a value that is not UTF-8 is an object with its Base64."""
+    return {key: _readable(value) for key, value in parse_metadata(upload.metadata or "").items()}
+
+
+def _readable(value: bytes) -> str | dict[str, str]:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}
 
 
 def timestamp(seconds: float) -> str:

@@ -11,7 +11,7 @@ from onward.client.cli.outputs import drop, replace_closed
 from onward.protocol.model import Status
 from onward.server.config import Config
 from onward.server.control.caller import Open, ask
-from onward.server.control.commands import COMMANDS, Listing, Named
+from onward.server.control.commands import COMMANDS, Events, Listing, Named
 from onward.server.control.output import Json, Sentences, Table, problem
 
 FAILED = 1
@@ -19,6 +19,7 @@ DESCRIPTIONS = {
     "list": "list all uploads, the newest first; also while the server runs",
     "show": "show all that is known about an upload",
     "rm": "remove uploads and their bytes, published files too, as DELETE does",
+    "events": "list the events that wait to be delivered, or were given up; also while the server runs",
     "sweep": "run the server's periodic clean-up once",
 }
 
@@ -34,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
         case "show" | "rm":
             parser.add_argument(
                 "names", nargs="+", metavar="ID", help="the id of an upload, the beginning of its id, or its URL"
+            )
+        case "events":
+            parser.add_argument("--failed", action="store_true", help="list only events that were given up")
+            parser.add_argument(
+                "--retry", action="store_true", help="deliver the events that were given up once more; lists nothing"
             )
     if command != "sweep":
         parser.add_argument("--json", action="store_true", help="print an array of JSON objects")
@@ -62,6 +68,8 @@ def _arguments(command: str, options: Mapping[str, Any]) -> msgspec.Struct:
     arguments = COMMANDS[command].arguments
     if arguments is Named:
         return Named(tuple(options["names"]))
+    if arguments is Events:
+        return Events(options["failed"], options["retry"])
     if arguments is Listing and options["status"]:
         return Listing(frozenset(map(Status, options["status"])))
     return arguments()

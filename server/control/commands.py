@@ -9,10 +9,13 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from onward.protocol.errors import Gone
+from onward.protocol.events import OutgoingEvent
 from onward.protocol.listing import listed
 from onward.protocol.model import ID_PATTERN, Status, UploadId
 from onward.server.uploads.engine import Engine
@@ -35,6 +38,13 @@ class Named(Struct, frozen=True):
     """The arguments of `show` and `rm`: ids, the beginnings of ids, or the URLs of uploads."""
 
     names: tuple[str, ...]
+
+
+class Events(Struct, frozen=True):
+    """The arguments of `events`: only those that were given up; let these wait again, instead of listing any."""
+
+    failed: bool = False
+    retry: bool = False
 
 
 class Nothing(Struct, frozen=True):
@@ -129,6 +139,32 @@ async def _remove(engine: Engine, asked: Named) -> AsyncIterator[Answer]:
         yield answer
 
 
+async def _events(engine: Engine, asked: Events) -> AsyncIterator[Answer]:
+    outbox = engine.records.storage.state.outbox
+    if asked.retry:
+        yield {"retried": {"events": await outbox.retry(engine.records.clock())}}
+        return
+    async for event in outbox.failed():
+        yield {"event": _described(event, "failed")}
+    if not asked.failed:
+        async for event in outbox.waiting():
+            yield {"event": _described(event, "waiting")}
+
+
+def _described(event: OutgoingEvent, status: str) -> Answer:
+    """Return an event for people and programs. Of a URL only the server is shown: the rest may be a secret."""
+    url, document = urlsplit(event.target), msgspec.json.decode(event.body)
+    return {
+        "id": event.id,
+        "status": status,
+        "type": document["type"],
+        "uploadId": event.upload,
+        "seq": event.seq,
+        "timestamp": document["timestamp"],
+        "target": f"{url.scheme}://{url.netloc.rpartition('@')[2]}/…" if url.netloc else event.target,
+    }
+
+
 async def _sweep(engine: Engine, _: Nothing) -> AsyncIterator[Answer]:
     yield {"swept": {"processed": await engine.sweep.all(), "leftovers": await engine.sweep.tidy()}}
 
@@ -137,5 +173,6 @@ COMMANDS = {
     "list": Command(Listing, _list),
     "show": Command(Named, _show),
     "rm": Command(Named, _remove),
+    "events": Command(Events, _events),
     "sweep": Command(Nothing, _sweep),
 }

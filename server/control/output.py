@@ -41,15 +41,15 @@ def problem(sentence: object) -> None:
 
 
 class Json:
-    """Prints one array, with an upload on each line. If a command breaks off, the array is not closed."""
+    """Prints one array, with an upload or an event on each line. If a command breaks off, the array is not closed."""
 
     def __init__(self) -> None:
         self._any = False
 
     def show(self, answer: Answer) -> None:
-        """Print the upload in an answer."""
-        for upload in answer.values():
-            print(",\n" if self._any else "[\n", json.dumps(upload), sep="", end="")
+        """Print the one object in an answer."""
+        for value in answer.values():
+            print(",\n" if self._any else "[\n", json.dumps(value), sep="", end="")
             self._any = True
 
     def end(self) -> None:
@@ -91,7 +91,7 @@ class Table:
 
 
 class Sentences:
-    """Prints what `show`, `rm` and `sweep` answer, in words."""
+    """Prints what `show`, `rm`, `events` and `sweep` answer, in words."""
 
     def __init__(self) -> None:
         self._any = False
@@ -108,6 +108,11 @@ class Sentences:
             case {"removed": upload}:
                 name = f", {printable(upload['fileName'])}" if upload["fileName"] else ""
                 print(f"removed {upload['uploadId']}{name} ({upload['uploadedBytes']:,} bytes)")
+            case {"event": event}:
+                time, type_, status = event["timestamp"], event["type"], event["status"]
+                print(f"{time}  {status:7}  {type_:17}  {event['uploadId']}  {printable(event['target'])}")
+            case {"retried": {"events": count}}:
+                print(f"{count} events wait again")
             case {"swept": swept}:
                 print(f"{swept['processed']} uploads processed, {swept['leftovers']} leftovers removed")
 
