@@ -76,5 +76,5 @@ def progress(upload: Upload) -> Progress:
         "lastUpdated": timestamp(upload.updated),
     }
     if completed:
-        message["contentType"] = upload.content_type
+        message |= {"contentType": upload.content_type, "path": upload.path, "url": upload.url}
     return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from onward.protocol.dialects import DIALECTS
 from onward.protocol.events import EventType
+from onward.protocol.naming import parse_layout
 from onward.protocol.quantities import read_number, read_size, read_time, show_size, show_time
 from onward.server.events.signature import read_secret
 from onward.server.http.cors import parse_origins
@@ -31,6 +32,7 @@ SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 HIGHEST_MODE = 0o777
 EVERY_ADDRESS = ""  # as a host: all IPv4 and IPv6 addresses of the machine
 _MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
+_PUBLIC_URL = re.compile(r"https?://[^/?#{}\s]+/[!-~]*", re.ASCII)
 _LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@,]*)(:[0-9]{1,5})?"
 _NETWORK = re.compile(rf"[^:]+://(.*@)?{_HOST}(,{_HOST})*(/[^/?]*[^0-9/?][^/?]*)?(/[0-9]*)?/?(\?.*)?", re.ASCII)
@@ -214,6 +216,17 @@ def choice(values: type[StrEnum] | tuple[str, ...]) -> Kind:
     return Kind("|".join(named), partial(_read_choice, named))
 
 
+def _read_layout(value: object) -> str:
+    return parse_layout(str(value)).text
+
+
+def _read_public_url(value: object) -> str:
+    text = str(value)
+    if text and not (_PUBLIC_URL.fullmatch(text) and text.count("{path}") == 1):
+        raise ValueError(f"{text!r} is not a URL with {{path}} in it, such as https://cdn.example/{{path}}")
+    return text
+
+
 SIZE = Kind("BYTES", read_size, show_size)
 POSITIVE_SIZE = Kind("BYTES", partial(read_size, least=1), show_size)
 TIME = Kind("SECONDS", read_time, show_time)
@@ -232,5 +245,7 @@ CLAMD = Kind("ADDRESS", _read_clamd)
 URLS = Kind("URL", _read_urls, ", ".join, repeated=True)
 EVENT_TYPES = Kind("EVENT", _read_events, ", ".join, repeated=True)
 SECRET = Kind("SECRET", _read_secret)
+LAYOUT = Kind("TEMPLATE", _read_layout)
+PUBLIC_URL = Kind("URL", _read_public_url)
 STATE = Kind("URL", partial(_read_url, STATES), hide_password)
 STORE = Kind("URL", partial(_read_url, BLOBS), hide_password)

@@ -42,6 +42,7 @@ from onward.server.uploads.completion import Completion
 from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
+from onward.server.uploads.publishing import AS_IDS, Publishing
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Claim, Reserve
@@ -73,6 +74,7 @@ class Engine:
         boot: str = "",
         clock: Clock | None = None,
         checks: Sequence[Check] = (),
+        publishing: Publishing = AS_IDS,
     ) -> None:
         self.limits = limits
         self.records = UploadRecords(storage, limits, lease_wait=lease_wait, boot=boot, clock=clock)
@@ -81,7 +83,7 @@ class Engine:
         self._threads = BodyThreads()
         self.reserve = Reserve(storage, limits.reserve)
         self._checks = Checks(checks, storage.blobs)
-        self._completion = Completion(self.records, self.reserve, self._checks)
+        self._completion = Completion(self.records, self.reserve, self._checks, publishing)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
