@@ -213,8 +213,8 @@ BUGS = (
     ),
     Bug(
         "c4", "a held upload is published without its check", "server/uploads/completion.py",
-        "            if self._checks and upload.role is not Role.PARTIAL:\n",
-        "            if self._checks and not upload.sha256 and upload.role is not Role.PARTIAL:\n",
+        "            if self._checks.concern(upload):\n",
+        "            if self._checks.concern(upload) and not upload.sha256:\n",
         "tests/faults/test_crashes.py -k=infected",
     ),
     Bug(
