@@ -58,7 +58,7 @@ class Completion:
             sha256 = upload.sha256 or (await self._hash(upload, running, interrupt)).digest()
             decisions.judge(upload, sha256)
             reach("judged")
-            if self._checks and upload.role is not Role.PARTIAL:
+            if self._checks.concern(upload):
                 content_type = await self._checks.judge(upload, interrupt)
                 reach("checked")
             acknowledged = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
@@ -105,8 +105,11 @@ class Completion:
             except Missing:
                 known = None
         now, limits = self._records.clock(), self._records.limits
-        await self._records.save(decisions.held(upload, until=now + pause, sha256=known, now=now, limits=limits))
+        held = decisions.held(upload, until=now + pause, sha256=known, now=now, limits=limits)
+        held = await self._records.save(held)
         reach("held")
+        if held.volatile:
+            await self._records.settle(held)
         level = logging.WARNING if upload.held_until is None else logging.INFO
         log.log(level, "upload %s… is held for %g s: %s", upload.id[:8], pause, shorten_ids(str(later)))
         return Unchecked("It is kept, and is checked again later.", retry_after=ceil(pause))

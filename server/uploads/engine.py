@@ -122,7 +122,7 @@ class Engine:
         """Return the record of an upload while no request is changing it; raises Missing, Held, Gone or Unchecked."""
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
-        if upload.status is Status.VERIFYING and self._checks:
+        if upload.status is Status.VERIFYING and self._checks.concern(upload):
             if resting is None or upload.held_until is None:  # no request may be working on it
                 self.sweep.long.add(id)
             upload = await self._completion.outcome(id)
@@ -305,6 +305,7 @@ class Engine:
                 place = writer.place
             if summed is not None:
                 check_body(body, licence, summed)
+                await head.judge(position, proved=True)
         except (Failed, Missing) as fault:
             failure = fault.failure if isinstance(fault, Failed) else LOST
             return await self.records.end(self.records.failed(noted.recorded, failure))
