@@ -208,10 +208,10 @@ class Engine:
         """Finish an interrupted verification, if there is one."""
         return await self._verify(upload, None) if upload.status is Status.VERIFYING else upload
 
-    async def _verify(self, upload: Upload, running: RunningSha256 | None) -> Upload:
+    async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:
         """Judge and publish an upload. Only the end of the server may cut this: rivals could put it off for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
-            return await self._completion.verify(upload, running, interrupt)
+            return await self._completion.verify(upload, running, interrupt, head=head)
 
     async def _remove(self, ended: Upload) -> None:
         """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record.
@@ -344,5 +344,5 @@ class Engine:
         )
         upload = await self.records.save(ended)
         if upload.status is Status.VERIFYING:
-            return await self._verify(upload, running)
+            return await self._verify(upload, running, head.of(upload))
         return upload

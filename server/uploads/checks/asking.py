@@ -16,6 +16,7 @@ from onward.protocol.errors import Failed
 from onward.protocol.model import Licence, Role, Upload
 from onward.server.uploads.body_writer import Write
 from onward.server.uploads.checks import HEAD, Check, Content, Later
+from onward.server.uploads.checks.types import detect
 from onward.server.uploads.interrupt import Interrupt
 from onward.storage.base import Blobs, Block, StorageError
 from onward.storage.running.uncancellable import disregard, uncancellable
@@ -33,18 +34,16 @@ class Checks:
         self._checks, self._blobs = tuple(checks), blobs
         self._early = tuple(check for check in self._checks if getattr(check, "early", False))
 
-    def __bool__(self) -> bool:
-        return bool(self._checks)
+    async def judge(self, upload: Upload, interrupt: Interrupt, head: bytes | None) -> str | None:
+        """Ask all checks about a whole file; returns its media type, or None if it was not recognised.
 
-    async def judge(self, upload: Upload, interrupt: Interrupt) -> str | None:
-        """Ask all checks about a whole file; returns its media type, if a check has recognised one.
-
-        Raises Failed, Later, StorageError, and what cuts the work short (see `Interrupt`).
+        `head` are its first HEAD bytes, if they are known; they are read otherwise. Raises Failed, Later, StorageError,
+        and what cuts the work short (see `Interrupt`).
         """
-        content = Content(self._blobs, upload.place, upload.offset)
+        content = Content(self._blobs, upload.place, upload.offset, head=head)
         for check in self._checks:
             await _ask(check, upload, content, interrupt)
-        return content.content_type
+        return content.content_type or detect(await content.head())
 
     def head(self, upload: Upload, licence: Licence) -> "Head":
         """Return the beginning of an upload as a body brings it; it is judged early only where that is worthwhile."""
@@ -60,9 +59,13 @@ class Head:
         self._bytes = bytearray()
         self._judged = not checks
 
+    def of(self, upload: Upload) -> bytes | None:
+        """Return the first HEAD bytes of a whole upload if this body brought all of them."""
+        return bytes(self._bytes) if len(self._bytes) == min(HEAD, upload.offset) else None
+
     def tapped(self, write: Write) -> Write:
         """Return a function that writes blocks, and also keeps what belongs to the first bytes."""
-        if self._judged:
+        if self._start >= HEAD:
             return write
 
         def tap(block: Block, at: int) -> None:
