@@ -221,13 +221,19 @@ BUGS = (
         "c5", "a held final upload is not durable", "server/uploads/completion.py",
         "                await self._blobs.sync(upload.place)  # its parts",
         "                pass  # its parts",
-        "tests/faults/test_crashes.py -k=held",
+        "tests/server/test_held.py -k=synced",
     ),
     Bug(
         "c6", "a held final upload is joined again", "server/uploads/completion.py",
         "            sha256 = upload.sha256 or (await",
         "            sha256 = (await",
         "tests/server/test_checks.py -k=needs_its_parts_no_more",
+    ),
+    Bug(
+        "c10", "the bytes of a held final upload are not fenced", "server/uploads/records.py",
+        "joined = upload.role is Role.FINAL and upload.sha256 is None",
+        "joined = upload.role is Role.FINAL",
+        "tests/server/test_held.py -k=fenced",
     ),
     Bug(
         "c7", "the beginning is judged after a whole stride", "server/uploads/receive.py",
