@@ -79,8 +79,8 @@ class Engine:
         self._clock = self.records.clock
         self._threads = BodyThreads()
         self.reserve = Reserve(storage, limits.reserve)
-        self._checks = Checks(checks, storage.blobs)
-        self._completion = Completion(self.records, self.reserve, self._checks)
+        self.checks = Checks(checks, storage.blobs)
+        self._completion = Completion(self.records, self.reserve, self.checks)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
@@ -119,7 +119,7 @@ class Engine:
         """Return the record of an upload while no request is changing it; raises Missing, Held, Gone or Unchecked."""
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
-        if upload.status is Status.VERIFYING and self._checks:
+        if upload.status is Status.VERIFYING and self.checks:
             if resting is None or upload.held_until is None:  # no request may be working on it
                 self.sweep.long.add(id)
             upload = await self._completion.outcome(id)
@@ -307,7 +307,7 @@ class Engine:
             claim.recorded()
             await body.tell(upload)
 
-        body_writer, head = None, self._checks.head(upload, licence)
+        body_writer, head = None, self.checks.head(upload, licence)
         try:
             async with self._storage.blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
                 sync = None if self._storage.durability.relaxed else writer.sync

@@ -9,7 +9,8 @@ The callers are:
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from onward.protocol.errors import Failed
@@ -25,14 +26,25 @@ AFTER_FAULT = 60.0  # seconds until a check is asked again that has raised an un
 WORTHWHILE = 2**16  # bytes; a file that is not larger is only judged as a whole
 LOOK = 0.1  # seconds between two looks whether the work is to stop
 log = logging.getLogger("onward")
+Ask = Callable[[Check, Upload, Content, Interrupt], Awaitable[None]]
 
 
 class Checks:
-    """The checks of a server, in their order."""
+    """The checks of a server, in their order; `counts` says how often each came to which outcome."""
 
     def __init__(self, checks: Sequence[Check], blobs: Blobs) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
         self._checks, self._blobs = tuple(checks), blobs
         self._early = tuple(check for check in self._checks if getattr(check, "early", False))
+
+    def __bool__(self) -> bool:
+        return bool(self._checks)
+
+    async def probe(self) -> None:
+        """Ask the checks that have a `probe` whether they can judge at the moment; raises Later if one can't."""
+        for check in self._checks:
+            if (probe := getattr(check, "probe", None)) is not None:
+                await probe()
 
     async def judge(self, upload: Upload, interrupt: Interrupt, head: bytes | None) -> str | None:
         """Ask all checks about a whole file; returns its media type, or None if it was not recognised.
@@ -42,20 +54,30 @@ class Checks:
         """
         content = Content(self._blobs, upload.place, upload.offset, head=head)
         for check in self._checks:
-            await _ask(check, upload, content, interrupt)
+            content.is_unjudged = False
+            await self.ask(check, upload, content, interrupt)
+            self.counts[_name(check), "unjudged" if content.is_unjudged else "passed"] += 1
         return content.content_type or detect(await content.head())
+
+    async def ask(self, check: Check, upload: Upload, content: Content, interrupt: Interrupt) -> None:
+        """Ask one check, and count it if the file does not pass; raises what `judge` raises."""
+        try:
+            await _ask(check, upload, content, interrupt)
+        except (Failed, Later) as verdict:
+            self.counts[_name(check), "held" if isinstance(verdict, Later) else "rejected"] += 1
+            raise
 
     def head(self, upload: Upload, licence: Licence) -> "Head":
         """Return the beginning of an upload as a body brings it; it is judged early only where that is worthwhile."""
         is_early = upload.role is not Role.PARTIAL and licence.start < HEAD and licence.end > WORTHWHILE
-        return Head(self._early if is_early else (), self._blobs, upload, licence.start)
+        return Head(self._early if is_early else (), self.ask, self._blobs, upload, licence.start)
 
 
 class Head:
     """The first bytes of an upload; those before `start` are stored already, the others arrive in a body."""
 
-    def __init__(self, checks: Sequence[Check], blobs: Blobs, upload: Upload, start: int) -> None:
-        self._checks, self._blobs, self._upload, self._start = checks, blobs, upload, start
+    def __init__(self, checks: Sequence[Check], ask: Ask, blobs: Blobs, upload: Upload, start: int) -> None:
+        self._checks, self._ask, self._blobs, self._upload, self._start = checks, ask, blobs, upload, start
         self._bytes = bytearray()
         self._judged = not checks
 
@@ -92,7 +114,12 @@ class Head:
         content = Content(self._blobs, self._upload.place, len(head), head=head)
         for check in self._checks:
             with suppress(Later):
-                await _ask(check, self._upload, content, Interrupt())
+                await self._ask(check, self._upload, content, Interrupt())
+
+
+def _name(check: Check) -> str:
+    """Return what the metrics call a check."""
+    return str(getattr(check, "name", None) or getattr(check, "__name__", type(check).__name__))
 
 
 async def _ask(check: Check, upload: Upload, content: Content, interrupt: Interrupt) -> None:

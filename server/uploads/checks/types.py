@@ -39,7 +39,7 @@ _RUNS = re.compile(rb"<(?:script|html|svg|iframe|body|object|embed)[\s/>]|<!doct
 class TypeCheck:
     """Refuses a file whose type is not on an allow-list, which is as `read_types` returns it."""
 
-    early = True
+    name, early = "types", True
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = tuple(allowed)
