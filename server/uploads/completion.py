@@ -108,8 +108,11 @@ class Completion:
             except Missing:
                 known = None
         now, limits = self._records.clock(), self._records.limits
-        await self._records.save(decisions.held(upload, until=now + pause, sha256=known, now=now, limits=limits))
+        held = decisions.held(upload, until=now + pause, sha256=known, now=now, limits=limits)
+        held = await self._records.save(held)
         reach("held")
+        if held.volatile:
+            await self._records.settle(held)
         level = logging.WARNING if upload.held_until is None else logging.INFO
         log.log(level, "upload %s… is held for %g s: %s", upload.id[:8], pause, shorten_ids(str(later)))
         return Unchecked("It is kept, and is checked again later.", retry_after=ceil(pause))

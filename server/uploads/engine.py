@@ -119,7 +119,7 @@ class Engine:
         """Return the record of an upload while no request is changing it; raises Missing, Held, Gone or Unchecked."""
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
-        if upload.status is Status.VERIFYING and self.checks:
+        if upload.status is Status.VERIFYING and self.checks.concern(upload):
             if resting is None or upload.held_until is None:  # no request may be working on it
                 self.sweep.long.add(id)
             upload = await self._completion.outcome(id)
@@ -316,6 +316,7 @@ class Engine:
                 offset = await receive(body, body_writer, licence, sync, note, check_room=claim.note, head=head)
             if summed is not None:
                 check_body(body, licence, summed)
+                await head.judge(offset, proved=True)
         except (Failed, Missing) as fault:
             failure = fault.failure if isinstance(fault, Failed) else LOST
             return await self.records.end(self.records.failed(recorded, failure))
@@ -331,12 +332,11 @@ class Engine:
         cut = body.cut_by is not None
         hashing = running.state(offset) if running else None
         now, upload = self._clock(), self.records.carried(upload)
-        since = since_last(now)
         ended = decisions.ended(
             upload,
             offset,
             now=now,
-            since=since,
+            since=since_last(now),
             limits=self.limits,
             cut=cut,
             completes=licence.completes,

@@ -37,8 +37,9 @@ class Checks:
         self._checks, self._blobs = tuple(checks), blobs
         self._early = tuple(check for check in self._checks if getattr(check, "early", False))
 
-    def __bool__(self) -> bool:
-        return bool(self._checks)
+    def concern(self, upload: Upload) -> bool:
+        """Return whether an upload is checked: a part is not, since it is not published."""
+        return bool(self._checks) and upload.role is not Role.PARTIAL
 
     async def probe(self) -> None:
         """Ask the checks that have a `probe` whether they can judge at the moment; raises Later if one can't."""
@@ -69,15 +70,18 @@ class Checks:
 
     def head(self, upload: Upload, licence: Licence) -> "Head":
         """Return the beginning of an upload as a body brings it; it is judged early only where that is worthwhile."""
-        is_early = upload.role is not Role.PARTIAL and licence.start < HEAD and licence.end > WORTHWHILE
-        return Head(self._early if is_early else (), self.ask, self._blobs, upload, licence.start)
+        is_early = self.concern(upload) and licence.start < HEAD and licence.end > WORTHWHILE
+        return Head(self._early if is_early else (), self.ask, self._blobs, upload, licence)
 
 
 class Head:
-    """The first bytes of an upload; those before `start` are stored already, the others arrive in a body."""
+    """The first bytes of an upload; some may be stored already, the others arrive in a body.
 
-    def __init__(self, checks: Sequence[Check], ask: Ask, blobs: Blobs, upload: Upload, start: int) -> None:
-        self._checks, self._ask, self._blobs, self._upload, self._start = checks, ask, blobs, upload, start
+    Those of a body with a checksum are judged at its end: they may have been damaged on their way.
+    """
+
+    def __init__(self, checks: Sequence[Check], ask: Ask, blobs: Blobs, upload: Upload, licence: Licence) -> None:
+        self._checks, self._ask, self._blobs, self._upload, self._licence = checks, ask, blobs, upload, licence
         self._bytes = bytearray()
         self._judged = not checks
 
@@ -87,7 +91,7 @@ class Head:
 
     def tapped(self, write: Write) -> Write:
         """Return a function that writes blocks, and also keeps what belongs to the first bytes."""
-        if self._start >= HEAD:
+        if self._licence.start >= HEAD:
             return write
 
         def tap(block: Block, at: int) -> None:
@@ -99,17 +103,17 @@ class Head:
 
     def lacks(self, position: int) -> int:
         """Return how many bytes have to arrive until the beginning can be judged; 0 if it was judged."""
-        return 0 if self._judged else max(HEAD - position, 0)
+        return 0 if self._judged or self._licence.checksum else max(HEAD - position, 0)
 
-    async def judge(self, position: int) -> None:
+    async def judge(self, position: int, *, proved: bool = False) -> None:
         """Ask the early checks once the first bytes are there, up to `position`; raises Failed and StorageError.
 
-        What a check can't judge now is left to the end of the upload.
+        `proved`: the body had the checksum that was announced. What a check can't judge now is left to the end.
         """
-        if self._judged or position < HEAD:
+        if self._judged or position < HEAD or (self._licence.checksum and not proved):
             return
         self._judged = True
-        stored = Content(self._blobs, self._upload.place, self._start)
+        stored = Content(self._blobs, self._upload.place, self._licence.start)
         head = await stored.head() + bytes(self._bytes)
         content = Content(self._blobs, self._upload.place, len(head), head=head)
         for check in self._checks:
