@@ -12,6 +12,7 @@ from test_state_contract import UPLOAD
 from onward.protocol.model import UploadId
 from onward.server.uploads.checks import Content, Later, Rejected
 from onward.server.uploads.checks.clamd import (
+    AT_ONCE,
     Clamd,
     ClamdCheck,
     TooLargeToScan,
@@ -207,7 +208,7 @@ async def test_a_busy_scanner_holds_a_file_whatever_the_policy_is(
     content = await stored(blobs, b"hello")
     async with fake(None) as address:
         busy = check(address, unavailable=WhenUnavailable.PASS, scanned_within=30)
-        scans = [asyncio.ensure_future(busy(UPLOAD, content)) for _ in range(8)]
+        scans = [asyncio.ensure_future(busy(UPLOAD, content)) for _ in range(AT_ONCE)]
         await asyncio.sleep(0.1)
         with pytest.raises(Later, match="busy"):
             await busy(UPLOAD, content)

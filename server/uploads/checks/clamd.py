@@ -28,7 +28,7 @@ from onward.protocol.decisions import sized
 from onward.protocol.model import Upload
 from onward.server.uploads.checks import Content, Later, Rejected
 
-AT_ONCE = 8  # scans; clamd has ten threads
+AT_ONCE = 4  # scans: more would compete with each other, and with the server if clamd runs beside it
 QUEUED_WITHIN = 30.0  # seconds that a file waits for one of these scans
 ALIVE_WITHIN = 5.0  # seconds for a connection, and for the answer to PING
 SENT_WITHIN = 30.0  # seconds that clamd may take none of the bytes
