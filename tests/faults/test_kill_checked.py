@@ -14,7 +14,7 @@ from http_connection import OCTETS, Answer, path_of
 
 pytestmark = pytest.mark.slow
 DATA = b"to be scanned" * 20_000
-CONFIG = {"sweep_every": 0.05, "quiet_after": 0.05}
+CONFIG: dict[str, Any] = {"sweep_every": 0.05, "quiet_after": 0.05}
 POINTS = ("judged", "checked", "held", "recorded", "renamed", "sealed")
 HITS = (1, 2)
 VERDICTS = (("down", "clean"), ("down", "infected"), ("clean", "clean"), ("infected", "infected"))  # first, and later
@@ -69,41 +69,57 @@ async def test_a_kill_around_a_check_publishes_nothing_unchecked_and_loses_nothi
     point: str, then: str, first: str, warm: Zygote, tmp_path: Path
 ) -> None:
     for hit in HITS:
-        data, scanner = tmp_path / f"data{hit}", tmp_path / "scanner"
-        files = data / "files"
-        scanner.write_text(first)
-        child = await warm.fork(data, config=CONFIG, scanner=str(scanner))
-        port = await listening(child)
-        async with connected(port) as line:
-            path = path_of((await line.ask("POST", "/files", {"Upload-Length": str(len(DATA))})).headers["location"])
-        await child.kill()
+        await _killed(warm, tmp_path, CONFIG, (first, then), (point, hit))
 
-        child = await warm.fork(data, point=point, hit=hit, config=CONFIG, scanner=str(scanner))
-        with suppress(Lost):
-            if reached := await child.port():
-                await resume(reached, path)
-                await asyncio.sleep(0.2)  # the sweep may reach the point
-        await child.kill()
-        if first != "clean":
-            assert not list(files.iterdir()), "it is visible, and no check has passed it"
 
-        child = await warm.fork(data, config=CONFIG, scanner=str(scanner))
-        port = await listening(child)
-        await resume(port, path)
-        state = await head(port, path)
-        if first == "down":
-            assert (state.status, state.headers.get("upload-offset")) == (423, None)
-            assert not list(files.iterdir())
-        await child.kill()
+@pytest.mark.parametrize(("first", "then"), VERDICTS[:2])
+@pytest.mark.parametrize("point", ["held", "recorded"])
+async def test_a_held_upload_of_a_killed_node_is_finished_by_another(
+    point: str, then: str, first: str, warm: Zygote, tmp_path: Path, redis_url: str
+) -> None:
+    await _killed(warm, tmp_path, CONFIG | {"state": redis_url}, (first, then), (point, 2))
 
-        scanner.write_text(then)
-        child = await warm.fork(data, config=CONFIG, scanner=str(scanner))
-        port = await listening(child)
-        end = await ended(port, path)
-        infected = then == "infected"
-        assert end["status"] == ("failed" if infected else "completed")
-        published = [file.read_bytes() for file in files.iterdir()]
-        assert published == ([] if infected else [DATA])
-        state = await head(port, path)
-        assert state.status == (410 if infected else 200)
-        await child.kill()
+
+async def _killed(
+    warm: Zygote, tmp_path: Path, config: dict[str, Any], verdicts: tuple[str, str], struck: tuple[str, int]
+) -> None:
+    """Upload, be killed, come back, and let the scanner change its mind."""
+    (first, then), (point, hit) = verdicts, struck
+    data, scanner = tmp_path / f"data{hit}", tmp_path / "scanner"
+    files = data / "files"
+    scanner.write_text(first)
+    child = await warm.fork(data, config=config, scanner=str(scanner))
+    port = await listening(child)
+    async with connected(port) as line:
+        path = path_of((await line.ask("POST", "/files", {"Upload-Length": str(len(DATA))})).headers["location"])
+    await child.kill()
+
+    child = await warm.fork(data, point=point, hit=hit, config=config, scanner=str(scanner))
+    with suppress(Lost):
+        if reached := await child.port():
+            await resume(reached, path)
+            await asyncio.sleep(0.2)  # the sweep may reach the point
+    await child.kill()
+    if first != "clean":
+        assert not list(files.iterdir()), "it is visible, and no check has passed it"
+
+    child = await warm.fork(data, config=config, scanner=str(scanner))
+    port = await listening(child)
+    await resume(port, path)
+    state = await head(port, path)
+    if first == "down":
+        assert (state.status, state.headers.get("upload-offset")) == (423, None)
+        assert not list(files.iterdir())
+    await child.kill()
+
+    scanner.write_text(then)
+    child = await warm.fork(data, config=config, scanner=str(scanner))
+    port = await listening(child)
+    end = await ended(port, path)
+    infected = then == "infected"
+    assert end["status"] == ("failed" if infected else "completed")
+    published = [file.read_bytes() for file in files.iterdir()]
+    assert published == ([] if infected else [DATA])
+    state = await head(port, path)
+    assert state.status == (410 if infected else 200)
+    await child.kill()
