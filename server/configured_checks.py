@@ -6,12 +6,14 @@ The start of the server and `onward sweep` call `configured_checks`. A new check
 from onward.server.config import Config
 from onward.server.uploads.checks import Check
 from onward.server.uploads.checks.clamd import Clamd, ClamdCheck
-from onward.server.uploads.checks.types import TypeCheck
+from onward.server.uploads.checks.types import ANY, TypeCheck
 
 
 def configured_checks(config: Config) -> tuple[Check, ...]:
-    """Return the checks; that of types is always one of them, since it also tells the type of a file."""
-    checks: list[Check] = [TypeCheck(config.types)]
+    """Return the checks; none of them if the configuration asks for none."""
+    checks: list[Check] = []
+    if ANY not in config.types:
+        checks.append(TypeCheck(config.types))
     if config.clamd:
         checks.append(
             ClamdCheck(

@@ -196,9 +196,9 @@ BUGS = (
     ),
     Bug(
         "c1", "published before the check", "server/uploads/completion.py",
-        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "                content_type = await self._checks.judge(upload, interrupt, head)\n",
         "                place = await self._blobs.seal(place, upload.offset)\n"
-        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "                content_type = await self._checks.judge(upload, interrupt, head)\n",
         "tests/faults/test_crashes.py -k=infected",
     ),
     Bug(
@@ -215,8 +215,8 @@ BUGS = (
     ),
     Bug(
         "c4", "a held upload is published without its check", "server/uploads/completion.py",
-        "            if self._checks.concern(upload):\n",
-        "            if self._checks.concern(upload) and not upload.sha256:\n",
+        "            if upload.role is not Role.PARTIAL:\n                content_type",
+        "            if upload.role is not Role.PARTIAL and not upload.sha256:\n                content_type",
         "tests/faults/test_crashes.py -k=infected",
     ),
     Bug(
