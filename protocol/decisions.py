@@ -182,7 +182,7 @@ def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:
 
 
 def volatile(upload: Upload, boot: str, *, now: float, limits: Limits) -> Upload:
-    """Record that acknowledged bytes may be only in the memory of the machine, in its run `boot`."""
+    """Record that acknowledged bytes may be only in the memory of the machine, whose boot id is `boot`."""
     if upload.volatile == boot:
         return upload
     return with_next_look(replace(upload, volatile=boot), now, limits)

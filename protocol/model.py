@@ -167,6 +167,8 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     checksum: Checksum | None = None
     # None for a single upload.
     concat: Concat | None = None
+    # Whether a final upload may be created before all of its parts are complete.
+    may_wait: bool = True
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):

@@ -192,7 +192,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 force_setattr(self, name, option.kind.read(getattr(self, name)))
             except ValueError as error:
                 raise ConfigError(name, str(error)) from None
-        if self.workers > 1 and self.state.partition(":")[0] not in SHARED:
+        if self.workers > 1 and not self.is_shared:
             raise ConfigError("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
         if EVERY in self.cors_origins and self.cors_credentials:
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
@@ -200,6 +200,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError("webhook_secret_file", "there is --webhook-secret as well; give one of them")
         if self.webhook and not (self.webhook_secret or self.webhook_secret_file):
             raise ConfigError("webhook", "it needs --webhook-secret or --webhook-secret-file, to sign what is sent")
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether several processes may use the state at once."""
+        return self.state.partition(":")[0] in SHARED
 
     @property
     def prefix(self) -> str:

@@ -52,7 +52,7 @@ class _Counts(Collector):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was found missing, in sentences: with `faults` no upload can be finished; `full` only refuses new bytes."""
+    """What was found, in sentences. With `faults` no upload can be finished; with `full` only new bytes are refused."""
 
     faults: tuple[str, ...] = ()
     full: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Health:
         return generate_latest(self._registry)
 
     async def check(self) -> tuple[str, ...]:
-        """Return what has no room; raises Unavailable if uploads can't be finished.
+        """Return a sentence for each store that is full; raises Unavailable if uploads can't be finished.
 
         A server without room is ready: clients must reach it to delete uploads, and to download.
         """
@@ -122,7 +122,9 @@ class Health:
         return _Seen(tuple(faults), tuple(full))
 
     async def _probe_storage(self) -> None:
-        await self.engine.records.storage.blobs.probe()
+        storage = self.engine.records.storage
+        await storage.nodes.probe()
+        await storage.blobs.probe()
         await self.engine.reserve.check()
 
     def _note(self, before: _Seen) -> None:

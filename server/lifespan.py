@@ -26,6 +26,7 @@ from aiohttp import web
 
 from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
+from onward.server.control.listener import Control, open_control
 from onward.server.events.delivery import Delivery
 from onward.server.events.targets import signer_of, subscriptions_of, targets_of
 from onward.server.events.webhook import OnEvent, open_session
@@ -59,6 +60,7 @@ class Lifespan:
     def __init__(self, on_event: OnEvent | None = None) -> None:
         self._on_event = on_event
         self._settle_by = inf  # the loop's time
+        self._control: Control | None = None
 
     def add_to(self, app: web.Application) -> None:
         """Have aiohttp start and stop the application in this way."""
@@ -100,7 +102,11 @@ class Lifespan:
             engine.records.on_events = self._delivery.wake
         app[HEALTH] = Health(engine, lambda: len(broadcast.watchers), self._delivery)
 
-        # 4. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
+        # 4. Listen for the operator's commands, which could not open this state themselves.
+        if not config.is_shared:
+            self._control = await open_control(engine, Path(config.data))
+
+        # 5. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
         return BackgroundTasks(engine, broadcast, config.sweep_every)
 
     async def begin_stop(self, app: web.Application) -> None:
@@ -122,7 +128,9 @@ class Lifespan:
     async def finish_stop(self, app: web.Application, background: BackgroundTasks) -> None:
         """Close everything, after the last request has ended."""
         try:
-            # 1. Cancel the background work.
+            # 1. Cut the operator's commands, and cancel the background work.
+            if self._control is not None:
+                await self._control.close()
             await background.stop()
         finally:
             # 2. Stop to deliver events; those that are not taken yet are delivered after the next start.
@@ -137,7 +145,7 @@ class Lifespan:
 
 
 async def open_engine(config: Config, on_event: OnEvent | None = None) -> Engine:
-    """Open the storage and the engine on it; also used by `onward sweep`.
+    """Open the storage and the engine on it; also used by the operator's commands.
 
     Raises ConfigError if the data folder can't be used, and what the stores raise. Nothing stays open then.
     """

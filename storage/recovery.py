@@ -28,7 +28,7 @@ id as before; a receiver that has it already recognises it by that.
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
@@ -37,7 +37,7 @@ from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
-from onward.storage.base import Backups, Lease, Missing, Outbox, SharedState, Stale, Unreachable
+from onward.storage.base import Backups, Cursor, Lease, Missing, Outbox, Page, SharedState, Stale, Unreachable
 from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
@@ -134,6 +134,11 @@ class RecoveringState:
         async for id_ in self._state.due(now):
             yield id_
 
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return one page of all uploads; an empty state is filled from the copies first."""
+        await self._fill_if_empty()
+        return await self._state.page(after=after, limit=limit, statuses=statuses)
+
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
         """Hold the lease; a record that is missing, or older than its copy, is adopted first."""
@@ -187,7 +192,7 @@ class RecoveringState:
                     await stack.enter_async_context(attempt.pop_all())
                     return dataclasses.replace(lease, record=record)
                 await self._adopt(id)
-        raise Unreachable(f"the record of {id[:8]}… does not stay")
+        raise Unreachable(f"the record of {id[:8]}… is lost again each time it is adopted")
 
     async def _adopt(self, id: UploadId) -> bool:
         """Adopt a record from its copy; returns False if there is no copy."""

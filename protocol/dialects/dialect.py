@@ -1,10 +1,12 @@
 """What a dialect is: one value with everything that differs between the protocols for resumable uploads.
 
-A dialect reads the headers of a request into the values of model.py, and writes results and refusals as headers.
+A dialect reads the headers of a request into the values of model.py, and writes results and refusals as replies.
 The routes, the problem documents and CORS use a dialect through this value only. Each dialect is one file beside this
-one that ends in one `Dialect`; the table of all of them is in `__init__.py`.
+one that ends in one `Dialect`; the table of all of them is in `__init__.py`. A dialect whose versions differ may have
+one `Dialect` for each of them.
 """
 
+import json
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
@@ -13,6 +15,11 @@ from onward.protocol.errors import Refusal
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Upload
 
 Headers = Mapping[str, str]
+PROBLEM = {
+    "Content-Type": "application/problem+json",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
@@ -29,40 +36,69 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     host: str | None = None
 
 
+class Reply(Struct, frozen=True, kw_only=True, gc=False):
+    """A reply as a dialect writes it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | None = None
+
+
+def build_problem(
+    refusal: Refusal, status: int, headers: dict[str, str], *, type: str | None = None, **members: object
+) -> Reply:
+    """Write a refusal as a problem document (RFC 9457), with the `type` and the further members of a dialect."""
+    document: dict[str, object] = {"type": type or f"urn:onward:error:{refusal.code}", "title": refusal.title}
+    document["status"] = status
+    if refusal.detail:
+        document["detail"] = refusal.detail
+    body = json.dumps(document | members | {"code": refusal.code}).encode()
+    return Reply(status=status, headers=PROBLEM | headers, body=body)
+
+
 class Dialect(Struct, frozen=True, kw_only=True):
-    """One protocol for resumable uploads."""
+    """One protocol for resumable uploads.
+
+    Headers that come from the server may be a mapping of aiohttp, which finds a name in any case.
+    """
 
     # The name for people, as in logs and documents.
     name: str
-    # The header that a request of this dialect carries. Any mapping of aiohttp finds it in any case.
-    marker: str
+    # Return whether a request is one of this dialect, from its headers.
+    claims: Callable[[Headers], bool]
     # The headers that every reply of this dialect carries.
     stamp: Headers
-    # How the names of headers begin that a request may carry only once; in lower case.
+    # A request may carry a header only once if its name begins with one of these; in lower case.
     sent_once: tuple[str, ...]
     # The headers that a page of another origin may send, and those that it may read (CORS).
     cors_requests: frozenset[str]
     cors_replies: frozenset[str]
 
-    # Read a request to create an upload (POST), or to append a body (PATCH). Both raise ClientFault and Denied.
+    # Return the method that a request means, from the one in its first line and from its headers.
+    find_method: Callable[[str, Headers], str]
+    # Return whether requests with this method are offered with these limits; the routes must know the method as well.
+    offers_method: Callable[[str, Limits], bool]
+
+    # Read a request to create an upload, or to append a body (PATCH). Both raise ClientFault and Denied.
     read_create: Callable[[Request, Limits], CreateRequest]
     read_append: Callable[[Request, Limits], AppendRequest]
-    # Check a request that has nothing else to read (HEAD, DELETE). Raises VersionUnsupported.
-    check_version: Callable[[Headers], None]
+    # Check a request that has nothing else to read (HEAD, DELETE). Raises ClientFault.
+    check_headers: Callable[[Headers], None]
 
-    # Return the headers of a reply: to POST and PATCH, to HEAD, and to OPTIONS (discovery).
-    build_upload_headers: Callable[[Upload], dict[str, str]]
-    build_head_headers: Callable[[Upload], dict[str, str]]
-    build_options_headers: Callable[[Limits], dict[str, str]]
-
-    # Return the headers of a refusal, made from its values.
-    build_refusal_headers: Callable[[Refusal], dict[str, str]]
+    # Return the reply to a creation (with the URL of the upload), to an append, to HEAD, to DELETE, and to OPTIONS.
+    build_created: Callable[[Upload, str, Limits], Reply]
+    build_appended: Callable[[Upload, Limits], Reply]
+    build_inspected: Callable[[Upload, Limits], Reply]
+    build_terminated: Callable[[], Reply]
+    build_discovered: Callable[[Limits], Reply]
+    # Return the reply to a request that is refused. The second argument says whether it asks, or may ask, for the
+    # offset of an upload.
+    build_refused: Callable[[Refusal, bool], Reply]
+    # Return an informational reply (1xx), which comes before the reply itself: to a creation before its body is read,
+    # with the URL of the upload, and after each stride of a body, without it. None if the dialect has no such replies.
+    build_interim: Callable[[Upload, str | None, Limits], Reply] | None = None
 
     # What an operator may switch off (--without); the extensions of tus give the features their names.
     features: tuple[str, ...]
-    # Return whether a feature is offered with these limits.
-    offers: Callable[[Limits, str], bool]
     # Return whether a request that is answered with this status may succeed later.
     is_passing: Callable[[int], bool]
-    # Return the status to refuse with, from the refusal's own status and from whether the request asks for an offset.
-    choose_status: Callable[[int, bool], int]

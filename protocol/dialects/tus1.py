@@ -1,4 +1,4 @@
-"""The dialect tus 1.0.0: how its requests are read, and how results and refusals are written as headers.
+"""The dialect tus 1.0.0: how its requests are read, and how results and refusals are written as replies.
 
 This is the only file of the server that knows the headers of tus. The table EXTENSIONS decides what OPTIONS offers and
 what an operator may switch off; DIALECT, at the end, is the row in the table of dialects.
@@ -7,7 +7,7 @@ what an operator may switch off; DIALECT, at the end, is the row in the table of
 from msgspec import Struct
 
 from onward.protocol.checksums import ALGORITHMS
-from onward.protocol.dialects.dialect import Dialect, Headers, Request
+from onward.protocol.dialects.dialect import Dialect, Headers, Reply, Request, build_problem
 from onward.protocol.errors import (
     BadRequest,
     Forbidden,
@@ -34,6 +34,8 @@ from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest
 
 VERSION = "1.0.0"
 CONTENT_TYPE = "application/offset+octet-stream"
+OVERRIDE = "X-HTTP-Method-Override"  # a header with the method that a request means, for clients that can't send it
+SOON = {"Retry-After": "1"}  # seconds
 PASSING = frozenset({408, 423, 425, 429})  # statuses after which a retry may succeed, and all from 500 on
 
 
@@ -55,6 +57,7 @@ EXTENSIONS = (
     Extension("concatenation-unfinished", needs="concatenation"),
 )
 _NEEDS = {row.name: row.needs for row in EXTENSIONS}
+_METHODS = {"DELETE": "termination", "POST": "creation"}  # methods that belong to an extension
 
 
 def offers(limits: Limits, name: str) -> bool:
@@ -65,8 +68,23 @@ def offers(limits: Limits, name: str) -> bool:
     return name not in limits.without and (needed is None or offers(limits, needed))
 
 
-def build_options_headers(limits: Limits) -> dict[str, str]:
-    """Return the headers of a reply to OPTIONS (tus 1.0.0, Core Protocol, OPTIONS)."""
+def claims(headers: Headers) -> bool:
+    """Return whether a request names tus, in any version."""
+    return "Tus-Resumable" in headers
+
+
+def find_method(method: str, headers: Headers) -> str:
+    """Return the method that a request means (tus 1.0.0, Core Protocol, X-HTTP-Method-Override)."""
+    return headers.get(OVERRIDE, method)
+
+
+def offers_method(method: str, limits: Limits) -> bool:
+    """Return whether the extension that a method belongs to is offered."""
+    return method not in _METHODS or offers(limits, _METHODS[method])
+
+
+def build_discovered(limits: Limits) -> Reply:
+    """Return the reply to OPTIONS (tus 1.0.0, Core Protocol, OPTIONS)."""
     headers = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
     if extensions := ",".join(row.name for row in EXTENSIONS if offers(limits, row.name)):
         headers["Tus-Extension"] = extensions
@@ -74,7 +92,7 @@ def build_options_headers(limits: Limits) -> dict[str, str]:
         headers["Tus-Checksum-Algorithm"] = ",".join(ALGORITHMS)
     if limits.max_size is not None:
         headers["Tus-Max-Size"] = str(limits.max_size)
-    return headers
+    return Reply(status=204, headers=headers)
 
 
 def check_version(headers: Headers) -> None:
@@ -115,6 +133,7 @@ def read_create(request: Request, limits: Limits) -> CreateRequest:
         has_body=has_body,
         checksum=_checksum(headers, limits) if has_body else None,
         concat=concat,
+        may_wait=offers(limits, "concatenation-unfinished"),
     )
 
 
@@ -204,8 +223,23 @@ def build_upload_headers(upload: Upload) -> dict[str, str]:
     return headers
 
 
-def build_head_headers(upload: Upload) -> dict[str, str]:
-    """Return the headers of a reply to HEAD (tus 1.0.0, Core Protocol, HEAD)."""
+def build_created(upload: Upload, location: str, _limits: Limits) -> Reply:
+    """Return the reply to a creation (tus 1.0.0, creation)."""
+    return Reply(status=201, headers={"Location": location} | build_upload_headers(upload))
+
+
+def build_appended(upload: Upload, _limits: Limits) -> Reply:
+    """Return the reply to PATCH (tus 1.0.0, Core Protocol, PATCH)."""
+    return Reply(status=204, headers=build_upload_headers(upload))
+
+
+def build_terminated() -> Reply:
+    """Return the reply to DELETE (tus 1.0.0, termination)."""
+    return Reply(status=204, headers={})
+
+
+def build_inspected(upload: Upload, _limits: Limits) -> Reply:
+    """Return the reply to HEAD (tus 1.0.0, Core Protocol, HEAD)."""
     headers = build_upload_headers(upload) | {"Cache-Control": "no-store"}
     if upload.length is not None:
         headers["Upload-Length"] = str(upload.length)
@@ -215,11 +249,17 @@ def build_head_headers(upload: Upload) -> dict[str, str]:
         headers["Upload-Metadata"] = upload.metadata
     if upload.concat is not None:
         headers["Upload-Concat"] = upload.concat.told
-    return headers
+    return Reply(status=200, headers=headers)
 
 
-def say_refusal(refusal: Refusal) -> dict[str, str]:
-    """Return the headers of a refusal: those of HTTP, and its values in the headers of tus."""
+def build_refused(refusal: Refusal, for_offset: bool) -> Reply:
+    """Return the reply to a request that is refused; its values are in the headers of HTTP and of tus."""
+    status = choose_status(refusal.status, for_offset)
+    headers = _refusal_headers(refusal)
+    return build_problem(refusal, status, headers if status == refusal.status else SOON | headers)
+
+
+def _refusal_headers(refusal: Refusal) -> dict[str, str]:
     headers = build_refusal_headers(refusal)
     if isinstance(refusal, OffsetMismatch):
         headers["Upload-Offset"] = str(refusal.recorded)
@@ -232,27 +272,29 @@ def say_refusal(refusal: Refusal) -> dict[str, str]:
 
 DIALECT = Dialect(
     name="tus 1.0.0",
-    marker="Tus-Resumable",
+    claims=claims,
     stamp={"Tus-Resumable": VERSION},
     sent_once=("upload-", "tus-", "content-", "repr-"),
     cors_requests=frozenset({
         "Content-Type", "Repr-Digest", "Tus-Resumable", "Upload-Checksum", "Upload-Concat", "Upload-Defer-Length",
-        "Upload-Length", "Upload-Metadata", "Upload-Offset", "X-HTTP-Method-Override",
+        "Upload-Length", "Upload-Metadata", "Upload-Offset", OVERRIDE,
     }),
     cors_replies=frozenset({
         "Location", "Repr-Digest", "Tus-Checksum-Algorithm", "Tus-Extension", "Tus-Max-Size", "Tus-Resumable",
         "Tus-Version", "Upload-Concat", "Upload-Defer-Length", "Upload-Expires", "Upload-Length", "Upload-Metadata",
         "Upload-Offset",
     }),
+    find_method=find_method,
+    offers_method=offers_method,
     read_create=read_create,
     read_append=read_append,
-    check_version=check_version,
-    build_upload_headers=build_upload_headers,
-    build_head_headers=build_head_headers,
-    build_options_headers=build_options_headers,
-    build_refusal_headers=say_refusal,
+    check_headers=check_version,
+    build_created=build_created,
+    build_appended=build_appended,
+    build_inspected=build_inspected,
+    build_terminated=build_terminated,
+    build_discovered=build_discovered,
+    build_refused=build_refused,
     features=tuple(row.name for row in EXTENSIONS),
-    offers=offers,
     is_passing=is_passing,
-    choose_status=choose_status,
 )  # fmt: skip

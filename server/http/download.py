@@ -105,7 +105,7 @@ def _headers(upload: Upload) -> dict[str, str]:
 
 @asynccontextmanager
 async def _interruptible(request: web.Request) -> AsyncIterator[None]:
-    """Note a download as running; reset its connection on a fault, which is the only sign left once headers are sent.
+    """Note a download as running; on a fault, reset its connection, since the headers may have been sent already.
 
     Raises ConnectionAbortedError then.
     """

@@ -4,7 +4,6 @@ This is the only place where a refusal, a fault of the storage, an exception of 
 reply. server/app.py adds `answering` and `mark`; the transport uses `problem` for what is no request at all.
 """
 
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -13,13 +12,13 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, web
 
 from onward.protocol import errors
-from onward.protocol.dialects import DEFAULT, Dialect, choose, named
+from onward.protocol.dialects import DEFAULT, Dialect
+from onward.server.http.app_keys import dialect_of, named_dialect
 from onward.server.http.proxies import HOST
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.failure_log import shorten_ids
 
 CONTINUE = "100-continue"
-SOON = {"Retry-After": "1"}  # seconds
 PROBES = ("/healthz", "/readyz", "/metrics")  # machines ask for them every few seconds; they are logged at level DEBUG
 log = logging.getLogger("onward")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,23 +40,12 @@ OF_BODIES = frozenset({"content-type", "content-length", "content-encoding", "tr
 
 def problem(refusal: errors.Refusal, dialect: Dialect = DEFAULT, *, for_offset: bool = False) -> web.Response:
     """Write a refusal as a reply; `for_offset` if the request asks, or may ask, for the offset of an upload."""
-    status = dialect.choose_status(refusal.status, for_offset)
-    response = _document(status, refusal.code, refusal.title, refusal.detail)
-    headers = dialect.build_refusal_headers(refusal)
-    response.headers.update(headers if status == refusal.status else SOON | headers)
-    return response
+    reply = dialect.build_refused(refusal, for_offset)
+    return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
 
-def _document(status: int, code: str, title: str, detail: str) -> web.Response:
-    body = {"type": f"urn:onward:error:{code}", "title": title, "status": status}
-    if detail:
-        body["detail"] = detail
-    return web.Response(
-        status=status,
-        body=json.dumps(body | {"code": code}).encode(),
-        content_type="application/problem+json",
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
-    )
+def _answer(request: web.Request, refusal: errors.Refusal) -> web.Response:
+    return problem(refusal, dialect_of(request), for_offset=_asks_for_offset(request))
 
 
 def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
@@ -70,44 +58,41 @@ def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:
 
 def _asks_for_offset(request: web.Request) -> bool:
     """Return whether a request of a dialect asks for the offset of an upload."""
-    method = request.headers.get("X-HTTP-Method-Override", request.method)
-    return method == "HEAD" and "id" in request.match_info and named(request.headers) is not None
+    dialect = named_dialect(request)
+    if dialect is None or "id" not in request.match_info:
+        return False
+    return dialect.find_method(request.method, request.headers) == "HEAD"
 
 
-def _answered_by_exception(request: web.Request, error: web.HTTPException, *, for_offset: bool) -> web.Response:
+def _answered_by_exception(request: web.Request, error: web.HTTPException) -> web.Response:
     """Answer an exception of aiohttp. One of its router is answered like a refusal.
 
     Any other comes from the application: its access function or its middleware refuses in this way. Its status, reason
     and headers are kept, and an error gets a problem document. A redirect, which is no error, is passed on unchanged.
     """
-    dialect = choose(request.headers)
     if error is request.match_info.http_exception:
-        return problem(_refused_by_aiohttp(error), dialect, for_offset=for_offset)
-    status = dialect.choose_status(error.status, for_offset)
-    response = web.Response(body=error.body) if error.status < 400 else _described(error, status)
-    response.set_status(status, error.reason if status == error.status else None)
+        return _answer(request, _refused_by_aiohttp(error))
     whole = error.status < 400
+    response = web.Response(status=error.status, body=error.body) if whole else _answer(request, _described(error))
+    if response.status == error.status:
+        response.set_status(error.status, error.reason)
     passed = [(name, value) for name, value in error.headers.items() if whole or name.lower() not in OF_BODIES]
     for name, _ in passed:
         response.headers.popall(name, None)
     response.headers.extend(passed)
-    if status != error.status:
-        for name, value in SOON.items():
-            response.headers.setdefault(name, value)
     response.cookies.update(error.cookies)
     return response
 
 
-def _described(error: web.HTTPException, status: int) -> web.Response:
-    """Write the problem document of an application's error, with its own reason and text if it has them."""
+def _described(error: web.HTTPException) -> errors.Refusal:
+    """Return an application's error as a refusal, with its own reason and text if it has them."""
     phrase = HTTPStatus(error.status).phrase if error.status in set(HTTPStatus) else "Refused"
     known = APPLICATION.get(error.status)
-    return _document(
-        status,
-        known.code if known else phrase.lower().replace(" ", "-"),
-        known.title if known and error.reason == phrase else error.reason,
-        "" if error.text == f"{error.status}: {error.reason}" else error.text or "",
-    )
+    refusal = errors.Refusal("" if error.text == f"{error.status}: {error.reason}" else error.text or "")
+    refusal.status = error.status
+    refusal.code = known.code if known else phrase.lower().replace(" ", "-")
+    refusal.title = known.title if known and error.reason == phrase else error.reason
+    return refusal
 
 
 def refusal_of(fault: StorageError) -> errors.Refusal:
@@ -144,13 +129,14 @@ def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
 
 def mark_answer(response: web.StreamResponse, dialect: Dialect = DEFAULT) -> None:
     """Add the headers that every reply has: those of its dialect, and the name of the software without its version."""
-    response.headers.update(dialect.stamp)
-    response.headers["Server"] = "onward"
+    headers = response.headers
+    headers.update(dialect.stamp)
+    headers["Server"] = "onward"
 
 
 async def mark(request: web.Request, response: web.StreamResponse) -> None:
     """Mark a reply before it is sent; a signal handler of the application."""
-    mark_answer(response, choose(request.headers))
+    mark_answer(response, dialect_of(request))
 
 
 @web.middleware
@@ -163,18 +149,18 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         sound = True
         response = await _handle(request, handler)
     except errors.Refusal as refusal:
-        response = problem(refusal, choose(request.headers), for_offset=_asks_for_offset(request))
+        response = _answer(request, refusal)
     except StorageError as fault:
         level = logging.INFO if isinstance(fault, ASKED_FOR) else logging.WARNING
         log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, shorten_ids(str(fault)))
-        response = problem(refusal_of(fault), choose(request.headers), for_offset=_asks_for_offset(request))
+        response = _answer(request, refusal_of(fault))
     except web.HTTPException as error:
-        response = _answered_by_exception(request, error, for_offset=_asks_for_offset(request))
+        response = _answered_by_exception(request, error)
     except ConnectionError:  # the client has closed the connection, and aiohttp handles that
         raise
     except Exception:
         log.exception("%s %s failed", request.method, path)
-        response = problem(errors.ServerFault(), choose(request.headers), for_offset=_asks_for_offset(request))
+        response = _answer(request, errors.ServerFault())
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # the next bytes on the connection may not be a request
     level = logging.DEBUG if request.rel_url.raw_path.endswith(PROBES) else logging.INFO

@@ -1,25 +1,27 @@
 """The routes of uploads: POST /files, and PATCH, HEAD, DELETE, GET and OPTIONS of /files/{id}.
 
-Each handler chooses the dialect of the request, reads the request by it, calls the engine, and writes the result as the
-headers of the dialect. Refusals are raised from here, and answered in problems.py. server/app.py adds the routes.
+Each handler reads the request by its dialect, calls the engine, and lets the dialect write the reply. Refusals are
+raised from here, and answered in problems.py. server/app.py adds the routes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
+from functools import partial
 
 from aiohttp import web
 
-from onward.protocol.dialects import Dialect, Request, choose, named
+from onward.protocol.dialects import Dialect, Reply, Request
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
-from onward.protocol.model import Limits, Role, Upload, UploadId
+from onward.protocol.model import Role, Upload, UploadId
 from onward.server.http.access import Act, check_access, granted_limits
-from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, upload_id
+from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, dialect_of, named_dialect, upload_id
 from onward.server.http.download import download
-from onward.server.http.outage import outlast
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import public_origin
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
+from onward.server.http.transport.interim import send_interim
+from onward.server.http.wait_for_store import outlast
 from onward.storage.base import StorageError
 from onward.storage.failure_log import shorten_ids
 
@@ -66,33 +68,40 @@ def _location(request: web.Request, id: UploadId) -> str:
     return f"{origin[0]}://{origin[1]}{path}" if origin else path
 
 
-def _body(request: web.Request) -> RequestBody:
-    config = request.app[CONFIG]
-    return RequestBody(request, config.body_idle, config.body_rate)
+def _body(request: web.Request, dialect: Dialect) -> RequestBody:
+    config, build, limits = request.app[CONFIG], dialect.build_interim, request.app[ENGINE].limits
+    tell = None if build is None else lambda upload: build(upload, None, limits)
+    return RequestBody(request, config.body_idle, config.body_rate, tell)
+
+
+def _response(reply: Reply) -> web.Response:
+    return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
 
 async def create(request: web.Request) -> web.Response:
     """POST /files."""
-    engine, dialect = request.app[ENGINE], choose(request.headers)
+    engine, dialect = request.app[ENGINE], dialect_of(request)
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     limits = await granted_limits(request, Act.CREATE, None, asked)
     for part in asked.concat.parts if asked.concat else ():
         await check_access(request, Act.JOIN, part)
-    upload = await engine.create(asked, limits=limits, may_wait=dialect.offers(limits, "concatenation-unfinished"))
-    location = {"Location": _location(request, upload.id)}
+    upload = await engine.create(asked, limits=limits)
+    location = _location(request, upload.id)
     try:
-        with closing(_body(request)) as body:
+        if dialect.build_interim is not None:
+            await send_interim(request, dialect.build_interim(upload, location, limits))
+        with closing(_body(request, dialect)) as body:
             upload = await engine.fill(upload, asked, body, limits=limits)
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
-        refusal.headers |= location
+        refusal.headers["Location"] = location
         stored = await _stored_of(request, upload) if dialect.is_passing(refusal.status) else None
         if stored is None:
             raise refusal from fault
         why = shorten_ids(str(fault))
         log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, why)
         upload = stored
-    return web.Response(status=201, headers=location | dialect.build_upload_headers(upload))
+    return _response(dialect.build_created(upload, location, limits))
 
 
 async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
@@ -108,25 +117,25 @@ async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
         return None
 
 
-async def _inspected(request: web.Request, id: UploadId) -> Upload:
+def _inspected(request: web.Request, id: UploadId) -> Awaitable[Upload]:
     """Return the state of an upload, even if the store does not answer for a few seconds."""
-    engine, config = request.app[ENGINE], request.app[CONFIG]
-    return await outlast(lambda: engine.inspect(id), within=config.lease_wait, stopping=request.app[STOPPING])
+    app = request.app
+    return outlast(partial(app[ENGINE].inspect, id), within=app[CONFIG].lease_wait, stopping=app[STOPPING])
 
 
 async def append(request: web.Request) -> web.Response:
     """PATCH /files/{id}."""
-    engine, id_, dialect = request.app[ENGINE], upload_id(request), choose(request.headers)
+    engine, id_, dialect = request.app[ENGINE], upload_id(request), dialect_of(request)
     limits = await granted_limits(request, Act.APPEND, id_)
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
-    with closing(_body(request)) as body:
+    with closing(_body(request, dialect)) as body:
         upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))
-    return web.Response(status=204, headers=dialect.build_upload_headers(upload))
+    return _response(dialect.build_appended(upload, limits))
 
 
 def _is_plain_head(request: web.Request) -> bool:
     """Return whether HEAD asks about a file, as wget and aria2 do, and not about an upload."""
-    return request.method == "HEAD" and named(request.headers) is None
+    return request.method == "HEAD" and named_dialect(request) is None
 
 
 async def inspect(request: web.Request) -> web.StreamResponse:
@@ -134,23 +143,23 @@ async def inspect(request: web.Request) -> web.StreamResponse:
     if _is_plain_head(request):
         with suppress(NotCompleted, Forbidden):  # an unfinished upload can only be asked about in a dialect
             return await download(request)
-    dialect = choose(request.headers)
-    dialect.check_version(_headers(request, dialect))
+    dialect = dialect_of(request)
+    dialect.check_headers(_headers(request, dialect))
     upload = await _inspected(request, upload_id(request))
-    return web.Response(status=200, headers=dialect.build_head_headers(upload))
+    return _response(dialect.build_inspected(upload, request.app[ENGINE].limits))
 
 
 async def terminate(request: web.Request) -> web.Response:
     """DELETE /files/{id}."""
-    dialect = choose(request.headers)
-    dialect.check_version(_headers(request, dialect))
+    dialect = dialect_of(request)
+    dialect.check_headers(_headers(request, dialect))
     await request.app[ENGINE].terminate(upload_id(request))
-    return web.Response(status=204)
+    return _response(dialect.build_terminated())
 
 
 async def discover(request: web.Request) -> web.Response:
     """OPTIONS /files and /files/{id}."""
-    return web.Response(status=204, headers=choose(request.headers).build_options_headers(request.app[ENGINE].limits))
+    return _response(dialect_of(request).build_discovered(request.app[ENGINE].limits))
 
 
 async def _expect(_: web.Request) -> None:
@@ -160,18 +169,14 @@ async def _expect(_: web.Request) -> None:
 ONE = {"GET": download, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
 ALL = {"OPTIONS": discover, "POST": create}
 ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
-NEEDS = {"DELETE": "termination", "POST": "creation"}
 
 
 def _dispatch(table: Mapping[str, Handler]) -> Handler:
-    def is_offered(method: str, dialect: Dialect, limits: Limits) -> bool:
-        return method in table and (method not in NEEDS or dialect.offers(limits, NEEDS[method]))
-
     async def dispatch(request: web.Request) -> web.StreamResponse:
-        method = request.headers.get("X-HTTP-Method-Override", request.method)
-        dialect, limits = choose(request.headers), request.app[ENGINE].limits
-        if not is_offered(method, dialect, limits):
-            raise MethodNotAllowed(allowed=[name for name in table if is_offered(name, dialect, limits)])
+        dialect, limits = dialect_of(request), request.app[ENGINE].limits
+        method = dialect.find_method(request.method, request.headers)
+        if method not in table or not dialect.offers_method(method, limits):
+            raise MethodNotAllowed(allowed=[name for name in table if dialect.offers_method(name, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]
             await check_access(request, act, upload_id(request))
@@ -183,9 +188,10 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
 def add_routes(app: web.Application) -> None:
     """Add the routes of uploads and of downloads.
 
-    A route accepts every method, and `dispatch` finds the handler: X-HTTP-Method-Override may replace the method of the
-    request (tus 1.0.0), and aiohttp has chosen the route before that.
+    A route accepts every method, and `dispatch` finds the handler: a dialect may let a header replace the method of the
+    request, and aiohttp has chosen the route before that. aiohttp tries
+    the routes in this order.
     """
     base = app[CONFIG].prefix
-    for path, table in ((base, ALL), (f"{base}/", ALL), (base + UPLOAD, ONE)):
+    for path, table in ((base + UPLOAD, ONE), (base, ALL), (f"{base}/", ALL)):
         app.router.add_route("*", path, _dispatch(table), expect_handler=_expect)

@@ -27,7 +27,7 @@ from onward.storage.running.uncancellable import disregard, uncancellable
 
 
 class Completion:
-    """Brings uploads to their end whose bytes are all there; the caller holds the lease."""
+    """Verifies and publishes uploads whose bytes are all there; the caller holds the lease."""
 
     def __init__(self, records: UploadRecords, reserve: Reserve) -> None:
         self._records, self._reserve = records, reserve

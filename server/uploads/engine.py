@@ -82,16 +82,15 @@ class Engine:
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
         self.received = 0
 
-    async def create(self, request: CreateRequest, *, may_wait: bool, limits: Limits | None = None) -> Upload:
-        """Create an upload without bytes. `may_wait` allows a final upload whose parts are not finished yet.
-
-        `limits` are those of this request, if they are narrower than the server's own.
+    async def create(self, request: CreateRequest, *, limits: Limits | None = None) -> Upload:
+        """Create an upload without bytes. `limits` are those of this request, if they differ from the server's own.
 
         Raises TooLarge, StorageFull, Crowded, and for a final upload Missing, Gone or BadRequest for its parts.
         """
         size = request.body_size or 0 if request.length is None else request.length
         if request.concat and request.concat.parts:
-            length, lengths = await self._final_uploads.keep_parts(request.concat.parts, may_wait=may_wait)
+            parts, may_wait = request.concat.parts, request.may_wait
+            length, lengths = await self._final_uploads.keep_parts(parts, may_wait=may_wait)
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
@@ -203,7 +202,7 @@ class Engine:
         return await self._verify(upload, None) if upload.status is Status.VERIFYING else upload
 
     async def _verify(self, upload: Upload, running: RunningSha256 | None) -> Upload:
-        """Judge and publish an upload. Only the end of the server may cut this: rivals could put it off for ever."""
+        """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
             return await self._completion.verify(upload, running, interrupt)
 
@@ -253,7 +252,7 @@ class Engine:
         return upload
 
     async def _claim(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
-        """Claim room for a body; if there is none, bytes of this upload that no record has make room first.
+        """Claim room for a body; if there is none, first remove the bytes of this upload that are in no record.
 
         Raises StorageFull.
         """
@@ -268,13 +267,12 @@ class Engine:
     async def _trim(self, upload: Upload) -> int:
         """Remove bytes that were written but never recorded (a rejected body, a crash); return how many."""
         with suppress(StorageError):
-            async with self._storage.blobs.open(upload.place, upload.offset, self.records.holds(upload)) as writer:
-                return await self._threads.receiving.call(writer.trim, upload.offset)
+            return await self._storage.blobs.trim(upload.place, upload.offset, self.records.holds(upload))
         return 0
 
     async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim) -> Upload:
         """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next."""
-        running = RunningSha256.of(recorded)
+        blobs, running = self._storage.blobs, RunningSha256.of(recorded)
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
@@ -295,7 +293,7 @@ class Engine:
             count(offset)
             now, hashing = self._clock(), running.state(offset) if running else None
             received = decisions.received(
-                self.records.carried(upload),
+                replace(self.records.carried(upload, now), place=writer.place),
                 offset,
                 now=now,
                 since=since_last(now),
@@ -304,29 +302,34 @@ class Engine:
             )
             recorded = upload = await self.records.save(received)
             claim.recorded()
+            await body.tell(upload)
 
         body_writer: BodyWriter | None = None
         try:
-            async with self._storage.blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
-                sync = None if self._storage.durability.relaxed else writer.sync
-                body_writer = BodyWriter(self._threads, claim.counted(writer.write), licence, hashes)
-                offset = await receive(body, body_writer, licence, sync, note, check_room=claim.note)
+            async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
+                body_writer = BodyWriter(self._threads, claim.counted(writer.write), licence, hashes, writer)
+                offset = await receive(
+                    body, body_writer, licence, writer.sync, note, stride=blobs.stride, check_room=claim.note
+                )
+                upload = replace(upload, place=writer.place)
             if summed is not None:
                 check_body(body, licence, summed)
         except Missing:
             return await self.records.end(self.records.failed(recorded, LOST))
         except (Refusal, StorageError):
             if recorded.status is Status.UPLOADING:
+                now = self._clock()
+                paused = decisions.paused(self.records.carried(recorded, now), now=now, limits=self.limits)
                 with suppress(StorageError):
-                    paused = decisions.paused(self.records.carried(recorded), now=self._clock(), limits=self.limits)
                     await self.records.save(paused)
             raise
         finally:
             if body_writer is not None:
                 count(body_writer.position)
         cut = body.cut_by is not None
-        hashing = running.state(offset) if running else None
-        now, upload = self._clock(), self.records.carried(upload)
+        # A full upload needs no saved hash: if its verification is interrupted, the bytes are read from the medium.
+        hashing = running.state(offset) if running and offset != upload.length else None
+        upload = self.records.carried(upload, now := self._clock())
         since = since_last(now)
         ended = decisions.ended(
             upload,

@@ -19,7 +19,7 @@ a record that is not volatile any more: when the upload pauses, and when the ser
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from msgspec.structs import replace
@@ -27,10 +27,10 @@ from msgspec.structs import replace
 from onward.protocol import decisions, lifecycle
 from onward.protocol.errors import Failed
 from onward.protocol.events import OutgoingEvent
-from onward.protocol.model import LOST, Failure, Limits, Role, Upload, UploadId
+from onward.protocol.model import LOST, Failure, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.silence import Silence
-from onward.storage.base import Durability, Full, Held, Lease, Missing, Storage, StorageError, Unreachable
+from onward.storage.base import Cursor, Durability, Full, Held, Lease, Missing, Page, Storage, StorageError, Unreachable
 from onward.storage.failpoints import reach
 
 LABELS = 32  # different ways to end that are counted each by itself
@@ -42,7 +42,7 @@ def _ignore() -> None:
 
 
 class UploadRecords:
-    """The records of a storage. `boot` is the boot id of the machine; `counts` says how many uploads ended how.
+    """The records of a storage. `boot` is the boot id of the machine; `counts` counts the ends of uploads, by kind.
 
     `on_events` is called after events were saved with a record.
     """
@@ -76,6 +76,12 @@ class UploadRecords:
         """Return a record without holding its lease; raises Missing."""
         return await self._correct_times(await self._state.load(id))
 
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return one page of the list of all uploads (`Records.page`), read without their leases."""
+        page = await self._state.page(after=after, limit=limit, statuses=statuses)
+        now = self.clock()
+        return Page([self.carried(upload, now) for upload in page.uploads], page.damaged, page.following)
+
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""
         upload = await self._state.at_rest(id)
@@ -87,17 +93,22 @@ class UploadRecords:
         if (shared := await self._state.time()) is not None:
             self.clock.follow(shared, asked)
 
-    def carried(self, upload: Upload) -> Upload:
-        """Return the record; if the clock was set since it was saved, with its times moved by as much."""
-        if upload.due is None or not (by := self.clock.set_since(upload.updated)):
+    def carried(self, upload: Upload, now: float) -> Upload:
+        """Return the record; if the clock was set since it was saved, with its times moved by as much.
+
+        `now` is what the clock has just returned.
+        """
+        if upload.due is None or not (by := self.clock.set_since(upload.updated, now)):
             return upload
-        return lifecycle.carried(upload, by, now=self.clock(), limits=self.limits)
+        return lifecycle.carried(upload, by, now=now, limits=self.limits)
 
     async def _correct_times(self, upload: Upload) -> Upload:
         """Return the record with its times moved (`carried`); if it seems expired, ask the clock of the state first."""
-        if decisions.is_expired(upload, self.clock()):
+        now = self.clock()
+        if decisions.is_expired(upload, now):
             await self.ask_the_time()
-        return self.carried(upload)
+            now = self.clock()
+        return self.carried(upload, now)
 
     async def parts(self, final: Upload) -> list[Upload] | None:
         """Return the records of the parts of a final upload, or None if one of them is gone."""
@@ -140,13 +151,18 @@ class UploadRecords:
         if not upload.status.final:
             joined = upload.role is Role.FINAL  # its offset is the sum of its parts, not the bytes that are there
             try:
-                await self.storage.blobs.fence(
-                    upload.place, 0 if joined else upload.offset, lease.left_by or "", lease.holds
-                )
+                upload = await self._fence_bytes(upload, 0 if joined else upload.offset, lease)
             except Missing:
                 upload = await self.end(self.failed(upload, LOST))
         await self._state.fenced(lease, upload)
         return upload
+
+    async def _fence_bytes(self, upload: Upload, length: int, lease: Lease) -> Upload:
+        """Move the bytes out of the reach of the former holder, unless it is dead; a new place is recorded at once."""
+        if lease.left_by and await self.storage.nodes.is_dead(lease.left_by):
+            return upload
+        place = await self.storage.blobs.fence(upload.place, length, lease.holds)
+        return upload if place == upload.place else await self.save(replace(upload, place=place))
 
     async def save(self, upload: Upload) -> Upload:
         """Save a record, which also notifies its watchers; returns it with its next version.
@@ -156,7 +172,8 @@ class UploadRecords:
         durable = True
         if self._relaxed and not upload.status.final:
             durable = upload.volatile is None  # the first volatile record is durable: it marks all that follow
-            upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
+            if upload.volatile != self._boot:
+                upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
         return await self._save(upload, durable)
 
     async def end(self, upload: Upload) -> Upload:

@@ -5,12 +5,27 @@ on the version that the caller has read and on the lease that it holds. The serv
 `server/uploads/records.py`.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import NamedTuple, Protocol
 
 from onward.protocol.events import OutgoingEvent
-from onward.protocol.model import Upload, UploadId
+from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import Promise
+
+
+class Cursor(NamedTuple):
+    """A place in the list of all uploads, which begins with the newest: that of one upload."""
+
+    created: float  # when it was created, in seconds since the epoch
+    id: UploadId  # orders uploads that were created at the same time
+
+
+class Page(NamedTuple):
+    """A part of the list of all uploads."""
+
+    uploads: list[Upload]
+    damaged: list[UploadId]  # uploads of this page whose records can't be read
+    following: Cursor | None  # after this place the next page begins; None if this page is the last one
 
 
 class Records(Protocol):
@@ -49,6 +64,13 @@ class Records(Protocol):
 
     def due(self, now: float) -> AsyncIterator[UploadId]:
         """Yield the ids of the records whose `due` is not later than `now`, the earliest first."""
+
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return at most `limit` uploads with one of these statuses, the newest first, from behind the place `after`.
+
+        An upload whose status does not change meanwhile is on exactly one of the pages, however many others come and
+        go. A page may have fewer uploads than `limit`, even none, although others follow.
+        """
 
     async def close(self) -> None:
         """Finish what is waiting, and close connections and files."""

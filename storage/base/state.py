@@ -12,8 +12,10 @@ from typing import Protocol
 from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Upload, UploadId
 from onward.protocol.progress import Progress
-from onward.storage.base.blobs import Blobs, Durability
+from onward.storage.base.backups import Backups
+from onward.storage.base.blobs import BlobStore, Durability
 from onward.storage.base.leases import Leases
+from onward.storage.base.nodes import Nodes
 from onward.storage.base.outbox import Outbox
 from onward.storage.base.records import Records
 
@@ -63,16 +65,29 @@ class SharedState(State, Protocol):
         """Note that the state belongs to a data folder, unless it belongs to one already."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
+@dataclass(frozen=True, kw_only=True)
+class StoredBytes:
+    """What the URL of a store of bytes opens: the bytes, and what is kept beside them."""
+
+    blobs: BlobStore
+    backups: Backups
+    nodes: Nodes
+
+    async def close(self) -> None:
+        """Close the bytes; the node counts as alive until the last write is over."""
+        await self.blobs.close()
+        await self.nodes.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage(StoredBytes):
     """All stores of a server, in one value."""
 
-    blobs: Blobs
     state: State
     durability: Durability = Durability.FULL
     subscriptions: Subscriptions = NOBODY  # which events are saved with the records
 
     async def close(self) -> None:
-        """Close both stores."""
+        """Close the state, then the bytes."""
         await self.state.close()
-        await self.blobs.close()
+        await super().close()

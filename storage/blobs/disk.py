@@ -7,9 +7,9 @@
       nodes/, lock    which servers are alive (nodes.py)
       volumes, store  what a start has to find again (folders.py, backups.py)
 
-A place is a relative path that consists of the upload's own id. This file opens places, reads, joins and fences;
-the steps that other files have in common are in files.py. All of it runs in worker threads: short work in `_pool`,
-long work (hashing, copying) in `_slow`, so that no body waits for it.
+A place is a relative path that consists of the upload's own id, and never moves. This file opens places, reads, joins
+and fences; the steps that other files have in common are in files.py. All of it runs in worker threads: short work in
+`_pool`, long work (hashing, copying) in `_slow`, so that no body waits for it.
 """
 
 import os
@@ -22,7 +22,7 @@ from pathlib import Path
 import aiofiles
 
 from onward.protocol.model import Place, UploadId
-from onward.storage.base import ANYONE, Block, Durability, Missing, Room, Stale, Unreachable
+from onward.storage.base import Block, Durability, Missing, Room, Stale, StoredBytes, Stride, Unreachable
 from onward.storage.blobs.backups import DiskBackups
 from onward.storage.blobs.disk_probe import BLOCK, can_share, probe_publishing
 from onward.storage.blobs.file_writer import FileWriter
@@ -40,7 +40,7 @@ from onward.storage.blobs.files import (
     sync_folder,
 )
 from onward.storage.blobs.folders import Folders
-from onward.storage.blobs.nodes import Nodes
+from onward.storage.blobs.nodes import DiskNodes
 from onward.storage.blobs.publishing import STEP, Publishing
 from onward.storage.failpoints import reach
 from onward.storage.running.group_sync import GroupSync
@@ -50,24 +50,21 @@ FOLDERS = ("partial", "files")
 RECORDS = "records"
 THREADS = 8
 SLOW_THREADS = 2
+STRIDE = Stride(bytes=16 * 2**20, seconds=0.25)  # a watcher is promised a message every 250 ms
 
 
 class DiskBlobs:
-    """Bytes in a local folder; the constructor raises Unreachable if the folder is in use or not mounted."""
+    """Bytes in a local folder; the constructor raises Unreachable if a folder in it is not mounted."""
 
-    def __init__(self, root: Path, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
-        self._root = root.resolve()
-        self._durability = durability
+    stride = STRIDE
+
+    def __init__(self, root: Path, durability: Durability = Durability.FULL) -> None:
+        self._root, self._durability = root.resolve(), durability
         self._pool = Threads(THREADS, "disk")
         self._slow = Threads(SLOW_THREADS, "disk-slow")
         self._group = GroupSync(self._pool.call)
         self._folders = Folders(self._root, (*FOLDERS, RECORDS), self._sync_folder)
         self._mapped = self._folders.mapped
-        with mapped():
-            self._nodes = Nodes(self._root, shared=shared)
-        self.node = self._nodes.name
-        synced = durability is not Durability.NONE
-        self.backups = DiskBackups(self._root / RECORDS, self._pool, self._folders, synced=synced)
         self._shares: bool | None = None  # whether a copy can share its blocks; None before that was tried
         self._publishing = Publishing(
             self._pool,
@@ -76,8 +73,13 @@ class DiskBlobs:
             check_folder=partial(self._folders.check, "files"),
             sync_acknowledged=self._sync_acknowledged,
             sync_folder=self._sync_folder,
-            synced=synced,
+            synced=durability is not Durability.NONE,
         )
+
+    def backups(self) -> DiskBackups:
+        """Return the copies of records that are in the same folder; raises Full or Unreachable."""
+        synced = self._durability is not Durability.NONE
+        return DiskBackups(self._root / RECORDS, self._pool, self._folders, synced=synced)
 
     def _sync_folder(self, folder: Path) -> None:
         if self._durability is not Durability.NONE:
@@ -106,7 +108,7 @@ class DiskBlobs:
                 raise Stale(place)
             return fd
 
-        writer = FileWriter(open_, self._sync_file)
+        writer = FileWriter(place, at, open_, None if self._durability.relaxed else self._sync_file)
         try:
             yield writer
         finally:
@@ -186,7 +188,7 @@ class DiskBlobs:
         with self._mapped():
             fd = await opened(self._pool, self._open_to_read, place)
             try:
-                if fresh:  # the page cache may hold bytes that the disk has not: a page is clean after a failed write
+                if fresh:  # after a failed write, the page cache may show bytes that the disk does not have
                     await self._pool.call(os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
                 at = 0
                 while at < length:
@@ -217,10 +219,11 @@ class DiskBlobs:
                             yield at
                     finally:
                         os.close(source)
-            await writer.sync()  # here, while the parts are still being hashed, so that sealing need not wait for it
+            with self._mapped():  # here, while the parts are still being hashed, so that sealing need not wait for it
+                await self._sync_file(target)
 
     async def joined_size(self, lengths: Sequence[int]) -> int:
-        """Return how many bytes are copied: none if blocks can be shared and every part but the last fills them."""
+        """Return how many bytes a join copies: 0 if it can share blocks and all parts but the last have whole ones."""
         if any(length % BLOCK for length in lengths[:-1]):
             return sum(lengths)
         if self._shares is None:
@@ -245,14 +248,19 @@ class DiskBlobs:
                 await self._publishing.copy(unfinished, published, length, holds, check)
         return final
 
-    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
-        """Copy the bytes to a new file of the same name, unless the node is dead; raises Missing or Stale."""
-        with self._mapped():
-            await self._slow.call(self._fence, self._root / place, length, node, holds)
+    async def trim(self, place: Place, at: int, holds: Callable[[], bool]) -> int:
+        """Remove all bytes from a position on, and return how many there were; raises Missing or Stale."""
+        async with self.open(place, at, holds) as writer:
+            with self._mapped():
+                return await self._pool.call(writer.trim, at)
 
-    def _fence(self, path: Path, length: int, node: str, holds: Callable[[], bool]) -> None:
-        if node != ANYONE and self._nodes.is_dead(node):
-            return
+    async def fence(self, place: Place, length: int, holds: Callable[[], bool]) -> Place:
+        """Copy the bytes to a new file of the same name; raises Missing or Stale."""
+        with self._mapped():
+            await self._slow.call(self._fence, self._root / place, length, holds)
+        return place
+
+    def _fence(self, path: Path, length: int, holds: Callable[[], bool]) -> None:
         if not exists(path):
             path = self._root / "files" / path.name
             if not length and not exists(path):
@@ -274,7 +282,6 @@ class DiskBlobs:
             await self._pool.call(self._probe)
 
     def _probe(self) -> None:
-        self._nodes.check()
         self._folders.check()
         arriving, published = (self._root / name for name in FOLDERS)
         probe_publishing(arriving, published, synced=self._durability is not Durability.NONE)
@@ -329,12 +336,14 @@ class DiskBlobs:
         return found
 
     async def close(self) -> None:
-        """End the threads and release the locks."""
+        """End the threads."""
         self._pool.shutdown()
         self._slow.shutdown()
-        self._nodes.close()
 
 
-async def open_blobs(_url: str, data: Path, durability: Durability, shared: bool) -> DiskBlobs:
+async def open_blobs(_url: str, data: Path, durability: Durability, shared: bool) -> StoredBytes:
     """Open the data folder, or create it; raises Unreachable if another server uses it and does not share it."""
-    return DiskBlobs(data, durability, shared=shared)
+    blobs = DiskBlobs(data, durability)
+    with mapped():
+        nodes = DiskNodes(data, shared=shared)
+    return StoredBytes(blobs=blobs, backups=blobs.backups(), nodes=nodes)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from onward.protocol.model import Place, Upload, UploadId
-from onward.storage.base import Block, Durability, Missing, Stale
+from onward.storage.base import ANYONE, BlobWriter, Block, Durability, Missing, Stale, StoredBytes, Stride
 
 READ_BLOCK = 2**20
 
@@ -14,21 +14,23 @@ READ_BLOCK = 2**20
 class MemoryWriter:
     """Writes to a growing array of bytes."""
 
-    def __init__(self, held: bytearray) -> None:
-        self._held = held
+    full = False
+
+    def __init__(self, place: Place, at: int, held: bytearray) -> None:
+        self.place = place
+        self._reached, self._held = at, held
 
     def write(self, block: Block, at: int) -> None:
         """Write the whole block at a position."""
         self._held[at : at + len(block)] = block
+        self._reached = at + len(block)
 
-    def trim(self, at: int) -> int:
-        """Remove all bytes from a position on, and return how many there were."""
-        after = len(self._held[at:])
-        del self._held[at:]
-        return after
+    async def drained(self) -> None:
+        """Return at once: this writer is never full."""
 
-    async def sync(self) -> None:
-        """Do nothing: nothing here is durable."""
+    async def sync(self, *, ended: bool = False) -> int:  # noqa: ARG002
+        """Return the end of what was written; nothing here is durable."""
+        return self._reached
 
 
 def _published(place: Place) -> Place:
@@ -77,12 +79,29 @@ class MemoryBackups:
             yield id_
 
 
+class MemoryNodes:
+    """One process that has its memory to itself."""
+
+    def __init__(self) -> None:
+        self.name = secrets.token_hex(8)
+
+    async def is_dead(self, name: str) -> bool:
+        """Return True for every other node: none has ever seen this memory."""
+        return name not in (self.name, ANYONE)
+
+    async def probe(self) -> None:
+        """Do nothing: there are no others."""
+
+    async def close(self) -> None:
+        """Do nothing: there are no others."""
+
+
 class MemoryBlobs:
     """Bytes in arrays."""
 
+    stride = Stride(bytes=16 * 2**20, seconds=0.25)
+
     def __init__(self) -> None:
-        self.node = secrets.token_hex(8)
-        self.backups = MemoryBackups()
         self._held: dict[Place, bytearray] = {}
 
     async def create(self, id: UploadId) -> Place:
@@ -95,13 +114,13 @@ class MemoryBlobs:
         place: Place,
         at: int,
         holds: Callable[[], bool] = lambda: True,
-    ) -> AsyncIterator[MemoryWriter]:
+    ) -> AsyncIterator[BlobWriter]:
         """Open a place that holds at least `at` bytes; raises Missing or Stale."""
         if len(self._held.get(place, b"")) < at:
             raise Missing(place)
         if not holds():
             raise Stale(place)
-        yield MemoryWriter(self._held.setdefault(place, bytearray()))
+        yield MemoryWriter(place, at, self._held.setdefault(place, bytearray()))
 
     def _bytes(self, place: Place, length: int) -> bytearray:
         held = self._held.get(place)
@@ -171,12 +190,20 @@ class MemoryBlobs:
         self._held.pop(place, None)
         return final
 
-    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:  # noqa: ARG002
+    async def trim(self, place: Place, at: int, holds: Callable[[], bool]) -> int:
+        """Remove all bytes from a position on, and return how many there were; raises Missing or Stale."""
+        async with self.open(place, at, holds):
+            after = len(self._held[place]) - at
+            del self._held[place][at:]
+        return after
+
+    async def fence(self, place: Place, length: int, holds: Callable[[], bool]) -> Place:
         """Check the place: no other process can write to it. Raises Missing or Stale."""
         if length:
             self._bytes(place, length)
         if not holds():
             raise Stale(place)
+        return place
 
     async def room(self) -> None:
         """Return None: the free memory is unknown."""
@@ -206,6 +233,6 @@ class MemoryBlobs:
         self._held.clear()
 
 
-async def open_blobs(_url: str, _data: Path, _durability: Durability, _shared: bool) -> MemoryBlobs:
+async def open_blobs(_url: str, _data: Path, _durability: Durability, _shared: bool) -> StoredBytes:
     """Return an empty store of bytes."""
-    return MemoryBlobs()
+    return StoredBytes(blobs=MemoryBlobs(), backups=MemoryBackups(), nodes=MemoryNodes())

@@ -1,14 +1,14 @@
 """Records, leases, events and the outbox in memory, for tests and demonstrations: nothing survives the process."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from onward.protocol.events import OutgoingEvent
-from onward.protocol.model import Upload, UploadId
+from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import Promise, sum_of
-from onward.storage.base import Crowded, Durability, Missing, Stale
+from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stale
 from onward.storage.state.local import Local
 from onward.storage.state.outbox import MemoryOutbox
 
@@ -74,6 +74,13 @@ class MemoryState(Local):
         for at, upload in sorted(due, key=lambda pair: pair[0]):
             if at <= now:
                 yield upload.id
+
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return the uploads of one page, the newest first."""
+        found = {Cursor(each.created, each.id): each for each in self._uploads.values() if each.status in statuses}
+        places = sorted((place for place in found if after is None or place < after), reverse=True)
+        page = places[:limit]
+        return Page([found[place] for place in page], [], page[-1] if len(places) > limit else None)
 
     async def close(self) -> None:
         """Forget everything."""

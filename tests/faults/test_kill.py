@@ -35,7 +35,7 @@ class Apart(Rounds):
 
 
 @pytest.mark.parametrize("durability", SHARES)
-async def test_no_told_byte_is_lost_by_kill_9(
+async def test_no_acknowledged_byte_is_lost_by_kill_9(
     tmp_path: Path, pytestconfig: pytest.Config, seed: int, durability: Durability
 ) -> None:
     began = time.monotonic()

@@ -82,7 +82,7 @@ async def test_a_patch_right_after_the_step_goes_on(
 
 
 @pytest.mark.parametrize("by", [YEARS, -YEARS])
-async def test_a_step_keeps_nobody_from_being_told_that_an_upload_is_paused(
+async def test_a_step_keeps_no_watcher_from_hearing_that_an_upload_is_paused(
     by: int, http: aiohttp.ClientSession, clock: FakeClock, tmp_path: Path
 ) -> None:
     async with onward(
@@ -157,7 +157,7 @@ async def test_a_step_of_the_shared_clock_expires_nothing(
     creation = CreateRequest(length=10, metadata=None, promised=None, body_size=0, has_body=False)
     first = AppendRequest(offset=0, length=None, promised=None, body_size=5)
     rest = AppendRequest(offset=5, length=None, promised=None, body_size=5)
-    ids = [(await engine.create(creation, may_wait=True)).id for engine in engines]
+    ids = [(await engine.create(creation)).id for engine in engines]
     for engine, id_ in zip(engines, ids, strict=True):
         await engine.append(id_, first, SlowBody([b"12345"]))
     ahead = by

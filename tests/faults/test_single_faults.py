@@ -39,8 +39,8 @@ async def test_a_failed_sync_is_never_tried_again_and_trusted(tmp_path: Path, mo
     storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
     engine = Engine(storage, Limits(), lease_wait=1)
     creation = CreateRequest(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
-    upload = await engine.create(creation, may_wait=True)
-    wish = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
+    upload = await engine.create(creation)
+    request = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
     real, calls = os.fdatasync, 0
 
     def fail_once(fd: int) -> None:
@@ -52,9 +52,9 @@ async def test_a_failed_sync_is_never_tried_again_and_trusted(tmp_path: Path, mo
 
     monkeypatch.setattr(os, "fdatasync", fail_once)
     with pytest.raises(Unreachable):
-        await engine.append(upload.id, wish, Arriving())
+        await engine.append(upload.id, request, Arriving())
     assert (await engine.inspect(upload.id)).offset == 0
-    assert (await engine.append(upload.id, wish, Arriving())).status is Status.COMPLETED
+    assert (await engine.append(upload.id, request, Arriving())).status is Status.COMPLETED
     assert (tmp_path / "files" / upload.id).read_bytes() == DATA
     await engine.close()
 

@@ -4,6 +4,7 @@ import pytest
 
 from onward.protocol import errors
 from onward.protocol.dialects import DIALECTS, Dialect, tus1
+from onward.protocol.dialects.dialect import PROBLEM
 from onward.protocol.errors import Refusal
 from onward.protocol.headers import build_refusal_headers
 from onward.protocol.model import LOST, Failure
@@ -71,11 +72,12 @@ def test_a_refusal_has_a_sentence() -> None:
 
 @pytest.mark.parametrize(("refusal", "headers"), WITH_VALUES, ids=repr)
 def test_values_become_headers_in_the_dialect(refusal: Refusal, headers: dict[str, str]) -> None:
-    assert tus1.DIALECT.build_refusal_headers(refusal) == headers
+    reply = tus1.build_refused(refusal, False)
+    assert reply.headers == PROBLEM | headers
     assert not {"Allow", "Retry-After"} & refusal.headers.keys()
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_every_dialect_says_what_http_has_a_header_for(dialect: Dialect) -> None:
     for refusal, _ in WITH_VALUES:
-        assert build_refusal_headers(refusal).items() <= dialect.build_refusal_headers(refusal).items()
+        assert build_refusal_headers(refusal).items() <= dialect.build_refused(refusal, False).headers.items()

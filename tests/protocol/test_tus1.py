@@ -28,13 +28,13 @@ def request_with(headers: dict[str, str], body_size: int | None = 0) -> Request:
 
 
 def test_discovery_is_made_from_the_table() -> None:
-    told = tus1.build_options_headers(Limits(max_size=5))
+    told = tus1.build_discovered(Limits(max_size=5)).headers
     assert (
         told["Tus-Extension"]
         == "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,concatenation,concatenation-unfinished"
     )
     assert (told["Tus-Version"], told["Tus-Max-Size"]) == ("1.0.0", "5")
-    told = tus1.build_options_headers(Limits(expire_after=None))
+    told = tus1.build_discovered(Limits(expire_after=None)).headers
     assert "expiration" not in told["Tus-Extension"]
     assert "Tus-Max-Size" not in told
 
@@ -94,8 +94,8 @@ def test_an_append_is_refused(headers: dict[str, str], refusal: type[Refusal]) -
         tus1.read_append(request_with(headers, 1), Limits())
 
 
-def test_the_state_is_told() -> None:
-    assert tus1.build_head_headers(UPLOAD) == {
+def test_the_state_is_in_the_headers() -> None:
+    assert tus1.build_inspected(UPLOAD, Limits()).headers == {
         "Tus-Resumable": "1.0.0",
         "Upload-Offset": "4",
         "Upload-Expires": "Sun, 06 Nov 1994 08:49:37 GMT",
@@ -103,7 +103,7 @@ def test_the_state_is_told() -> None:
         "Upload-Length": "10",
         "Upload-Metadata": "a YQ==",
     }
-    deferred = tus1.build_head_headers(replace(UPLOAD, length=None, metadata=None, expires=None))
+    deferred = tus1.build_inspected(replace(UPLOAD, length=None, metadata=None, expires=None), Limits()).headers
     assert deferred["Upload-Defer-Length"] == "1"
     assert not {"Upload-Length", "Upload-Metadata", "Upload-Expires"} & set(deferred)
     done = replace(UPLOAD, status=Status.COMPLETED, sha256=SHA256)
@@ -112,8 +112,8 @@ def test_the_state_is_told() -> None:
 
 def test_extensions_are_switched_off_with_all_that_needs_them() -> None:
     limits = Limits(without=frozenset({"creation", "termination", "expiration", "checksum"}), expire_after=None)
-    assert tus1.build_options_headers(limits) == {"Tus-Resumable": "1.0.0", "Tus-Version": "1.0.0"}
-    assert "sha1" in tus1.build_options_headers(Limits())["Tus-Checksum-Algorithm"].split(",")
+    assert tus1.build_discovered(limits).headers == {"Tus-Resumable": "1.0.0", "Tus-Version": "1.0.0"}
+    assert "sha1" in tus1.build_discovered(Limits()).headers["Tus-Checksum-Algorithm"].split(",")
 
 
 def test_what_is_switched_off_is_not_acted_on() -> None:
@@ -133,16 +133,16 @@ def test_a_checksum_is_read() -> None:
     assert read.checksum == Checksum(algorithm="md5", digest=bytes(16))
 
 
-def test_a_concatenation_is_read_and_told_as_it_was_received() -> None:
+def test_a_concatenation_is_read_and_returned_as_it_was_received() -> None:
     asked = Request(headers=V | FINAL, host="t")
     concat = tus1.read_create(asked, Limits()).concat
     assert concat == Concat(role=Role.FINAL, told=FINAL["upload-concat"], parts=(PART, PART))
     with pytest.raises(BadRequest):
         tus1.read_create(replace(asked, host="other"), Limits())
-    waiting = tus1.build_head_headers(replace(UPLOAD, concat=concat, length=None, offset=0))
+    waiting = tus1.build_inspected(replace(UPLOAD, concat=concat, length=None, offset=0), Limits()).headers
     assert waiting["Upload-Concat"] == FINAL["upload-concat"]
     assert not {"Upload-Offset", "Upload-Length", "Upload-Defer-Length"} & set(waiting)
-    joined = tus1.build_head_headers(replace(UPLOAD, concat=concat, status=Status.COMPLETED, offset=10))
+    joined = tus1.build_inspected(replace(UPLOAD, concat=concat, status=Status.COMPLETED, offset=10), Limits()).headers
     assert (joined["Upload-Offset"], joined["Upload-Length"]) == ("10", "10")
 
 
@@ -169,3 +169,29 @@ def test_what_lasts_is_said_to_all_alike(lasting: int) -> None:
 @pytest.mark.parametrize("cut", [errors.Locked, errors.BodyStalled, errors.Unavailable])
 def test_whatever_cuts_a_body_is_answered_with_what_clients_retry(cut: type[Refusal]) -> None:
     assert cut.status in {423, 503}, "408 ends the upload in most of them"
+
+
+def test_an_extension_brings_its_method() -> None:
+    limits = Limits(without=frozenset({"termination"}))
+    assert [tus1.offers_method(method, limits) for method in ("DELETE", "POST", "PATCH", "HEAD")] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert not tus1.offers_method("POST", Limits(without=frozenset({"creation"})))
+    assert tus1.find_method("POST", {"X-HTTP-Method-Override": "PATCH"}) == "PATCH"
+    assert tus1.find_method("POST", {}) == "POST"
+
+
+def test_replies_are_written() -> None:
+    created = tus1.build_created(UPLOAD, "http://t/files/i", Limits())
+    assert (created.status, created.headers["Location"], created.headers["Upload-Offset"]) == (
+        201,
+        "http://t/files/i",
+        "4",
+    )
+    assert tus1.build_appended(UPLOAD, Limits()).status == tus1.build_terminated().status == 204
+    refused = tus1.build_refused(errors.Crowded(), True)
+    assert (refused.status, refused.headers["Retry-After"]) == (423, "10")
+    assert tus1.build_refused(errors.StorageFull(), True).headers["Retry-After"] == "1"

@@ -205,7 +205,7 @@ def test_an_unknown_word_gets_the_usage_of_its_command_and_the_nearest_option(
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
-def test_the_version_is_told(tmp_path: Path, option: str) -> None:
+def test_the_version_is_printed(tmp_path: Path, option: str) -> None:
     code, out, _ = onward(tmp_path, option)
     assert code == 0
     assert re.fullmatch(r"onward \d+\.\d+\.\d+\n", out)

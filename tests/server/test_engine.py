@@ -24,7 +24,7 @@ async def test_a_lost_save_at_the_end_is_made_up_for(
     storage = await open_storage(state="memory:", blobs=blobs, data=tmp_path)
     engine = Engine(storage, Limits(), lease_wait=1)
     creation = CreateRequest(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
-    upload = await engine.create(creation, may_wait=True)
+    upload = await engine.create(creation)
     save = storage.state.save
 
     async def fail(record: Upload, **settings: Any) -> Upload:
@@ -32,15 +32,15 @@ async def test_a_lost_save_at_the_end_is_made_up_for(
             raise Unreachable
         return await save(record, **settings)
 
-    wish = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
+    request = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
     monkeypatch.setattr(storage.state, "save", fail)
     with pytest.raises(Unreachable):
-        await engine.append(upload.id, wish, WholeBody(DATA))
+        await engine.append(upload.id, request, WholeBody(DATA))
     monkeypatch.setattr(storage.state, "save", save)
     seen = await engine.inspect(upload.id)
     if lost is Status.VERIFYING:
         assert (seen.status, seen.offset) == (Status.PENDING, 0)
-        seen = await engine.append(upload.id, wish, WholeBody(DATA))
+        seen = await engine.append(upload.id, request, WholeBody(DATA))
     assert seen.status is Status.COMPLETED
     assert b"".join([block async for block in engine.read(seen, 0, len(DATA))]) == DATA
     await engine.close()
@@ -54,7 +54,7 @@ async def test_the_end_of_a_body_can_be_the_end_of_the_upload(tmp_path: Path) ->
     def asked(offset: int) -> AppendRequest:
         return AppendRequest(offset=offset, length=None, promised=None, body_size=None, completes=True)
 
-    upload = await engine.create(creation, may_wait=True)
+    upload = await engine.create(creation)
     with pytest.raises(Unavailable):
         await engine.append(upload.id, asked(0), SlowBody([DATA], Unavailable("cut")))
     cut = await engine.inspect(upload.id)
@@ -64,7 +64,7 @@ async def test_the_end_of_a_body_can_be_the_end_of_the_upload(tmp_path: Path) ->
         done = await engine.append(upload.id, asked(done.offset), WholeBody(rest))
         assert (done.status, done.length) == (Status.COMPLETED, len(DATA) + 8)
     assert b"".join([block async for block in engine.read(done, 0, done.offset)]) == DATA + b"the rest"
-    empty = await engine.create(creation, may_wait=True)
+    empty = await engine.create(creation)
     empty = await engine.append(empty.id, asked(0), WholeBody(b""))
     assert (empty.status, empty.length) == (Status.COMPLETED, 0)
     await engine.close()

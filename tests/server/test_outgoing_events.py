@@ -40,7 +40,7 @@ class Server:
         request = CreateRequest(
             length=length, metadata=None, promised=sha256, body_size=0, has_body=False, concat=concat
         )
-        return (await self.engine.create(request, may_wait=True)).id
+        return (await self.engine.create(request)).id
 
     async def append(self, id: UploadId) -> None:
         request = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))

@@ -1,8 +1,9 @@
 """Bodies without HTTP that tests make up: whatever gives blocks can be poured."""
 
 from onward.protocol.errors import Refusal
+from onward.protocol.model import Upload
+from onward.server.http.transport.body import Blocks, pour_blocks
 from onward.server.uploads.body_writer import BodyWriter
-from onward.server.uploads.receive import Blocks, pour_blocks
 
 
 class Poured:
@@ -11,6 +12,9 @@ class Poured:
     async def pour(self: Blocks, body_writer: BodyWriter, most: int, until: float) -> None:
         """Let in what the test gives."""
         await pour_blocks(self, body_writer, most, until)
+
+    async def tell(self, _upload: Upload) -> None:
+        """Tell nobody."""
 
 
 class WholeBody(Poured):

@@ -153,11 +153,12 @@ def main() -> None:
     import onward.server.http.transport.socket_reader
     import onward.server.serve
     import onward.server.uploads.receive
+    import onward.storage.blobs.disk
 
-    for module in ("onward.storage.blobs.disk", "onward.storage.state.sqlite"):
-        import_module(module)
+    import_module("onward.storage.state.sqlite")
     assert Path(onward.server.serve.__file__).is_relative_to(ROOT), "another tree is imported"
-    onward.server.uploads.receive.BLOCK, onward.server.uploads.receive.STRIDE_BYTES = BLOCK, STRIDE
+    vars(onward.server.http.transport.body)["BLOCK"] = BLOCK
+    onward.storage.blobs.disk.DiskBlobs.stride = onward.storage.base.Stride(STRIDE, 0.25)
     onward.server.http.transport.socket_reader.BUFFER, onward.server.http.transport.body.LARGE = BLOCK, LARGE
     gc.freeze()
     for line in sys.stdin:

@@ -153,6 +153,7 @@ SCENARIOS = (
     Scenario("process, silent", (PLAN,), silent, Durability.PROCESS),
     Scenario("process, joined", JOINED, waiting, Durability.PROCESS),
     Scenario("apart", (PLAN, OTHER), two, apart=True),
+    Scenario("apart, empty", (Plan(name="whole"),), whole, apart=True),
     Scenario(
         "apart, promise wrong", (Plan(name="whole", size=13_000, promise="wrong", ending="failed"),), wrong, apart=True
     ),

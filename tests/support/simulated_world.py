@@ -18,9 +18,9 @@ from onward.protocol.model import Limits, Upload, UploadId
 from onward.protocol.progress import progress
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.engine import Engine
-from onward.storage.base import Durability, Storage
+from onward.storage.base import Durability, Storage, Stride
 from onward.storage.blobs.disk import DiskBlobs
-from onward.storage.blobs.memory import MemoryBackups
+from onward.storage.blobs.memory import MemoryBackups, MemoryNodes
 from onward.storage.running.threads import Answer, Arguments, Result, Threads
 from onward.storage.state.memory import MemoryState
 
@@ -56,23 +56,6 @@ class Inline(ThreadPoolExecutor):
         except Exception as error:
             future.set_exception(error)
         return future
-
-
-class Alone:
-    """The locks of a server that has its folder to itself."""
-
-    name = "alone"
-
-    def __init__(self, root: Path, *, shared: bool) -> None:
-        assert not shared
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def _no_copies(*_: object, **__: object) -> MemoryBackups:
-    """Give copies that nobody needs: the state is not shared."""
-    return MemoryBackups()
 
 
 class SimulatedState(MemoryState):
@@ -141,7 +124,9 @@ class World:
         """Start a server; the one before is forgotten as it is."""
         self.state = SimulatedState(self.journal)
         blobs = DiskBlobs(self.disk.folder / "machine" / "data", self.policy)
-        storage = Storage(blobs=blobs, state=self.state, durability=self.policy)
+        storage = Storage(
+            blobs=blobs, backups=MemoryBackups(), nodes=MemoryNodes(), state=self.state, durability=self.policy
+        )
         self.engine = Engine(
             storage, LIMITS, lease_wait=1, boot=self.boot, clock=Clock(lambda: self.now, lambda: self.now)
         )
@@ -163,13 +148,10 @@ def machine(world: World) -> Iterator[World]:
     with (
         world.disk.mounted(),
         patch("onward.storage.blobs.disk.Threads", InlineThreads),
-        patch("onward.storage.blobs.disk.Nodes", Alone),
-        patch("onward.storage.blobs.disk.DiskBackups", _no_copies),
         patch("onward.server.uploads.body_writer.Threads", InlineThreads),
         patch("onward.server.uploads.body_writer.ThreadPoolExecutor", Inline),
         patch("onward.server.uploads.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),
-        patch("onward.server.uploads.receive.STRIDE_BYTES", STRIDE),
-        patch("onward.server.uploads.receive.STRIDE_SECONDS", 1e6),
+        patch.object(DiskBlobs, "stride", Stride(STRIDE, 1e6)),
         patch("onward.storage.running.group_sync.GATHER", 0),
     ):
         world.start()

@@ -119,15 +119,15 @@ class UploadMachine(RuleBasedStateMachine):
 
     def _created(self, model: Model, promised: bytes | None, concat: Concat | None, expected: Any = None) -> None:
         length = None if model.parts else model.length
-        wish = CreateRequest(
+        request = CreateRequest(
             length=length, metadata=None, promised=promised, body_size=0, has_body=False, concat=concat
         )
-        upload = self.do(self.engine.create(wish, may_wait=True))
+        upload = self.do(self.engine.create(request))
         self._check(upload, expected)
         if expected is None:
             model.id = upload.id
             self.models.append(model)
-            filled = self.do(self.engine.fill(upload, wish, SlowBody([])))
+            filled = self.do(self.engine.fill(upload, request, SlowBody([])))
             if model.length == 0 and not model.parts:
                 expected = model.patched(0, None, self.now, cut=False, check="none")
             self._check(filled, expected)
@@ -170,7 +170,7 @@ class UploadMachine(RuleBasedStateMachine):
         data = model.source(offset, offset + size)
         cut = asked.cut and (model.length is None or size < model.length - model.offset)
         digest = hashlib.sha1(data + b"?" * (asked.check == "wrong")).digest()
-        wish = AppendRequest(
+        request = AppendRequest(
             offset=offset,
             length=length,
             promised=None,
@@ -178,12 +178,12 @@ class UploadMachine(RuleBasedStateMachine):
             checksum=None if asked.check == "none" else Checksum(algorithm="sha1", digest=digest),
         )
         body, before = SlowBody([data], Unavailable("cut") if cut else None), model.offset
-        work = self.engine.append(model.id, wish, body)
+        work = self.engine.append(model.id, request, body)
         if asked.point and not model.refusal(self.now):
             self._die(model, asked.point, work, before + size)
             return
         answer = self.do(work)
-        expected = model.judged(offset, wish.body_size, length, self.now)
+        expected = model.judged(offset, request.body_size, length, self.now)
         expected = expected or model.patched(size, length, self.now, cut=cut, check=asked.check)
         self._check(answer, expected)
 
@@ -256,9 +256,9 @@ class UploadMachine(RuleBasedStateMachine):
         if model.parts or model.refusal(self.now) or model.status == "completed" or (room is not None and size >= room):
             return
         data, body = model.source(model.offset, model.offset + size), SlowBody([])
-        wish = AppendRequest(offset=model.offset, length=None, promised=None, body_size=None)
+        request = AppendRequest(offset=model.offset, length=None, promised=None, body_size=None)
         body.hang([data])
-        first, second = self.runner.run(self._duel(model, wish, body, rival))
+        first, second = self.runner.run(self._duel(model, request, body, rival))
         model.offset, model.expires = model.offset + size, self.now + EXPIRE
         assert isinstance(first, Locked), first
         self.answers[f"rival {rival}"] += 1
@@ -270,8 +270,8 @@ class UploadMachine(RuleBasedStateMachine):
         else:
             assert second.offset == model.offset, "the rival goes on where the first has ended"
 
-    async def _duel(self, model: Model, wish: AppendRequest, body: SlowBody, rival: str) -> tuple[Any, Any]:
-        holder = asyncio.ensure_future(self.engine.append(model.id, wish, body))
+    async def _duel(self, model: Model, request: AppendRequest, body: SlowBody, rival: str) -> tuple[Any, Any]:
+        holder = asyncio.ensure_future(self.engine.append(model.id, request, body))
         await body.hanging.wait()
         if rival == "head":
             other: Any = await self.engine.inspect(model.id)
@@ -279,7 +279,7 @@ class UploadMachine(RuleBasedStateMachine):
             await self.engine.terminate(model.id)
             other = None
         else:
-            offset = wish.offset + len(body.given)
+            offset = request.offset + len(body.given)
             late = AppendRequest(offset=offset, length=None, promised=None, body_size=0)
             other = await self.engine.append(model.id, late, SlowBody([]))
         return (await asyncio.gather(holder, return_exceptions=True))[0], other
@@ -318,7 +318,7 @@ class UploadMachine(RuleBasedStateMachine):
             self.runner.run(watch.listen())
 
     def _check(self, answer: Any, expected: type[Exception] | None) -> None:
-        self.answers[expected.__name__ if expected else "as wished"] += 1
+        self.answers[expected.__name__ if expected else "as expected"] += 1
         if expected is None:
             assert not isinstance(answer, Exception), f"{answer!r}, and nothing was wrong"
         else:
@@ -329,9 +329,9 @@ class UploadMachine(RuleBasedStateMachine):
             if not model.parts and not model.wrong and not model.refusal(self.now) and model.status == "open":
                 end = model.offset if model.length is None else model.length
                 length = end if model.length is None else None
-                wish = AppendRequest(offset=model.offset, length=length, promised=None, body_size=end - model.offset)
+                request = AppendRequest(offset=model.offset, length=length, promised=None, body_size=end - model.offset)
                 body = SlowBody([model.source(model.offset, end)])
-                self._check(self.do(self.engine.append(model.id, wish, body)), None)
+                self._check(self.do(self.engine.append(model.id, request, body)), None)
         if self.storage is not None:
             self.runner.run(self.engine.close())
         self.runner.close()

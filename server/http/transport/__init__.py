@@ -47,5 +47,5 @@ Documented, but used in a way that the libraries do not promise; only the tests 
   event loop.
 - Bytes are written to a transport beside aiohttp's writer (`server/http/download.py`, `server/watch/subscriber.py`,
   `server/watch/websocket.py`).
-- `writer.output_size` is set back after `100 Continue` (`body.py`).
+- `writer.output_size` is set back after each informational reply, such as `100 Continue` (`interim.py`).
 """

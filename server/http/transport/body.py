@@ -13,21 +13,57 @@ arrive together with the end of the connection.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 from aiohttp import HttpVersion11, StreamReader, web
 
+from onward.protocol.dialects import Reply
 from onward.protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
+from onward.protocol.model import Upload
 from onward.server.http.transport.connection import Connection
+from onward.server.http.transport.interim import CONTINUE, send_interim
 from onward.server.http.transport.socket_reader import BUFFER, SocketReader
 from onward.server.http.transport.support import take_held
-from onward.server.uploads.body_writer import BodyWriter
-from onward.server.uploads.receive import pour_blocks
+from onward.server.uploads.body_writer import BLOCK, BodyWriter
+from onward.storage.base import Block
 
-PAUSE = 0.1  # seconds that aiohttp does not read before the body begins; longer would hide that a client disconnects
-LARGE = 2**17  # bytes of a body from which on it is faster to read the socket itself
+PAUSE = 0.1  # seconds that reading is paused until the body begins; a longer pause would hide that the client has left
+LARGE = 2**17  # bytes; it is faster to read a body of at least this size from the socket itself
+
+
+class Blocks(Protocol):
+    """A body from which blocks can be collected."""
+
+    @property
+    def over(self) -> bool:
+        """Return whether no more bytes will come."""
+
+    async def block(self, size: int, until: float) -> Block:
+        """Collect about `size` bytes, or fewer if the loop's time `until` or the end of the body comes first."""
+
+
+async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: float) -> None:
+    """Write about `most` bytes: one block is written while the next one is collected. Raises what `put` raises."""
+    loop, sent = asyncio.get_running_loop(), 0
+    writing: asyncio.Future[None] | None = None
+    try:
+        while sent < most and not body.over:
+            block = await body.block(BLOCK, until)
+            if writing:
+                earlier, writing = writing, None
+                await earlier
+            if block:
+                if body_writer.full:
+                    await body_writer.drained()
+                writing, sent = body_writer.put(block), sent + len(block)
+            if loop.time() >= until:
+                break
+    finally:
+        if writing:
+            await writing
 
 
 def _plain(request: web.Request) -> asyncio.Transport | None:
@@ -41,10 +77,19 @@ def _plain(request: web.Request) -> asyncio.Transport | None:
 
 
 class RequestBody:
-    """The body of a request; it is cut if no byte, or less than `rate` bytes a second, arrive in `idle` seconds."""
+    """The body of a request. It is cut if `idle` seconds bring no byte, or fewer than `rate` bytes a second.
 
-    def __init__(self, request: web.Request, idle: float, rate: float = 0) -> None:
-        self._request = request
+    `build_interim` writes the informational replies of its dialect.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        idle: float,
+        rate: float = 0,
+        build_interim: Callable[[Upload], Reply] | None = None,
+    ) -> None:
+        self._request, self._build_interim = request, build_interim
         self._content: StreamReader = request.content
         self._idle, self._least = idle, idle * rate
         self._timer: asyncio.Timeout | None = None
@@ -89,7 +134,7 @@ class RequestBody:
         if not self._begun and not self.over:
             self._begun = True
             if self._expected:
-                await self._continue()
+                await send_interim(self._request, CONTINUE)
             self._unpause()
             if self._plain is not None and self._content.exception() is None:
                 await self._take(body_writer, self._plain)
@@ -97,6 +142,12 @@ class RequestBody:
             await self._draw(self._socket_reader, body_writer, most, until)
         else:
             await pour_blocks(self, body_writer, most, until)
+
+    async def tell(self, upload: Upload) -> None:
+        """Send the dialect's informational reply about what is recorded, if it has one."""
+        if self._build_interim is not None:
+            with suppress(ConnectionError):  # the body finds out by itself that the connection is lost
+                await send_interim(self._request, self._build_interim(upload))
 
     def close(self) -> None:
         """Return the connection to aiohttp, which drops the rest of the body."""
@@ -127,12 +178,16 @@ class RequestBody:
         else:
             socket_reader.close()
             self._ended = True
+            if body_writer.full:
+                await body_writer.drained()
             await body_writer.put(before)
 
     async def _draw(self, socket_reader: SocketReader, body_writer: BodyWriter, most: int, until: float) -> None:
         loop, end = asyncio.get_running_loop(), body_writer.position + most
         while not self.over and body_writer.position < end and loop.time() < until:
-            if self._left:
+            if body_writer.full:
+                await body_writer.drained()
+            elif self._left:
                 self._left = False
                 await self._let_in(socket_reader, body_writer, BUFFER, until - loop.time())
             elif socket_reader.silent:
@@ -215,8 +270,3 @@ class RequestBody:
             BadRequest("The framing of the body is broken.") if framing else Unavailable("The connection was lost.")
         )
         return take_held(self._content)
-
-    async def _continue(self) -> None:
-        """Send `100 Continue` (RFC 9110, 10.1.1); aiohttp has no public way to do it once the handler runs."""
-        await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._request.writer.output_size = 0

@@ -7,6 +7,7 @@ leases.py       one holder for each upload
 outbox.py       events that wait for delivery
 open_limit.py   --max-open among all servers
 due.py          what the sweep has to look at, from all buckets
+listing.py      the list of all uploads, from all buckets
 bus.py          messages between processes
 commands.py     calls that run to their end, with the errors of the seams
 client.py       clients of one Redis, of Sentinels and of a cluster
@@ -14,7 +15,7 @@ client.py       clients of one Redis, of Sentinels and of a cluster
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, cast
@@ -22,10 +23,10 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from onward.protocol.events import OutgoingEvent
-from onward.protocol.model import Upload, UploadId
+from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress, progress
 from onward.protocol.promises import Promise, promise
-from onward.storage.base import Durability, Full, Lease, Missing, Stale, Unreachable
+from onward.storage.base import Cursor, Durability, Full, Lease, Missing, Page, Stale, Unreachable
 from onward.storage.codec import decode, encode
 from onward.storage.failure_log import Reports
 from onward.storage.running.uncancellable import PendingCalls
@@ -43,6 +44,7 @@ from onward.storage.state.redis.keys import (
     keys_of,
 )  # fmt: skip
 from onward.storage.state.redis.leases import RedisLeases
+from onward.storage.state.redis.listing import read_page
 from onward.storage.state.redis.open_limit import OpenLimit
 from onward.storage.state.redis.outbox import RedisOutbox, put_arguments
 
@@ -81,7 +83,7 @@ class RedisState:
         """Record a new upload; raises Crowded."""
         if limited := most is not None:
             await self._limit.reserve(upload.id, most)
-        arguments = (encode(upload), upload.version, upload.epoch, *_indexed(upload), int(limited))
+        arguments = (encode(upload), upload.version, upload.epoch, *_indexed(upload), int(limited), upload.created)
         try:
             answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)
         except Full:
@@ -154,6 +156,10 @@ class RedisState:
         """Yield the ids of the records that are due, the earliest first; records may change between two pages."""
         return all_due(self._commands, now)
 
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return the uploads of one page, the newest first; those with another status leave it shorter."""
+        return await read_page(self._commands, after, limit, statuses)
+
     def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AbstractAsyncContextManager[Lease]:
         """Hold the lease, and renew it until the context ends; raises Held or Missing."""
         return self._leases.hold(id, wait=wait, on_rival=on_rival)
@@ -179,7 +185,7 @@ class RedisState:
         """Put a record in the place of a missing or older one; a lease that Redis has forgotten ends."""
         epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
-        arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch)
+        arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch, upload.created)
         await self._run(scripts.ADOPT, upload.id, *arguments, events=events)
 
     async def claim(self, store: str) -> None:
