@@ -5,7 +5,6 @@ step (`Records.insert` and `Records.save` of the storage), so it can't be lost, 
 delivered. Its body is built once, at that moment; what a receiver gets later is what was true then.
 """
 
-from base64 import b64encode
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from onward.protocol.headers import parse_metadata
+from onward.protocol.listing import readable_value
 from onward.protocol.model import Role, Status, Upload, UploadId
 from onward.protocol.progress import error_of, file_name, timestamp
 
@@ -54,6 +54,12 @@ class OutgoingEvent(Struct, frozen=True, kw_only=True, gc=False):
     since: float
 
 
+class _Typed(Struct):
+    """What is read of the body of an event."""
+
+    type: str
+
+
 class Subscriptions(Struct, frozen=True, gc=False):
     """Who wants to be told of which types of events: a set of types for each target."""
 
@@ -92,6 +98,19 @@ def _end_of(upload: Upload) -> EventType | None:
     return _OF_STATUS.get(upload.status)
 
 
+def shown(event: OutgoingEvent) -> dict[str, str | int]:
+    """Return an event of the outbox as `onward events` shows it, without what it says about the upload."""
+    type_ = msgspec.json.decode(event.body, type=_Typed).type
+    return {
+        "id": event.id,
+        "type": type_,
+        "uploadId": event.upload,
+        "seq": event.seq,
+        "target": event.target,
+        "since": timestamp(event.since),
+    }
+
+
 def event_id(upload: UploadId, type: EventType) -> str:
     """Return the id of an event, which receivers see as `webhook-id`; it has no full stop (Standard Webhooks)."""
     return f"{upload}_{type.rpartition('.')[2]}"
@@ -112,7 +131,7 @@ def build_body(upload: Upload, type: EventType) -> bytes:
         "path": None,
         "url": None,
         "owner": None,
-        "metadata": {key: _readable(value) for key, value in pairs.items()},
+        "metadata": {key: readable_value(value) for key, value in pairs.items()},
         "error": error_of(upload),
         "created": timestamp(upload.created),
         "lastUpdated": timestamp(upload.updated),
@@ -123,14 +142,6 @@ def build_body(upload: Upload, type: EventType) -> bytes:
         _shorten(document, data)
         body = msgspec.json.encode(document)
     return body
-
-
-def _readable(value: bytes) -> str | dict[str, str]:
-    """Return a value of the metadata as text, or as Base64 if it is not UTF-8."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(value).decode()}
 
 
 def _shorten(document: Mapping[str, Any], data: dict[str, Any]) -> None:

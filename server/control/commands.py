@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from onward.protocol.errors import Gone
+from onward.protocol.events import shown
 from onward.protocol.listing import listed
 from onward.protocol.model import ID_PATTERN, Status, UploadId
 from onward.server.uploads.engine import Engine
@@ -35,6 +36,13 @@ class Named(Struct, frozen=True):
     """The arguments of `show` and `rm`: ids, the beginnings of ids, or the URLs of uploads."""
 
     names: tuple[str, ...]
+
+
+class Events(Struct, frozen=True):
+    """The arguments of `events`: those that failed, or those that wait; and whether to retry those that failed."""
+
+    failed: bool = False
+    retry: bool = False
 
 
 class Nothing(Struct, frozen=True):
@@ -110,10 +118,10 @@ async def _each(
 
 
 async def _show(engine: Engine, asked: Named) -> AsyncIterator[Answer]:
-    async def shown(id: UploadId) -> Answer:
+    async def found(id: UploadId) -> Answer:
         return {"upload": listed(await engine.records.load(id))}
 
-    async for answer in _each(engine, asked.names, shown):
+    async for answer in _each(engine, asked.names, found):
         yield answer
 
 
@@ -129,6 +137,18 @@ async def _remove(engine: Engine, asked: Named) -> AsyncIterator[Answer]:
         yield answer
 
 
+async def _events(engine: Engine, asked: Events) -> AsyncIterator[Answer]:
+    records = engine.records
+    outbox = records.storage.state.outbox
+    if asked.retry:
+        count = await outbox.retry(records.clock())
+        records.on_events()
+        yield {"retried": {"events": count}}
+        return
+    async for event in outbox.failed() if asked.failed else outbox.waiting():
+        yield {"event": shown(event)}
+
+
 async def _sweep(engine: Engine, _: Nothing) -> AsyncIterator[Answer]:
     yield {"swept": {"processed": await engine.sweep.all(), "leftovers": await engine.sweep.tidy()}}
 
@@ -137,5 +157,6 @@ COMMANDS = {
     "list": Command(Listing, _list),
     "show": Command(Named, _show),
     "rm": Command(Named, _remove),
+    "events": Command(Events, _events),
     "sweep": Command(Nothing, _sweep),
 }

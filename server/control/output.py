@@ -1,4 +1,4 @@
-"""What the operator's commands print: a table, the fields of an upload in words, sentences; or an array of JSON.
+"""What the operator's commands print: tables, the fields of an upload in words, sentences; or an array of JSON.
 
 Names and metadata come from clients, so whatever a terminal could take for a command is replaced.
 """
@@ -41,13 +41,13 @@ def problem(sentence: object) -> None:
 
 
 class Json:
-    """Prints one array, with an upload on each line. If a command breaks off, the array is not closed."""
+    """Prints one array, with an upload or an event on each line. If a command breaks off, the array is not closed."""
 
     def __init__(self) -> None:
         self._any = False
 
     def show(self, answer: Answer) -> None:
-        """Print the upload in an answer."""
+        """Print the object in an answer."""
         for upload in answer.values():
             print(",\n" if self._any else "[\n", json.dumps(upload), sep="", end="")
             self._any = True
@@ -88,6 +88,29 @@ class Table:
         if left is not None and disp_len(name) > left:
             name = disp_trim(name, max(left - 1, 0)) + "…"
         print((line + name).rstrip())
+
+
+class EventTable:
+    """Prints a line for each event, and a sentence for those that are tried again."""
+
+    def __init__(self) -> None:
+        self._now, self._any = datetime.now(UTC), False
+
+    def show(self, answer: Answer) -> None:
+        """Print the line of an event, the head of the table first."""
+        if retried := answer.get("retried"):
+            print(f"{retried['events']} events are tried again")
+        elif not self._any:
+            print(f"{'UPLOAD':{LONG_ID}}  {'EVENT':17}  {'AGE':>4}  TARGET")
+        self._any = True
+        if event := answer.get("event"):
+            age = _age((self._now - datetime.fromisoformat(event["since"])).total_seconds())
+            print(f"{event['uploadId']:{LONG_ID}}  {event['type']:17}  {age:>4}  {printable(event['target'])}")
+
+    def end(self) -> None:
+        """Say so if there was nothing to show."""
+        if not self._any:
+            print("no events", file=sys.stderr)
 
 
 class Sentences:
