@@ -66,16 +66,12 @@ class Subscriptions(Struct, frozen=True, gc=False):
     targets: Mapping[str, frozenset[EventType]] = {}
 
     def created(self, upload: Upload) -> tuple[OutgoingEvent, ...]:
-        """Return the events of the creation of an upload; `upload` is its record."""
+        """Return the events of the creation of an upload, as its record is now."""
         return self._of(upload, EventType.CREATED)
 
     def ended(self, upload: Upload) -> tuple[OutgoingEvent, ...]:
         """Return the events of the final status in a record; none for a part that is complete."""
         return self._of(upload, _end_of(upload))
-
-    def latest(self, upload: Upload) -> tuple[OutgoingEvent, ...]:
-        """Return the events of the last change that a record tells: its final status, or else its creation."""
-        return self._of(upload, _end_of(upload) or EventType.CREATED)
 
     def _of(self, upload: Upload, type: EventType | None) -> tuple[OutgoingEvent, ...]:
         wanting = [target for target, types in self.targets.items() if type in types]
