@@ -18,21 +18,26 @@ if TYPE_CHECKING:
     from onward.server.app import create_app, create_runner
     from onward.server.config import Config, ConfigError
     from onward.server.http.access import Act
+    from onward.server.uploads.checks import Check, Content, Later, Rejected
 
 __all__ = [
     "AccessDenied",
     "Act",
     "Busy",
+    "Check",
     "Config",
     "ConfigError",
+    "Content",
     "FileChanged",
     "GivenUp",
     "Grant",
+    "Later",
     "Message",
     "Mismatch",
     "Options",
     "Progress",
     "Refused",
+    "Rejected",
     "Unreachable",
     "UploadError",
     "Uploaded",
@@ -54,6 +59,7 @@ _HOMES = {
     "onward.server.app": ("create_app", "create_runner"),
     "onward.server.config": ("Config", "ConfigError"),
     "onward.server.http.access": ("Act",),
+    "onward.server.uploads.checks": ("Check", "Content", "Later", "Rejected"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -204,10 +204,23 @@ def judge(upload: Upload, sha256: bytes) -> None:
         raise Failed(replace(CHECKSUM_MISMATCH, detail=f"The bytes have the SHA-256 {sha256.hex()}."))
 
 
-def completed(upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits) -> Upload:
+def held(upload: Upload, *, until: float, sha256: bytes | None, now: float, limits: Limits) -> Upload:
+    """Record that a check can't judge a whole file before a certain time.
+
+    The SHA-256 is kept, so that the bytes need not be hashed again. From its first hold on, the upload may wait as long
+    as an unfinished one may; then it expires.
+    """
+    expires = expiry(now, limits) if upload.held_until is None else upload.expires
+    return moved(upload, Change.HOLD, now, limits, held_until=until, sha256=sha256, expires=expires)
+
+
+def completed(
+    upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits, content_type: str | None = None
+) -> Upload:
     """Record that the file is verified, and published at `place`. A partial upload is not published, and expires."""
     expires = expiry(now, limits) if upload.role is Role.PARTIAL else None
-    return moved(upload, Change.PASS, now, limits, sha256=sha256, place=place, expires=expires)
+    changes = {"sha256": sha256, "place": place, "expires": expires, "content_type": content_type}
+    return moved(upload, Change.PASS, now, limits, **changes)
 
 
 def failed(upload: Upload, failure: Failure, *, now: float, limits: Limits, sha256: bytes | None = None) -> Upload:
@@ -234,11 +247,13 @@ def terminated(upload: Upload, *, now: float, limits: Limits) -> Upload:
 
 
 def expired(upload: Upload, *, now: float, limits: Limits) -> Upload:
-    """Record that an unfinished or partial upload has expired."""
+    """Record that an upload has expired."""
     return moved(upload, Change.EXPIRE, now, limits)
 
 
 def is_expired(upload: Upload, now: float) -> bool:
-    """Return whether an unfinished or partial upload has expired."""
+    """Return whether an upload has expired that is unfinished, is held by a check, or is partial."""
     can_expire = (upload.status, Change.EXPIRE) in TRANSITIONS
+    if upload.status is Status.VERIFYING and upload.held_until is None:  # nothing but a crash keeps it from its end
+        return False
     return can_expire and upload.expires is not None and upload.expires <= now

@@ -20,7 +20,7 @@ Refusal
 │  ├─ TooLarge 413            ├─ Crowded 503              └─ StorageFull 507
 ├─ Failed: the upload has failed in this request; status, code and title are those of its Failure
 └─ ServerFault 500: the fault is the server's
-   └─ Unavailable 503
+   ├─ Unavailable 503         └─ Unchecked 503
 """
 
 from collections.abc import Iterable, Mapping
@@ -232,4 +232,11 @@ class Unavailable(ServerFault):
     """The state or the storage does not answer. A retry is welcome."""
 
     status, code, title = 503, "unavailable", "The service is not available at the moment"
+    retry_after = 1
+
+
+class Unchecked(ServerFault):
+    """A check can't judge the whole file at the moment. The upload is held, and is checked again later."""
+
+    status, code, title = 503, "unchecked", "The file can't be checked at the moment"
     retry_after = 1

@@ -123,7 +123,7 @@ def build_body(upload: Upload, type: EventType) -> bytes:
         "fileSize": upload.length,
         "uploadedBytes": upload.offset,
         "sha256": upload.sha256.hex() if upload.sha256 else None,
-        "contentType": None,
+        "contentType": upload.content_type,
         "path": None,
         "url": None,
         "owner": None,

@@ -27,6 +27,7 @@ class Change(StrEnum):
     RECEIVE = "receive"
     PAUSE = "pause"
     FILL = "fill"
+    HOLD = "hold"
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
     TERMINATE = "terminate"
@@ -43,12 +44,13 @@ TRANSITIONS: dict[tuple[Status, Change], Status] = {
     **{(status, Change.PAUSE): Status.PAUSED for status in _UNFINISHED},
     **{(status, Change.FILL): Status.VERIFYING for status in _UNFINISHED},
     **{(status, Change.FAIL): Status.FAILED for status in (*_UNFINISHED, Status.VERIFYING)},
+    (Status.VERIFYING, Change.HOLD): Status.VERIFYING,
     (Status.VERIFYING, Change.PASS): Status.COMPLETED,
     **{
         (status, Change.TERMINATE): Status.TERMINATED
         for status in (*_UNFINISHED, Status.VERIFYING, Status.COMPLETED, Status.FAILED)
     },
-    **{(status, Change.EXPIRE): Status.EXPIRED for status in (*_UNFINISHED, Status.COMPLETED)},
+    **{(status, Change.EXPIRE): Status.EXPIRED for status in (*_UNFINISHED, Status.VERIFYING, Status.COMPLETED)},
     (Status.PENDING, Change.WAIT): Status.PENDING,
     (Status.PENDING, Change.JOIN): Status.VERIFYING,
     (Status.COMPLETED, Change.KEEP): Status.COMPLETED,
@@ -64,6 +66,13 @@ def _at_expiry(upload: Upload, _now: float, _limits: Limits) -> float | None:
 
 def _when_quiet(upload: Upload, now: float, limits: Limits) -> float | None:
     return _not_later(now + limits.quiet_after, upload.expires)
+
+
+def _when_judged(upload: Upload, now: float, limits: Limits) -> float | None:
+    """Look at an upload whose verification may have been interrupted; one that a check holds rests until its time."""
+    if upload.held_until is None:
+        return _when_quiet(upload, now, limits)
+    return _not_later(upload.held_until, upload.expires)
 
 
 def _when_settled(upload: Upload, now: float, limits: Limits) -> float | None:
@@ -101,13 +110,14 @@ LOOKS: dict[Status, Look] = {  # when the sweep looks at an upload next, counted
     Status.PENDING: _when_begun,
     Status.UPLOADING: _when_quiet,
     Status.PAUSED: _when_settled,
-    Status.VERIFYING: _when_quiet,
+    Status.VERIFYING: _when_judged,
     Status.COMPLETED: _at_expiry,
     Status.FAILED: _when_released,
     Status.TERMINATED: _when_emptied,
     Status.EXPIRED: _when_emptied,
 }
-_ENDED: dict[str, Any] = {"volatile": None, "hashing": None}  # an upload in a final status has neither
+# What an upload in a final status has no more.
+_ENDED: dict[str, Any] = {"volatile": None, "hashing": None, "held_until": None}
 
 
 def with_next_look(upload: Upload, now: float, limits: Limits) -> Upload:
@@ -129,7 +139,8 @@ def moved(upload: Upload, change: Change, now: float, limits: Limits, **changes:
 def carried(upload: Upload, by: float, *, now: float, limits: Limits) -> Upload:
     """Return a record with its times moved `by` seconds, as the clock was set, so that its time left is the same."""
     expires = None if upload.expires is None else upload.expires + by
-    return with_next_look(replace(upload, updated=now, expires=expires), now, limits)
+    held_until = None if upload.held_until is None else upload.held_until + by
+    return with_next_look(replace(upload, updated=now, expires=expires, held_until=held_until), now, limits)
 
 
 def expiry(now: float, limits: Limits) -> float | None:

@@ -97,7 +97,7 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     metadata: str | None
     # The SHA-256 that the client promised for the whole file.
     promised: bytes | None
-    # The SHA-256 of the stored bytes; known once the upload is completed, or has failed by it.
+    # The SHA-256 of the stored bytes; known once the upload is completed, is held by a check, or has failed by it.
     sha256: bytes | None = None
     # Why the upload failed; None unless the status is `failed`.
     failure: Failure | None = None
@@ -119,6 +119,10 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     # The run of the machine (its boot id) whose memory may hold acknowledged bytes that no disk has yet; None if all
     # of them are durable.
     volatile: str | None = None
+    # A check has asked to be called again, not before this time; None if no check holds the upload.
+    held_until: float | None = None
+    # The media type that a check has recognised in the bytes, once the upload is completed; None if none was asked.
+    content_type: str | None = None
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 

@@ -62,4 +62,6 @@ def progress(upload: Upload) -> Progress:
         "error": error_of(upload),
         "lastUpdated": timestamp(upload.updated),
     }
+    if completed:
+        message["contentType"] = upload.content_type
     return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

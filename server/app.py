@@ -3,19 +3,22 @@
 `server/serve.py` uses both functions, and so does any aiohttp application that embeds the server.
 """
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from onward.server.config import Config
 from onward.server.events.webhook import OnEvent
 from onward.server.health import add_health
 from onward.server.http.access import ACCESS, Access, allow_everything
-from onward.server.http.app_keys import CONFIG
+from onward.server.http.app_keys import CHECKS, CONFIG
 from onward.server.http.cors import add_cors, parse_origins
 from onward.server.http.problems import answering, mark
 from onward.server.http.routes import add_routes
 from onward.server.http.transport.server import Runner
 from onward.server.lifespan import REQUESTS_END, Lifespan
 from onward.server.page.page import add_page
+from onward.server.uploads.checks import Check
 from onward.server.watch.routes import add_watching
 
 READ_BUFFER = 2**18  # bytes of a body that wait in aiohttp's stream; aiohttp may keep twice as many
@@ -25,17 +28,22 @@ LINGERING = 1.0  # seconds for which the rest of a body is read after an early a
 
 
 def create_app(
-    config: Config, access: Access = allow_everything, *, on_event: OnEvent | None = None
+    config: Config,
+    access: Access = allow_everything,
+    *,
+    checks: Sequence[Check] = (),
+    on_event: OnEvent | None = None,
 ) -> web.Application:
     """Build the application; it opens its storage when it starts, and closes it when it is cleaned up.
 
     It may be mounted in another application: `outer.add_subapp("/api", create_app(config))`. `access` is asked before
-    every act on an upload, watching too, and refuses by raising. `on_event` is called with every event (see
-    docs/integrating.md), and again later until it returns. Raises ConfigError, which is a ValueError, for an
-    origin that can't be one. What can't be opened is raised by the start of the application.
+    every act on an upload, watching too, and refuses by raising. `checks` are asked about each file before it is
+    published, in this order (server/uploads/checks). `on_event` is called with every event (docs/integrating.md), and
+    again later until it returns. Raises ConfigError, which is a ValueError, for an origin that can't be one. What can't
+    be opened is raised by the start of the application.
     """
     app = web.Application(middlewares=[answering])
-    app[CONFIG], app[ACCESS] = config, access
+    app[CONFIG], app[ACCESS], app[CHECKS] = config, access, tuple(checks)
     add_page(app)  # before the routes of uploads: with the base path `/` both are at `/`
     add_routes(app)
     add_watching(app)

@@ -16,12 +16,14 @@ from onward.protocol.model import Limits
 from onward.server.http.cors import EVERY
 from onward.server.option_kinds import (
     BASE,
+    CLAMD,
     EVENT_TYPES,
     FOLDER,
     HOSTS,
     MODE,
     ORIGINS,
     PATH,
+    POSITIVE_SIZE,
     POSITIVE_TIME,
     SECRET,
     SIZE,
@@ -30,18 +32,20 @@ from onward.server.option_kinds import (
     SWITCH,
     TIME,
     TRUSTED,
+    TYPES,
     URLS,
     WITHOUT,
     Kind,
     choice,
     number,
 )  # fmt: skip
+from onward.server.uploads.checks.clamd import WhenTooLarge, WhenUnavailable
 from onward.storage import SHARED
 from onward.storage.base import Durability
 
 MOST_WORKERS = 1024
-RUNNING, LISTENING, STORAGE, LIMITS, TIMES, PROXIES, WATCHING, EVENTS = GROUPS = (
-    "Running", "Listening", "Storage", "Limits", "Time-outs", "Proxies and CORS", "Watching", "Events",
+RUNNING, LISTENING, STORAGE, LIMITS, CHECKS, TIMES, PROXIES, WATCHING, EVENTS = GROUPS = (
+    "Running", "Listening", "Storage", "Limits", "Checks", "Time-outs", "Proxies and CORS", "Watching", "Events",
 )  # fmt: skip
 
 
@@ -116,6 +120,33 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     without: Annotated[
         Sequence[str], Option(LIMITS, WITHOUT, "switch off an extension of tus; may be repeated", sweep=True)
     ] = ()
+    types: Annotated[
+        Sequence[str],
+        Option(
+            CHECKS,
+            TYPES,
+            "accept only files of this type, such as image/*, as recognised from their bytes; may be repeated",
+            sweep=True,
+        ),
+    ] = ("*/*",)
+    clamd: Annotated[
+        str,
+        Option(CHECKS, CLAMD, "scan files for viruses: unix:/run/clamav/clamd.ctl or tcp:HOST:PORT", sweep=True),
+    ] = ""
+    clamd_unavailable: Annotated[
+        WhenUnavailable,
+        Option(CHECKS, choice(WhenUnavailable), "what happens to files while the scanner is down", sweep=True),
+    ] = WhenUnavailable.HOLD
+    clamd_too_large: Annotated[
+        WhenTooLarge,
+        Option(CHECKS, choice(WhenTooLarge), "what happens to files above --clamd-max-size", sweep=True),
+    ] = WhenTooLarge.REFUSE
+    clamd_max_size: Annotated[
+        int,
+        Option(
+            CHECKS, POSITIVE_SIZE, "maximum size of a scanned file: the scanner's own MaxFileSize, or less", sweep=True
+        ),
+    ] = 100 * 2**20
     expire_after: Annotated[
         float,
         Option(TIMES, TIME, "remove an unfinished upload this long after its last bytes; 0 for never", sweep=True),

@@ -18,7 +18,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from math import inf
 from pathlib import Path
 
@@ -26,13 +26,15 @@ from aiohttp import web
 
 from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
+from onward.server.configured_checks import configured_checks
 from onward.server.control.listener import Control, open_control
 from onward.server.events.delivery import Delivery
 from onward.server.events.targets import signer_of, subscriptions_of, targets_of
 from onward.server.events.webhook import OnEvent, open_session
 from onward.server.health import HEALTH, Health
-from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
+from onward.server.http.app_keys import CHECKS, CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
+from onward.server.uploads.checks import Check
 from onward.server.uploads.engine import Engine
 from onward.server.watch.broadcast import Broadcast
 from onward.server.watch.routes import BROADCAST
@@ -79,7 +81,7 @@ class Lifespan:
 
         # 1. Open records and bytes. All that can fail is in this step; it closes again what it has opened.
         signer = signer_of(config)
-        engine = app[ENGINE] = await open_engine(config, self._on_event)
+        engine = app[ENGINE] = await open_engine(config, app[CHECKS], self._on_event)
 
         # 2. Make what requests share: the threads of downloads, the subscriptions of watchers, the probes of health.
         app[DOWNLOADS] = Downloads()
@@ -89,7 +91,11 @@ class Lifespan:
             per_address=config.watchers_per_address,
         )
 
-        # 3. Start to deliver the events in the outbox, if anybody wants events.
+        # 3. Listen for the operator's commands, which could not open this state themselves.
+        if not config.is_shared:
+            self._control = await open_control(engine, Path(config.data))
+
+        # 4. Start to deliver the events in the outbox, if anybody wants events.
         self._delivery: Delivery | None = None
         if engine.records.storage.subscriptions.targets:
             self._session = open_session()
@@ -101,10 +107,6 @@ class Lifespan:
             )
             engine.records.on_events = self._delivery.wake
         app[HEALTH] = Health(engine, lambda: len(broadcast.watchers), self._delivery)
-
-        # 4. Listen for the operator's commands, which could not open this state themselves.
-        if not config.is_shared:
-            self._control = await open_control(engine, Path(config.data))
 
         # 5. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
         return BackgroundTasks(engine, broadcast, config.sweep_every)
@@ -144,8 +146,10 @@ class Lifespan:
             app[DOWNLOADS].close()
 
 
-async def open_engine(config: Config, on_event: OnEvent | None = None) -> Engine:
+async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: OnEvent | None = None) -> Engine:
     """Open the storage and the engine on it; also used by the operator's commands.
+
+    `checks` and `on_event` are those of an application.
 
     Raises ConfigError if the data folder can't be used, and what the stores raise. Nothing stays open then.
     """
@@ -164,7 +168,8 @@ async def open_engine(config: Config, on_event: OnEvent | None = None) -> Engine
             raise
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
-    engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot)
+    checks = (*configured_checks(config), *checks)
+    engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks)
     try:
         await engine.records.ask_the_time()
     except BaseException:

@@ -21,6 +21,8 @@ from onward.protocol.quantities import read_number, read_size, read_time, show_s
 from onward.server.events.signature import read_secret
 from onward.server.http.cors import parse_origins
 from onward.server.http.proxies import parse_trusted
+from onward.server.uploads.checks.clamd import read_address
+from onward.server.uploads.checks.types import read_types
 from onward.storage import BLOBS, SHARED, STATES
 
 SIMILAR = 0.6  # from 0 to 1: how similar two names must be, so that one is suggested for the other
@@ -163,6 +165,16 @@ def _read_extensions(value: object) -> tuple[str, ...]:
     return names
 
 
+def _read_types(value: object) -> tuple[str, ...]:
+    return read_types(split_words(value))
+
+
+def _read_clamd(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not an address of clamd such as unix:/run/clamav/clamd.ctl")
+    return read_address(value) if value else ""
+
+
 def _read_urls(value: object) -> tuple[str, ...]:
     """Read URLs that requests are sent to; a comma in one is written %2C."""
     urls = split_words(value)
@@ -203,6 +215,7 @@ def choice(values: type[StrEnum] | tuple[str, ...]) -> Kind:
 
 
 SIZE = Kind("BYTES", read_size, show_size)
+POSITIVE_SIZE = Kind("BYTES", partial(read_size, least=1), show_size)
 TIME = Kind("SECONDS", read_time, show_time)
 POSITIVE_TIME = Kind("SECONDS", partial(read_time, positive=True), show_time)
 SWITCH = Kind("", _read_switch, lambda on: "yes" if on else "no")
@@ -214,6 +227,8 @@ HOSTS = Kind("HOST", _read_hosts, ", ".join, repeated=True)
 ORIGINS = Kind("ORIGIN", _read_origins, ", ".join, repeated=True)
 TRUSTED = Kind("ADDRESS", _read_trusted, ", ".join, repeated=True)
 WITHOUT = Kind("EXTENSION", _read_extensions, ", ".join, repeated=True)
+TYPES = Kind("TYPE", _read_types, ", ".join, repeated=True)
+CLAMD = Kind("ADDRESS", _read_clamd)
 URLS = Kind("URL", _read_urls, ", ".join, repeated=True)
 EVENT_TYPES = Kind("EVENT", _read_events, ", ".join, repeated=True)
 SECRET = Kind("SECRET", _read_secret)

@@ -20,7 +20,7 @@ MAY_IMPORT = {  # what each folder may import, beside itself; the longest folder
     "server.page": {"protocol", "server.http", "server.config"},
     "server.control": {"protocol", "storage", "client", "client.cli", "server.uploads", "server.config"},
     "server": {"protocol", "storage", "client", "client.cli", "server.uploads", "server.http", "server.http.transport",
-               "server.watch", "server.page", "server.events", "server.control"},
+               "server.watch", "server.page", "server.control", "server.events"},
 }  # fmt: skip
 SETTINGS = {"server.config", "server.option_kinds"}  # what the folders of the server may know of its root
 HTTP_FREE = ("protocol", "storage", "server.uploads", "server.control", *SETTINGS, "server.config_reader")

@@ -3,47 +3,63 @@
     all bytes are there       the record says `verifying`
       -> hash                 usually known, since it was computed while the body arrived; otherwise the bytes are read
       -> judge                the SHA-256 against the one that the client announced, if it did
+      -> check                what the operator or the application wants to know about the file (not about a part)
+                                a check that can't judge now: the record is held, `verifying`, and rests until its time
       -> seal                 the bytes get their final name (not for a part, which is only made durable)
       -> record               `completed`, or `failed`
 
 Each step may be repeated. After a crash in between the record still says `verifying`, and the next request for the
-upload, or the sweep, calls `Completion.verify` again. The bytes of a final upload are first joined from its parts.
+upload, or the sweep, calls `Completion.verify` again. The bytes of a final upload are first joined from its parts; one
+that is held is not joined again, since its parts may be gone when it is published.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from math import ceil
 
 from onward.protocol import concatenation, decisions
-from onward.protocol.errors import Failed
-from onward.protocol.model import LOST, PART_GONE, Place, Role, Status, Upload
+from onward.protocol.errors import Failed, Unchecked
+from onward.protocol.model import LOST, PART_GONE, Place, Role, Status, Upload, UploadId
+from onward.server.uploads.checks import Later
+from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Reserve
 from onward.storage.base import Blobs, Missing, StorageError
 from onward.storage.failpoints import reach
+from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard, uncancellable
+
+SHORTEST_HOLD, LONGEST_HOLD = 1.0, 3600.0  # seconds until a check that can't judge is asked again
+BRIEFLY = 1.0  # seconds that a request for the offset waits for the end of the checks
+LOOK = 0.05  # seconds between two looks at the record meanwhile
+log = logging.getLogger("onward")
 
 
 class Completion:
     """Verifies and publishes uploads whose bytes are all there; the caller holds the lease."""
 
-    def __init__(self, records: UploadRecords, reserve: Reserve) -> None:
-        self._records, self._reserve = records, reserve
+    def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks) -> None:
+        self._records, self._reserve, self._checks = records, reserve, checks
         self._blobs = records.storage.blobs
 
     async def verify(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> Upload:
         """Judge an upload and publish it, unless it is a part; returns it completed or failed.
 
-        Raises what cuts the work short (see `Interrupt`) and StorageError; then it may be repeated.
+        Raises Unchecked if a check holds it, what cuts the work short (see `Interrupt`), and StorageError; then it may
+        be repeated.
         """
-        records, place = self._records, upload.place
+        records, place, content_type = self._records, upload.place, None
         try:
-            running = await self._hash(upload, running, interrupt)
-            sha256 = running.digest()
+            sha256 = upload.sha256 or (await self._hash(upload, running, interrupt)).digest()
             decisions.judge(upload, sha256)
             reach("judged")
+            if self._checks and upload.role is not Role.PARTIAL:
+                content_type = await self._checks.judge(upload, interrupt)
+                reach("checked")
             acknowledged = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:
                 place = await self._blobs.seal(
@@ -53,13 +69,47 @@ class Completion:
                 await self._blobs.sync(place)
         except Failed as judged:
             return await records.end(records.failed(upload, judged.failure, sha256))
+        except Later as later:
+            raise await self._hold(upload, sha256, later) from later
         except Missing:
             failure = PART_GONE if upload.role is Role.FINAL else LOST
             return await records.end(records.failed(upload, failure))
-        completed = decisions.completed(upload, sha256=sha256, place=place, now=records.clock(), limits=records.limits)
+        now, limits = records.clock(), records.limits
+        completed = decisions.completed(
+            upload, sha256=sha256, place=place, now=now, limits=limits, content_type=content_type
+        )
         upload = await records.end(completed)
         await self._release(upload)
         return upload
+
+    async def outcome(self, id: UploadId) -> Upload:
+        """Wait briefly until a whole upload has been checked, and return its record. Raises Unchecked and Missing."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + BRIEFLY
+        while True:
+            upload = await self._records.load(id)
+            if upload.status is not Status.VERIFYING:
+                return upload
+            if loop.time() >= until:
+                left = (upload.held_until or 0.0) - self._records.clock()
+                raise Unchecked("It is kept, and is checked again later.", retry_after=max(ceil(left), 1))
+            await asyncio.sleep(LOOK)
+
+    async def _hold(self, upload: Upload, sha256: bytes, later: Later) -> Unchecked:
+        """Record that the upload is held; returns the refusal for the request that is waiting for its end."""
+        pause = min(max(later.retry_after, SHORTEST_HOLD), LONGEST_HOLD)
+        known: bytes | None = sha256
+        if upload.role is Role.FINAL and upload.sha256 is None:
+            try:
+                await self._blobs.sync(upload.place)  # its parts may be gone when it is published
+            except Missing:
+                known = None
+        now, limits = self._records.clock(), self._records.limits
+        await self._records.save(decisions.held(upload, until=now + pause, sha256=known, now=now, limits=limits))
+        reach("held")
+        level = logging.WARNING if upload.held_until is None else logging.INFO
+        log.log(level, "upload %s… is held for %g s: %s", upload.id[:8], pause, shorten_ids(str(later)))
+        return Unchecked("It is kept, and is checked again later.", retry_after=ceil(pause))
 
     async def _hash(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> RunningSha256:
         """Return the hash of all bytes: join and hash the parts, or read stored bytes if the hash is not known yet."""

@@ -14,8 +14,8 @@ A PATCH, from the call to the file and the record:
           receive                stride by stride: bytes, sync, record                  receive.py
             body.pour            blocks from the socket, or from aiohttp's stream       server/http/transport/body.py
               BodyWriter.take    each block: written to the file, and hashed            body_writer.py, hashing.py
-            note                 decisions.received, then save; watchers are notified   records.py
-          decisions.ended        the record at the end of this body
+            BodyRecords.note     decisions.received, then save; watchers are notified   body_records.py
+          BodyRecords.end        decisions.ended, the record at the end of this body
           _verify                if that was the last byte: hash, judge, publish        completion.py
       the upload, or what made it fail (check_not_failed), or what cut the body short
 """
@@ -23,7 +23,7 @@ A PATCH, from the call to the file and the record:
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from math import inf
 
@@ -31,9 +31,12 @@ from msgspec.structs import replace
 
 from onward.protocol import decisions
 from onward.protocol.checksums import ALGORITHMS
-from onward.protocol.errors import Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
+from onward.protocol.errors import Failed, Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
 from onward.protocol.model import LOST, AppendRequest, CreateRequest, Licence, Limits, Role, Status, Upload, UploadId
+from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
+from onward.server.uploads.checks import Check
+from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.completion import Completion
 from onward.server.uploads.concatenation import FinalUploads
@@ -59,7 +62,7 @@ def new_id() -> UploadId:
 
 
 class Engine:
-    """Everything that can be done with an upload. `boot` is the boot id of the machine (see `Upload.volatile`)."""
+    """Everything that can be done with an upload. `boot` is the machine's boot id; `checks` come before publishing."""
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class Engine:
         lease_wait: float,
         boot: str = "",
         clock: Clock | None = None,
+        checks: Sequence[Check] = (),
     ) -> None:
         self.limits = limits
         self.records = UploadRecords(storage, limits, lease_wait=lease_wait, boot=boot, clock=clock)
@@ -76,7 +80,8 @@ class Engine:
         self._clock = self.records.clock
         self._threads = BodyThreads()
         self.reserve = Reserve(storage, limits.reserve)
-        self._completion = Completion(self.records, self.reserve)
+        self._checks = Checks(checks, storage.blobs)
+        self._completion = Completion(self.records, self.reserve, self._checks)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
@@ -89,8 +94,7 @@ class Engine:
         """
         size = request.body_size or 0 if request.length is None else request.length
         if request.concat and request.concat.parts:
-            parts, may_wait = request.concat.parts, request.may_wait
-            length, lengths = await self._final_uploads.keep_parts(parts, may_wait=may_wait)
+            length, lengths = await self._final_uploads.keep_parts(request.concat.parts, may_wait=request.may_wait)
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), new_id()
         place = await self._storage.blobs.create(id_)
@@ -113,10 +117,14 @@ class Engine:
         return await self.append(upload.id, first, body, limits=limits)
 
     async def inspect(self, id: UploadId) -> Upload:
-        """Return the record of an upload while no other request is changing it; raises Missing, Held or Gone."""
+        """Return the record of an upload while no request is changing it; raises Missing, Held, Gone or Unchecked."""
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
-        if upload.role is Role.FINAL and not upload.status.final:
+        if upload.status is Status.VERIFYING and self._checks:
+            if resting is None or upload.held_until is None:  # no request may be working on it
+                self.sweep.long.add(id)
+            upload = await self._completion.outcome(id)
+        elif upload.role is Role.FINAL and not upload.status.final:
             with suppress(Held):
                 upload = await self._join(id, wait=0)
         elif not upload.status.final and (resting is None or upload.status is Status.VERIFYING):
@@ -276,72 +284,36 @@ class Engine:
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
-        began, counted = self._clock.elapsed(), licence.start
-
-        def count(position: int) -> None:
-            nonlocal counted
-            self.received, counted = self.received + position - counted, position
-
-        def since_last(now: float) -> float:
-            """Return when the last bytes were recorded: by the steady clock, since the wall clock may have been set."""
-            nonlocal began
-            took, began = self._clock.elapsed() - began, self._clock.elapsed()
-            return now - took
-
-        async def note(offset: int) -> None:
-            nonlocal recorded, upload
-            count(offset)
-            now, hashing = self._clock(), running.state(offset) if running else None
-            received = decisions.received(
-                replace(self.records.carried(upload, now), place=writer.place),
-                offset,
-                now=now,
-                since=since_last(now),
-                limits=self.limits,
-                hashing=hashing,
-            )
-            recorded = upload = await self.records.save(received)
-            claim.recorded()
-            await body.tell(upload)
-
-        body_writer: BodyWriter | None = None
+        noted = BodyRecords(self.records, recorded, upload, running=running, claim=claim, body=body, count=self._count)
+        body_writer, head = None, self._checks.head(upload, licence)
         try:
             async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
-                body_writer = BodyWriter(self._threads, claim.counted(writer.write), licence, hashes, writer)
-                offset = await receive(
-                    body, body_writer, licence, writer.sync, note, stride=blobs.stride, check_room=claim.note
+                write = head.tapped(claim.counted(writer.write))
+                body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
+                position = await receive(
+                    body,
+                    body_writer,
+                    licence,
+                    writer,
+                    noted.note,
+                    stride=blobs.stride,
+                    check_room=claim.note,
+                    head=head,
                 )
-                upload = replace(upload, place=writer.place)
+                place = writer.place
             if summed is not None:
                 check_body(body, licence, summed)
-        except Missing:
-            return await self.records.end(self.records.failed(recorded, LOST))
+        except (Failed, Missing) as fault:
+            failure = fault.failure if isinstance(fault, Failed) else LOST
+            return await self.records.end(self.records.failed(noted.recorded, failure))
         except (Refusal, StorageError):
-            if recorded.status is Status.UPLOADING:
-                now = self._clock()
-                paused = decisions.paused(self.records.carried(recorded, now), now=now, limits=self.limits)
-                with suppress(StorageError):
-                    await self.records.save(paused)
+            await noted.pause()
             raise
         finally:
             if body_writer is not None:
-                count(body_writer.position)
-        cut = body.cut_by is not None
-        # A full upload needs no saved hash: if its verification is interrupted, the bytes are read from the medium.
-        hashing = running.state(offset) if running and offset != upload.length else None
-        upload = self.records.carried(upload, now := self._clock())
-        since = since_last(now)
-        ended = decisions.ended(
-            upload,
-            offset,
-            now=now,
-            since=since,
-            limits=self.limits,
-            cut=cut,
-            completes=licence.completes,
-            hashing=hashing,
-        )
-        upload = await self.records.save(ended)
-        if upload.status is Status.VERIFYING:
-            return await self._verify(upload, running)
-        return upload
+                noted.count(body_writer.position)
+        ended = await noted.end(position, place, licence)
+        return await self._verify(ended, running) if ended.status is Status.VERIFYING else ended
+
+    def _count(self, more: int) -> None:
+        self.received += more

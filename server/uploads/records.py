@@ -42,7 +42,7 @@ def _ignore() -> None:
 
 
 class UploadRecords:
-    """The records of a storage. `boot` is the boot id of the machine; `counts` counts the ends of uploads, by kind.
+    """The records of a storage. `boot` is the boot id of the machine; `counts` says how many uploads ended how.
 
     `on_events` is called after events were saved with a record.
     """
@@ -85,7 +85,12 @@ class UploadRecords:
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""
         upload = await self._state.at_rest(id)
-        return None if upload is None or decisions.is_lost(upload, self._boot) else await self._correct_times(upload)
+        if upload is None or decisions.is_lost(upload, self._boot):
+            return None
+        now = self.clock()
+        if decisions.is_expired(upload, now):
+            return await self._correct_times(upload)
+        return self.carried(upload, now)
 
     async def ask_the_time(self) -> None:
         """Follow the clock of the state, if it has one; raises StorageError."""
@@ -149,7 +154,7 @@ class UploadRecords:
     async def _fence(self, upload: Upload, lease: Lease) -> Upload:
         """Fence the former holder of the lease: it may be suspended in the middle of a write."""
         if not upload.status.final:
-            joined = upload.role is Role.FINAL  # its offset is the sum of its parts, not the bytes that are there
+            joined = upload.role is Role.FINAL and upload.sha256 is None  # its offset says nothing about its bytes yet
             try:
                 upload = await self._fence_bytes(upload, 0 if joined else upload.offset, lease)
             except Missing:

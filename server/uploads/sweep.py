@@ -5,7 +5,7 @@ Each record says when it is due, and `protocol/lifecycle.py` says why. Then the 
     uploading     silent for long enough: paused (usually on time by `pause_for_ever`, see silence.py)
     volatile      settled: its bytes are made durable
     pending       advanced, if its parts are completed
-    verifying     hashed, judged, published: what a crash or a stop has interrupted
+    verifying     hashed, judged, checked, published: what a crash or a stop has interrupted, or a check has held
     any of these  too old: expired, and its bytes are removed
     failed        its bytes are removed
     ended         after a while: the record itself is removed
@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from math import inf
 
 from onward.protocol import decisions
-from onward.protocol.errors import Locked, Refusal
+from onward.protocol.errors import Locked, Refusal, Unchecked
 from onward.protocol.model import Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.completion import Completion
@@ -126,7 +126,7 @@ class Sweep:
                     long = await work(upload, interrupt)
             if long:
                 self.long.add(id)
-        except (Held, Stale, Locked):
+        except (Held, Stale, Locked, Unchecked):
             return False
         except (StorageError, Refusal) as fault:
             if not self._running.stopping:
@@ -169,7 +169,7 @@ class Sweep:
         """Do the long work on an upload, unless another request or server has done it."""
 
         async def completion(upload: Upload, interrupt: Interrupt) -> bool:
-            if upload.status is Status.VERIFYING:
+            if upload.status is Status.VERIFYING and (upload.held_until or 0.0) <= self._records.clock():
                 await self._completion.verify(upload, None, interrupt)
             return False
 

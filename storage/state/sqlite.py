@@ -101,10 +101,8 @@ def _connect(path: Path) -> sqlite3.Connection:
             _check_new(path)
         connection.executescript(_SCHEMA + sqlite_outbox.SCHEMA)
         sqlite_list.prepare(connection)
-        for columns, table in (
-            ("id, version, due, open, document, status", "uploads"),
-            (sqlite_outbox.COLUMNS, "outbox"),
-        ):
+        columns_of = {"uploads": "id, version, due, open, document, status", "outbox": sqlite_outbox.COLUMNS}
+        for table, columns in columns_of.items():
             connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # all columns are there  # noqa: S608
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")

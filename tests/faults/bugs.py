@@ -28,7 +28,7 @@ class Bug:
 BUGS = (
     Bug(
         "a", "no fdatasync", "server/uploads/receive.py",
-        "    if body_writer.position > noted:\n        noted = await sync(ended=True)\n    return noted\n",
+        "    if body_writer.position > noted:\n        noted = await writer.sync(ended=True)\n    return noted\n",
         "    return body_writer.position\n",
         ORDER,
     ),
@@ -127,30 +127,29 @@ BUGS = (
         f"{SINGLE}::test_a_failed_sync_is_never_tried_again_and_trusted",
     ),
     Bug(
-        "p", "published before verifying is recorded", "server/uploads/engine.py",
-        "        upload = await self.records.save(ended)\n        if upload.status is Status.VERIFYING:\n",
-        "        upload = ended if ended.status is Status.VERIFYING else await self.records.save(ended)\n"
-        "        if upload.status is Status.VERIFYING:\n",
+        "p", "published before verifying is recorded", "server/uploads/body_records.py",
+        "        return await self._records.save(ended)\n",
+        "        return ended if ended.status is Status.VERIFYING else await self._records.save(ended)\n",
         KILL,
     ),
     Bug(
         "1", "no sync at the end of a body", "server/uploads/receive.py",
-        "noted = await sync(ended=True)",
+        "noted = await writer.sync(ended=True)",
         "noted = body_writer.position",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "2", "no sync in the middle of a body", "server/uploads/receive.py",
-        "(durable := await sync()) > noted:",
+        "(durable := await writer.sync()) > noted:",
         "(durable := body_writer.position) > noted:",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "3", "record before bytes", "server/uploads/receive.py",
-        "            if licence.checksum is None and (durable := await sync()) > noted:\n"
-        "                await note(durable)\n                noted = durable\n",
+        "            if licence.checksum is None and (durable := await writer.sync()) > noted:\n"
+        "                await note(durable, writer)\n                noted = durable\n",
         "            if licence.checksum is None:\n"
-        "                await note(body_writer.position)\n                noted = await sync()\n",
+        "                await note(body_writer.position, writer)\n                noted = await writer.sync()\n",
         "tests/faults/test_crashes.py",
     ),
     Bug(
@@ -194,6 +193,61 @@ BUGS = (
         "            decisions.judge(upload, sha256)\n",
         "            place = await self._blobs.seal(place, upload.offset)\n            decisions.judge(upload, sha256)\n",
         "tests/faults/test_crashes.py -k=wrong",
+    ),
+    Bug(
+        "c1", "published before the check", "server/uploads/completion.py",
+        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "                place = await self._blobs.seal(place, upload.offset)\n"
+        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "tests/faults/test_crashes.py -k=infected",
+    ),
+    Bug(
+        "c2", "a held upload tells an offset that equals its length", "server/uploads/completion.py",
+        '                raise Unchecked("It is kept, and is checked again later.", retry_after=max(ceil(left), 1))\n',
+        "                return upload\n",
+        "tests/faults/test_crashes.py -k=held",
+    ),
+    Bug(
+        "c3", "an upload that a check can't judge fails", "server/uploads/completion.py",
+        "            raise await self._hold(upload, sha256, later) from later\n",
+        "            return await records.end(records.failed(upload, LOST, sha256))\n",
+        "tests/faults/test_crashes.py -k=held",
+    ),
+    Bug(
+        "c4", "a held upload is published without its check", "server/uploads/completion.py",
+        "            if self._checks and upload.role is not Role.PARTIAL:\n",
+        "            if self._checks and not upload.sha256 and upload.role is not Role.PARTIAL:\n",
+        "tests/faults/test_crashes.py -k=infected",
+    ),
+    Bug(
+        "c5", "a held final upload is not durable", "server/uploads/completion.py",
+        "                await self._blobs.sync(upload.place)  # its parts",
+        "                pass  # its parts",
+        "tests/faults/test_crashes.py -k=held",
+    ),
+    Bug(
+        "c6", "a held final upload is joined again", "server/uploads/completion.py",
+        "            sha256 = upload.sha256 or (await",
+        "            sha256 = (await",
+        "tests/server/test_checks.py -k=needs_its_parts_no_more",
+    ),
+    Bug(
+        "c7", "the beginning is judged after a whole stride", "server/uploads/receive.py",
+        "        most = head.lacks(body_writer.position) or stride.bytes\n",
+        "        most = stride.bytes\n",
+        "tests/server/test_checks.py -k=large_body_begins",
+    ),
+    Bug(
+        "c8", "a held upload never expires", "protocol/decisions.py",
+        "    if upload.status is Status.VERIFYING and upload.held_until is None:",
+        "    if upload.status is Status.VERIFYING:",
+        "tests/server/test_checks.py -k=expires",
+    ),
+    Bug(
+        "c9", "a fault of a check lets the file pass", "server/uploads/checks/asking.py",
+        '            raise Later(AFTER_FAULT, "a check has failed") from error\n',
+        "            return\n",
+        "tests/server/test_checks.py -k=breaks",
     ),
     Bug(
         "11", "joined bytes not synced", "storage/blobs/disk.py",
@@ -358,15 +412,15 @@ BUGS = (
         "tests/server/test_reserve.py -k=come_again",
     ),
     Bug(
-        "s1", "a place that has moved is not recorded", "server/uploads/engine.py",
-        "replace(self.records.carried(upload, now), place=writer.place),",
-        "self.records.carried(upload, now),",
+        "s1", "a place that has moved is not recorded", "server/uploads/body_records.py",
+        "replace(self._records.carried(self._upload, now), place=writer.place),",
+        "self._records.carried(self._upload, now),",
         f"{MOVING} -k=crash",
     ),
     Bug(
         "s2", "a written position recorded instead of the durable one", "server/uploads/receive.py",
-        "                await note(durable)\n",
-        "                await note(body_writer.position)\n",
+        "                await note(durable, writer)\n",
+        "                await note(body_writer.position, writer)\n",
         f"{MOVING} -k=crash",
     ),
     Bug(

@@ -232,6 +232,26 @@ def test_a_record_is_carried_over_a_step_of_the_clock_with_the_time_that_it_has_
     assert decisions.emptied(ended, limits=LIMITS).due == 1032.0
 
 
+def test_a_held_upload_rests_until_its_time_and_expires_if_that_takes_too_long() -> None:
+    whole = at(Status.VERIFYING, offset=10, expires=60.0)
+    assert not decisions.is_expired(whole, 10**9), "only a crash can keep it from its end"
+    first = decisions.held(whole, until=30.0, sha256=SHA256, now=20.0, limits=LIMITS)
+    assert (first.status, first.sha256, first.held_until, first.due) == (Status.VERIFYING, SHA256, 30.0, 30.0)
+    assert first.expires == 80.0, "it has been unfinished until now"
+    again = decisions.held(first, until=100.0, sha256=SHA256, now=30.0, limits=LIMITS)
+    assert (again.expires, again.due) == (80.0, 80.0)
+    assert [decisions.is_expired(again, now) for now in (79.9, 80.0)] == [False, True]
+    for_ever = decisions.held(whole, until=30.0, sha256=None, now=20.0, limits=Limits(expire_after=None))
+    assert (for_ever.expires, for_ever.due) == (None, 30.0)
+    assert lifecycle.carried(again, 1000.0, now=1030.0, limits=LIMITS).held_until == 1100.0
+    done = decisions.completed(
+        again, sha256=SHA256, place=Place("q"), now=40.0, limits=LIMITS, content_type="text/plain"
+    )
+    assert (done.held_until, done.expires, done.content_type) == (None, None, "text/plain")
+    ended = decisions.expired(again, now=80.0, limits=LIMITS)
+    assert (ended.status, ended.held_until) == (Status.EXPIRED, None)
+
+
 def test_each_status_says_when_the_sweep_looks() -> None:
     assert set(lifecycle.LOOKS) == set(Status)
     for status in Status:

@@ -14,7 +14,7 @@ from onward.protocol.model import LOST, Concat, Place, Role, Status, Upload, Upl
 
 UPLOAD = Upload(
     id=UploadId("ab" * 16), place=Place("p"), status=Status.COMPLETED, length=1048576, offset=1048576,
-    metadata="filename YS5wZGY=,empty", promised=None, sha256=b"\x01" * 32, created=1764000000.0,
+    metadata="filename YS5wZGY=,empty", content_type="application/pdf", promised=None, sha256=b"\x01" * 32, created=1764000000.0,
     updated=1764000010.123, version=9,
 )  # fmt: skip
 EVERY = Subscriptions({"https://a.example": frozenset(EventType), "b": frozenset({EventType.FAILED})})
@@ -28,7 +28,7 @@ def test_the_body_is_what_the_documentation_shows() -> None:
         "timestamp": "2025-11-24T16:00:10.123Z",
         "data": {
             "uploadId": "ab" * 16, "seq": 9, "status": "completed", "fileName": "a.pdf", "fileSize": 1048576,
-            "uploadedBytes": 1048576, "sha256": "01" * 32, "contentType": None, "path": None, "url": None,
+            "uploadedBytes": 1048576, "sha256": "01" * 32, "contentType": "application/pdf", "path": None, "url": None,
             "owner": None, "metadata": {"filename": "a.pdf", "empty": ""}, "error": None,
             "created": "2025-11-24T16:00:00.000Z", "lastUpdated": "2025-11-24T16:00:10.123Z",
         },

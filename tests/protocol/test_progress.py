@@ -37,3 +37,10 @@ def test_messages_say_how_uploads_ended() -> None:
     assert (told["completed"], told["progress"], told["sha256"]) == (True, 100.0, "01" * 32)
     lost = json.loads(progress(replace(UPLOAD, status=Status.FAILED, failure=LOST)).json)
     assert lost["error"] == {"code": "lost", "title": "Stored bytes were lost"}
+    assert "contentType" not in lost
+
+
+def test_a_completed_message_has_the_type_that_a_check_has_recognised() -> None:
+    done = replace(UPLOAD, status=Status.COMPLETED, offset=10, content_type="text/plain")
+    assert json.loads(progress(done).json)["contentType"] == "text/plain"
+    assert json.loads(progress(replace(done, content_type=None)).json)["contentType"] is None

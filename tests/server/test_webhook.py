@@ -61,6 +61,7 @@ async def test_another_status_does_not(session: aiohttp.ClientSession, status: i
         ("-5", 0.0),
         ("٣", 0.0),
     ],
+    ids=("later", "past", "no date", "negative", "other digits"),
 )
 async def test_retry_after_may_be_a_date_and_nonsense_is_ignored(
     session: aiohttp.ClientSession, header: str, after: float

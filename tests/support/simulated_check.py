@@ -7,7 +7,8 @@ from math import inf
 from simulated_client import Client
 from simulated_journal import Journal
 
-from onward.protocol.errors import Gone
+from onward.protocol import decisions
+from onward.protocol.errors import Gone, Unchecked
 from onward.protocol.model import FINAL, Role, Status, Upload, UploadId
 from onward.storage.base import Missing
 
@@ -38,6 +39,7 @@ class Check:
             name = names.get(UploadId(file))
             if name is not None:
                 assert self.client.plans[name].promise != "wrong", "I5: published though it is wrong"
+                assert not self.client.plans[name].infected, "I14: published though it is infected"
                 assert data == self.client.source(name), f"I5: {name} is published, and is not what was sent"
             elif file in known and known[file].promised:
                 assert hashlib.sha256(data).digest() == known[file].promised, "I5: published though it is wrong"
@@ -54,10 +56,25 @@ class Check:
             except (Gone, Missing) as error:
                 self._may_be_gone(name, id_, completed, error)
                 continue
+            except Unchecked:
+                assert not ends, f"I6: {name} had ended, and is held"
+                await self._is_held(name, id_)
+                continue
+            assert not self.world.scans or upload.status is not Status.VERIFYING, f"I14: {name} is told and not checked"
             assert not ends & ENDED, f"I6: {name} had ended, and is {upload.status}"
             assert not completed or upload.status is Status.COMPLETED, f"I6: {name} is {upload.status}"
             assert upload.offset >= offset, f"I1, I2: {name} was told at {offset}, and is at {upload.offset}"
             self._holds(name, upload)
+
+    async def _is_held(self, name: str, id: UploadId) -> None:
+        """Check that a whole upload waits for a check, and that the bytes of which the hash is known are there."""
+        record = self.world.journal.latest()[id]
+        assert record.status is Status.VERIFYING, f"I14: {name} is said to be unchecked, and is {record.status}"
+        if self.lossy and decisions.is_lost(record, self.world.boot):
+            return
+        if record.role is not Role.FINAL or record.sha256 is not None:
+            data = b"".join([block async for block in self.world.engine.read(record, 0, record.offset)])
+            assert data == self.client.source(name), f"I14: {name} is held with wrong bytes"
 
     def _may_be_gone(self, name: str, id: UploadId, completed: bool, error: Exception) -> None:
         record = self.crash.before.latest().get(id)
@@ -68,7 +85,7 @@ class Check:
             return
         if record.status in (Status.TERMINATED, Status.EXPIRED, Status.FAILED):
             return
-        if plan.promise == "wrong" and record.status is Status.VERIFYING:
+        if (plan.promise == "wrong" or plan.infected) and record.status is Status.VERIFYING:
             return
         if record.expires is not None and record.expires <= self.world.now:
             return

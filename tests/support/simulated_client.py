@@ -9,9 +9,9 @@ from typing import Literal
 
 from bodies import Poured
 from simulated_journal import Created
-from simulated_world import World
+from simulated_world import DOWN, VIRUS, World
 
-from onward.protocol.errors import Failed, Gone, Locked, Refusal, StorageFull, Unavailable
+from onward.protocol.errors import Failed, Gone, Locked, Refusal, StorageFull, Unavailable, Unchecked
 from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest, Role, Status, Upload, UploadId
 from onward.storage.base import Missing, StorageError
 
@@ -30,12 +30,14 @@ class Plan:
     promise: Literal["none", "right", "wrong"] = "none"
     ending: Ending = "completed"
     partial: bool = False
+    infected: bool = False
     parts: tuple[str, ...] = ()
 
     @property
     def source(self) -> bytes:
         """Give the bytes that are to arrive."""
-        return random.Random(self.name).randbytes(self.size)
+        source = random.Random(self.name).randbytes(self.size)
+        return source[: -len(VIRUS)] + VIRUS if self.infected else source
 
 
 class Blocks(Poured):
@@ -131,7 +133,7 @@ class Client:
     async def attempt(self) -> None:
         """Try everything twice, and be told no."""
         for plan in (*self.plans.values(), *self.plans.values()):
-            with suppress(*AGAIN, Gone, Missing, Failed, KeyError):
+            with suppress(*AGAIN, Gone, Missing, Failed, Unchecked, KeyError):
                 await self._advance(plan)
 
     async def _completion(self, plan: Plan) -> Upload | None:
@@ -140,6 +142,10 @@ class Client:
                 upload = await self._advance(plan)
             except (Gone, Missing, Failed):
                 return None
+            except Unchecked:
+                self.world.wait(DOWN)
+                await self.world.engine.sweep.all()
+                continue
             except AGAIN:
                 continue
             if upload.status is Status.COMPLETED:

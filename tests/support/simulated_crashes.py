@@ -106,4 +106,5 @@ class Simulation:
     def _machine(self, journal: Journal, boot: str) -> AbstractContextManager[World]:
         self._machines += 1
         scenario = self.scenario
-        return machine(World(self.folder / str(self._machines), journal, scenario.policy, boot, apart=scenario.apart))
+        folder, apart, scans = self.folder / str(self._machines), scenario.apart, scenario.scans
+        return machine(World(folder, journal, scenario.policy, boot, apart=apart, scans=scans))

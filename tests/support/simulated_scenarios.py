@@ -5,8 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from simulated_client import Client, Plan
+from simulated_world import DOWN
 
-from onward.protocol.errors import BodyMismatch, Failed, Unavailable
+from onward.protocol.errors import BodyMismatch, Failed, Unavailable, Unchecked
 from onward.storage.base import Durability
 
 PLAN = Plan(name="whole", size=13_000)
@@ -16,13 +17,17 @@ JOINED = (*PARTS, Plan(name="joined", parts=("left", "right"), promise="right"))
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What happens before the crash, in `script`; `apart`: published files are on another file system."""
+    """What happens before the crash, in `script`.
+
+    `apart`: published files are on another file system. `scans`: there is a scanner, which is down at first.
+    """
 
     name: str
     plans: tuple[Plan, ...]
     script: Callable[[Client], Awaitable[object]] = field(repr=False)
     policy: Durability = Durability.FULL
     apart: bool = False
+    scans: bool = False
 
 
 async def whole(client: Client) -> None:
@@ -131,7 +136,48 @@ async def two(client: Client) -> None:
     await client.send("other", 1_000)
 
 
+async def held(client: Client) -> None:
+    await client.create("whole")
+    await client.send("whole", 0, 6_000)
+    with suppress(Unchecked):
+        await client.send("whole", 6_000)
+    await _outlast(client)
+
+
+async def held_empty(client: Client) -> None:
+    await client.create("whole")
+    with suppress(Unchecked):
+        await client.send("whole", 0)
+    await _outlast(client)
+
+
+async def held_joined(client: Client) -> None:
+    for name in ("left", "right"):
+        await client.create(name)
+        await client.send(name, 0)
+    with suppress(Unchecked):
+        await client.create("joined")
+    for name in ("left", "right"):
+        await client.world.engine.terminate(client.ids[name])
+    await _outlast(client)
+
+
+async def held_terminated(client: Client) -> None:
+    await client.create("whole")
+    with suppress(Unchecked):
+        await client.send("whole", 0)
+    await client.world.engine.terminate(client.ids["whole"])
+
+
+async def _outlast(client: Client) -> None:
+    """Let the sweep ask the scanner once in vain, and again when it is up."""
+    for seconds in (12, DOWN):
+        client.world.wait(seconds)
+        await client.world.engine.sweep.all()
+
+
 TERMINATED = Plan(name="whole", size=13_000, ending="terminated")
+INFECTED = Plan(name="whole", size=13_000, ending="failed", infected=True)
 OTHER = Plan(name="other", size=4_200, promise="right")
 SCENARIOS = (
     Scenario("whole", (PLAN,), whole),
@@ -152,6 +198,13 @@ SCENARIOS = (
     Scenario("process", (PLAN, OTHER), two, Durability.PROCESS),
     Scenario("process, silent", (PLAN,), silent, Durability.PROCESS),
     Scenario("process, joined", JOINED, waiting, Durability.PROCESS),
+    Scenario("held", (PLAN,), held, scans=True),
+    Scenario("held, empty", (Plan(name="whole"),), held_empty, scans=True),
+    Scenario("held, infected", (INFECTED,), held, scans=True),
+    Scenario("held, joined", JOINED, held_joined, scans=True),
+    Scenario("held, terminated", (TERMINATED,), held_terminated, scans=True),
+    Scenario("held, process", (PLAN,), held, Durability.PROCESS, scans=True),
+    Scenario("held, apart", (PLAN,), held, apart=True, scans=True),
     Scenario("apart", (PLAN, OTHER), two, apart=True),
     Scenario("apart, empty", (Plan(name="whole"),), whole, apart=True),
     Scenario(

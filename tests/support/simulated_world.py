@@ -16,6 +16,7 @@ from simulated_journal import Journal, Recorded, Time, Told
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Limits, Upload, UploadId
 from onward.protocol.progress import progress
+from onward.server.uploads.checks import Content, Later, Rejected
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.engine import Engine
 from onward.storage.base import Durability, Storage, Stride
@@ -27,6 +28,8 @@ from onward.storage.state.memory import MemoryState
 LIMITS = Limits(max_size=100_000, expire_after=1000.0, forget_after=5000.0, quiet_after=5.0, release_after=100.0)
 STRIDE = 5000  # bytes between two records of one body
 START = 1_000_000.0
+DOWN = 40.0  # seconds from the start for which the scanner is down
+VIRUS = b"virus"
 _ids = count(1)
 
 
@@ -113,10 +116,12 @@ class SimulatedState(MemoryState):
 
 
 class World:
-    """A machine: its disk, its clock, and the server on it; `boot` names its run."""
+    """A machine: its disk, its clock, and the server on it; `boot` names its run, and `scans` whether it has a scanner."""
 
-    def __init__(self, folder: Path, journal: Journal, policy: Durability, boot: str, *, apart: bool = False) -> None:
-        self.journal, self.policy, self.boot = journal, policy, boot
+    def __init__(
+        self, folder: Path, journal: Journal, policy: Durability, boot: str, *, apart: bool = False, scans: bool = False
+    ) -> None:
+        self.journal, self.policy, self.boot, self.scans = journal, policy, boot, scans
         self.disk = SimulatedDisk(folder, journal, apart=apart)
         self.now = next((step.now for step in reversed(journal.steps) if isinstance(step, Time)), START)
 
@@ -127,9 +132,15 @@ class World:
         storage = Storage(
             blobs=blobs, backups=MemoryBackups(), nodes=MemoryNodes(), state=self.state, durability=self.policy
         )
-        self.engine = Engine(
-            storage, LIMITS, lease_wait=1, boot=self.boot, clock=Clock(lambda: self.now, lambda: self.now)
-        )
+        clock, checks = Clock(lambda: self.now, lambda: self.now), [self._scan] if self.scans else []
+        self.engine = Engine(storage, LIMITS, lease_wait=1, boot=self.boot, clock=clock, checks=checks)
+
+    async def _scan(self, _upload: Upload, content: Content) -> None:
+        """Scan for a virus; the scanner is down at first."""
+        if self.now < START + DOWN:
+            raise Later(10, "the scanner is down")
+        if VIRUS in b"".join([block async for block in content.blocks()]):
+            raise Rejected("infected", 422, "A virus was found")
 
     def wait(self, seconds: float) -> None:
         """Let time go by."""
@@ -152,6 +163,7 @@ def machine(world: World) -> Iterator[World]:
         patch("onward.server.uploads.body_writer.ThreadPoolExecutor", Inline),
         patch("onward.server.uploads.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),
         patch.object(DiskBlobs, "stride", Stride(STRIDE, 1e6)),
+        patch("onward.server.uploads.completion.BRIEFLY", 0),
         patch("onward.storage.running.group_sync.GATHER", 0),
     ):
         world.start()

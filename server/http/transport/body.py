@@ -51,7 +51,7 @@ async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: f
     writing: asyncio.Future[None] | None = None
     try:
         while sent < most and not body.over:
-            block = await body.block(BLOCK, until)
+            block = await body.block(min(BLOCK, most - sent), until)
             if writing:
                 earlier, writing = writing, None
                 await earlier
@@ -98,7 +98,7 @@ class RequestBody:
         self._expected = request.version >= HttpVersion11 and "Expect" in request.headers
         self._ended = not request.body_exists
         self._cut_by: Refusal | None = None
-        self._begun = False
+        self._begun = self._bypassed = False
         self._socket_reader: SocketReader | None = None
         self._plain = _plain(request)
         self._paused: asyncio.TimerHandle | None = None
@@ -136,7 +136,9 @@ class RequestBody:
             if self._expected:
                 await send_interim(self._request, CONTINUE)
             self._unpause()
-            if self._plain is not None and self._content.exception() is None:
+        if self._plain is not None and most >= LARGE and not self._bypassed and not self.over:
+            self._bypassed = True
+            if self._content.exception() is None:
                 await self._take(body_writer, self._plain)
         if self._socket_reader is not None:
             await self._draw(self._socket_reader, body_writer, most, until)
@@ -222,22 +224,22 @@ class RequestBody:
         parts: list[bytes] = []
         count = 0
         while count < size and not self.over:
-            data, late = await self._next(until)
+            data, late = await self._next(until, size - count if size < LARGE else -1)
             parts.append(data)
             count += len(data)
             if late:
                 break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _next(self, until: float) -> tuple[bytes, bool]:
-        """Return what has arrived, and whether the wait for it ended by the time `until` or by a fault."""
+    async def _next(self, until: float, most: int) -> tuple[bytes, bool]:
+        """Return up to `most` bytes (-1: any number), and whether the wait ended by the time `until` or by a fault."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            data = self._content.read_nowait()
+            data = self._content.read_nowait(most)
             if not data and not self._content.at_eof():
                 async with asyncio.timeout_at(until) as self._timer:
-                    data = await self._content.readany()
+                    data = await self._content.read(most) if most > 0 else await self._content.readany()
         except (OSError, web.RequestPayloadError):  # a TimeoutError is one, of the timer or of the connection
             self._hear(0, loop.time() - began)
             return self._rest(), True

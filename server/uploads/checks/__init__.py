@@ -92,7 +92,7 @@ class Content:
 class Check(Protocol):
     """A judgement about a file before it is published."""
 
-    async def __call__(self, upload: Upload, content: Content) -> None:
+    async def __call__(self, upload: Upload, content: Content, /) -> None:
         """Return if the file may be published; raise Rejected or Later otherwise.
 
         A StorageError, or any other exception, holds the upload too. It may be called several times for one upload,

@@ -35,7 +35,7 @@ SENT_WITHIN = 30.0  # seconds that clamd may take none of the bytes
 SCANNED_WITHIN = 150.0  # seconds for the verdict: clamd itself gives up after 120 (MaxScanTime)
 RETRY_AFTER = 10.0
 MOST_ANSWER = 4096  # bytes
-TITLE_INFECTED = "The virus scanner found something in the file"
+TITLE_INFECTED = "The virus scanner refuses the file"
 TITLE_UNSCANNABLE = "The file could not be scanned for viruses"
 _ADDRESS = re.compile(
     r"unix:(?P<path>/[^\0]*[^\0/])|tcp:(\[(?P<ip>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})"
@@ -168,19 +168,21 @@ class ClamdCheck:
             found = await self._scan(content)
         except TooLargeToScan as fault:
             if self._too_large is WhenTooLarge.REFUSE:
-                limit = f"Files above {sized(self._limit)} are not scanned, and therefore not accepted."
+                limit = f"Files above {sized(self._limit)} can't be scanned for viruses, and are not accepted."
                 raise Rejected("unscannable", 422, TITLE_UNSCANNABLE, limit) from fault
             self._pass_unscanned(upload, fault)
         except Unanswered as fault:
             if self.unavailable is WhenUnavailable.HOLD:
                 raise Later(RETRY_AFTER, f"clamd: {fault}") from fault
             if self.unavailable is WhenUnavailable.REFUSE:
-                raise Rejected("unscannable", 422, TITLE_UNSCANNABLE, "The scanner does not answer.") from fault
+                raise Rejected(
+                    "unscannable", 422, TITLE_UNSCANNABLE, "The virus scanner does not answer, so no file is accepted."
+                ) from fault
             self._pass_unscanned(upload, fault)
         else:
             if found is not None:
                 name = re.sub(r"[^ -~]", "?", found)[:100]
-                raise Rejected("infected", 422, TITLE_INFECTED, f"It is known as {name}.")
+                raise Rejected("infected", 422, TITLE_INFECTED, f"The virus scanner found {name} in the file.")
 
     async def _scan(self, content: Content) -> str | None:
         if content.length > self._limit:

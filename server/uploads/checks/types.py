@@ -48,13 +48,9 @@ class TypeCheck:
         """Note the type of a file. Raises Rejected with 415 if it is not allowed."""
         found = detect(await content.head())
         if not is_allowed(found, self._allowed):
-            what = "Its type can't be recognised from its bytes" if found is None else f"Its bytes are {found}"
-            raise Rejected(
-                "type-not-allowed",
-                415,
-                "A file of this type is not accepted",
-                f"{what}; accepted are {', '.join(self._allowed)}.",
-            )
+            files = "Files whose type can't be recognised" if found is None else f"Files of the type {found}"
+            accepted = f"{files} are not accepted; accepted are {', '.join(self._allowed)}."
+            raise Rejected("type-not-allowed", 415, "A file of this type is not accepted", accepted)
         content.content_type = found
 
 

@@ -50,8 +50,8 @@ local function promise(unsent, kept)
 end
 """
 
-# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation,
-# created, events.
+# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation, created,
+# events.
 INSERT = f"""{_PROMISE}{PUT}
 if redis.call('EXISTS', KEYS[1]) == 0 then
   if ARGV[9] == '1' then
