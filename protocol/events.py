@@ -58,16 +58,12 @@ class Subscriptions(Struct, frozen=True, gc=False):
     targets: Mapping[str, frozenset[EventType]] = {}
 
     def created(self, upload: Upload) -> tuple[OutgoingEvent, ...]:
-        """Return the events of the creation of an upload; `upload` is its record."""
+        """Return the events of the creation of an upload, as its record is now."""
         return self._of(upload, EventType.CREATED)
 
     def ended(self, upload: Upload) -> tuple[OutgoingEvent, ...]:
         """Return the events of the final status in a record; none for a part that is complete."""
         return self._of(upload, _end_of(upload))
-
-    def latest(self, upload: Upload) -> tuple[OutgoingEvent, ...]:
-        """Return the events of the last change that a record tells: its final status, or else its creation."""
-        return self._of(upload, _end_of(upload) or EventType.CREATED)
 
     def _of(self, upload: Upload, type: EventType | None) -> tuple[OutgoingEvent, ...]:
         wanting = [target for target, types in self.targets.items() if type in types]
@@ -105,7 +101,7 @@ def build_body(upload: Upload, type: EventType) -> bytes:
         "fileSize": upload.length,
         "uploadedBytes": upload.offset,
         "sha256": upload.sha256.hex() if upload.sha256 else None,
-        "contentType": None,
+        "contentType": upload.content_type,
         "path": None,
         "url": None,
         "owner": None,

@@ -111,7 +111,7 @@ class Lifespan:
             engine.records.on_events = self._delivery.wake
         app[HEALTH] = Health(engine, lambda: len(broadcast.watchers), self._delivery)
 
-        # 4. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
+        # 5. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
         return BackgroundTasks(engine, broadcast, config.sweep_every)
 
     async def begin_stop(self, app: web.Application) -> None:

@@ -202,7 +202,8 @@ class RecoveringState:
         copy = await self._backups.kept(id)
         if copy is None:
             return False
-        await self._state.adopt(copy, events=self._subscriptions.latest(copy))
+        told = self._subscriptions
+        await self._state.adopt(copy, created=told.created(copy), ended=told.ended(copy))
         log.warning("the record of %s… was missing or old, and is adopted from its copy at %d", id[:8], copy.offset)
         return True
 

@@ -120,10 +120,10 @@ async def _each(
 
 
 async def _show(engine: Engine, asked: Named) -> AsyncIterator[Answer]:
-    async def shown(id: UploadId) -> Answer:
+    async def found(id: UploadId) -> Answer:
         return {"upload": listed(await engine.records.load(id))}
 
-    async for answer in _each(engine, asked.names, shown):
+    async for answer in _each(engine, asked.names, found):
         yield answer
 
 
@@ -142,7 +142,9 @@ async def _remove(engine: Engine, asked: Named) -> AsyncIterator[Answer]:
 async def _events(engine: Engine, asked: Events) -> AsyncIterator[Answer]:
     outbox = engine.records.storage.state.outbox
     if asked.retry:
-        yield {"retried": {"events": await outbox.retry(engine.records.clock())}}
+        count = await outbox.retry(engine.records.clock())
+        engine.records.on_events()
+        yield {"retried": {"events": count}}
         return
     async for event in outbox.failed():
         yield {"event": _described(event, "failed")}

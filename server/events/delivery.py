@@ -29,6 +29,7 @@ from math import inf
 from onward.protocol.events import OutgoingEvent
 from onward.server.events.webhook import Closed, NotTaken, Target
 from onward.storage.base import Claimed, Outbox, StorageError
+from onward.storage.failpoints import reach
 from onward.storage.failure_log import Reports, shorten_ids
 
 AT_ONCE = 8  # attempts for one target at the same time
@@ -136,6 +137,8 @@ class Delivery:
             return
         self._reports.succeeded()
         line.may_be_more = len(claimed) == most
+        if claimed:
+            reach("claimed")
         for each in claimed:
             attempt = asyncio.create_task(self._attempt(line, each))
             line.attempts[attempt] = _Attempt(each.event, now + CLAIM)
@@ -177,6 +180,7 @@ class Delivery:
             line.look.set()
             note = self._postpone(event, self._clock())
         else:
+            reach("taken")
             line.failures = 0
             line.reports.succeeded()
             self.counts["delivered"] += 1

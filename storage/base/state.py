@@ -53,10 +53,13 @@ class SharedState(State, Protocol):
     async def whole(self) -> bool:
         """Return False if the state, or a part of it, is empty since it was claimed, or was not claimed yet."""
 
-    async def adopt(self, upload: Upload, *, events: Sequence[OutgoingEvent] = ()) -> None:
+    async def adopt(
+        self, upload: Upload, *, created: Sequence[OutgoingEvent] = (), ended: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Put a record in the place of a missing or older one, with an epoch not below its own; may be repeated.
 
-        The `events` are put into the outbox in the same step, unless they wait there already.
+        The events of its end are put into the outbox in the same step; if there are none and the record was missing,
+        those of its creation.
         If the state has forgotten the lease that the record was saved under, all leases on the upload end, as if
         ANYONE had left them.
         """

@@ -14,7 +14,7 @@ from onward.protocol.model import LOST, Concat, Place, Role, Status, Upload, Upl
 
 UPLOAD = Upload(
     id=UploadId("ab" * 16), place=Place("p"), status=Status.COMPLETED, length=1048576, offset=1048576,
-    metadata="filename YS5wZGY=,empty", promised=None, sha256=b"\x01" * 32, created=1764000000.0,
+    metadata="filename YS5wZGY=,empty", content_type="application/pdf", promised=None, sha256=b"\x01" * 32, created=1764000000.0,
     updated=1764000010.123, version=9,
 )  # fmt: skip
 EVERY = Subscriptions({"https://a.example": frozenset(EventType), "b": frozenset({EventType.FAILED})})
@@ -28,7 +28,7 @@ def test_the_body_is_what_the_documentation_shows() -> None:
         "timestamp": "2025-11-24T16:00:10.123Z",
         "data": {
             "uploadId": "ab" * 16, "seq": 9, "status": "completed", "fileName": "a.pdf", "fileSize": 1048576,
-            "uploadedBytes": 1048576, "sha256": "01" * 32, "contentType": None, "path": None, "url": None,
+            "uploadedBytes": 1048576, "sha256": "01" * 32, "contentType": "application/pdf", "path": None, "url": None,
             "owner": None, "metadata": {"filename": "a.pdf", "empty": ""}, "error": None,
             "created": "2025-11-24T16:00:00.000Z", "lastUpdated": "2025-11-24T16:00:10.123Z",
         },
@@ -89,7 +89,7 @@ def test_an_event_goes_to_those_who_want_it() -> None:
         "https://a.example", f"{'ab' * 16}_completed", UPLOAD.id, 9, 1764000010.123,
     )  # fmt: skip
     assert event.body == build_body(UPLOAD, EventType.COMPLETED)
-    assert NOBODY.created(UPLOAD) == NOBODY.ended(UPLOAD) == NOBODY.latest(UPLOAD) == ()
+    assert NOBODY.created(UPLOAD) == NOBODY.ended(UPLOAD) == ()
 
 
 def types(events: tuple[object, ...]) -> list[str]:
@@ -98,30 +98,28 @@ def types(events: tuple[object, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("status", "ended", "latest"),
+    ("status", "ended"),
     [
-        (Status.PENDING, [], "upload.created"),
-        (Status.UPLOADING, [], "upload.created"),
-        (Status.VERIFYING, [], "upload.created"),
-        (Status.COMPLETED, ["upload.completed"], "upload.completed"),
-        (Status.FAILED, ["upload.failed"], "upload.failed"),
-        (Status.TERMINATED, ["upload.terminated"], "upload.terminated"),
-        (Status.EXPIRED, ["upload.expired"], "upload.expired"),
+        (Status.PENDING, []),
+        (Status.UPLOADING, []),
+        (Status.VERIFYING, []),
+        (Status.COMPLETED, ["upload.completed"]),
+        (Status.FAILED, ["upload.failed"]),
+        (Status.TERMINATED, ["upload.terminated"]),
+        (Status.EXPIRED, ["upload.expired"]),
     ],
 )
-def test_each_status_has_its_event(status: Status, ended: list[str], latest: str) -> None:
+def test_each_status_has_its_event(status: Status, ended: list[str]) -> None:
     only = Subscriptions({"a": frozenset(EventType)})
     upload = replace(UPLOAD, status=status, failure=LOST if status is Status.FAILED else None)
     assert types(only.created(upload)) == ["upload.created"]
     assert types(only.ended(upload)) == ended
-    assert types(only.latest(upload)) == [latest]
 
 
 def test_a_complete_part_is_not_told_but_its_end_is() -> None:
     only = Subscriptions({"a": frozenset(EventType)})
     part = replace(UPLOAD, concat=Concat(role=Role.PARTIAL, told="partial"))
     assert only.ended(part) == ()
-    assert types(only.latest(part)) == ["upload.created"]
     assert types(only.ended(replace(part, status=Status.TERMINATED))) == ["upload.terminated"]
 
 

@@ -11,11 +11,12 @@ from redis_process import RedisProcess
 from test_state_contract import ID, UPLOAD, ignore
 
 from onward.protocol.events import EventType, OutgoingEvent, Subscriptions
-from onward.protocol.model import Status, Upload, UploadId
+from onward.protocol.model import Concat, Role, Status, Upload
 from onward.storage import open_storage
 from onward.storage.base import Stale, Storage, Unreachable
 
 A, B = "https://a.example/hook", "https://b.example/hook"
+PART = Concat(role=Role.PARTIAL, told="partial")
 BOTH = Subscriptions({A: frozenset(EventType), B: frozenset({EventType.COMPLETED})})
 
 
@@ -26,8 +27,8 @@ async def storage(redis_url: str, tmp_path: Path) -> AsyncIterator[Storage]:
     await storage.close()
 
 
-async def insert(storage: Storage, id: UploadId = ID) -> Upload:
-    upload = replace(UPLOAD, id=id, due=1.0)
+async def insert(storage: Storage, concat: Concat | None = None) -> Upload:
+    upload = replace(UPLOAD, due=1.0, concat=concat)
     await storage.state.insert(upload, events=BOTH.created(upload))
     return upload
 
@@ -110,18 +111,19 @@ async def test_an_end_whose_save_was_lost_is_told_when_it_is_adopted(
     assert await waiting(storage) == [(A, "upload.completed", 2), (B, "upload.completed", 2)]
 
 
-async def test_an_older_unfinished_record_is_not_told_as_created_again(
-    storage: Storage, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("status", [Status.UPLOADING, Status.COMPLETED])
+async def test_an_older_record_that_has_not_ended_is_not_told_as_created_again(
+    status: Status, storage: Storage, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: Any, **__: Any) -> Upload:
         raise Unreachable("crashed")
 
-    await insert(storage)
+    await insert(storage, concat=PART)
     await deliver_all(storage)
     with monkeypatch.context() as patched:
         patched.setattr(storage.state._state, "save", fail)  # type: ignore[attr-defined]
         with pytest.raises(Unreachable):
-            await save(storage, Status.UPLOADING)
+            await save(storage, status)
     async with storage.state.hold(ID, wait=1, on_rival=ignore):
         pass
     assert await waiting(storage) == []

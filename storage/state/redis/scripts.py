@@ -89,15 +89,14 @@ return done
 """
 
 # ARGV: document, version, new epoch, due or '', id, 1 if unfinished, unsent, kept, the epoch that the copy was saved
-# with, created, events. If Redis still knows a later lease than that one, it is kept; only forgotten leases need the
-# new epoch.
-# The events are those of the last change that the record tells. Its creation is in the outbox already, or was
-# delivered, unless the whole record was missing.
+# with, created, 0 if the events are not those of an end, events. If Redis still knows a later lease than that one, it
+# is kept; only forgotten leases need the new epoch. The event of a creation is in the outbox already, or was delivered,
+# unless the whole record was missing.
 ADOPT = f"""{_PROMISE}{PUT}
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
 local version, epoch = tonumber(known[1] or -1), tonumber(known[2] or -1)
 if version >= tonumber(ARGV[2]) and epoch > tonumber(ARGV[9]) then return 'OK' end
-if version < 0 or (version < tonumber(ARGV[2]) and ARGV[6] == '0') then put(11, ARGV[5]) end
+if version < 0 or (version < tonumber(ARGV[2]) and ARGV[11] ~= '0') then put(12, ARGV[5]) end
 if version <= tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2])
   if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end

@@ -181,12 +181,14 @@ class RedisState:
         """Return whether every bucket has the name of the data folder."""
         return all(await self._names())
 
-    async def adopt(self, upload: Upload, *, events: Sequence[OutgoingEvent] = ()) -> None:
+    async def adopt(
+        self, upload: Upload, *, created: Sequence[OutgoingEvent] = (), ended: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Put a record in the place of a missing or older one; a lease that Redis has forgotten ends."""
         epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
-        arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch, upload.created)
-        await self._run(scripts.ADOPT, upload.id, *arguments, events=events)
+        arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch, upload.created, len(ended))
+        await self._run(scripts.ADOPT, upload.id, *arguments, events=ended or created)
 
     async def claim(self, store: str) -> None:
         """Note that the state belongs to a data folder, unless it belongs to one already.
