@@ -9,6 +9,10 @@ KILL = "tests/faults/test_kill.py::test_no_acknowledged_byte_is_lost_by_kill_9[f
 ORDER = "tests/faults/test_order.py::test_data_are_synced_before_they_are_recorded_and_recorded_before_the_event"
 SINGLE = "tests/faults/test_single_faults.py"
 MOVING = "tests/server/test_moving_places.py"
+LAID = (
+    "tests/faults/test_kill.py::test_a_file_has_one_path_and_its_own_bytes_after_any_kill_9[together]"
+    " --cycles=1000 --seed=1"
+)
 MODEL = "tests/faults/by_hand.py model --runs=300 --steps=60 --seed=1 --plain"
 
 
@@ -263,8 +267,8 @@ BUGS = (
     ),
     Bug(
         "12", "no sync while publishing", "storage/blobs/publishing.py",
-        "            os.fchmod(fd, 0o440)\n            if self._synced:\n                os.fsync(fd)\n",
-        "            os.fchmod(fd, 0o440)\n",
+        "        os.fchmod(fd, self._mode)\n        if self._synced:\n            os.fsync(fd)\n",
+        "        os.fchmod(fd, self._mode)\n",
         "tests/faults/test_crashes.py -k=longer",
     ),
     Bug(
@@ -281,7 +285,7 @@ BUGS = (
     ),
     Bug(
         "15", "a relaxed part completed without a sync", "server/uploads/completion.py",
-        "                await self._blobs.sync(place)\n",
+        "                await self._blobs.sync(upload.place)\n",
         "                pass\n",
         "tests/faults/test_crashes.py -k=process",
     ),
@@ -365,8 +369,8 @@ BUGS = (
     ),
     Bug(
         "31", "a copy published before it is synced", "storage/blobs/publishing.py",
-        "        os.fchmod(fd, 0o440)\n        if self._synced:\n            os.fsync(fd)\n\n    def",
-        "        os.fchmod(fd, 0o440)\n\n    def",
+        "                    protected = await self._slow.call(protect, target)\n",
+        "                    protected = await self._slow.call(os.fchmod, target, 0o440)  # type: ignore[func-returns-value]\n",
         "tests/faults/test_crashes.py -k=apart",
     ),
     Bug(
@@ -518,5 +522,42 @@ BUGS = (
         "        if config.is_shared:\n            async for answer in answers:",
         "        if True:\n            async for answer in answers:",
         "tests/server/test_control.py -k=left_open",
+    ),
+    Bug(
+        "l1", "a file is published over another one", "storage/blobs/staging.py",
+        "                os.link(source, self._files / path, follow_symlinks=False)\n",
+        "                (self._files / path).unlink(missing_ok=True)\n"
+        "                os.link(source, self._files / path, follow_symlinks=False)\n",
+        "tests/storage/test_blobs_contract.py -k=never_overwritten",
+    ),
+    Bug(
+        "l2", "the path is chosen again after a crash", "server/uploads/publishing.py",
+        "saved = await records.save(replace(upload, place=place, sha256=sha256))",
+        "saved = replace(upload, place=place, sha256=sha256)",
+        LAID,
+    ),
+    Bug(
+        "l3", "another file at the path is taken for the upload's own", "storage/blobs/places.py",
+        "return token(os.stat(file, follow_symlinks=False)) == wanted",
+        "return bool(os.stat(file, follow_symlinks=False))",
+        "tests/server/test_layout.py -k=moved_away",
+    ),
+    Bug(
+        "l4", "a file that is published already is not found again", "storage/blobs/staging.py",
+        "        path = published_at(self._files, staged)\n        if path is None:\n",
+        "        path = None\n        if path is None:\n",
+        LAID,
+    ),
+    Bug(
+        "l5", "a file gets the name of another upload", "storage/blobs/places.py",
+        "yield from (each for each in tried if not re.fullmatch(ID_PATTERN, each))",
+        "yield from tried",
+        "tests/storage/test_blobs_contract.py -k=name_of_another",
+    ),
+    Bug(
+        "l6", "the name of a published file is not durable", "storage/blobs/staging.py",
+        "        self._sync_path(self._files / path)\n",
+        "",
+        "tests/storage/test_disk.py -k=on_its_way",
     ),
 )  # fmt: skip
