@@ -226,7 +226,7 @@ def test_an_address_is_read(address: str) -> None:
 @pytest.mark.parametrize(
     "address",
     ["", "unix:", "unix:clamd.ctl", "unix:/run/", "/run/clamd.ctl", "tcp:host", "tcp::3310", "tcp:host:0", "tcp:host:65536",
-     "tcp:::1:3310", "tcp://host:3310", "unix:/a\0b"],
+     "tcp:::1:3310", "tcp://host:3310", "unix:/a\0b", f"unix:/{'a' * 107}"],
 )  # fmt: skip
 def test_a_wrong_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="is not an address of clamd such as"):

@@ -35,6 +35,7 @@ SENT_WITHIN = 30.0  # seconds that clamd may take none of the bytes
 SCANNED_WITHIN = 150.0  # seconds for the verdict: clamd itself gives up after 120 (MaxScanTime)
 RETRY_AFTER = 10.0
 MOST_ANSWER = 4096  # bytes
+MOST_PATH = 107  # bytes of the name of a Unix socket
 TITLE_INFECTED = "The virus scanner refuses the file"
 TITLE_UNSCANNABLE = "The file could not be scanned for viruses"
 _ADDRESS = re.compile(
@@ -214,7 +215,7 @@ def _pass_unscanned(upload: Upload, content: Content, why: Exception) -> None:
 def read_address(value: str) -> str:
     """Read where clamd listens. Raises ValueError."""
     found = _ADDRESS.fullmatch(value)
-    if not found or int(found["port"] or 1) not in range(1, 65536):
+    if not found or int(found["port"] or 1) not in range(1, 65536) or len(os.fsencode(found["path"] or "")) > MOST_PATH:
         raise ValueError(
             f"{value!r} is not an address of clamd such as unix:/run/clamav/clamd.ctl or tcp:127.0.0.1:3310"
         )
