@@ -11,6 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, cast
 
+from onward.protocol.events import NOBODY, Subscriptions
 from onward.storage.base import USUAL_MODES, Durability, Modes, SharedState, State, Storage, StoredBytes, Unreachable
 from onward.storage.recovery import RecoveringState
 
@@ -32,9 +33,15 @@ BLOBS = {
 
 
 async def open_storage(
-    *, state: str, blobs: str, data: Path, durability: Durability = Durability.FULL, modes: Modes = USUAL_MODES
+    *,
+    state: str,
+    blobs: str,
+    data: Path,
+    durability: Durability = Durability.FULL,
+    modes: Modes = USUAL_MODES,
+    subscriptions: Subscriptions = NOBODY,
 ) -> Storage:
-    """Open the stores that two URLs name.
+    """Open the stores that two URLs name. `subscriptions` says which events are saved with the records.
 
     Raises ValueError for an unknown scheme, and StorageError, also if another process uses the data folder or if the
     state does not belong to it.
@@ -45,16 +52,23 @@ async def open_storage(
     try:
         opened: State = await open_state(state, data, durability, stored.nodes.name)
         if shared:
-            opened = await _recovering(cast("SharedState", opened), stored)
+            opened = await _recovering(cast("SharedState", opened), stored, subscriptions)
     except BaseException:
         await stored.close()
         raise
-    return Storage(blobs=stored.blobs, backups=stored.backups, nodes=stored.nodes, state=opened, durability=durability)
+    return Storage(
+        blobs=stored.blobs,
+        backups=stored.backups,
+        nodes=stored.nodes,
+        state=opened,
+        durability=durability,
+        subscriptions=subscriptions,
+    )
 
 
-async def _recovering(state: SharedState, stored: StoredBytes) -> RecoveringState:
+async def _recovering(state: SharedState, stored: StoredBytes, subscriptions: Subscriptions) -> RecoveringState:
     """Add recovery from backups to a state; refuses an empty state if there are bytes but no backups of records."""
-    recovering = RecoveringState(state, stored.backups)
+    recovering = RecoveringState(state, stored.backups, subscriptions)
     try:
         if await state.owner() is None and not [id_ async for id_ in stored.backups.ids()]:
             async for place, _ in stored.blobs.strays(inf):

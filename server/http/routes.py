@@ -10,7 +10,7 @@ from functools import partial
 
 from aiohttp import web
 
-from onward.protocol.dialects import Dialect, Reply, Request
+from onward.protocol.dialects import DEFAULT, Dialect, Reply, Request
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from onward.protocol.model import Role, Upload, UploadId
 from onward.server.http.access import Act, check_access, granted_limits
@@ -133,17 +133,18 @@ async def append(request: web.Request) -> web.Response:
     return _response(dialect.build_appended(upload, limits))
 
 
-def _is_plain_head(request: web.Request) -> bool:
-    """Return whether HEAD asks about a file, as wget and aria2 do, and not about an upload."""
-    return request.method == "HEAD" and named_dialect(request) is None
+def _is_plain(request: web.Request, named: Dialect | None) -> bool:
+    """Return whether HEAD asks about a file, as wget and aria2 do, and not about an upload: it names no dialect."""
+    return named is None and request.method == "HEAD"
 
 
 async def inspect(request: web.Request) -> web.StreamResponse:
     """HEAD /files/{id}. A request that names no dialect gets the headers of a download, if there is one."""
-    if _is_plain_head(request):
+    named = named_dialect(request)
+    if _is_plain(request, named):
         with suppress(NotCompleted, Forbidden):  # an unfinished upload can only be asked about in a dialect
             return await download(request)
-    dialect = dialect_of(request)
+    dialect = named or DEFAULT
     dialect.check_headers(_headers(request, dialect))
     upload = await _inspected(request, upload_id(request))
     return _response(dialect.build_inspected(upload, request.app[ENGINE].limits))
@@ -173,12 +174,13 @@ ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PA
 
 def _dispatch(table: Mapping[str, Handler]) -> Handler:
     async def dispatch(request: web.Request) -> web.StreamResponse:
-        dialect, limits = dialect_of(request), request.app[ENGINE].limits
+        named, limits = named_dialect(request), request.app[ENGINE].limits
+        dialect = named or DEFAULT
         method = dialect.find_method(request.method, request.headers)
         if method not in table or not dialect.offers_method(method, limits):
             raise MethodNotAllowed(allowed=[name for name in table if dialect.offers_method(name, limits)])
         if method in ACTS:
-            act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]
+            act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
         return await table[method](request)
 
@@ -189,8 +191,7 @@ def add_routes(app: web.Application) -> None:
     """Add the routes of uploads and of downloads.
 
     A route accepts every method, and `dispatch` finds the handler: a dialect may let a header replace the method of the
-    request, and aiohttp has chosen the route before that. aiohttp tries
-    the routes in this order.
+    request, and aiohttp has chosen the route before that. It tries the routes in this order.
     """
     base = app[CONFIG].prefix
     for path, table in ((base + UPLOAD, ONE), (base, ALL), (f"{base}/", ALL)):

@@ -47,9 +47,12 @@ class Completion:
         self._records, self._reserve, self._checks, self._publishing = records, reserve, checks, publishing
         self._blobs = records.storage.blobs
 
-    async def verify(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> Upload:
+    async def verify(
+        self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt, *, head: bytes | None = None
+    ) -> Upload:
         """Judge an upload and publish it, unless it is a part; returns it completed or failed.
 
+        `running` is the hash of its bytes, and `head` are the first of them, if they are known.
         Raises Unchecked if a check holds it, what cuts the work short (see `Interrupt`), and StorageError; then it may
         be repeated.
         """
@@ -58,8 +61,8 @@ class Completion:
             sha256 = upload.sha256 or (await self._hash(upload, running, interrupt)).digest()
             decisions.judge(upload, sha256)
             reach("judged")
-            if self._checks and upload.role is not Role.PARTIAL:
-                content_type = await self._checks.judge(upload, interrupt)
+            if upload.role is not Role.PARTIAL:
+                content_type = await self._checks.judge(upload, interrupt, head)
                 reach("checked")
             acknowledged = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:
@@ -105,8 +108,11 @@ class Completion:
             except Missing:
                 known = None
         now, limits = self._records.clock(), self._records.limits
-        await self._records.save(decisions.held(upload, until=now + pause, sha256=known, now=now, limits=limits))
+        held = decisions.held(upload, until=now + pause, sha256=known, now=now, limits=limits)
+        held = await self._records.save(held)
         reach("held")
+        if held.volatile:
+            await self._records.settle(held)
         level = logging.WARNING if upload.held_until is None else logging.INFO
         log.log(level, "upload %s… is held for %g s: %s", upload.id[:8], pause, shorten_ids(str(later)))
         return Unchecked("It is kept, and is checked again later.", retry_after=ceil(pause))

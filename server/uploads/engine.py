@@ -14,8 +14,8 @@ A PATCH, from the call to the file and the record:
           receive                stride by stride: bytes, sync, record                  receive.py
             body.pour            blocks from the socket, or from aiohttp's stream       server/http/transport/body.py
               BodyWriter.take    each block: written to the file, and hashed            body_writer.py, hashing.py
-            note                 decisions.received, then save; watchers are notified   records.py
-          decisions.ended        the record at the end of this body
+            BodyRecords.note     decisions.received, then save; watchers are notified   body_records.py
+          BodyRecords.end        decisions.ended, the record at the end of this body
           _verify                if that was the last byte: hash, judge, publish        completion.py
       the upload, or what made it fail (check_not_failed), or what cut the body short
 """
@@ -33,6 +33,7 @@ from onward.protocol import decisions
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import Failed, Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
 from onward.protocol.model import LOST, AppendRequest, CreateRequest, Licence, Limits, Role, Status, Upload, UploadId
+from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks import Check
 from onward.server.uploads.checks.asking import Checks
@@ -81,8 +82,8 @@ class Engine:
         self._clock = self.records.clock
         self._threads = BodyThreads()
         self.reserve = Reserve(storage, limits.reserve)
-        self._checks = Checks(checks, storage.blobs)
-        self._completion = Completion(self.records, self.reserve, self._checks, publishing)
+        self.checks = Checks(checks, storage.blobs)
+        self._completion = Completion(self.records, self.reserve, self.checks, publishing)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
@@ -121,7 +122,7 @@ class Engine:
         """Return the record of an upload while no request is changing it; raises Missing, Held, Gone or Unchecked."""
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
-        if upload.status is Status.VERIFYING and self._checks:
+        if upload.status is Status.VERIFYING and self.checks.concern(upload):
             if resting is None or upload.held_until is None:  # no request may be working on it
                 self.sweep.long.add(id)
             upload = await self._completion.outcome(id)
@@ -210,10 +211,10 @@ class Engine:
         """Finish an interrupted verification, if there is one."""
         return await self._verify(upload, None) if upload.status is Status.VERIFYING else upload
 
-    async def _verify(self, upload: Upload, running: RunningSha256 | None) -> Upload:
+    async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:
         """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
-            return await self._completion.verify(upload, running, interrupt)
+            return await self._completion.verify(upload, running, interrupt, head=head)
 
     async def _remove(self, ended: Upload) -> None:
         """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record.
@@ -285,63 +286,37 @@ class Engine:
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
-        began, counted = self._clock.elapsed(), licence.start
-
-        def count(position: int) -> None:
-            nonlocal counted
-            self.received, counted = self.received + position - counted, position
-
-        def since_last(now: float) -> float:
-            """Return when the last bytes were recorded: by the steady clock, since the wall clock may have been set."""
-            nonlocal began
-            took, began = self._clock.elapsed() - began, self._clock.elapsed()
-            return now - took
-
-        async def note(offset: int) -> None:
-            nonlocal recorded, upload
-            count(offset)
-            now, state = self._clock(), running.state(offset) if running else None
-            moved = replace(self.records.carried(upload, now), place=writer.place)
-            received = decisions.received(
-                moved, offset, now=now, since=since_last(now), limits=self.limits, hashing=state
-            )
-            recorded = upload = await self.records.save(received)
-            claim.recorded()
-            await body.tell(upload)
-
-        body_writer, head = None, self._checks.head(upload, licence)
+        noted = BodyRecords(self.records, recorded, upload, running=running, claim=claim, body=body, count=self._count)
+        body_writer, head = None, self.checks.head(upload, licence)
         try:
             async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
                 write = head.tapped(claim.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
-                offset = await receive(
-                    body, body_writer, licence, writer.sync, note,
-                    stride=blobs.stride, check_room=claim.note, head=head,
-                )  # fmt: skip
-                upload = replace(upload, place=writer.place)
+                position = await receive(
+                    body,
+                    body_writer,
+                    licence,
+                    writer,
+                    noted.note,
+                    stride=blobs.stride,
+                    check_room=claim.note,
+                    head=head,
+                )
+                place = writer.place
             if summed is not None:
                 check_body(body, licence, summed)
+                await head.judge(position, proved=True)
         except (Failed, Missing) as fault:
             failure = fault.failure if isinstance(fault, Failed) else LOST
-            return await self.records.end(self.records.failed(recorded, failure))
+            return await self.records.end(self.records.failed(noted.recorded, failure))
         except (Refusal, StorageError):
-            if recorded.status is Status.UPLOADING:
-                now = self._clock()
-                paused = decisions.paused(self.records.carried(recorded, now), now=now, limits=self.limits)
-                with suppress(StorageError):
-                    await self.records.save(paused)
+            await noted.pause()
             raise
         finally:
             if body_writer is not None:
-                count(body_writer.position)
-        # A full upload needs no saved hash: if its verification is interrupted, the bytes are read from the medium.
-        hashing = running.state(offset) if running and offset != upload.length else None
-        upload = self.records.carried(upload, now := self._clock())
-        ended = decisions.ended(
-            upload, offset, now=now, since=since_last(now), limits=self.limits,
-            cut=body.cut_by is not None, completes=licence.completes, hashing=hashing,
-        )  # fmt: skip
-        upload = await self.records.save(ended)
-        if upload.status is Status.VERIFYING:
-            return await self._verify(upload, running)
-        return upload
+                noted.count(body_writer.position)
+        ended = await noted.end(position, place, licence)
+        return await self._verify(ended, running, head.of(ended)) if ended.status is Status.VERIFYING else ended
+
+    def _count(self, more: int) -> None:
+        self.received += more

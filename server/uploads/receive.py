@@ -27,7 +27,7 @@ from onward.protocol.errors import BodyMismatch, Refusal
 from onward.protocol.model import Licence, Upload
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.hashing import RunningHash
-from onward.storage.base import Stride
+from onward.storage.base import BlobWriter, Stride
 
 
 class Body(Protocol):
@@ -54,12 +54,6 @@ class Body(Protocol):
         """Tell the client what is recorded while it still sends, if its dialect can; raises nothing."""
 
 
-class Sync(Protocol):
-    """`BlobWriter.sync`: makes bytes durable, and returns the position up to which they are."""
-
-    async def __call__(self, *, ended: bool = False) -> int: ...
-
-
 class Head(Protocol):
     """The first bytes of an upload, which are judged before the rest is received."""
 
@@ -74,8 +68,8 @@ async def receive(
     body: Body,
     body_writer: BodyWriter,
     licence: Licence,
-    sync: Sync,
-    note: Callable[[int], Awaitable[None]],
+    writer: BlobWriter,
+    note: Callable[[int, BlobWriter], Awaitable[None]],
     *,
     stride: Stride,
     check_room: Callable[[], Awaitable[None]],
@@ -83,10 +77,10 @@ async def receive(
 ) -> int:
     """Write a body, and return the position up to which it is durable at its end.
 
-    After each stride, `sync` makes bytes durable, `note` records up to where, and `check_room` checks the free room. A
-    store may keep the last bytes in memory until there are more of them; they are not recorded before they are durable.
-    A body with a checksum is not recorded on the way, since it may prove wrong at its end. `head` is judged as soon as
-    it is there.
+    After each stride, `writer` makes bytes durable, `note` records up to where, and `check_room` checks the free room.
+    A store may keep the last bytes in memory until there are more of them, and they are not recorded before they are
+    durable. A body with a checksum is not recorded on the way, since it may prove wrong at its end. `head` is judged
+    as soon as it is there.
     Raises TooLarge if the body goes beyond the licence, Failed, and the errors of the store, `note` and `check_room`.
     What was recorded before an error stays recorded.
     """
@@ -96,12 +90,12 @@ async def receive(
         await body.pour(body_writer, most, loop.time() + stride.seconds)
         await head.judge(body_writer.position)
         if noted < body_writer.position < licence.end and not body.over:
-            if licence.checksum is None and (durable := await sync()) > noted:
-                await note(durable)
+            if licence.checksum is None and (durable := await writer.sync()) > noted:
+                await note(durable, writer)
                 noted = durable
             await check_room()
     if body_writer.position > noted:
-        noted = await sync(ended=True)
+        noted = await writer.sync(ended=True)
     return noted
 
 

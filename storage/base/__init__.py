@@ -11,9 +11,11 @@ The server never names a store. It works with a few kinds of things, each descri
       state ---- Records        one record for each upload               records.py
                  Leases         one writer for each upload               leases.py
                  Events         progress for those who watch             state.py
+                 Outbox         events that wait for delivery            outbox.py
 
-A state is records, leases and events in one store, because a save changes the record, is refused without the lease,
-and reports the progress, all in one step. `SharedState` adds what a state needs that several servers use (state.py).
+A state is all four in one store, because a save changes the record, is refused without the lease, reports the progress,
+and puts events into the outbox, all in one step. `SharedState` (state.py) adds what a state needs that several servers
+use.
 
 The order is always: bytes, then record, then event, then reply. So an acknowledged offset is in a record, and the bytes
 of that record are as durable as `Durability` says. A crash can only lose what was never acknowledged.
@@ -39,7 +41,8 @@ from onward.storage.base.blobs import (
 from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.base.leases import ANYONE, Lease, Leases
 from onward.storage.base.nodes import Nodes
-from onward.storage.base.records import Records
+from onward.storage.base.outbox import Claimed, Outbox, OutboxCounts
+from onward.storage.base.records import Cursor, Page, Records
 from onward.storage.base.state import Events, SharedState, State, Storage, StoredBytes
 
 __all__ = [
@@ -50,7 +53,9 @@ __all__ = [
     "BlobWriter",
     "Blobs",
     "Block",
+    "Claimed",
     "Crowded",
+    "Cursor",
     "Durability",
     "Events",
     "Full",
@@ -60,6 +65,9 @@ __all__ = [
     "Missing",
     "Modes",
     "Nodes",
+    "Outbox",
+    "OutboxCounts",
+    "Page",
     "Records",
     "Room",
     "SharedState",

@@ -1,20 +1,22 @@
-"""The seam of the state: records, leases and events in one store; and the storage as a whole, which has a state.
+"""The seam of the state: records, leases, events and the outbox in one store; and the storage as a whole.
 
 Progress is sent to those who watch an upload (`server/watch`). It is a hint, not the truth: messages may be skipped,
 but the newest one always arrives, and the record can be read at any time.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.storage.base.backups import Backups
 from onward.storage.base.blobs import BlobStore, Durability
 from onward.storage.base.leases import Leases
 from onward.storage.base.nodes import Nodes
+from onward.storage.base.outbox import Outbox
 from onward.storage.base.records import Records
 
 
@@ -29,7 +31,11 @@ class Events(Protocol):
 
 
 class State(Records, Leases, Events, Protocol):
-    """Records, leases and events in one store."""
+    """Records, leases, events and the outbox in one store."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The events that wait for delivery."""
 
 
 class SharedState(State, Protocol):
@@ -47,9 +53,13 @@ class SharedState(State, Protocol):
     async def whole(self) -> bool:
         """Return False if the state, or a part of it, is empty since it was claimed, or was not claimed yet."""
 
-    async def adopt(self, upload: Upload) -> None:
+    async def adopt(
+        self, upload: Upload, *, created: Sequence[OutgoingEvent] = (), ended: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Put a record in the place of a missing or older one, with an epoch not below its own; may be repeated.
 
+        The events of its end are put into the outbox in the same step; if there are none and the record was missing,
+        those of its creation.
         If the state has forgotten the lease that the record was saved under, all leases on the upload end, as if
         ANYONE had left them.
         """
@@ -78,6 +88,7 @@ class Storage(StoredBytes):
 
     state: State
     durability: Durability = Durability.FULL
+    subscriptions: Subscriptions = NOBODY  # which events are saved with the records
 
     async def close(self) -> None:
         """Close the state, then the bytes."""

@@ -32,7 +32,7 @@ class Bug:
 BUGS = (
     Bug(
         "a", "no fdatasync", "server/uploads/receive.py",
-        "    if body_writer.position > noted:\n        noted = await sync(ended=True)\n    return noted\n",
+        "    if body_writer.position > noted:\n        noted = await writer.sync(ended=True)\n    return noted\n",
         "    return body_writer.position\n",
         ORDER,
     ),
@@ -131,30 +131,29 @@ BUGS = (
         f"{SINGLE}::test_a_failed_sync_is_never_tried_again_and_trusted",
     ),
     Bug(
-        "p", "published before verifying is recorded", "server/uploads/engine.py",
-        "        upload = await self.records.save(ended)\n        if upload.status is Status.VERIFYING:\n",
-        "        upload = ended if ended.status is Status.VERIFYING else await self.records.save(ended)\n"
-        "        if upload.status is Status.VERIFYING:\n",
+        "p", "published before verifying is recorded", "server/uploads/body_records.py",
+        "        return await self._records.save(ended)\n",
+        "        return ended if ended.status is Status.VERIFYING else await self._records.save(ended)\n",
         KILL,
     ),
     Bug(
         "1", "no sync at the end of a body", "server/uploads/receive.py",
-        "noted = await sync(ended=True)",
+        "noted = await writer.sync(ended=True)",
         "noted = body_writer.position",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "2", "no sync in the middle of a body", "server/uploads/receive.py",
-        "(durable := await sync()) > noted:",
+        "(durable := await writer.sync()) > noted:",
         "(durable := body_writer.position) > noted:",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "3", "record before bytes", "server/uploads/receive.py",
-        "            if licence.checksum is None and (durable := await sync()) > noted:\n"
-        "                await note(durable)\n                noted = durable\n",
+        "            if licence.checksum is None and (durable := await writer.sync()) > noted:\n"
+        "                await note(durable, writer)\n                noted = durable\n",
         "            if licence.checksum is None:\n"
-        "                await note(body_writer.position)\n                noted = await sync()\n",
+        "                await note(body_writer.position, writer)\n                noted = await writer.sync()\n",
         "tests/faults/test_crashes.py",
     ),
     Bug(
@@ -201,9 +200,9 @@ BUGS = (
     ),
     Bug(
         "c1", "published before the check", "server/uploads/completion.py",
-        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "                content_type = await self._checks.judge(upload, interrupt, head)\n",
         "                place = await self._blobs.seal(place, upload.offset)\n"
-        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "                content_type = await self._checks.judge(upload, interrupt, head)\n",
         "tests/faults/test_crashes.py -k=infected",
     ),
     Bug(
@@ -220,15 +219,15 @@ BUGS = (
     ),
     Bug(
         "c4", "a held upload is published without its check", "server/uploads/completion.py",
-        "            if self._checks and upload.role is not Role.PARTIAL:\n",
-        "            if self._checks and not upload.sha256 and upload.role is not Role.PARTIAL:\n",
+        "            if upload.role is not Role.PARTIAL:\n                content_type",
+        "            if upload.role is not Role.PARTIAL and not upload.sha256:\n                content_type",
         "tests/faults/test_crashes.py -k=infected",
     ),
     Bug(
         "c5", "a held final upload is not durable", "server/uploads/completion.py",
         "                await self._blobs.sync(upload.place)  # its parts",
         "                pass  # its parts",
-        "tests/faults/test_crashes.py -k=held",
+        "tests/server/test_held.py -k=synced",
     ),
     Bug(
         "c6", "a held final upload is joined again", "server/uploads/completion.py",
@@ -237,9 +236,15 @@ BUGS = (
         "tests/server/test_checks.py -k=needs_its_parts_no_more",
     ),
     Bug(
+        "c10", "the bytes of a held final upload are not fenced", "server/uploads/records.py",
+        "joined = upload.role is Role.FINAL and upload.sha256 is None",
+        "joined = upload.role is Role.FINAL",
+        "tests/server/test_held.py -k=fenced",
+    ),
+    Bug(
         "c7", "the beginning is judged after a whole stride", "server/uploads/receive.py",
-        "        most = head.lacks(body_writer.position) or STRIDE_BYTES\n",
-        "        most = STRIDE_BYTES\n",
+        "        most = head.lacks(body_writer.position) or stride.bytes\n",
+        "        most = stride.bytes\n",
         "tests/server/test_checks.py -k=large_body_begins",
     ),
     Bug(
@@ -255,6 +260,60 @@ BUGS = (
         "tests/server/test_checks.py -k=breaks",
     ),
     Bug(
+        "c11", "a wrong type is refused only at the end", "server/uploads/checks/types.py",
+        'name, early = "types", True',
+        'name, early = "types", False',
+        "tests/server/test_disguised.py -k=disguised_file_is_refused_at_its_beginning",
+    ),
+    Bug(
+        "c12", "what begins like a bitmap is one, even if it is text", "server/uploads/checks/types.py",
+        "    if not _is_text(head):\n",
+        "    if mime or not _is_text(head):\n",
+        "tests/server/test_types.py",
+    ),
+    Bug(
+        "c13", "a page is plain text", "server/uploads/checks/types.py",
+        "else _markup(head) or TEXT",
+        "else TEXT",
+        "tests/server/test_types.py",
+    ),
+    Bug(
+        "c14", "a file that clamd does not look into is clean", "server/uploads/checks/clamd.py",
+        "        if content.length > self._limit:\n",
+        "        if False:\n",
+        "tests/server/test_clamd.py -k=above_the_limit",
+    ),
+    Bug(
+        "c15", "a busy scanner is passed by", "server/uploads/checks/clamd.py",
+        '            raise Later(RETRY_AFTER, "clamd is busy with other files") from None',
+        '            raise Unanswered("clamd is busy with other files") from None',
+        "tests/server/test_clamd.py -k=busy",
+    ),
+    Bug(
+        "c16", "what clamd can't scan is clean", "server/uploads/checks/clamd.py",
+        '            raise Unanswered(f"it answers {answer!r}")\n',
+        "            return None\n",
+        "tests/server/test_clamd.py -k=odd",
+    ),
+    Bug(
+        "c17", "what comes after the end of an upload is scanned", "server/uploads/checks/clamd.py",
+        " and os.fstat(descriptor).st_size == content.length",
+        "",
+        "tests/server/test_clamd.py -k=after_the_end",
+    ),
+    Bug(
+        "c18", "a name is cut inside of its extension", "protocol/naming.py",
+        "        stem, extension = split_extension(plain)\n",
+        '        stem, extension = plain, ""\n',
+        "tests/protocol/test_naming.py",
+    ),
+    Bug(
+        "c19", "a name begins with a dot", "protocol/naming.py",
+        'r"^[\\s.]+"',
+        'r"^\\s+"',
+        "tests/protocol/test_naming.py",
+    ),
+    Bug(
         "11", "joined bytes not synced", "storage/blobs/disk.py",
         "                await self._sync_file(target)\n",
         "                self._publishing._synced = False\n",
@@ -262,8 +321,8 @@ BUGS = (
     ),
     Bug(
         "12", "no sync while publishing", "storage/blobs/publishing.py",
-        "            os.fchmod(fd, 0o440)\n            if self._synced:\n                os.fsync(fd)\n",
-        "            os.fchmod(fd, 0o440)\n",
+        "        os.fchmod(fd, self._mode)\n        if self._synced:\n            os.fsync(fd)\n",
+        "        os.fchmod(fd, self._mode)\n",
         "tests/faults/test_crashes.py -k=longer",
     ),
     Bug(
@@ -280,7 +339,7 @@ BUGS = (
     ),
     Bug(
         "15", "a relaxed part completed without a sync", "server/uploads/completion.py",
-        "                await self._blobs.sync(place)\n",
+        "                await self._blobs.sync(upload.place)\n",
         "                pass\n",
         "tests/faults/test_crashes.py -k=process",
     ),
@@ -364,8 +423,8 @@ BUGS = (
     ),
     Bug(
         "31", "a copy published before it is synced", "storage/blobs/publishing.py",
-        "        os.fchmod(fd, 0o440)\n        if self._synced:\n            os.fsync(fd)\n\n    def",
-        "        os.fchmod(fd, 0o440)\n\n    def",
+        "                    protected = await self._slow.call(protect, target)\n",
+        "                    protected = await self._slow.call(os.fchmod, target, 0o440)  # type: ignore[func-returns-value]\n",
         "tests/faults/test_crashes.py -k=apart",
     ),
     Bug(
@@ -417,15 +476,15 @@ BUGS = (
         "tests/server/test_reserve.py -k=come_again",
     ),
     Bug(
-        "s1", "a place that has moved is not recorded", "server/uploads/engine.py",
-        "replace(self.records.carried(upload, now), place=writer.place),",
-        "self.records.carried(upload, now),",
+        "s1", "a place that has moved is not recorded", "server/uploads/body_records.py",
+        "replace(self._records.carried(self._upload, now), place=writer.place),",
+        "self._records.carried(self._upload, now),",
         f"{MOVING} -k=crash",
     ),
     Bug(
         "s2", "a written position recorded instead of the durable one", "server/uploads/receive.py",
-        "                await note(durable)\n",
-        "                await note(body_writer.position)\n",
+        "                await note(durable, writer)\n",
+        "                await note(body_writer.position, writer)\n",
         f"{MOVING} -k=crash",
     ),
     Bug(
@@ -469,6 +528,54 @@ BUGS = (
         "        count = bisect_right(waiting, earliest_end)\n",
         "        count = bisect_right(waiting, (inf, earliest_end[1]))\n",
         "tests/storage/test_redis_cluster.py -k=in_its_order",
+    ),
+    Bug(
+        "60", "a status that changes is not listed", "storage/state/sqlite.py",
+        "        if known is None or known.status is not saved.status:",
+        "        if known is None:",
+        "tests/storage/test_pages.py -k=statuses_choose",
+    ),
+    Bug(
+        "61", "Redis lists what was forgotten", "storage/state/redis/scripts.py",
+        "redis.call('ZREM', KEYS[6], ARGV[1])\n",
+        "",
+        "tests/storage/test_pages.py -k=forgotten",
+    ),
+    Bug(
+        "62", "an adopted upload is not listed", "storage/state/redis/scripts.py",
+        "  redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])\n  promise",
+        "  promise",
+        "tests/server/test_control.py -k=over_redis",
+    ),
+    Bug(
+        "63", "a page ends although a bucket has run out", "storage/state/redis/listing.py",
+        "if reader.more and not reader.offered]",
+        "if reader.more and not reader.offered and reader.last == after]",
+        "tests/storage/test_pages.py -k=on_one_page",
+    ),
+    Bug(
+        "64", "everybody may give commands", "server/control/channel.py",
+        "            os.chmod(NAME, MODE, dir_fd=fd)",
+        "            os.chmod(NAME, 0o666, dir_fd=fd)",
+        "tests/server/test_control.py -k=only_the_user",
+    ),
+    Bug(
+        "65", "the socket of a killed server is in the way", "server/control/channel.py",
+        "    os.unlink(NAME, dir_fd=fd)\n",
+        "",
+        "tests/server/test_control.py -k=killed_server",
+    ),
+    Bug(
+        "66", "an answer that was cut is taken for a whole one", "server/control/caller.py",
+        '        raise OSError("the server has ended before it answered everything")\n',
+        "",
+        "tests/server/test_control.py -k=dies_in_the_middle",
+    ),
+    Bug(
+        "67", "whoever reads the list slowly keeps the state", "server/control/caller.py",
+        "        if config.is_shared:\n            async for answer in answers:",
+        "        if True:\n            async for answer in answers:",
+        "tests/server/test_control.py -k=left_open",
     ),
     Bug(
         "l1", "a file is published over another one", "storage/blobs/staging.py",

@@ -17,6 +17,7 @@ from slow_body import SlowBody
 
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import BodyMismatch, Unavailable
+from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import (
     AppendRequest,
     Checksum,
@@ -51,14 +52,16 @@ class Record(MemoryState):
         """Return what would be found after a crash."""
         return dict(self._uploads)
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Record a new upload."""
-        await super().insert(upload, durable=durable, most=most)
+        await super().insert(upload, durable=durable, most=most, events=events)
         self.changed()
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record."""
-        saved = await super().save(upload, durable=durable)
+        saved = await super().save(upload, durable=durable, events=events)
         self.changed()
         return saved
 

@@ -176,7 +176,7 @@ async def test_bytes_are_fenced_unless_the_former_holder_is_dead(
     await other.state.insert(replace(UPLOAD, place=place))
     before = os.stat(path).st_ino
     async with other.state.hold(ID, wait=0, on_rival=ignore):
-        redis_process.delete(f"{{onward}}:{ID}:lease")  # as if its time were over
+        redis_process.delete(keys_of(ID).lease)  # as if its time were over
         async with UploadRecords(storage, Limits(), lease_wait=1, boot="").leased(ID, ignore):
             assert (os.stat(path).st_ino == before) is dead
 

@@ -124,7 +124,7 @@ async def test_an_upload_that_was_inserted_during_the_count_keeps_its_reservatio
 
 
 async def test_a_full_redis_gives_the_reservation_back(state: RedisState, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def full(*_: Any) -> None:
+    async def full(*_: Any, **__: Any) -> None:
         raise Full
 
     with monkeypatch.context() as filled:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ from onward_process import ROOT
 
 PATIENCE = 20.0  # seconds that a child may take to start or to end
 LOG_END = 3000  # characters
+CLAIM, WITHIN = 3.0, 1.0  # seconds, shorter than in service, so that the events of a killed server do not wait for long
 BLOCK, STRIDE = 2**15, 2**17  # smaller than in service, so that small uploads have several of them
 LARGE = 2**16  # bytes from which on a body is read from the socket itself
 Order = dict[str, Any]
@@ -61,7 +63,8 @@ class Zygote:
     async def fork(self, data: Path, *, point: str = "", hit: int = 1, **more: Any) -> Child:
         """Start a server on a data folder that dies at the `hit`-th time it reaches a point.
 
-        `boot` names the run of the machine, and `config` has further fields of Config.
+        `boot` names the run of the machine, and `config` has further fields of Config. `scanner` is a file that says
+        what a check makes of all uploads: down, infected, or clean.
         """
         assert self._process.stdin is not None
         order = {"data": str(data), "point": point, "hit": hit, **more}
@@ -130,16 +133,36 @@ def _striking(order: Order) -> Callable[[str], None]:
     return strike
 
 
+def _scanning(verdict: Path) -> Any:
+    """Give a check that does what a file says; it reads all bytes."""
+    from onward import Content, Later, Rejected
+
+    async def scan(_upload: Any, content: Content) -> None:
+        async for _ in content.blocks():
+            pass
+        if (word := verdict.read_text()) == "down":  # noqa: ASYNC240
+            raise Later(0.1, "the scanner is down")
+        if word == "infected":
+            raise Rejected("infected", 422, "A virus was found")
+
+    return scan
+
+
 def _serve(order: Order) -> None:
     """Be a server, until killed."""
     import msgspec
 
     import onward.server.lifespan
     import onward.server.serve
+    import onward.server.uploads.completion
+    from onward import create_app
     from onward.server.config import Config
     from onward.storage import failpoints
 
     failpoints.armed = _striking(order) if order["point"] else None
+    if scanner := order.get("scanner"):
+        onward.server.uploads.completion.SHORTEST_HOLD = 0.05
+        vars(onward.server.serve)["create_app"] = partial(create_app, checks=[_scanning(Path(scanner))])
     if boot := order.get("boot"):
         onward.server.lifespan._boot = lambda: str(boot)
     fields = {"data": order["data"], "port": 0, **order.get("config", {})}
@@ -149,6 +172,8 @@ def _serve(order: Order) -> None:
 def main() -> None:
     """Fork a server for each order."""
     sys.path.insert(0, str(ROOT))
+    import onward.server.events.delivery
+    import onward.server.events.webhook
     import onward.server.http.transport.body
     import onward.server.http.transport.socket_reader
     import onward.server.serve

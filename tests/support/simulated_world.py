@@ -1,7 +1,7 @@
 """The real engine over a simulated disk and a state whose commits stand in the same journal; one thread, one order."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
@@ -13,6 +13,7 @@ from unittest.mock import patch
 from simulated_disk import Fault, SimulatedDisk
 from simulated_journal import Journal, Recorded, Time, Told
 
+from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Limits, Upload, UploadId
 from onward.protocol.naming import parse_layout
 from onward.protocol.progress import progress
@@ -75,10 +76,12 @@ class SimulatedState(MemoryState):
     def _commit(self, durable: bool) -> None:
         self._journal.steps.append(Recorded(dict(self._uploads), durable))
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Record a new upload."""
         self.fault("insert")
-        await super().insert(upload, durable=durable, most=most)
+        await super().insert(upload, durable=durable, most=most, events=events)
         self._commit(durable)
         self.fault("inserted")
 
@@ -87,13 +90,13 @@ class SimulatedState(MemoryState):
         self.fault("load")
         return await super().load(id)
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record."""
         self.fault("save")
         loaded = self.fault
         self.fault = lambda _: None
         try:
-            saved = await super().save(upload, durable=durable)
+            saved = await super().save(upload, durable=durable, events=events)
         finally:
             self.fault = loaded
         self._commit(durable)

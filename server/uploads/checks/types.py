@@ -37,24 +37,20 @@ _RUNS = re.compile(rb"<(?:script|html|svg|iframe|body|object|embed)[\s/>]|<!doct
 
 
 class TypeCheck:
-    """Refuses a file whose type is not allowed, and notes the type of any other; `allowed` is as `--types` has it."""
+    """Refuses a file whose type is not on an allow-list, which is as `read_types` returns it."""
 
-    early = True
+    name, early = "types", True
 
-    def __init__(self, allowed: Iterable[str] = (ANY,)) -> None:
-        self._allowed = read_types(allowed)
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._allowed = tuple(allowed)
 
     async def __call__(self, upload: Upload, content: Content) -> None:  # noqa: ARG002
         """Note the type of a file. Raises Rejected with 415 if it is not allowed."""
         found = detect(await content.head())
         if not is_allowed(found, self._allowed):
-            what = "Its type can't be recognised from its bytes" if found is None else f"Its bytes are {found}"
-            raise Rejected(
-                "type-not-allowed",
-                415,
-                "A file of this type is not accepted",
-                f"{what}; accepted are {', '.join(self._allowed)}.",
-            )
+            files = "Files whose type can't be recognised" if found is None else f"Files of the type {found}"
+            accepted = f"{files} are not accepted; accepted are {', '.join(self._allowed)}."
+            raise Rejected("type-not-allowed", 415, "A file of this type is not accepted", accepted)
         content.content_type = found
 
 

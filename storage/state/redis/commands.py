@@ -1,10 +1,11 @@
 """Calls of scripts and commands on Redis: each runs to its end, and fails with the errors of the seams."""
 
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from redis import asyncio as aioredis
-from redis.commands.core import AsyncScript
+from redis.exceptions import NoScriptError
 
 from onward.storage.failure_log import Reports
 from onward.storage.running.uncancellable import PendingCalls
@@ -19,15 +20,12 @@ class Commands:
     def __init__(self, client: "aioredis.Redis", calls: PendingCalls, reports: Reports) -> None:
         self.client, self.calls = client, calls
         self._reports = reports
-        self._scripts: dict[str, AsyncScript] = {}
+        self._sums: dict[str, str] = {}  # the SHA-1 of each script, by which Redis knows it
 
     async def run(self, text: str, keys: Sequence[str], *arguments: str | bytes | float) -> Any:
         """Run a script, and return its answer. All keys are in one slot."""
-        script = self._scripts.get(text)
-        if script is None:
-            script = self._scripts[text] = self.client.register_script(text)
         with mapped(self._reports):
-            return await self.calls.end(script(keys=keys, args=arguments))
+            return await self.calls.end(self._evaluate(text, keys, arguments))
 
     async def call(self, command: Awaitable[T]) -> T:
         """Wait for the answer to a command of the client."""
@@ -43,3 +41,12 @@ class Commands:
         for thing in things:
             command(pipeline, thing)
         return await self.call(pipeline.execute())
+
+    async def _evaluate(self, text: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        sha1 = self._sums.get(text)
+        if sha1 is None:
+            sha1 = self._sums[text] = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        try:
+            return await self.client.evalsha(sha1, len(keys), *keys, *arguments)
+        except NoScriptError:  # Redis was restarted, or has another master: EVAL also makes it known there
+            return await self.client.eval(text, len(keys), *keys, *arguments)

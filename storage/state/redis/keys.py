@@ -9,8 +9,10 @@ over all masters. What concerns all uploads is asked of all buckets in one round
     {onward:07}:ID:lease     string  the token of the holder, with a time to live
     {onward:07}:due          zset    the ids of the uploads that the sweep has to look at, by their due time
     {onward:07}:open         set     the ids of the unfinished uploads
+    {onward:07}:listed       zset    the ids of all uploads, by the time of their creation
     {onward:07}:promised     hash    the sums over the unfinished uploads
     {onward:07}:store        string  the name of the data folder that the uploads belong to
+    {onward:07}:…            the outbox, which outbox.py describes; only with webhooks
 
     {onward:open}:reserved   zset    the ids of all unfinished uploads, by the time of their reservation; only with
     {onward:open}:counted    string  --max-open (open_limit.py). While this one exists, all of them are in it.
@@ -23,6 +25,7 @@ some buckets have no name any more, and the uploads are adopted from their backu
 One Redis has the same buckets. That costs nothing, because nearly all calls concern one upload only.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
@@ -42,6 +45,7 @@ class Bucket(NamedTuple):
     open: str
     promised: str
     store: str
+    listed: str
 
 
 class Keys(NamedTuple):
@@ -52,10 +56,11 @@ class Keys(NamedTuple):
     due: str
     open: str
     promised: str
+    listed: str
 
 
 def _bucket(tag: str) -> Bucket:
-    return Bucket(tag, f"{tag}:due", f"{tag}:open", f"{tag}:promised", f"{tag}:store")
+    return Bucket(tag, f"{tag}:due", f"{tag}:open", f"{tag}:promised", f"{tag}:store", f"{tag}:listed")
 
 
 BUCKETS = tuple(_bucket(f"{{onward:{number:02}}}") for number in range(64))
@@ -67,6 +72,7 @@ def bucket_of(id: UploadId) -> Bucket:
     return BUCKETS[crc32(id.encode()) % len(BUCKETS)]
 
 
+@lru_cache(1024)
 def keys_of(id: UploadId) -> Keys:
     """Return the keys of an upload, which are in one slot."""
     return _keys(id, bucket_of(id))
@@ -78,4 +84,5 @@ def keys_beside_reservations(id: UploadId) -> Keys:
 
 
 def _keys(id: UploadId, bucket: Bucket) -> Keys:
-    return Keys(f"{bucket.tag}:{id}:record", f"{bucket.tag}:{id}:lease", bucket.due, bucket.open, bucket.promised)
+    own = (f"{bucket.tag}:{id}:record", f"{bucket.tag}:{id}:lease")
+    return Keys(*own, bucket.due, bucket.open, bucket.promised, bucket.listed)

@@ -4,8 +4,10 @@ state.py        RedisState: the records, and all parts together
 keys.py         the names of all keys; the buckets that spread the uploads over a cluster
 scripts.py      what Redis has to do in one step; all changes are made by these scripts
 leases.py       one holder for each upload
+outbox.py       events that wait for delivery
 open_limit.py   --max-open among all servers
 due.py          what the sweep has to look at, from all buckets
+listing.py      the list of all uploads, from all buckets
 bus.py          messages between processes
 commands.py     calls that run to their end, with the errors of the seams
 client.py       clients of one Redis, of Sentinels and of a cluster
@@ -13,17 +15,18 @@ client.py       clients of one Redis, of Sentinels and of a cluster
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, cast
 
 from msgspec.structs import replace
 
-from onward.protocol.model import Upload, UploadId
+from onward.protocol.events import OutgoingEvent
+from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress, progress
 from onward.protocol.promises import Promise, promise
-from onward.storage.base import Durability, Full, Lease, Missing, Stale, Unreachable
+from onward.storage.base import Cursor, Durability, Full, Lease, Missing, Page, Stale, Unreachable
 from onward.storage.codec import decode, encode
 from onward.storage.failure_log import Reports
 from onward.storage.running.uncancellable import PendingCalls
@@ -41,7 +44,9 @@ from onward.storage.state.redis.keys import (
     keys_of,
 )  # fmt: skip
 from onward.storage.state.redis.leases import RedisLeases
+from onward.storage.state.redis.listing import read_page
 from onward.storage.state.redis.open_limit import OpenLimit
+from onward.storage.state.redis.outbox import RedisOutbox, put_arguments
 
 LEASES = 2**20  # more leases than an upload can have had since it was saved
 PROBE_ID = UploadId("probe")
@@ -59,6 +64,7 @@ class RedisState:
         self._bus = RedisBus(connect(url, 4), self._calls, self._reports, on_yield=self._yield, on_back=self._snapshot)
         self._leases = RedisLeases(self._commands, node, self._bus.ask_to_yield)
         self._limit = OpenLimit(self._commands)
+        self.outbox = RedisOutbox(self._commands)
 
     async def open(self) -> None:
         """Check that Redis answers, and begin to listen; raises Unreachable."""
@@ -66,13 +72,20 @@ class RedisState:
             await self._client.ping()
         await self._bus.open()
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:  # noqa: ARG002
+    async def insert(
+        self,
+        upload: Upload,
+        *,
+        durable: bool = True,  # noqa: ARG002
+        most: int | None = None,
+        events: Sequence[OutgoingEvent] = (),
+    ) -> None:
         """Record a new upload; raises Crowded."""
         if limited := most is not None:
             await self._limit.reserve(upload.id, most)
-        arguments = (encode(upload), upload.version, upload.epoch, *_indexed(upload), int(limited))
+        arguments = (encode(upload), upload.version, upload.epoch, *_indexed(upload), int(limited), upload.created)
         try:
-            answer = await self._run(scripts.INSERT, upload.id, *arguments)
+            answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)
         except Full:
             if limited:
                 await self._limit.give_back(upload.id)
@@ -89,16 +102,22 @@ class RedisState:
             raise Missing(id)
         return decode(document)
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
+    async def save(
+        self,
+        upload: Upload,
+        *,
+        durable: bool = True,  # noqa: ARG002
+        events: Sequence[OutgoingEvent] = (),
+    ) -> Upload:
         """Replace the record and publish the progress; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
         token = self._leases.token(upload.id, upload.epoch)
         if token is None:
             await self.load(upload.id)
             raise Stale(upload.id)
-        event = message(progress(saved))
-        arguments = (encode(saved), upload.version, upload.epoch, *_indexed(saved), token, *event)
-        answer = await self._run(scripts.SAVE, upload.id, *arguments)
+        told = message(progress(saved))
+        arguments = (encode(saved), upload.version, upload.epoch, *_indexed(saved), token, *told)
+        answer = await self._run(scripts.SAVE, upload.id, *arguments, events=events)
         if answer == b"ENDED":
             await self._limit.give_back(upload.id)
         elif answer != b"OK":
@@ -137,6 +156,10 @@ class RedisState:
         """Yield the ids of the records that are due, the earliest first; records may change between two pages."""
         return all_due(self._commands, now)
 
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return the uploads of one page, the newest first; those with another status leave it shorter."""
+        return await read_page(self._commands, after, limit, statuses)
+
     def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AbstractAsyncContextManager[Lease]:
         """Hold the lease, and renew it until the context ends; raises Held or Missing."""
         return self._leases.hold(id, wait=wait, on_rival=on_rival)
@@ -158,11 +181,14 @@ class RedisState:
         """Return whether every bucket has the name of the data folder."""
         return all(await self._names())
 
-    async def adopt(self, upload: Upload) -> None:
+    async def adopt(
+        self, upload: Upload, *, created: Sequence[OutgoingEvent] = (), ended: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Put a record in the place of a missing or older one; a lease that Redis has forgotten ends."""
         epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
-        await self._run(scripts.ADOPT, upload.id, document, upload.version, epoch, *_indexed(upload), upload.epoch)
+        arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch, upload.created, len(ended))
+        await self._run(scripts.ADOPT, upload.id, *arguments, events=ended or created)
 
     async def claim(self, store: str) -> None:
         """Note that the state belongs to a data folder, unless it belongs to one already.
@@ -200,9 +226,16 @@ class RedisState:
 
         return await self._commands.of_each(BUCKETS, ask)
 
-    async def _run(self, text: str, id: UploadId, *arguments: str | bytes | float) -> Any:
-        """Run a script on an upload."""
-        return await self._commands.run(text, keys_of(id), *arguments)
+    async def _run(
+        self, text: str, id: UploadId, *arguments: str | bytes | float, events: Sequence[OutgoingEvent] = ()
+    ) -> Any:
+        """Run a script on an upload, which also puts `events` into the outbox."""
+        if not events:
+            return await self._commands.run(text, keys_of(id), *arguments)
+        keys, further = put_arguments(events)
+        answer = await self._commands.run(text, (*keys_of(id), *keys), *arguments, *further)
+        self.outbox.note(events)
+        return answer
 
     def _yield(self, id: UploadId) -> None:
         self._leases.give_way(id)
