@@ -12,7 +12,7 @@ KINDS = (
     "as wished", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
     "Failed", "Unavailable", "rival head", "rival patch", "rival delete", "died", "clock set",
 )  # fmt: skip
-CHECKED = ("as wished", "completed", "joined", "Gone", "Failed", "Unchecked", "died, recorded", "died, checked")
+CHECKED = ("as wished", "completed", "joined", "Gone", "Failed", "Unchecked", "died, checked")
 
 
 def run(machine: type[UploadMachine], runs: int) -> None:

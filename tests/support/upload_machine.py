@@ -26,7 +26,7 @@ from onward.storage.base import Durability, Missing, Storage, StorageError
 SIZES = st.sampled_from([0, 1, 511, 512, 4096, 4097, 9000])
 PICK = st.integers(0, 10**6)
 CHECKS = st.sampled_from(["none", "none", "right", "wrong"])
-POINTS = ("written", "synced", "recorded", "checked", "held", "sealing", "renamed", "sealed", "answering")
+POINTS = ("written", "synced", "recorded", "sealing", "renamed", "sealed", "answering")
 
 
 class Died(BaseException):
@@ -175,7 +175,6 @@ class UploadMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.models)
     @rule(pick=PICK, size=SIZES, rest=st.booleans(), point=st.sampled_from(POINTS))
     def die(self, pick: int, size: int, rest: bool, point: str) -> None:
-        point = "recorded" if self.scanner is None and point in ("checked", "held") else point
         self._patch(self.pick(pick), Patch(size=size, rest=rest, point=point))
 
     def _patch(self, model: Model, asked: Patch) -> None:
@@ -324,12 +323,6 @@ class UploadMachine(RuleBasedStateMachine):
     async def _due(self) -> list[UploadId]:
         assert self.storage is not None
         return [id_ async for id_ in self.storage.state.due(self.now + self.skew)]
-
-    @precondition(lambda self: self.scanner is not None)
-    @rule()
-    def stop_or_start_the_scanner(self) -> None:
-        assert self.scanner is not None
-        self.scanner.down = not self.scanner.down
 
     @rule()
     def crash(self) -> None:
