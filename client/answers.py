@@ -10,7 +10,8 @@ from email.utils import mktime_tz, parsedate_tz
 
 import msgspec
 
-from onward.client.errors import Interrupted, Refused, UploadMissing
+from onward.client.errors import Interrupted, Refused, Rejected, UploadMissing
+from onward.client.model import MessageError
 from onward.client.text import printable
 from onward.protocol.errors import Refusal
 from onward.protocol.headers import parse_integer, parse_repr_digest
@@ -18,7 +19,10 @@ from onward.protocol.headers import parse_integer, parse_repr_digest
 TRANSIENT = frozenset({408, 409, 423, 425, 429})
 NOT_IMPLEMENTED = 501
 MISMATCH = 460  # the server's status for bytes with another SHA-256 than the client has promised
-ABSENT = frozenset({404, 410})
+GONE = 410
+ABSENT = frozenset({404, GONE})
+OF_CONTENT = frozenset({415, 422})  # the server does not accept what the file contains
+LOST_BY_SERVER = frozenset({"lost", "part-gone"})  # codes of failures for which nobody refuses the file
 LONGEST_DETAIL = 200  # characters of the server's reason that are shown
 
 
@@ -33,12 +37,30 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, request: str = "
     """Return for a success; raises Interrupted, UploadMissing or Refused, with a sentence that names the request."""
     if 200 <= status < 300:
         return
-    sentence, place = f"the server answers {status}{_reason(headers, body)}", f" ({request})" if request else ""
+    sentence, place = f"the server answers {status}{_reason(status, headers, body)}", f" ({request})" if request else ""
     if is_transient(status):
         raise Interrupted(sentence, parse_retry_after(headers.get("Retry-After", "")))
     if status in ABSENT:
         raise UploadMissing(sentence + place)
-    raise Refused(sentence + place, status)
+    raise (Rejected if status in OF_CONTENT else Refused)(sentence + place, status)
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    """The part of a progress message that says how an upload has ended."""
+
+    status: str
+    error: MessageError | None = None
+
+
+def judge_outcome(progress: bytes) -> None:
+    """Raise Rejected if an upload that is gone has failed by its content; any other progress says nothing here."""
+    try:
+        outcome = msgspec.json.decode(progress, type=_Outcome)
+    except msgspec.DecodeError:
+        return
+    if outcome.status == "failed" and outcome.error and outcome.error.code not in LOST_BY_SERVER:
+        status = MISMATCH if outcome.error.code == "checksum-mismatch" else GONE
+        raise Rejected(f"the server has refused it: {printable(outcome.error.title)[:LONGEST_DETAIL]}", status)
 
 
 def is_transient(status: int) -> bool:
@@ -46,9 +68,9 @@ def is_transient(status: int) -> bool:
     return status in TRANSIENT or (status >= 500 and status != NOT_IMPLEMENTED)
 
 
-def _reason(headers: Mapping[str, str], body: bytes) -> str:
+def _reason(status: int, headers: Mapping[str, str], body: bytes) -> str:
     """Return the server's own reason: where it redirects to, its problem document, or its plain text."""
-    if location := headers.get("Location"):
+    if 300 <= status < 400 and (location := headers.get("Location")):
         return f", and redirects to {printable(location)}"
     try:
         problem = msgspec.json.decode(body, type=Problem)

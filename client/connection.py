@@ -7,13 +7,13 @@ repeated here: that is the work of `transfer.py`, the only caller beside the com
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
-from onward.client.answers import judge, parse_length, parse_offset, parse_sha256
+from onward.client.answers import GONE, judge, judge_outcome, parse_length, parse_offset, parse_sha256
 from onward.client.errors import Interrupted, Refused, Unreached, UploadMissing
 from onward.client.model import Options
 from onward.client.origin_headers import adding_headers
@@ -122,8 +122,26 @@ class Connection:
         finally:
             if body is not None:
                 body.release()
-        judge(answer.status, answer.headers, reason, f"{method} {without_secrets(place)}")
+        try:
+            judge(answer.status, answer.headers, reason, f"{method} {without_secrets(place)}")
+        except UploadMissing:
+            if answer.status == GONE:
+                await self._check_outcome(place)
+            raise
         return answer.url, answer.headers
+
+    async def _check_outcome(self, place: URL) -> None:
+        """Raise Rejected if the server says why it has refused an upload; the first answer to that may be lost."""
+        progress, accept = place / "progress", {"Accept": "application/json"}
+        user_headers = adding_headers(self._options.headers, URL(self.target), accept)
+        with suppress(Interrupted), translated(progress):
+            async with (
+                asyncio.timeout(ANSWER_WAIT),
+                self._session.get(
+                    progress, headers=accept, allow_redirects=False, middlewares=[user_headers]
+                ) as answer,
+            ):
+                judge_outcome(await answer.content.read(LONGEST_REASON))
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:

@@ -5,8 +5,9 @@ transfer gets over it.
 
     UploadError                                Setback
     ├─ Refused      the server says no         ├─ Interrupted   ask for the offset, and resume
-    ├─ GivenUp      no progress for too long   │  └─ Unreached   no connection could be made yet
-    │  └─ Unreachable  no connection at all    └─ UploadMissing  start again from the beginning
+    │  └─ Rejected     to this very content    │  └─ Unreached   no connection could be made yet
+    ├─ GivenUp      no progress for too long   └─ UploadMissing  start again from the beginning
+    │  └─ Unreachable  no connection at all
     ├─ Mismatch     the server has other bytes
     ├─ FileChanged  the file is another one now
     └─ Busy         another process sends it
@@ -18,7 +19,7 @@ from typing import ClassVar
 class UploadError(Exception):
     """An upload can't be completed; the message is a sentence for people."""
 
-    discards_upload: ClassVar[bool] = False  # whether what the server has of the upload is of no use any more
+    discards_upload: ClassVar[bool] = False  # whether the bytes that the server has stored are useless now
 
 
 class Refused(UploadError):
@@ -27,6 +28,12 @@ class Refused(UploadError):
     def __init__(self, sentence: str, status: int | None = None) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+class Rejected(Refused):
+    """The server refuses the content of the file, and has given the upload up."""
+
+    discards_upload = True
 
 
 class GivenUp(UploadError):

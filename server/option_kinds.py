@@ -11,13 +11,19 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from onward.protocol.dialects import DIALECTS
+from onward.protocol.events import EventType
+from onward.protocol.naming import parse_layout
 from onward.protocol.quantities import read_number, read_size, read_time, show_size, show_time
+from onward.server.events.signature import read_secret
 from onward.server.http.cors import parse_origins
 from onward.server.http.proxies import parse_trusted
+from onward.server.uploads.checks.clamd import read_address
+from onward.server.uploads.checks.types import read_types
 from onward.storage import BLOBS, SHARED, STATES
 
 SIMILAR = 0.6  # from 0 to 1: how similar two names must be, so that one is suggested for the other
@@ -26,10 +32,20 @@ SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 HIGHEST_MODE = 0o777
 EVERY_ADDRESS = ""  # as a host: all IPv4 and IPv6 addresses of the machine
 _MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
+_PUBLIC_URL = re.compile(r"https?://[^/?#{}\s]+/[!-~]*", re.ASCII)
 _LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@,]*)(:[0-9]{1,5})?"
 _NETWORK = re.compile(rf"[^:]+://(.*@)?{_HOST}(,{_HOST})*(/[^/?]*[^0-9/?][^/?]*)?(/[0-9]*)?/?(\?.*)?", re.ASCII)
 _PASSWORD = re.compile(r"(?<=://)([^:@/]*):.*(?=@)|(?<=password=)[^&]*", re.ASCII | re.DOTALL)
+
+
+class Secret(str):
+    """A text that is not shown where its Config is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
 
 
 class Kind(Struct, frozen=True):
@@ -151,6 +167,43 @@ def _read_extensions(value: object) -> tuple[str, ...]:
     return names
 
 
+def _read_types(value: object) -> tuple[str, ...]:
+    return read_types(split_words(value))
+
+
+def _read_clamd(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not an address of clamd such as unix:/run/clamav/clamd.ctl")
+    return read_address(value) if value else ""
+
+
+def _read_urls(value: object) -> tuple[str, ...]:
+    """Read URLs that requests are sent to; a comma in one is written %2C."""
+    urls = split_words(value)
+    for url in urls:
+        parts = urlsplit(url) if url.isprintable() else urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment or " " in url:
+            raise ValueError(f"{hide_password(url)!r} is not a URL such as https://app.example/uploads")
+    return urls
+
+
+def _read_events(value: object) -> tuple[str, ...]:
+    names, known = split_words(value), list(EventType)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} is not an event{suggest(name, known) or ': ' + ', '.join(known)}")
+    return names
+
+
+def _read_secret(value: object) -> Secret:
+    """Read the secret of signatures, or nothing. What is wrong with it is said without showing it."""
+    if not isinstance(value, str):
+        raise ValueError("the secret is not a text")
+    if value:
+        read_secret(value)
+    return Secret(value)
+
+
 def number(least: int = 0, most: int | None = None) -> Kind:
     """Return the kind of whole numbers in a range."""
     bounds = {"least": least} if most is None else {"least": least, "most": most}
@@ -163,7 +216,19 @@ def choice(values: type[StrEnum] | tuple[str, ...]) -> Kind:
     return Kind("|".join(named), partial(_read_choice, named))
 
 
+def _read_layout(value: object) -> str:
+    return parse_layout(str(value)).text
+
+
+def _read_public_url(value: object) -> str:
+    text = str(value)
+    if text and not (_PUBLIC_URL.fullmatch(text) and text.count("{path}") == 1):
+        raise ValueError(f"{text!r} is not a URL with {{path}} in it, such as https://cdn.example/{{path}}")
+    return text
+
+
 SIZE = Kind("BYTES", read_size, show_size)
+POSITIVE_SIZE = Kind("BYTES", partial(read_size, least=1), show_size)
 TIME = Kind("SECONDS", read_time, show_time)
 POSITIVE_TIME = Kind("SECONDS", partial(read_time, positive=True), show_time)
 SWITCH = Kind("", _read_switch, lambda on: "yes" if on else "no")
@@ -175,5 +240,12 @@ HOSTS = Kind("HOST", _read_hosts, ", ".join, repeated=True)
 ORIGINS = Kind("ORIGIN", _read_origins, ", ".join, repeated=True)
 TRUSTED = Kind("ADDRESS", _read_trusted, ", ".join, repeated=True)
 WITHOUT = Kind("EXTENSION", _read_extensions, ", ".join, repeated=True)
+TYPES = Kind("TYPE", _read_types, ", ".join, repeated=True)
+CLAMD = Kind("ADDRESS", _read_clamd)
+URLS = Kind("URL", _read_urls, ", ".join, repeated=True)
+EVENT_TYPES = Kind("EVENT", _read_events, ", ".join, repeated=True)
+SECRET = Kind("SECRET", _read_secret)
+LAYOUT = Kind("TEMPLATE", _read_layout)
+PUBLIC_URL = Kind("URL", _read_public_url)
 STATE = Kind("URL", partial(_read_url, STATES), hide_password)
 STORE = Kind("URL", partial(_read_url, BLOBS), hide_password)

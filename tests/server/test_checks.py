@@ -133,10 +133,14 @@ async def test_what_passes_is_published_with_its_type(http: aiohttp.ClientSessio
     assert first.asked == second.asked == [(url[-32:], len(DATA))]
 
 
-async def test_without_checks_no_type_is_told(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pieces", [1, 3])
+async def test_the_type_is_told_without_any_check(pieces: int, http: aiohttp.ClientSession, tmp_path: Path) -> None:
     async with embedded(tmp_path) as files:
-        url = await tus.create(http, files, 0)
-        assert (await told(http, url))["contentType"] is None
+        for content, media_type in ((b"", None), (b"%PDF-1.4 and more", "application/pdf"), (b"\0" * 9000, None)):
+            url, size = await tus.create(http, files, len(content)), len(content) // pieces + 1
+            for at in range(0, len(content), size):
+                assert (await send(http, url, content[at : at + size], at))[0] == 204
+            assert (await told(http, url))["contentType"] == media_type
 
 
 @pytest.mark.parametrize("restarted", [False, True])

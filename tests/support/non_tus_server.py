@@ -5,12 +5,17 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
+from listening import close_listener
+
 HEADERS_END = b"\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
 class OddServer:
-    """It answers with the words of `answers` for the method, and keeps silent where there are none."""
+    """It answers with the words of `answers` for the method, and keeps silent where there are none.
+
+    The words are a status line and headers, or all of an answer with its body.
+    """
 
     def __init__(self, answers: Mapping[str, str]) -> None:
         self._answers = answers
@@ -27,7 +32,9 @@ class OddServer:
                 method = head.split(b" ", 1)[0].decode()
                 self.asked.append(method)
                 if method in self._answers:
-                    writer.write(f"HTTP/1.1 {self._answers[method]}\r\nContent-Length: 0\r\n\r\n".encode())
+                    answer = self._answers[method]
+                    end = "" if "\r\n\r\n" in answer else "\r\nContent-Length: 0\r\n\r\n"
+                    writer.write(f"HTTP/1.1 {answer}{end}".encode())
         writer.close()
 
     async def _end(self) -> None:
@@ -45,5 +52,5 @@ async def odd_server(answers: Mapping[str, str]) -> AsyncIterator[OddServer]:
     try:
         yield odd
     finally:
-        server.close()
+        await close_listener(server)
         await odd._end()

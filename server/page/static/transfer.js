@@ -4,14 +4,15 @@ import { Digest, Unreadable } from './digest.js'
 import { aborted, delay, pause } from './patience.js'
 import { Rate } from './rate.js'
 import { alone, forget, idOf, remember } from './remembered.js'
-import { append, create, inspect, terminate } from './tus.js'
+import { append, create, fetchFailure, inspect, terminate } from './tus.js'
 
 const SMALLEST = 2 ** 20 // bytes of the smallest slice; each request sends one slice
 const LARGEST = 2 ** 25
 const QUICK = 1000 // ms: a slice that took less is followed by a larger one
 const LONG = 4000
 const LAST_TRY = 8
-const GONE = new Set([403, 404, 410])
+const REMOVED = 410
+const GONE = new Set([403, 404, REMOVED])
 
 export const BUSY = new Set(['starting', 'uploading', 'hashing', 'verifying', 'retrying'])
 export const IDLE = new Set(['left', 'paused', 'verified', 'failed', 'cancelled'])
@@ -69,8 +70,15 @@ export class Transfer {
     try {
       await alone(this.about, () => this.#persist(signal))
     } catch (fault) {
+      await this.#explain(fault)
       if (!signal.aborted) this.#fail(fault)
     }
+  }
+
+  // The answer that said why the server gave the upload up may have been lost; then a later one is only 410.
+  async #explain(fault) {
+    const failure = fault.status === REMOVED && this.id ? await fetchFailure(this.id) : null
+    if (failure) fault.message = failure.title
   }
 
   pause() {

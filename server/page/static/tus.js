@@ -49,3 +49,12 @@ export async function fetchProgress(id) {
   if (answer.status === 404) return null
   throw new Error(`The server answered ${answer.status}`)
 }
+
+// Returns why an upload has failed, as `{code, title}`; null if it has not, or if that can't be found out.
+export async function fetchFailure(id) {
+  try {
+    return (await fetchProgress(id))?.error ?? null
+  } catch {
+    return null
+  }
+}
