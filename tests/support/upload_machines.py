@@ -2,6 +2,7 @@
 
 from hypothesis.stateful import precondition, rule
 from upload_machine import PICK, UploadMachine
+from upload_model import Scanner
 
 from onward.storage.base import Durability
 
@@ -64,6 +65,13 @@ class Unsynced(OnDisk):
     """Never synced."""
 
     durability = Durability.NONE
+
+
+class Scanned(UploadMachine):
+    """With a scanner that is stopped and started."""
+
+    state, blobs = "sqlite:", "file:"
+    scanner = Scanner()
 
 
 MACHINES = (InMemory, OnDisk, InGroups, InTheSystem, Unsynced)
