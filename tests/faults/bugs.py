@@ -614,4 +614,16 @@ BUGS = (
         "",
         "tests/storage/test_disk.py -k=on_its_way",
     ),
+    Bug(
+        "l7", "the other name of a published file may come back", "storage/blobs/staging.py",
+        "            self._sync_folder(name.parent)  # also",
+        "            pass  # also",
+        "tests/faults/test_crashes.py -k=laid",
+    ),
+    Bug(
+        "l8", "staged bytes are not durable", "storage/blobs/publishing.py",
+        "        found = marked(fd)\n        self._protect(fd)\n",
+        "        found = marked(fd)\n",
+        "tests/faults/test_crashes.py -k=laid",
+    ),
 )  # fmt: skip

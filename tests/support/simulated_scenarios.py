@@ -20,6 +20,7 @@ class Scenario:
     """What happens before the crash, in `script`.
 
     `apart`: published files are on another file system. `scans`: there is a scanner, which is down at first.
+    `layout`: that of published files, if it is not `{id}`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Scenario:
     policy: Durability = Durability.FULL
     apart: bool = False
     scans: bool = False
+    layout: str = ""
 
 
 async def whole(client: Client) -> None:
@@ -200,6 +202,12 @@ SCENARIOS = (
     Scenario("process", (PLAN, OTHER), two, Durability.PROCESS),
     Scenario("process, silent", (PLAN,), silent, Durability.PROCESS),
     Scenario("process, joined", JOINED, waiting, Durability.PROCESS),
+    Scenario("laid", (PLAN, OTHER), two, layout="{name}"),
+    Scenario("laid, joined", JOINED, joined, layout="{sha256:1}/{name}"),
+    Scenario("laid, empty", (Plan(name="whole"),), whole, layout="a/b/{name}"),
+    Scenario("laid, completed and terminated", (TERMINATED,), ended, layout="{date:%Y}/{name}"),
+    Scenario("laid, group", (PLAN, OTHER), two, Durability.GROUP, layout="{name}"),
+    Scenario("laid, apart", (PLAN, OTHER), two, apart=True, layout="x/{name}"),
     Scenario("held", (PLAN,), held, scans=True),
     Scenario("held, empty", (Plan(name="whole"), OTHER), held_empty, scans=True),
     Scenario("held, infected", (INFECTED,), held, scans=True),
