@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from onward.protocol.headers import parse_metadata
 from onward.protocol.listing import readable_value
-from onward.protocol.model import Role, Status, Upload, UploadId
+from onward.protocol.model import CreateRequest, Role, Status, Upload, UploadId
 from onward.protocol.progress import error_of, file_name, timestamp
 
 MOST_BYTES = 20_000  # of one body, as the Standard Webhooks specification recommends
@@ -114,8 +114,34 @@ def event_id(upload: UploadId, type: EventType) -> str:
 
 def build_body(upload: Upload, type: EventType) -> bytes:
     """Build the JSON of an event, of MOST_BYTES at most. Metadata that would make it larger is left out."""
-    pairs = parse_metadata(upload.metadata or "")
+    return _build(type, upload.updated, _data(upload))
+
+
+def build_creation_question(
+    creation: CreateRequest, now: float, client: str | None, headers: Mapping[str, str]
+) -> bytes:
+    """Build the JSON that asks an application whether an upload may be created.
+
+    `client` is the address of the client, and `headers` are those of the request that are passed on.
+    """
     data = {
+        "act": "create",
+        "owner": creation.owner,
+        "length": creation.length,
+        "metadata": _readable(creation.metadata),
+        "client": client,
+        "headers": headers,
+    }
+    return msgspec.json.encode({"type": "ask.create", "timestamp": timestamp(now), "data": data})
+
+
+def build_publishing_question(upload: Upload, now: float) -> bytes:
+    """Build the JSON that asks an application whether a file may be published; like the event `upload.completed`."""
+    return _build("ask.publish", now, _data(upload))
+
+
+def _data(upload: Upload) -> dict[str, Any]:
+    return {
         "uploadId": upload.id,
         "seq": upload.version,
         "status": upload.status.value,
@@ -126,13 +152,20 @@ def build_body(upload: Upload, type: EventType) -> bytes:
         "contentType": upload.content_type,
         "path": None,
         "url": None,
-        "owner": None,
-        "metadata": {key: readable_value(value) for key, value in pairs.items()},
+        "owner": upload.owner,
+        "metadata": _readable(upload.metadata),
         "error": error_of(upload),
         "created": timestamp(upload.created),
         "lastUpdated": timestamp(upload.updated),
     }
-    document = {"type": type.value, "timestamp": timestamp(upload.updated), "data": data}
+
+
+def _readable(metadata: str | None) -> dict[str, object]:
+    return {key: readable_value(value) for key, value in parse_metadata(metadata or "").items()}
+
+
+def _build(type: str, at: float, data: dict[str, Any]) -> bytes:
+    document = {"type": type, "timestamp": timestamp(at), "data": data}
     body = msgspec.json.encode(document)
     if len(body) > MOST_BYTES:
         _shorten(document, data)
