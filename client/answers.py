@@ -37,7 +37,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, request: str = "
     """Return for a success; raises Interrupted, UploadMissing or Refused, with a sentence that names the request."""
     if 200 <= status < 300:
         return
-    sentence, place = f"the server answers {status}{_reason(headers, body)}", f" ({request})" if request else ""
+    sentence, place = f"the server answers {status}{_reason(status, headers, body)}", f" ({request})" if request else ""
     if is_transient(status):
         raise Interrupted(sentence, parse_retry_after(headers.get("Retry-After", "")))
     if status in ABSENT:
@@ -68,9 +68,9 @@ def is_transient(status: int) -> bool:
     return status in TRANSIENT or (status >= 500 and status != NOT_IMPLEMENTED)
 
 
-def _reason(headers: Mapping[str, str], body: bytes) -> str:
+def _reason(status: int, headers: Mapping[str, str], body: bytes) -> str:
     """Return the server's own reason: where it redirects to, its problem document, or its plain text."""
-    if location := headers.get("Location"):
+    if 300 <= status < 400 and (location := headers.get("Location")):
         return f", and redirects to {printable(location)}"
     try:
         problem = msgspec.json.decode(body, type=Problem)

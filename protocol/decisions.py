@@ -219,8 +219,14 @@ def held(upload: Upload, *, until: float, sha256: bytes | None, now: float, limi
 def completed(
     upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits, content_type: str | None = None
 ) -> Upload:
-    """Record that the file is verified, and published at `place`. A partial upload is not published, and expires."""
-    expires = expiry(now, limits, upload.expire_after) if upload.role is Role.PARTIAL else None
+    """Record that the file is verified, and published at `place`.
+
+    A partial upload is not published, and expires; a published file expires only if the limits say so.
+    """
+    kept = limits.keep_completed
+    expires = None if kept is None else now + kept
+    if upload.role is Role.PARTIAL:
+        expires = expiry(now, limits, upload.expire_after)
     changes = {"sha256": sha256, "place": place, "expires": expires, "content_type": content_type}
     return moved(upload, Change.PASS, now, limits, **changes)
 

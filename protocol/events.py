@@ -12,10 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from onward.protocol.headers import parse_metadata
-from onward.protocol.listing import readable_value
 from onward.protocol.model import CreateRequest, Role, Status, Upload, UploadId
-from onward.protocol.progress import error_of, file_name, timestamp
+from onward.protocol.progress import error_of, file_name, readable_metadata, timestamp
 
 MOST_BYTES = 20_000  # of one body, as the Standard Webhooks specification recommends
 
@@ -54,12 +52,6 @@ class OutgoingEvent(Struct, frozen=True, kw_only=True, gc=False):
     since: float
 
 
-class _Typed(Struct):
-    """What is read of the body of an event."""
-
-    type: str
-
-
 class Subscriptions(Struct, frozen=True, gc=False):
     """Who wants to be told of which types of events: a set of types for each target."""
 
@@ -94,19 +86,6 @@ def _end_of(upload: Upload) -> EventType | None:
     return _OF_STATUS.get(upload.status)
 
 
-def shown(event: OutgoingEvent) -> dict[str, str | int]:
-    """Return an event of the outbox as `onward events` shows it, without what it says about the upload."""
-    type_ = msgspec.json.decode(event.body, type=_Typed).type
-    return {
-        "id": event.id,
-        "type": type_,
-        "uploadId": event.upload,
-        "seq": event.seq,
-        "target": event.target,
-        "since": timestamp(event.since),
-    }
-
-
 def event_id(upload: UploadId, type: EventType) -> str:
     """Return the id of an event, which receivers see as `webhook-id`; it has no full stop (Standard Webhooks)."""
     return f"{upload}_{type.rpartition('.')[2]}"
@@ -128,7 +107,7 @@ def build_creation_question(
         "act": "create",
         "owner": creation.owner,
         "length": creation.length,
-        "metadata": _readable(creation.metadata),
+        "metadata": readable_metadata(creation),
         "client": client,
         "headers": headers,
     }
@@ -150,18 +129,14 @@ def _data(upload: Upload) -> dict[str, Any]:
         "uploadedBytes": upload.offset,
         "sha256": upload.sha256.hex() if upload.sha256 else None,
         "contentType": upload.content_type,
-        "path": None,
-        "url": None,
+        "path": upload.path,
+        "url": upload.url,
         "owner": upload.owner,
-        "metadata": _readable(upload.metadata),
+        "metadata": readable_metadata(upload),
         "error": error_of(upload),
         "created": timestamp(upload.created),
         "lastUpdated": timestamp(upload.updated),
     }
-
-
-def _readable(metadata: str | None) -> dict[str, object]:
-    return {key: readable_value(value) for key, value in parse_metadata(metadata or "").items()}
 
 
 def _build(type: str, at: float, data: dict[str, Any]) -> bytes:

@@ -5,12 +5,13 @@ needs only the newest one.
 """
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from onward.protocol.headers import parse_metadata
-from onward.protocol.model import Status, Upload, UploadId
+from onward.protocol.model import CreateRequest, Status, Upload, UploadId
 
 
 class Progress(Struct, frozen=True, kw_only=True, gc=False):
@@ -27,6 +28,18 @@ def file_name(upload: Upload) -> str | None:
     pairs = parse_metadata(upload.metadata or "")
     raw = pairs.get("filename") or pairs.get("name")
     return raw.decode("utf-8", "replace") if raw else None
+
+
+def readable_metadata(described: Upload | CreateRequest) -> dict[str, str | dict[str, str]]:
+    """Return the metadata with their values as text; a value that is not UTF-8 is an object with its Base64."""
+    return {key: _readable(value) for key, value in parse_metadata(described.metadata or "").items()}
+
+
+def _readable(value: bytes) -> str | dict[str, str]:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}
 
 
 def timestamp(seconds: float) -> str:
@@ -63,5 +76,5 @@ def progress(upload: Upload) -> Progress:
         "lastUpdated": timestamp(upload.updated),
     }
     if completed:
-        message["contentType"] = upload.content_type
+        message |= {"contentType": upload.content_type, "path": upload.path, "url": upload.url}
     return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

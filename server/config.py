@@ -22,11 +22,13 @@ from onward.server.option_kinds import (
     FOLDER,
     HEADERS,
     HOSTS,
+    LAYOUT,
     MODE,
     ORIGINS,
     PATH,
     POSITIVE_SIZE,
     POSITIVE_TIME,
+    PUBLIC_URL,
     SECRET,
     SIZE,
     STATE,
@@ -47,8 +49,9 @@ from onward.storage import SHARED
 from onward.storage.base import Durability
 
 MOST_WORKERS = 1024
-RUNNING, LISTENING, STORAGE, LIMITS, CHECKS, TIMES, PROXIES, WATCHING, EVENTS = GROUPS = (
-    "Running", "Listening", "Storage", "Limits", "Checks", "Time-outs", "Proxies and CORS", "Watching", "Events",
+RUNNING, LISTENING, STORAGE, FINISHED, LIMITS, CHECKS, TIMES, PROXIES, WATCHING, EVENTS = GROUPS = (
+    "Running", "Listening", "Storage", "Finished files", "Limits", "Checks", "Time-outs", "Proxies and CORS",
+    "Watching", "Events",
 )  # fmt: skip
 
 
@@ -111,6 +114,25 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             sweep=True,
         ),
     ] = Durability.FULL
+    layout: Annotated[
+        str,
+        Option(FINISHED, LAYOUT, "path of a finished file below files/, such as {date:%Y/%m/%d}/{name}", sweep=True),
+    ] = "{id}"
+    file_mode: Annotated[int, Option(FINISHED, MODE, "permissions of finished files", sweep=True)] = 0o440
+    dir_mode: Annotated[int, Option(FINISHED, MODE, "permissions of the folders that a layout needs", sweep=True)] = (
+        0o700
+    )
+    keep_completed: Annotated[
+        float,
+        Option(FINISHED, TIME, "remove a finished file after this long; 0 for never", sweep=True),
+    ] = 0.0
+    public_url: Annotated[
+        str, Option(FINISHED, PUBLIC_URL, "where others find finished files, with {path} for their path", sweep=True)
+    ] = ""
+    download: Annotated[
+        Literal["proxy", "redirect"],
+        Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url"),
+    ] = "proxy"
     max_size: Annotated[int, Option(LIMITS, SIZE, "maximum size of an upload; 0 for no limit")] = 0
     max_open: Annotated[int, Option(LIMITS, number(), "maximum number of unfinished uploads; 0 for no limit")] = 0
     reserve: Annotated[
@@ -244,6 +266,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
         if EVERY in self.cors_origins and self.cors_credentials:
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
+        if self.download == "redirect" and not self.public_url:
+            raise ConfigError("download", "'redirect' needs --public-url, which says where to")
         if self.webhook_secret and self.webhook_secret_file:
             raise ConfigError("webhook_secret_file", "there is --webhook-secret as well; give one of them")
         if not (self.webhook_secret or self.webhook_secret_file):
@@ -270,6 +294,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             expire_after=None if "expiration" in without else self.expire_after or None,
             forget_after=self.forget_after,
             release_after=self.release_after,
+            keep_completed=self.keep_completed or None,
             without=without,
             quiet_after=self.quiet_after,
             max_open=self.max_open or None,

@@ -7,15 +7,17 @@ from onward.server.config import Config
 from onward.server.events.targets import ask_of
 from onward.server.uploads.checks import Check
 from onward.server.uploads.checks.clamd import Clamd, ClamdCheck
-from onward.server.uploads.checks.types import TypeCheck
+from onward.server.uploads.checks.types import ANY, TypeCheck
 
 
 def configured_checks(config: Config) -> tuple[Check, ...]:
-    """Return the checks; that of types is always one of them, since it also tells the type of a file.
+    """Return the checks; none of them if the configuration asks for none.
 
     The application is asked last, about files that are clean. Raises ConfigError if its secret can't be read.
     """
-    checks: list[Check] = [TypeCheck(config.types)]
+    checks: list[Check] = []
+    if ANY not in config.types:
+        checks.append(TypeCheck(config.types))
     if config.clamd:
         checks.append(
             ClamdCheck(

@@ -17,12 +17,15 @@ from prometheus_client.registry import Collector
 
 from onward.protocol.errors import StorageFull, Unavailable
 from onward.server.events.delivery import Delivery
+from onward.server.uploads.checks import Later
 from onward.server.uploads.engine import Engine
 from onward.storage.base import Full, OutboxCounts, StorageError
 
 PROBE_WAIT = 2.0  # seconds that the state and the storage may take to answer, at the same time
 PROBE_STAYS = 1.0  # seconds for which an answer is repeated, so that many requests cost no more than one
+CHECKS = "check of files"
 log = logging.getLogger("onward")
+Fault = StorageError | StorageFull | Later
 
 
 class _Counts(Collector):
@@ -37,6 +40,10 @@ class _Counts(Collector):
         for how, count in self._engine.records.counts.items():
             ended.add_metric([how], count)
         yield ended
+        checks = CounterMetricFamily("onward_checks", "Checks by their outcome.", labels=["check", "outcome"])
+        for labels, count in self._engine.checks.counts.items():
+            checks.add_metric(labels, count)
+        yield checks
         yield CounterMetricFamily("onward_received_bytes", "Bytes stored.", value=self._engine.received)
         yield GaugeMetricFamily("onward_running", "Bodies and joins under way.", value=self._engine.running)
         yield GaugeMetricFamily("onward_watchers", "Watchers of uploads.", value=self._watchers())
@@ -52,10 +59,20 @@ class _Counts(Collector):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was found, in sentences. With `faults` no upload can be finished; with `full` only new bytes are refused."""
+    """What was found, in sentences. With `faults` no upload can be finished; with `full` only new bytes are refused.
+
+    With `unchecked`, files can't be judged by a check at the moment.
+    """
 
     faults: tuple[str, ...] = ()
     full: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.faults:
+            return f"not ready: {' '.join((*self.faults, *self.full, *self.unchecked))}"
+        but = (("full", self.full), ("files can't be checked", self.unchecked))
+        return "ready" + "".join(f", but {what}: {' '.join(words)}" for what, words in but if words)
 
 
 @dataclass(slots=True)
@@ -71,7 +88,7 @@ class Health:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _counts: _Counts = field(init=False)
     _registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    _probes: dict[str, asyncio.Future[StorageError | StorageFull | None]] = field(default_factory=dict)
+    _probes: dict[str, asyncio.Future[Fault | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._counts = _Counts(self.engine, self.watchers, self.delivery)
@@ -86,10 +103,11 @@ class Health:
                     self._counts.outbox = await self.delivery.outbox.count()
         return generate_latest(self._registry)
 
-    async def check(self) -> tuple[str, ...]:
-        """Return a sentence for each store that is full; raises Unavailable if uploads can't be finished.
+    async def check(self) -> str:
+        """Return the answer of a server that is ready, and what it lacks; raises Unavailable if it is not.
 
-        A server without room is ready: clients must reach it to delete uploads, and to download.
+        A server without room is ready: clients must reach it to delete uploads, and to download. So is one whose checks
+        can't judge at the moment: it takes uploads, and finishes them later.
         """
         if self.stopping:
             raise Unavailable("The server is stopping.")
@@ -101,25 +119,28 @@ class Health:
                 self._note(seen)
         if self._seen.faults:
             raise Unavailable(" ".join(self._seen.faults))
-        return self._seen.full
+        return str(self._seen)
 
     async def _look(self) -> _Seen:
         storage = self.engine.records.storage
-        probes = {"state": storage.state.probe, "storage": self._probe_storage}
+        probes = {"state": storage.state.probe, "storage": self._probe_storage, CHECKS: self.engine.checks.probe}
         for what, probe in probes.items():
             if what not in self._probes or self._probes[what].done():
                 self._probes[what] = asyncio.ensure_future(_fault_of(probe()))
         await asyncio.wait(self._probes.values(), timeout=PROBE_WAIT)
         faults: list[str] = []
         full: list[str] = []
+        unchecked: list[str] = []
         for what, running in self._probes.items():
             if not running.done():  # it can't be cancelled, so the next look waits for it again
-                faults.append(f"The {what} does not answer.")
-            elif fault := running.result():
+                (unchecked if what == CHECKS else faults).append(f"The {what} does not answer.")
+            elif isinstance(fault := running.result(), Later):
+                unchecked.append(f"{str(fault).rstrip('.')}.")
+            elif fault:
                 (full if isinstance(fault, Full | StorageFull) else faults).append(
                     f"The {what} says: {str(fault).rstrip('.')}."
                 )
-        return _Seen(tuple(faults), tuple(full))
+        return _Seen(tuple(faults), tuple(full), tuple(unchecked))
 
     async def _probe_storage(self) -> None:
         storage = self.engine.records.storage
@@ -131,16 +152,13 @@ class Health:
         """Log a change of the answer."""
         if self._seen == before:
             return
-        if missing := (*self._seen.faults, *self._seen.full):
-            log.warning("%s: %s", "not ready" if self._seen.faults else "ready, but full", " ".join(missing))
-        else:
-            log.info("ready")
+        log.log(logging.INFO if self._seen == _Seen() else logging.WARNING, "%s", self._seen)
 
 
-async def _fault_of(probe: Awaitable[None]) -> StorageError | StorageFull | None:
+async def _fault_of(probe: Awaitable[None]) -> Fault | None:
     try:
         await probe
-    except (StorageError, StorageFull) as fault:
+    except (StorageError, StorageFull, Later) as fault:
         return fault
     return None
 
@@ -153,9 +171,8 @@ async def _healthz(_: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    full = await request.app[HEALTH].check()
-    text = f"ready, but full: {' '.join(full)}\n" if full else "ready\n"
-    return web.Response(text=text, headers={"Cache-Control": "no-store"})
+    text = await request.app[HEALTH].check()
+    return web.Response(text=f"{text}\n", headers={"Cache-Control": "no-store"})
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from onward.protocol.naming import parse_layout
 from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
 from onward.server.configured_checks import configured_checks
@@ -37,10 +38,11 @@ from onward.server.http.app_keys import CHECKS, CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
 from onward.server.uploads.checks import Check
 from onward.server.uploads.engine import Engine
+from onward.server.uploads.publishing import Publishing
 from onward.server.watch.broadcast import Broadcast
 from onward.server.watch.routes import BROADCAST
 from onward.storage import open_storage
-from onward.storage.base import Full, StorageError
+from onward.storage.base import Full, Modes, StorageError
 
 # Shares of --drain, counted from the beginning of the stop.
 CUT_DOWNLOADS = 0.8  # downloads that still run are cut, so that aiohttp has time to end their connections
@@ -50,6 +52,7 @@ SETTLED = 0.925  # the wait until all acknowledged bytes are durable ends
 LEAST_TO_SETTLE = SETTLED - REQUESTS_END  # for this, even if an application that embeds the server took longer
 GRACE = 2.0  # seconds after the drain; then the process is ended, whatever still hangs in it
 
+AS_ID = "{id}"  # the layout that needs no staging
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: changes with each start of the machine
 log = logging.getLogger("onward")
 
@@ -164,6 +167,7 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
             data=Path(config.data),
             durability=config.durability,
             subscriptions=subscriptions_of(config, on_event),
+            modes=Modes(file=config.file_mode, folder=config.dir_mode),
         )
     except (OSError, StorageError) as error:
         fault = error if isinstance(error, OSError) else error.__cause__
@@ -171,7 +175,11 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
             raise
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
-    engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks)
+    layout = None if config.layout == AS_ID else parse_layout(config.layout)
+    publishing = Publishing(layout=layout, public_url=config.public_url)
+    engine = Engine(
+        storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks, publishing=publishing
+    )
     try:
         await engine.records.ask_the_time()
     except BaseException:

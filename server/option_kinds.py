@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from onward.protocol.dialects import DIALECTS
 from onward.protocol.events import EventType
+from onward.protocol.naming import parse_layout
 from onward.protocol.quantities import read_number, read_size, read_time, show_size, show_time
 from onward.server.events.signature import read_secret
 from onward.server.http.cors import parse_origins
@@ -33,6 +34,7 @@ ASKED_ACTS = ("create", "publish")
 EVERY_ADDRESS = ""  # as a host: all IPv4 and IPv6 addresses of the machine
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
+_PUBLIC_URL = re.compile(r"https?://[^/?#{}\s]+/[!-~]*", re.ASCII)
 _LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@,]*)(:[0-9]{1,5})?"
 _NETWORK = re.compile(rf"[^:]+://(.*@)?{_HOST}(,{_HOST})*(/[^/?]*[^0-9/?][^/?]*)?(/[0-9]*)?/?(\?.*)?", re.ASCII)
@@ -239,6 +241,17 @@ def choice(values: type[StrEnum] | tuple[str, ...]) -> Kind:
     return Kind("|".join(named), partial(_read_choice, named))
 
 
+def _read_layout(value: object) -> str:
+    return parse_layout(str(value)).text
+
+
+def _read_public_url(value: object) -> str:
+    text = str(value)
+    if text and not (_PUBLIC_URL.fullmatch(text) and text.count("{path}") == 1):
+        raise ValueError(f"{text!r} is not a URL with {{path}} in it, such as https://cdn.example/{{path}}")
+    return text
+
+
 SIZE = Kind("BYTES", read_size, show_size)
 POSITIVE_SIZE = Kind("BYTES", partial(read_size, least=1), show_size)
 TIME = Kind("SECONDS", read_time, show_time)
@@ -260,5 +273,7 @@ HEADERS = Kind("HEADER", _read_headers, ", ".join, repeated=True)
 URLS = Kind("URL", _read_urls, ", ".join, repeated=True)
 EVENT_TYPES = Kind("EVENT", _read_events, ", ".join, repeated=True)
 SECRET = Kind("SECRET", _read_secret)
+LAYOUT = Kind("TEMPLATE", _read_layout)
+PUBLIC_URL = Kind("URL", _read_public_url)
 STATE = Kind("URL", partial(_read_url, STATES), hide_password)
 STORE = Kind("URL", partial(_read_url, BLOBS), hide_password)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from onward.protocol.events import NOBODY, Subscriptions
-from onward.storage.base import Durability, SharedState, State, Storage, StoredBytes, Unreachable
+from onward.storage.base import USUAL_MODES, Durability, Modes, SharedState, State, Storage, StoredBytes, Unreachable
 from onward.storage.recovery import RecoveringState
 
 # The states that several servers use at once, and that may come back empty: they need backups of their records.
@@ -38,6 +38,7 @@ async def open_storage(
     blobs: str,
     data: Path,
     durability: Durability = Durability.FULL,
+    modes: Modes = USUAL_MODES,
     subscriptions: Subscriptions = NOBODY,
 ) -> Storage:
     """Open the stores that two URLs name. `subscriptions` says which events are saved with the records.
@@ -47,7 +48,7 @@ async def open_storage(
     """
     open_state, open_blobs = _opener(STATES, state), _opener(BLOBS, blobs)
     shared = state.partition(":")[0] in SHARED
-    stored: StoredBytes = await open_blobs(blobs, data, durability, shared)
+    stored: StoredBytes = await open_blobs(blobs, data, durability, shared, modes)
     try:
         opened: State = await open_state(state, data, durability, stored.nodes.name)
         if shared:

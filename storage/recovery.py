@@ -135,7 +135,10 @@ class RecoveringState:
             yield id_
 
     async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
-        """Return one page of all uploads; an empty state is filled from the copies first."""
+        """Return one page of all uploads; an empty state is filled from the copies first.
+
+        A single record that the state has lost is on no page until it is adopted.
+        """
         await self._fill_if_empty()
         return await self._state.page(after=after, limit=limit, statuses=statuses)
 

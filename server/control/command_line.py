@@ -12,15 +12,14 @@ from onward.protocol.model import Status
 from onward.server.config import Config
 from onward.server.control.caller import Open, ask
 from onward.server.control.commands import COMMANDS, Events, Listing, Named
-from onward.server.control.output import EventTable, Json, Sentences, Table, problem
+from onward.server.control.output import Json, Sentences, Table, problem
 
 FAILED = 1
-TABLES: dict[str, type[Table | EventTable]] = {"list": Table, "events": EventTable}
 DESCRIPTIONS = {
     "list": "list all uploads, the newest first; also while the server runs",
     "show": "show all that is known about an upload",
     "rm": "remove uploads and their bytes, published files too, as DELETE does",
-    "events": "list the events that wait for delivery, or that failed",
+    "events": "list the events that wait to be delivered, or were given up; also while the server runs",
     "sweep": "run the server's periodic clean-up once",
 }
 
@@ -38,9 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
                 "names", nargs="+", metavar="ID", help="the id of an upload, the beginning of its id, or its URL"
             )
         case "events":
-            which = parser.add_mutually_exclusive_group()
-            which.add_argument("--failed", action="store_true", help="list those that were given up")
-            which.add_argument("--retry", action="store_true", help="deliver those that were given up after all")
+            parser.add_argument("--failed", action="store_true", help="list only events that were given up")
+            parser.add_argument(
+                "--retry", action="store_true", help="deliver the events that were given up once more; lists nothing"
+            )
     if command != "sweep":
         parser.add_argument("--json", action="store_true", help="print an array of JSON objects")
 
@@ -49,7 +49,7 @@ async def run(config: Config, options: Mapping[str, Any], open_engine: Open) -> 
     """Run a command and print what it answers; returns the exit status. Raises what `ask` raises."""
     replace_closed()
     command, failed = options["command"], False
-    output: Json | Table | EventTable | Sentences = Json() if options.get("json") else TABLES.get(command, Sentences)()
+    output = Json() if options.get("json") else Table() if command == "list" else Sentences()
     try:
         async for answer in ask(config, open_engine, command, _arguments(command, options)):
             if sentence := answer.get("problem"):
@@ -69,7 +69,7 @@ def _arguments(command: str, options: Mapping[str, Any]) -> msgspec.Struct:
     if arguments is Named:
         return Named(tuple(options["names"]))
     if arguments is Events:
-        return Events(failed=options["failed"], retry=options["retry"])
+        return Events(options["failed"], options["retry"])
     if arguments is Listing and options["status"]:
         return Listing(frozenset(map(Status, options["status"])))
     return arguments()

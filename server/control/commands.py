@@ -9,11 +9,13 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from onward.protocol.errors import Gone
-from onward.protocol.events import shown
+from onward.protocol.events import OutgoingEvent
 from onward.protocol.listing import listed
 from onward.protocol.model import ID_PATTERN, Status, UploadId
 from onward.server.uploads.engine import Engine
@@ -39,7 +41,7 @@ class Named(Struct, frozen=True):
 
 
 class Events(Struct, frozen=True):
-    """The arguments of `events`: those that failed, or those that wait; and whether to retry those that failed."""
+    """The arguments of `events`: only those that were given up; let these wait again, instead of listing any."""
 
     failed: bool = False
     retry: bool = False
@@ -138,15 +140,31 @@ async def _remove(engine: Engine, asked: Named) -> AsyncIterator[Answer]:
 
 
 async def _events(engine: Engine, asked: Events) -> AsyncIterator[Answer]:
-    records = engine.records
-    outbox = records.storage.state.outbox
+    outbox = engine.records.storage.state.outbox
     if asked.retry:
-        count = await outbox.retry(records.clock())
-        records.on_events()
+        count = await outbox.retry(engine.records.clock())
+        engine.records.on_events()
         yield {"retried": {"events": count}}
         return
-    async for event in outbox.failed() if asked.failed else outbox.waiting():
-        yield {"event": shown(event)}
+    async for event in outbox.failed():
+        yield {"event": _described(event, "failed")}
+    if not asked.failed:
+        async for event in outbox.waiting():
+            yield {"event": _described(event, "waiting")}
+
+
+def _described(event: OutgoingEvent, status: str) -> Answer:
+    """Return an event for people and programs. Of a URL only the server is shown: the rest may be a secret."""
+    url, document = urlsplit(event.target), msgspec.json.decode(event.body)
+    return {
+        "id": event.id,
+        "status": status,
+        "type": document["type"],
+        "uploadId": event.upload,
+        "seq": event.seq,
+        "timestamp": document["timestamp"],
+        "target": f"{url.scheme}://{url.netloc.rpartition('@')[2]}/…" if url.netloc else event.target,
+    }
 
 
 async def _sweep(engine: Engine, _: Nothing) -> AsyncIterator[Answer]:

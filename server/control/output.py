@@ -1,4 +1,4 @@
-"""What the operator's commands print: tables, the fields of an upload in words, sentences; or an array of JSON.
+"""What the operator's commands print: a table, the fields of an upload in words, sentences; or an array of JSON.
 
 Names and metadata come from clients, so whatever a terminal could take for a command is replaced.
 """
@@ -47,9 +47,9 @@ class Json:
         self._any = False
 
     def show(self, answer: Answer) -> None:
-        """Print the object in an answer."""
-        for upload in answer.values():
-            print(",\n" if self._any else "[\n", json.dumps(upload), sep="", end="")
+        """Print the one object in an answer."""
+        for value in answer.values():
+            print(",\n" if self._any else "[\n", json.dumps(value), sep="", end="")
             self._any = True
 
     def end(self) -> None:
@@ -90,31 +90,8 @@ class Table:
         print((line + name).rstrip())
 
 
-class EventTable:
-    """Prints a line for each event, and a sentence for those that are tried again."""
-
-    def __init__(self) -> None:
-        self._now, self._any = datetime.now(UTC), False
-
-    def show(self, answer: Answer) -> None:
-        """Print the line of an event, the head of the table first."""
-        if retried := answer.get("retried"):
-            print(f"{retried['events']} events are tried again")
-        elif not self._any:
-            print(f"{'UPLOAD':{LONG_ID}}  {'EVENT':17}  {'AGE':>4}  TARGET")
-        self._any = True
-        if event := answer.get("event"):
-            age = _age((self._now - datetime.fromisoformat(event["since"])).total_seconds())
-            print(f"{event['uploadId']:{LONG_ID}}  {event['type']:17}  {age:>4}  {printable(event['target'])}")
-
-    def end(self) -> None:
-        """Say so if there was nothing to show."""
-        if not self._any:
-            print("no events", file=sys.stderr)
-
-
 class Sentences:
-    """Prints what `show`, `rm` and `sweep` answer, in words."""
+    """Prints what `show`, `rm`, `events` and `sweep` answer, in words."""
 
     def __init__(self) -> None:
         self._any = False
@@ -131,6 +108,11 @@ class Sentences:
             case {"removed": upload}:
                 name = f", {printable(upload['fileName'])}" if upload["fileName"] else ""
                 print(f"removed {upload['uploadId']}{name} ({upload['uploadedBytes']:,} bytes)")
+            case {"event": event}:
+                time, type_, status = event["timestamp"], event["type"], event["status"]
+                print(f"{time}  {status:7}  {type_:17}  {event['uploadId']}  {printable(event['target'])}")
+            case {"retried": {"events": count}}:
+                print(f"{count} events wait again")
             case {"swept": swept}:
                 print(f"{swept['processed']} uploads processed, {swept['leftovers']} leftovers removed")
 

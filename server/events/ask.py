@@ -29,6 +29,7 @@ from onward.protocol.headers import build_metadata, parse_base64, parse_metadata
 from onward.protocol.model import CreateRequest, Upload
 from onward.server.events.signature import Signer
 from onward.server.uploads.checks import Content, Later, Rejected
+from onward.server.uploads.checks.types import detect
 from onward.storage.failure_log import Reports
 
 RETRY_AFTER = 5  # seconds until a client, or the sweep, is to try again
@@ -106,7 +107,8 @@ class Ask:
     async def publishing(self, upload: Upload, content: Content) -> None:
         """Ask whether a file may be published; a check. Raises Rejected or Later."""
         now = self._clock()
-        body = build_publishing_question(replace(upload, content_type=content.content_type), now)
+        content_type = content.content_type or detect(await content.head())
+        body = build_publishing_question(replace(upload, content_type=content_type), now)
         try:
             status, reply, _ = await self._post(f"{upload.id}_publish", body, now)
         except _Unclear as fault:

@@ -42,6 +42,7 @@ from onward.server.uploads.completion import Completion
 from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
+from onward.server.uploads.publishing import AS_IDS, Publishing
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Claim, Reserve
@@ -73,6 +74,7 @@ class Engine:
         boot: str = "",
         clock: Clock | None = None,
         checks: Sequence[Check] = (),
+        publishing: Publishing = AS_IDS,
     ) -> None:
         self.limits = limits
         self.records = UploadRecords(storage, limits, lease_wait=lease_wait, boot=boot, clock=clock)
@@ -80,8 +82,8 @@ class Engine:
         self._clock = self.records.clock
         self._threads = BodyThreads()
         self.reserve = Reserve(storage, limits.reserve)
-        self._checks = Checks(checks, storage.blobs)
-        self._completion = Completion(self.records, self.reserve, self._checks)
+        self.checks = Checks(checks, storage.blobs)
+        self._completion = Completion(self.records, self.reserve, self.checks, publishing)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
@@ -120,7 +122,7 @@ class Engine:
         """Return the record of an upload while no request is changing it; raises Missing, Held, Gone or Unchecked."""
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
-        if upload.status is Status.VERIFYING and self._checks:
+        if upload.status is Status.VERIFYING and self.checks.concern(upload):
             if resting is None or upload.held_until is None:  # no request may be working on it
                 self.sweep.long.add(id)
             upload = await self._completion.outcome(id)
@@ -209,10 +211,10 @@ class Engine:
         """Finish an interrupted verification, if there is one."""
         return await self._verify(upload, None) if upload.status is Status.VERIFYING else upload
 
-    async def _verify(self, upload: Upload, running: RunningSha256 | None) -> Upload:
+    async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:
         """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
-            return await self._completion.verify(upload, running, interrupt)
+            return await self._completion.verify(upload, running, interrupt, head=head)
 
     async def _remove(self, ended: Upload) -> None:
         """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record.
@@ -285,7 +287,7 @@ class Engine:
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
         noted = BodyRecords(self.records, recorded, upload, running=running, claim=claim, body=body, count=self._count)
-        body_writer, head = None, self._checks.head(upload, licence)
+        body_writer, head = None, self.checks.head(upload, licence)
         try:
             async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
                 write = head.tapped(claim.counted(writer.write))
@@ -303,6 +305,7 @@ class Engine:
                 place = writer.place
             if summed is not None:
                 check_body(body, licence, summed)
+                await head.judge(position, proved=True)
         except (Failed, Missing) as fault:
             failure = fault.failure if isinstance(fault, Failed) else LOST
             return await self.records.end(self.records.failed(noted.recorded, failure))
@@ -313,7 +316,7 @@ class Engine:
             if body_writer is not None:
                 noted.count(body_writer.position)
         ended = await noted.end(position, place, licence)
-        return await self._verify(ended, running) if ended.status is Status.VERIFYING else ended
+        return await self._verify(ended, running, head.of(ended)) if ended.status is Status.VERIFYING else ended
 
     def _count(self, more: int) -> None:
         self.received += more

@@ -25,7 +25,19 @@ required. The contract suites in tests/storage say what each of them means, and 
 """
 
 from onward.storage.base.backups import Backups
-from onward.storage.base.blobs import Blobs, BlobStore, BlobWriter, Block, Durability, Room, Space, Stride
+from onward.storage.base.blobs import (
+    USUAL_MODES,
+    Blobs,
+    BlobStore,
+    BlobWriter,
+    Block,
+    Durability,
+    Modes,
+    Room,
+    Space,
+    Stride,
+    is_staged,
+)
 from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.base.leases import ANYONE, Lease, Leases
 from onward.storage.base.nodes import Nodes
@@ -35,6 +47,7 @@ from onward.storage.base.state import Events, SharedState, State, Storage, Store
 
 __all__ = [
     "ANYONE",
+    "USUAL_MODES",
     "Backups",
     "BlobStore",
     "BlobWriter",
@@ -50,6 +63,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Missing",
+    "Modes",
     "Nodes",
     "Outbox",
     "OutboxCounts",
@@ -65,4 +79,5 @@ __all__ = [
     "StoredBytes",
     "Stride",
     "Unreachable",
+    "is_staged",
 ]

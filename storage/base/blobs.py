@@ -9,6 +9,14 @@ sealed: the bytes get their final name, durable and read-only.
                           |  scan, join                |
                           +--------- remove -----------+
 
+Where a layout gives finished files a path of their own, they are staged first: the place then says which path it shall
+be, and is recorded before anything gets that name. So a crash in the middle of publishing finds the same path again.
+
+    partial/ID --- stage ---> whole, with its path --- record --- seal ---> files/PATH
+
+A sealed place is `files/` and the published path. To that, and to a staged place, a store may add `//` and what it
+needs to know its own file again.
+
 A place can move. Where bytes cannot be changed in place, as in object storage, each lease may write to another place,
 and each sync may name another one. So the record always names the place that counts, and this is the rule for both
 sides:
@@ -28,6 +36,7 @@ Which nodes are alive (nodes.py) and the copies of records (backups.py) are seam
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -53,6 +62,22 @@ class Room(NamedTuple):
 
     arriving: int
     published: int | None = None
+
+
+def is_staged(place: Place) -> bool:
+    """Return whether a place of an upload that is not completed is staged already."""
+    return "//" in place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modes:
+    """The permissions of published files, and of the folders that their paths need."""
+
+    file: int = 0o440
+    folder: int = 0o700
+
+
+USUAL_MODES = Modes()
 
 
 class Stride(NamedTuple):
@@ -121,6 +146,22 @@ class Blobs(Protocol):
         then it may belong to another holder. A store may raise both from the first write.
         """
 
+    async def stage(
+        self,
+        place: Place,
+        length: int,
+        path: str,
+        holds: Callable[[], bool] = lambda: True,
+        *,
+        acknowledged: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> Place:
+        """Make exactly `length` bytes ready to be published at `path`, durably; returns the place to record and seal.
+
+        Nothing is visible at the path yet. Only `seal` looks whether the path is taken. A place that is staged, or
+        published already, is returned as it is. The rest is as for `seal`.
+        """
+
     def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes [start, stop) in blocks; also after sealing. Raises Missing if they are not there."""
 
@@ -156,6 +197,9 @@ class Blobs(Protocol):
         check: Callable[[], None] = lambda: None,
     ) -> Place:
         """Publish exactly `length` bytes, durably, and return their final place; may be repeated.
+
+        A staged place is published at its path, any other one at the upload's id. Nothing is ever overwritten: where a
+        path is taken, or is no name for this store, another one is made of it (`with_suffix`), or in the end the id.
 
         `check` is called between the steps of a long copy, and may raise to stop it.
         `acknowledged` says that bytes may have been acknowledged before they were synced. If their sync fails now, they

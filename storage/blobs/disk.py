@@ -13,21 +13,19 @@ and fences; the steps that other files have in common are in files.py. All of it
 """
 
 import os
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import aiofiles
-
-from onward.protocol.model import Place, UploadId
-from onward.storage.base import Block, Durability, Missing, Room, Stale, StoredBytes, Stride, Unreachable
+from onward.protocol.model import ID_PATTERN, Place, UploadId
+from onward.storage.base import USUAL_MODES, Durability, Missing, Modes, Room, Stale, StoredBytes, Stride, Unreachable
 from onward.storage.blobs.backups import DiskBackups
 from onward.storage.blobs.disk_probe import BLOCK, can_share, probe_publishing
 from onward.storage.blobs.file_writer import FileWriter
 from onward.storage.blobs.files import (
-    READ_BLOCK,
     closed,
     copy,
     copy_some,
@@ -36,12 +34,14 @@ from onward.storage.blobs.files import (
     move,
     open_regular,
     opened,
-    scan,
     sync_folder,
 )
 from onward.storage.blobs.folders import Folders
 from onward.storage.blobs.nodes import DiskNodes
+from onward.storage.blobs.places import parts
 from onward.storage.blobs.publishing import STEP, Publishing
+from onward.storage.blobs.reading import DiskReader
+from onward.storage.blobs.staging import Staging
 from onward.storage.failpoints import reach
 from onward.storage.running.group_sync import GroupSync
 from onward.storage.running.threads import Threads
@@ -53,12 +53,12 @@ SLOW_THREADS = 2
 STRIDE = Stride(bytes=16 * 2**20, seconds=0.25)  # a watcher is promised a message every 250 ms
 
 
-class DiskBlobs:
+class DiskBlobs(DiskReader):
     """Bytes in a local folder; the constructor raises Unreachable if a folder in it is not mounted."""
 
     stride = STRIDE
 
-    def __init__(self, root: Path, durability: Durability = Durability.FULL) -> None:
+    def __init__(self, root: Path, durability: Durability = Durability.FULL, modes: Modes = USUAL_MODES) -> None:
         self._root, self._durability = root.resolve(), durability
         self._pool = Threads(THREADS, "disk")
         self._slow = Threads(SLOW_THREADS, "disk-slow")
@@ -74,6 +74,16 @@ class DiskBlobs:
             sync_acknowledged=self._sync_acknowledged,
             sync_folder=self._sync_folder,
             synced=durability is not Durability.NONE,
+            mode=modes.file,
+        )
+        self._staging = Staging(
+            self._root,
+            self._pool,
+            self._publishing,
+            open_=self._open_to_write,
+            check_folder=partial(self._folders.check, "files"),
+            sync_folder=self._sync_folder,
+            modes=modes,
         )
 
     def backups(self) -> DiskBackups:
@@ -149,54 +159,6 @@ class DiskBlobs:
             final.unlink()  # a power cut during publishing has left both the old and the new name
             return open_regular(path, os.O_RDWR | flags, at_least)
 
-    async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes [start, stop) in blocks; raises Missing."""
-        if start == stop:  # there may be no file
-            return
-        with self._mapped():
-            fd = await opened(self._pool, self._open_to_read, place)
-            async with aiofiles.open(fd, "rb", buffering=0) as file:
-                await file.seek(start)
-                while start < stop:
-                    block = await file.read(min(READ_BLOCK, stop - start))
-                    if not block:
-                        raise Missing(f"{place} ends at {start}, before {stop}")
-                    start += len(block)
-                    yield block
-
-    @asynccontextmanager
-    async def file(self, place: Place, length: int) -> AsyncIterator[int]:
-        """Open a descriptor of a place; raises Missing."""
-        with self._mapped():
-            fd = await opened(self._pool, self._open_to_read, place, length)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
-    def _open_to_read(self, place: Place, length: int = 0) -> int:
-        path = self._root / place
-        try:
-            return open_regular(path, os.O_RDONLY, length)
-        except FileNotFoundError:
-            return open_regular(self._root / "files" / path.name, os.O_RDONLY, length)
-
-    async def scan(
-        self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
-    ) -> AsyncGenerator[int, None]:
-        """Call `take` with the first `length` bytes in a thread; raises Missing."""
-        with self._mapped():
-            fd = await opened(self._pool, self._open_to_read, place)
-            try:
-                if fresh:  # after a failed write, the page cache may show bytes that the disk does not have
-                    await self._pool.call(os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
-                at = 0
-                while at < length:
-                    at = await self._slow.call(scan, fd, at, min(at + STEP, length), take)
-                    yield at
-            finally:
-                os.close(fd)
-
     async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
         """Fill a place with the first bytes of each part; raises Missing."""
         at = 0
@@ -231,6 +193,20 @@ class DiskBlobs:
                 self._shares = await self._pool.call(can_share, self._root / "partial")
         return 0 if self._shares else sum(lengths)
 
+    async def stage(
+        self,
+        place: Place,
+        length: int,
+        path: str,
+        holds: Callable[[], bool] = lambda: True,
+        *,
+        acknowledged: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> Place:
+        """Make exactly `length` bytes ready to be published at a path; raises Missing or Stale."""
+        with self._mapped():
+            return await self._staging.stage(place, length, path, holds, acknowledged=acknowledged, check=check)
+
     async def seal(
         self,
         place: Place,
@@ -241,6 +217,9 @@ class DiskBlobs:
         check: Callable[[], None] = lambda: None,
     ) -> Place:
         """Publish exactly `length` bytes under files/; raises Missing or Stale."""
+        if (taken := parts(place)).token:
+            with self._mapped():
+                return await self._pool.call(self._staging.seal, taken, holds) if taken.path else place
         final = Place(f"files/{Path(place).name}")
         unfinished, published = self._root / place, self._root / final
         with self._mapped():
@@ -257,7 +236,9 @@ class DiskBlobs:
     async def fence(self, place: Place, length: int, holds: Callable[[], bool]) -> Place:
         """Copy the bytes to a new file of the same name; raises Missing or Stale."""
         with self._mapped():
-            await self._slow.call(self._fence, self._root / place, length, holds)
+            if (taken := parts(place)).path:
+                return await self._slow.call(self._staging.fence, taken, holds)
+            await self._slow.call(self._fence, self._root / taken.where, length, holds)
         return place
 
     def _fence(self, path: Path, length: int, holds: Callable[[], bool]) -> None:
@@ -289,7 +270,10 @@ class DiskBlobs:
     async def sync(self, place: Place) -> None:
         """Make durable all bytes of a place, and its name; raises Missing."""
         with self._mapped():
-            await self._pool.call(self._sync_place, self._root / place)
+            if (taken := parts(place)).token:  # it was synced when it was staged
+                await self._pool.call(self._staging.find, taken)
+            else:
+                await self._pool.call(self._sync_place, self._root / place)
 
     def _sync_place(self, path: Path) -> None:
         if not exists(path) and exists(self._root / "files" / path.name):
@@ -309,7 +293,10 @@ class DiskBlobs:
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not."""
         with self._mapped():
-            await self._pool.call(self._remove, self._root / place)
+            if (taken := parts(place)).token:
+                await self._pool.call(self._staging.remove, taken)
+            else:
+                await self._pool.call(self._remove, self._root / place)
 
     def _remove(self, path: Path) -> None:
         if "." in path.name:  # a temporary file that a crash has left
@@ -319,13 +306,15 @@ class DiskBlobs:
             (self._root / folder / path.name).unlink(missing_ok=True)
             reach("removed")
             self._sync_folder(self._root / folder)
+        (self._root / "files" / f".{path.name}").unlink(missing_ok=True)  # staged, and not recorded
 
     async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
         """Yield the unfinished places that nothing was written to since a time, temporary files included."""
         with self._mapped():
             paths = await self._slow.call(self._untouched, before)
         for path in paths:
-            yield Place(f"{path.parent.name}/{path.name}"), None if "." in path.name else UploadId(path.name)
+            id_ = re.fullmatch(rf"\.?({ID_PATTERN})", path.name)
+            yield Place(f"{path.parent.name}/{path.name}"), UploadId(id_[1]) if id_ else None
 
     def _untouched(self, before: float) -> list[Path]:
         found: list[Path] = []
@@ -341,9 +330,11 @@ class DiskBlobs:
         self._slow.shutdown()
 
 
-async def open_blobs(_url: str, data: Path, durability: Durability, shared: bool) -> StoredBytes:
+async def open_blobs(
+    _url: str, data: Path, durability: Durability, shared: bool, modes: Modes = USUAL_MODES
+) -> StoredBytes:
     """Open the data folder, or create it; raises Unreachable if another server uses it and does not share it."""
-    blobs = DiskBlobs(data, durability)
+    blobs = DiskBlobs(data, durability, modes)
     with mapped():
         nodes = DiskNodes(data, shared=shared)
     return StoredBytes(blobs=blobs, backups=blobs.backups(), nodes=nodes)

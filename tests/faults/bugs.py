@@ -196,9 +196,9 @@ BUGS = (
     ),
     Bug(
         "c1", "published before the check", "server/uploads/completion.py",
-        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "                content_type = await self._checks.judge(replace(upload, sha256=sha256), interrupt, head)\n",
         "                place = await self._blobs.seal(place, upload.offset)\n"
-        "                content_type = await self._checks.judge(upload, interrupt)\n",
+        "                content_type = await self._checks.judge(replace(upload, sha256=sha256), interrupt, head)\n",
         "tests/faults/test_crashes.py -k=infected",
     ),
     Bug(
@@ -215,21 +215,27 @@ BUGS = (
     ),
     Bug(
         "c4", "a held upload is published without its check", "server/uploads/completion.py",
-        "            if self._checks and upload.role is not Role.PARTIAL:\n",
-        "            if self._checks and not upload.sha256 and upload.role is not Role.PARTIAL:\n",
+        "            if upload.role is not Role.PARTIAL:\n                content_type",
+        "            if upload.role is not Role.PARTIAL and not upload.sha256:\n                content_type",
         "tests/faults/test_crashes.py -k=infected",
     ),
     Bug(
         "c5", "a held final upload is not durable", "server/uploads/completion.py",
         "                await self._blobs.sync(upload.place)  # its parts",
         "                pass  # its parts",
-        "tests/faults/test_crashes.py -k=held",
+        "tests/server/test_held.py -k=synced",
     ),
     Bug(
         "c6", "a held final upload is joined again", "server/uploads/completion.py",
         "            sha256 = upload.sha256 or (await",
         "            sha256 = (await",
         "tests/server/test_checks.py -k=needs_its_parts_no_more",
+    ),
+    Bug(
+        "c10", "the bytes of a held final upload are not fenced", "server/uploads/records.py",
+        "joined = upload.role is Role.FINAL and upload.sha256 is None",
+        "joined = upload.role is Role.FINAL",
+        "tests/server/test_held.py -k=fenced",
     ),
     Bug(
         "c7", "the beginning is judged after a whole stride", "server/uploads/receive.py",
@@ -512,5 +518,57 @@ BUGS = (
         "        if config.is_shared:\n            async for answer in answers:",
         "        if True:\n            async for answer in answers:",
         "tests/server/test_control.py -k=left_open",
+    ),
+    Bug(
+        "e1", "an event is queued before its record is saved", "storage/state/sqlite.py",
+        "            if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:\n"
+        "                sqlite_outbox.put(db, events)\n",
+        "            sqlite_outbox.put(db, events)\n"
+        "            if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:\n",
+        "tests/storage/test_outbox_contract.py -k=refused",
+    ),
+    Bug(
+        "e2", "an event is queued after its record, in a step of its own", "storage/state/sqlite.py",
+        "            sqlite_outbox.put(db, events)\n            self._promise(NOTHING",
+        "            self._promise(NOTHING",
+        "tests/storage/test_sqlite.py -k=in_the_transaction",
+        (
+            (
+                "        self._remember(upload)\n\n    async def load",
+                "        await self._do(lambda db: sqlite_outbox.put(db, events))\n"
+                "        self._remember(upload)\n\n    async def load",
+            ),
+        ),
+    ),
+    Bug(
+        "e3", "an event is removed before it is taken: a crash loses it", "server/events/delivery.py",
+        "            await line.target.deliver(event, self._clock())\n",
+        "            await self.outbox.delivered(event, self._clock())\n"
+        "            await line.target.deliver(event, self._clock())\n",
+        "tests/faults/test_outbox.py -k=sqlite --cycles=250 --seed=1",
+    ),
+    Bug(
+        "e4", "a later event does not wait for an earlier one", "storage/state/sqlite_outbox.py",
+        "AND NOT failed) THEN NULL ELSE ? END, 0, 0",
+        "AND failed) THEN NULL ELSE ? END, 0, 0",
+        "tests/faults/test_outbox.py -k=sqlite --cycles=250 --seed=1",
+    ),
+    Bug(
+        "e5", "over Redis the last event of a queue goes first", "storage/state/redis/outbox_scripts.py",
+        "'ZRANGEBYSCORE', queue, '-inf', '+inf', 'LIMIT'",
+        "'ZREVRANGEBYSCORE', queue, '+inf', '-inf', 'LIMIT'",
+        "tests/storage/test_outbox_contract.py -k=come_in_order",
+    ),
+    Bug(
+        "e6", "each attempt has an id of its own", "server/events/webhook.py",
+        "**self._signer.sign(event.id, now, event.body)}",
+        '**self._signer.sign(f"{event.id}{now}", now, event.body)}',
+        "tests/faults/test_outbox.py -k=sqlite --cycles=250 --seed=1",
+    ),
+    Bug(
+        "e7", "an adopted upload is not told of", "storage/recovery.py",
+        "created=told.created(copy), ended=told.ended(copy))",
+        "created=(), ended=())",
+        "tests/storage/test_lost_outbox.py",
     ),
 )  # fmt: skip

@@ -17,7 +17,6 @@ from onward.protocol.events import (
     build_creation_question,
     build_publishing_question,
     event_id,
-    shown,
 )
 from onward.protocol.headers import build_metadata
 from onward.protocol.model import LOST, Concat, CreateRequest, Place, Role, Status, Upload, UploadId
@@ -137,14 +136,6 @@ def test_an_id_is_the_same_for_the_same_event_and_has_no_full_stop() -> None:
     ids = {event_id(UploadId(upload), kind) for upload in ("a", "b") for kind in EventType for _ in range(2)}
     assert len(ids) == 2 * len(EventType)
     assert not any("." in id_ for id_ in ids)
-
-
-def test_an_event_is_shown_without_what_it_says_about_the_upload() -> None:
-    (event,) = EVERY.ended(UPLOAD)
-    assert shown(event) == {
-        "id": event.id, "type": "upload.completed", "uploadId": "ab" * 16, "seq": 9, "target": "https://a.example",
-        "since": "2025-11-24T16:00:10.123Z",
-    }  # fmt: skip
 
 
 def test_a_question_about_a_creation_says_who_asks_for_what() -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha1
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -131,10 +133,14 @@ async def test_what_passes_is_published_with_its_type(http: aiohttp.ClientSessio
     assert first.asked == second.asked == [(url[-32:], len(DATA))]
 
 
-async def test_without_checks_no_type_is_told(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pieces", [1, 3])
+async def test_the_type_is_told_without_any_check(pieces: int, http: aiohttp.ClientSession, tmp_path: Path) -> None:
     async with embedded(tmp_path) as files:
-        url = await tus.create(http, files, 0)
-        assert (await told(http, url))["contentType"] is None
+        for content, media_type in ((b"", None), (b"%PDF-1.4 and more", "application/pdf"), (b"\0" * 9000, None)):
+            url, size = await tus.create(http, files, len(content)), len(content) // pieces + 1
+            for at in range(0, len(content), size):
+                assert (await send(http, url, content[at : at + size], at))[0] == 204
+            assert (await told(http, url))["contentType"] == media_type
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -174,6 +180,19 @@ async def _is(value: bool) -> bool:
 
 async def _completed(http: aiohttp.ClientSession, url: str) -> bool:
     return await status_of(http, url) == "completed"
+
+
+async def test_a_creation_that_is_held_says_where_it_is(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    judge = Judge(Later(3600))
+    async with embedded(tmp_path, [judge]) as files:
+        asked = tus.TUS | tus.OCTETS | {"Upload-Length": str(len(DATA))}
+        async with http.post(files, data=DATA, headers=asked) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "3600")
+            assert "Upload-Offset" not in answer.headers
+            url = answer.headers["Location"]
+        assert (await tus.head(http, url)).status == 423
+        judge.verdict = None
+        assert (await send(http, url, b"", len(DATA)))[0] == 204
 
 
 async def test_a_held_file_can_still_be_rejected(http: aiohttp.ClientSession, tmp_path: Path) -> None:
@@ -329,6 +348,23 @@ async def test_a_large_body_begins_with_its_check(chunked: bool, http: aiohttp.C
         writer.transport.abort()
         assert (await told(http, url))["error"]["code"] == "type-not-allowed"
         assert sum(path.stat().st_size for path in (tmp_path / "partial").iterdir()) <= 2**16
+
+
+async def test_a_damaged_beginning_is_no_wrong_beginning(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    """What a checksum proves to be damaged says nothing about the file."""
+    wrong, right = b"MZ" + bytes(200_000), b"PK" + bytes(200_000)
+    judge = HeadJudge(b"MZ")
+    async with embedded(tmp_path, [judge]) as files:
+        url = await tus.create(http, files, len(right) + 1)
+        checksum = f"sha1 {b64encode(sha1(right).digest()).decode()}"
+        damaged = await tus.patch(http, url, 0, wrong, Upload_Checksum=checksum)
+        assert (damaged.status, judge.asked) == (460, [])
+        assert (await tus.patch(http, url, 0, right, Upload_Checksum=checksum)).status == 204
+        assert judge.asked == [4096]
+        other = await tus.create(http, files, len(wrong) + 1)
+        checksum = f"sha1 {b64encode(sha1(wrong).digest()).decode()}"
+        assert (await tus.patch(http, other, 0, wrong, Upload_Checksum=checksum)).status == 415
+        assert (await tus.head(http, other)).status == 410
 
 
 @pytest.mark.parametrize("wrong", [True, False])

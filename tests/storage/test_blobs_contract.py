@@ -14,7 +14,7 @@ from test_state_contract import UPLOAD
 
 from onward.protocol.model import Place, UploadId
 from onward.storage import open_storage
-from onward.storage.base import ANYONE, Blobs, BlobStore, BlobWriter, Durability, Missing, Stale, StoredBytes
+from onward.storage.base import ANYONE, Blobs, BlobStore, BlobWriter, Durability, Missing, Stale, StoredBytes, is_staged
 from onward.storage.blobs.memory import MemoryBlobs
 
 ID = UploadId("0" * 32)
@@ -326,3 +326,114 @@ async def test_the_name_of_a_node_is_its_own_and_it_is_alive(stored: StoredBytes
     assert not await stored.nodes.is_dead(ANYONE)
     await stored.nodes.is_dead("0123456789abcdef")  # not every store can know that there is no such node
     await stored.nodes.probe()
+
+
+async def staged(blobs: Blobs, id: UploadId, path: str, data: bytes) -> Place:
+    """Write a whole file and stage it for a path."""
+    place = await blobs.create(id)
+    if data:
+        place = await write(blobs, place, 0, data + b" and a tail")
+    return await blobs.stage(place, len(data), path)
+
+
+OTHER = UploadId("1" * 32)
+
+
+@pytest.mark.parametrize("data", [b"four", b""])
+async def test_a_staged_file_is_published_at_its_path_and_may_be_again(blobs: BlobStore, data: bytes) -> None:
+    place = await staged(blobs, ID, "2026/11/a.pdf", data)
+    assert is_staged(place)
+    assert await blobs.stage(place, len(data), "elsewhere.pdf") == place, "it has its path for good"
+    assert await content(blobs, place, 0, len(data)) == data
+    sealed = await blobs.seal(place, len(data))
+    assert sealed.partition("//")[0] == "files/2026/11/a.pdf"
+    for again in (place, sealed):
+        assert await blobs.seal(again, len(data)) == sealed
+        assert await content(blobs, again, 0, len(data)) == data
+        await blobs.sync(again)
+        async with blobs.file(again, len(data)) as descriptor:
+            assert descriptor is None or os.pread(descriptor, 9, 0) == data
+    with pytest.raises(Missing):
+        async with blobs.file(sealed, len(data) + 1):
+            pass
+    assert [at async for at in blobs.scan(sealed, len(data), lambda _: None)][-1:] == [len(data)][: len(data)]
+    assert [stray async for stray in blobs.strays(inf)] == []
+    await blobs.remove(sealed)
+    for gone in (place, sealed):
+        with pytest.raises(Missing):
+            async with blobs.file(gone, len(data)):
+                pass
+
+
+async def test_a_path_that_is_taken_is_never_overwritten(blobs: BlobStore) -> None:
+    places = [await staged(blobs, UploadId(f"{n:x}" * 32), "a.tar.gz", b"%d" % n) for n in range(4)]
+    sealed = [await blobs.seal(place, 1) for place in places]
+    paths = [place.partition("//")[0] for place in sealed]
+    assert paths == ["files/a.tar.gz", *(f"files/a-{n * 8}.tar.gz" for n in "123")]
+    assert [await content(blobs, place, 0, 1) for place in sealed] == [b"0", b"1", b"2", b"3"]
+    await blobs.remove(sealed[0])
+    assert [await content(blobs, place, 0, 1) for place in sealed[1:]] == [b"1", b"2", b"3"]
+
+
+async def test_the_name_of_another_upload_and_a_file_in_the_way_of_a_folder_are_avoided(blobs: BlobStore) -> None:
+    taken = await blobs.seal(await staged(blobs, ID, OTHER, b"mine"), 4)
+    assert taken.partition("//")[0] != f"files/{OTHER}"
+    own = await blobs.seal(await write(blobs, await blobs.create(OTHER), 0, b"other"), 5)
+    assert own == f"files/{OTHER}"
+    assert await content(blobs, taken, 0, 4) == b"mine"
+    await blobs.seal(await staged(blobs, UploadId("2" * 32), "a", b"file"), 4)
+    below = await blobs.seal(await staged(blobs, UploadId("3" * 32), "a/b", b"below"), 5)
+    assert await content(blobs, below, 0, 5) == b"below"
+
+
+async def test_uploads_that_want_one_path_at_the_same_time_get_different_ones(blobs: BlobStore) -> None:
+    places = [await staged(blobs, UploadId(f"{n:032x}"), "deep/er/same", b"%03d" % n) for n in range(20)]
+    sealed = await asyncio.gather(*(blobs.seal(place, 3) for place in places))
+    assert len(set(sealed)) == 20
+    assert [await content(blobs, place, 0, 3) for place in sealed] == [b"%03d" % n for n in range(20)]
+
+
+async def test_what_was_staged_is_removed_before_and_after_it_was_published(blobs: BlobStore) -> None:
+    before = await staged(blobs, ID, "a", b"four")
+    await blobs.remove(before)
+    await blobs.remove(before)
+    with pytest.raises(Missing):
+        await blobs.seal(before, 4)
+    first = await blobs.seal(await staged(blobs, OTHER, "a", b"mine"), 4)
+    place = await staged(blobs, ID, "a", b"four")
+    await blobs.seal(place, 4)
+    await blobs.remove(place)  # its record does not name the published place yet
+    assert await content(blobs, first, 0, 4) == b"mine"
+    with pytest.raises(Missing):
+        await content(blobs, place, 0, 4)
+    assert [stray async for stray in blobs.strays(inf)] == []
+
+
+async def test_a_staged_file_that_is_fenced_is_published_as_before(blobs: BlobStore) -> None:
+    place = await blobs.fence(await staged(blobs, ID, "a", b"four"), 4, lambda: True)
+    sealed = await blobs.seal(place, 4)
+    place = await blobs.fence(place, 4, lambda: True)  # published, and not recorded
+    again = await blobs.seal(place, 4)
+    assert again.partition("//")[0] == sealed.partition("//")[0] == "files/a"
+    assert await content(blobs, again, 0, 4) == b"four"
+    assert [stray async for stray in blobs.strays(inf)] == []
+
+
+async def test_what_has_its_own_name_already_keeps_it_when_there_is_a_layout(blobs: BlobStore) -> None:
+    place = await write(blobs, await blobs.create(ID), 0, b"four")
+    sealed = await blobs.seal(place, 4)  # and a crash before the record
+    staged_again = await blobs.stage(place, 4, "a")
+    assert await blobs.seal(staged_again, 4) == sealed
+    assert await content(blobs, sealed, 0, 4) == b"four"
+
+
+async def test_nothing_is_staged_or_published_without_the_lease(blobs: BlobStore) -> None:
+    place = await write(blobs, await blobs.create(ID), 0, b"four")
+    with pytest.raises(Stale):
+        await blobs.stage(place, 4, "a", lost)
+    place = await blobs.stage(place, 4, "a")
+    with pytest.raises(Stale):
+        await blobs.seal(place, 4, lost)
+    taken = await blobs.seal(await staged(blobs, OTHER, "a", b"mine"), 4)
+    assert taken.partition("//")[0] == "files/a"
+    assert (await blobs.seal(place, 4)).partition("//")[0] == f"files/a-{ID[:8]}"

@@ -96,6 +96,12 @@ class ClamdProcess:
             time.sleep(0.02)
         pytest.fail(f"clamd does not answer: {self.log()}")
 
+    @property
+    def pid(self) -> int:
+        """Give the id of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """Kill it as a crash would."""
         assert self._process is not None

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -62,7 +63,8 @@ class Zygote:
     async def fork(self, data: Path, *, point: str = "", hit: int = 1, **more: Any) -> Child:
         """Start a server on a data folder that dies at the `hit`-th time it reaches a point.
 
-        `boot` names the run of the machine, and `config` has further fields of Config.
+        `boot` names the run of the machine, and `config` has further fields of Config. `scanner` is a file that says
+        what a check makes of all uploads: down, infected, or clean.
         """
         assert self._process.stdin is not None
         order = {"data": str(data), "point": point, "hit": hit, **more}
@@ -131,16 +133,36 @@ def _striking(order: Order) -> Callable[[str], None]:
     return strike
 
 
+def _scanning(verdict: Path) -> Any:
+    """Give a check that does what a file says; it reads all bytes."""
+    from onward import Content, Later, Rejected
+
+    async def scan(_upload: Any, content: Content) -> None:
+        async for _ in content.blocks():
+            pass
+        if (word := verdict.read_text()) == "down":  # noqa: ASYNC240
+            raise Later(0.1, "the scanner is down")
+        if word == "infected":
+            raise Rejected("infected", 422, "A virus was found")
+
+    return scan
+
+
 def _serve(order: Order) -> None:
     """Be a server, until killed."""
     import msgspec
 
     import onward.server.lifespan
     import onward.server.serve
+    import onward.server.uploads.completion
+    from onward import create_app
     from onward.server.config import Config
     from onward.storage import failpoints
 
     failpoints.armed = _striking(order) if order["point"] else None
+    if scanner := order.get("scanner"):
+        onward.server.uploads.completion.SHORTEST_HOLD = 0.05
+        vars(onward.server.serve)["create_app"] = partial(create_app, checks=[_scanning(Path(scanner))])
     if boot := order.get("boot"):
         onward.server.lifespan._boot = lambda: str(boot)
     fields = {"data": order["data"], "port": 0, **order.get("config", {})}

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from onward.protocol.model import Place, UploadId
-from onward.storage.base import BlobWriter, Block, Durability, Missing, Stale, StoredBytes, Stride
+from onward.storage.base import BlobWriter, Block, Durability, Modes, Stale, StoredBytes, Stride
 from onward.storage.blobs.memory import MemoryBackups, MemoryBlobs, MemoryNodes
 
 PIECE = 2**16
@@ -105,10 +105,11 @@ class MovingBlobs(MemoryBlobs):
 
     async def fence(self, place: Place, length: int, holds: Callable[[], bool]) -> Place:
         """Move the bytes, unless they are published."""
-        if length and place not in self._held:
-            self._bytes(place, length)
         await super().fence(place, length, holds)
-        return place if _published(place) in self._held else self.move(place, length)
+        if self._published(place) in self._held:
+            return place
+        arriving, mark, path = place.partition("//")
+        return Place(self.move(Place(arriving), length) + mark + path)
 
     async def trim(self, place: Place, at: int, holds: Callable[[], bool]) -> int:
         """Find nothing: there is no room to give back."""
@@ -120,12 +121,8 @@ class MovingBlobs(MemoryBlobs):
     async def remove(self, place: Place) -> None:
         """Remove all places of the upload."""
         self._drop(place, but=None)
-        self._held.pop(_published(place), None)
+        await super().remove(place)
         self.changed()
-
-    async def sync(self, place: Place) -> None:
-        """Check that the place exists."""
-        self._bytes(place, 0)
 
     async def seal(
         self,
@@ -137,30 +134,17 @@ class MovingBlobs(MemoryBlobs):
         check: Callable[[], None] = lambda: None,
     ) -> Place:
         """Publish exactly `length` bytes."""
-        final = _published(place)
-        held = self._bytes(place, length) if length or final in self._held else bytearray()
         check()
-        if not holds():
-            raise Stale(place)
-        self._held[final] = bytearray(held[:length])
+        final = await super().seal(place, length, holds, acknowledged=acknowledged)
         self.changed()
         self._drop(place, but=None)
         self.changed()
         return final
 
-    def _bytes(self, place: Place, length: int) -> bytearray:
-        held = self._held.get(place, self._held.get(_published(place)))
-        if held is None or len(held) < length:
-            raise Missing(place)
-        return held
-
     def _drop(self, place: Place, but: Place | None) -> None:
-        for other in [each for each in self._held if each.startswith(f"{place.partition('.')[0]}.") and each != but]:
+        mine = f"partial/{place.rpartition('/')[2].partition('.')[0]}."
+        for other in [each for each in self._held if each.startswith(mine) and each != but]:
             del self._held[other]
-
-
-def _published(place: Place) -> Place:
-    return Place(place.partition(".")[0].replace("partial/", "files/"))
 
 
 def moving_bytes() -> StoredBytes:
@@ -168,6 +152,6 @@ def moving_bytes() -> StoredBytes:
     return StoredBytes(blobs=MovingBlobs(), backups=MemoryBackups(), nodes=MemoryNodes())
 
 
-async def open_blobs(_url: str, _data: Path, _durability: Durability, _shared: bool) -> StoredBytes:
+async def open_blobs(_url: str, _data: Path, _durability: Durability, _shared: bool, _modes: Modes) -> StoredBytes:
     """Return an empty store: the opener for the table of stores."""
     return moving_bytes()

@@ -18,7 +18,8 @@ class EventfulMachine(UploadMachine):
         self.skew = 0.0 if self.skew else FAR
         self.answers["clock set"] += 1
         self._look(self.pick(pick))
-        self.do(self.engine.sweep.all())
+        self.do(self.engine.sweep.all())  # corrects the times of all records
+        self.do(self.engine.sweep.all())  # does what is due by the corrected times
         for model in self.models:
             if model.is_expired(self.now):
                 model.end(self.now)

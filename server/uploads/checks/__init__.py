@@ -10,6 +10,9 @@ A check is any `async (upload, content) -> None`, such as a function; `create_ap
 them, and they are called in that order. After a crash, and for an upload that was held, all of them are called again.
 Partial uploads are not published, so they are not checked; their final upload is.
 
+The metrics call a check by its attribute `name`, or by the name of the function. `async probe()`, if it has one, raises
+Later while it can't judge any file; `/readyz` tells that.
+
 A check with the attribute `early = True` looks at `content.head()` only. It is called a first time while the body
 arrives, as soon as the first HEAD bytes are there, so that a wrong file is refused before the rest is sent.
 """
@@ -54,12 +57,14 @@ class Later(Exception):
 class Content:
     """The stored bytes of an upload, as a check reads them; nothing is read before it is asked for.
 
-    A check may set `content_type` to the media type that it has recognised; it is recorded with the upload.
+    A check may set `content_type` to the media type that it has recognised; it is recorded with the upload. It may set
+    `is_unjudged` if it lets the file pass without a judgement; that is counted.
     """
 
     def __init__(self, blobs: Blobs, place: Place, length: int, *, head: bytes | None = None) -> None:
         self.length = length  # bytes that can be read: all of them, or what has arrived when an early check is called
         self.content_type: str | None = None
+        self.is_unjudged = False
         self._blobs, self._place, self._head = blobs, place, head
 
     async def head(self) -> bytes:

@@ -9,13 +9,15 @@ The callers are:
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from onward.protocol.errors import Failed
 from onward.protocol.model import Licence, Role, Upload
 from onward.server.uploads.body_writer import Write
 from onward.server.uploads.checks import HEAD, Check, Content, Later
+from onward.server.uploads.checks.types import detect
 from onward.server.uploads.interrupt import Interrupt
 from onward.storage.base import Blobs, Block, StorageError
 from onward.storage.running.uncancellable import disregard, uncancellable
@@ -24,45 +26,72 @@ AFTER_FAULT = 60.0  # seconds until a check is asked again that has raised an un
 WORTHWHILE = 2**16  # bytes; a file that is not larger is only judged as a whole
 LOOK = 0.1  # seconds between two looks whether the work is to stop
 log = logging.getLogger("onward")
+Ask = Callable[[Check, Upload, Content, Interrupt], Awaitable[None]]
 
 
 class Checks:
-    """The checks of a server, in their order."""
+    """The checks of a server, in their order; `counts` says how often each came to which outcome."""
 
     def __init__(self, checks: Sequence[Check], blobs: Blobs) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
         self._checks, self._blobs = tuple(checks), blobs
         self._early = tuple(check for check in self._checks if getattr(check, "early", False))
 
-    def __bool__(self) -> bool:
-        return bool(self._checks)
+    def concern(self, upload: Upload) -> bool:
+        """Return whether an upload is checked: a part is not, since it is not published."""
+        return bool(self._checks) and upload.role is not Role.PARTIAL
 
-    async def judge(self, upload: Upload, interrupt: Interrupt) -> str | None:
-        """Ask all checks about a whole file; returns its media type, if a check has recognised one.
-
-        Raises Failed, Later, StorageError, and what cuts the work short (see `Interrupt`).
-        """
-        content = Content(self._blobs, upload.place, upload.offset)
+    async def probe(self) -> None:
+        """Ask the checks that have a `probe` whether they can judge at the moment; raises Later if one can't."""
         for check in self._checks:
+            if (probe := getattr(check, "probe", None)) is not None:
+                await probe()
+
+    async def judge(self, upload: Upload, interrupt: Interrupt, head: bytes | None) -> str | None:
+        """Ask all checks about a whole file; returns its media type, or None if it was not recognised.
+
+        `head` are its first HEAD bytes, if they are known; they are read otherwise. Raises Failed, Later, StorageError,
+        and what cuts the work short (see `Interrupt`).
+        """
+        content = Content(self._blobs, upload.place, upload.offset, head=head)
+        for check in self._checks:
+            content.is_unjudged = False
+            await self.ask(check, upload, content, interrupt)
+            self.counts[_name(check), "unjudged" if content.is_unjudged else "passed"] += 1
+        return content.content_type or detect(await content.head())
+
+    async def ask(self, check: Check, upload: Upload, content: Content, interrupt: Interrupt) -> None:
+        """Ask one check, and count it if the file does not pass; raises what `judge` raises."""
+        try:
             await _ask(check, upload, content, interrupt)
-        return content.content_type
+        except (Failed, Later) as verdict:
+            self.counts[_name(check), "held" if isinstance(verdict, Later) else "rejected"] += 1
+            raise
 
     def head(self, upload: Upload, licence: Licence) -> "Head":
         """Return the beginning of an upload as a body brings it; it is judged early only where that is worthwhile."""
-        is_early = upload.role is not Role.PARTIAL and licence.start < HEAD and licence.end > WORTHWHILE
-        return Head(self._early if is_early else (), self._blobs, upload, licence.start)
+        is_early = self.concern(upload) and licence.start < HEAD and licence.end > WORTHWHILE
+        return Head(self._early if is_early else (), self.ask, self._blobs, upload, licence)
 
 
 class Head:
-    """The first bytes of an upload; those before `start` are stored already, the others arrive in a body."""
+    """The first bytes of an upload; some may be stored already, the others arrive in a body.
 
-    def __init__(self, checks: Sequence[Check], blobs: Blobs, upload: Upload, start: int) -> None:
-        self._checks, self._blobs, self._upload, self._start = checks, blobs, upload, start
+    Those of a body with a checksum are judged at its end: they may have been damaged on their way.
+    """
+
+    def __init__(self, checks: Sequence[Check], ask: Ask, blobs: Blobs, upload: Upload, licence: Licence) -> None:
+        self._checks, self._ask, self._blobs, self._upload, self._licence = checks, ask, blobs, upload, licence
         self._bytes = bytearray()
         self._judged = not checks
 
+    def of(self, upload: Upload) -> bytes | None:
+        """Return the first HEAD bytes of a whole upload if this body brought all of them."""
+        return bytes(self._bytes) if len(self._bytes) == min(HEAD, upload.offset) else None
+
     def tapped(self, write: Write) -> Write:
         """Return a function that writes blocks, and also keeps what belongs to the first bytes."""
-        if self._judged:
+        if self._licence.start >= HEAD:
             return write
 
         def tap(block: Block, at: int) -> None:
@@ -74,22 +103,27 @@ class Head:
 
     def lacks(self, position: int) -> int:
         """Return how many bytes have to arrive until the beginning can be judged; 0 if it was judged."""
-        return 0 if self._judged else max(HEAD - position, 0)
+        return 0 if self._judged or self._licence.checksum else max(HEAD - position, 0)
 
-    async def judge(self, position: int) -> None:
+    async def judge(self, position: int, *, proved: bool = False) -> None:
         """Ask the early checks once the first bytes are there, up to `position`; raises Failed and StorageError.
 
-        What a check can't judge now is left to the end of the upload.
+        `proved`: the body had the checksum that was announced. What a check can't judge now is left to the end.
         """
-        if self._judged or position < HEAD:
+        if self._judged or position < HEAD or (self._licence.checksum and not proved):
             return
         self._judged = True
-        stored = Content(self._blobs, self._upload.place, self._start)
+        stored = Content(self._blobs, self._upload.place, self._licence.start)
         head = await stored.head() + bytes(self._bytes)
         content = Content(self._blobs, self._upload.place, len(head), head=head)
         for check in self._checks:
             with suppress(Later):
-                await _ask(check, self._upload, content, Interrupt())
+                await self._ask(check, self._upload, content, Interrupt())
+
+
+def _name(check: Check) -> str:
+    """Return what the metrics call a check."""
+    return str(getattr(check, "name", None) or getattr(check, "__name__", type(check).__name__))
 
 
 async def _ask(check: Check, upload: Upload, content: Content, interrupt: Interrupt) -> None:

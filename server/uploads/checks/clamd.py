@@ -28,7 +28,7 @@ from onward.protocol.decisions import sized
 from onward.protocol.model import Upload
 from onward.server.uploads.checks import Content, Later, Rejected
 
-AT_ONCE = 8  # scans; clamd has ten threads
+AT_ONCE = 4  # scans: more would compete with each other, and with the server if clamd runs beside it
 QUEUED_WITHIN = 30.0  # seconds that a file waits for one of these scans
 ALIVE_WITHIN = 5.0  # seconds for a connection, and for the answer to PING
 SENT_WITHIN = 30.0  # seconds that clamd may take none of the bytes
@@ -129,7 +129,7 @@ class Clamd:
                 await loop.sock_sendall(connection, command.encode() + b"\0")
                 yield connection
         except OSError as fault:  # a TimeoutError is an OSError
-            raise Unanswered(str(fault) or "it does not answer in time") from fault
+            raise Unanswered(_reason(fault)) from fault
 
     async def _connect(self) -> socket.socket:
         assert self._where is not None  # noqa: S101
@@ -147,6 +147,8 @@ class Clamd:
 class ClamdCheck:
     """Refuses files in which clamd finds something; `limit` is the largest file that clamd scans, in bytes."""
 
+    name = "clamd"
+
     def __init__(
         self,
         clamd: Clamd,
@@ -155,9 +157,7 @@ class ClamdCheck:
         unavailable: WhenUnavailable = WhenUnavailable.HOLD,
         too_large: WhenTooLarge = WhenTooLarge.REFUSE,
     ) -> None:
-        self.clamd, self.unavailable = clamd, unavailable
-        self.unscanned = 0  # files that passed without a scan, because the policies allow it
-        self._limit, self._too_large = limit, too_large
+        self._clamd, self._limit, self._unavailable, self._too_large = clamd, limit, unavailable, too_large
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, upload: Upload, content: Content) -> None:
@@ -170,15 +170,15 @@ class ClamdCheck:
             if self._too_large is WhenTooLarge.REFUSE:
                 limit = f"Files above {sized(self._limit)} can't be scanned for viruses, and are not accepted."
                 raise Rejected("unscannable", 422, TITLE_UNSCANNABLE, limit) from fault
-            self._pass_unscanned(upload, fault)
+            _pass_unscanned(upload, content, fault)
         except Unanswered as fault:
-            if self.unavailable is WhenUnavailable.HOLD:
+            if self._unavailable is WhenUnavailable.HOLD:
                 raise Later(RETRY_AFTER, f"clamd: {fault}") from fault
-            if self.unavailable is WhenUnavailable.REFUSE:
+            if self._unavailable is WhenUnavailable.REFUSE:
                 raise Rejected(
                     "unscannable", 422, TITLE_UNSCANNABLE, "The virus scanner does not answer, so no file is accepted."
                 ) from fault
-            self._pass_unscanned(upload, fault)
+            _pass_unscanned(upload, content, fault)
         else:
             if found is not None:
                 name = re.sub(r"[^ -~]", "?", found)[:100]
@@ -193,14 +193,22 @@ class ClamdCheck:
         except TimeoutError:
             raise Later(RETRY_AFTER, "clamd is busy with other files") from None
         try:
-            await self.clamd.ping()
-            return await self.clamd.scan(content)
+            await self._clamd.ping()
+            return await self._clamd.scan(content)
         finally:
             self._places.release()
 
-    def _pass_unscanned(self, upload: Upload, why: Exception) -> None:
-        self.unscanned += 1
-        log.warning("upload %s… passes without a scan for viruses: %s", upload.id[:8], why)
+    async def probe(self) -> None:
+        """Find out whether clamd answers; raises Later."""
+        try:
+            await self._clamd.ping()
+        except Unanswered as fault:
+            raise Later(RETRY_AFTER, f"The virus scanner can't be asked: {fault}") from fault
+
+
+def _pass_unscanned(upload: Upload, content: Content, why: Exception) -> None:
+    content.is_unjudged = True
+    log.warning("upload %s… passes without a scan for viruses: %s", upload.id[:8], why)
 
 
 def read_address(value: str) -> str:
@@ -211,6 +219,13 @@ def read_address(value: str) -> str:
             f"{value!r} is not an address of clamd such as unix:/run/clamav/clamd.ctl or tcp:127.0.0.1:3310"
         )
     return value
+
+
+def _reason(fault: OSError) -> str:
+    """Say what is wrong with a connection, without its address: anybody may read it in /readyz."""
+    if isinstance(fault, socket.gaierror):
+        return "its name is not known"
+    return os.strerror(fault.errno) if fault.errno else str(fault) or "it does not answer in time"
 
 
 async def _opened(family: int, address: str | tuple[Any, ...]) -> socket.socket:

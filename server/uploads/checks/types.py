@@ -37,12 +37,12 @@ _RUNS = re.compile(rb"<(?:script|html|svg|iframe|body|object|embed)[\s/>]|<!doct
 
 
 class TypeCheck:
-    """Refuses a file whose type is not allowed, and notes the type of any other; `allowed` is as `--types` has it."""
+    """Refuses a file whose type is not on an allow-list, which is as `read_types` returns it."""
 
-    early = True
+    name, early = "types", True
 
-    def __init__(self, allowed: Iterable[str] = (ANY,)) -> None:
-        self._allowed = read_types(allowed)
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._allowed = tuple(allowed)
 
     async def __call__(self, upload: Upload, content: Content) -> None:  # noqa: ARG002
         """Note the type of a file. Raises Rejected with 415 if it is not allowed."""
