@@ -143,6 +143,10 @@ def carried(upload: Upload, by: float, *, now: float, limits: Limits) -> Upload:
     return with_next_look(replace(upload, updated=now, expires=expires, held_until=held_until), now, limits)
 
 
-def expiry(now: float, limits: Limits) -> float | None:
-    """Return when an upload expires if nothing happens to it from now on; None for never."""
-    return None if limits.expire_after is None else now + limits.expire_after
+def expiry(now: float, limits: Limits, own: float | None) -> float | None:
+    """Return when an upload expires if nothing happens to it from now on; None for never.
+
+    `own` is the time that counts for this upload instead of that of the limits, in seconds.
+    """
+    after = limits.expire_after if own is None else own
+    return None if after is None else now + after

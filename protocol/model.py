@@ -128,6 +128,10 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     content_type: str | None = None
     # Where the public finds the published file; None if the operator names no such place.
     url: str | None = None
+    # Who the upload belongs to; None if nobody said so.
+    owner: str | None = None
+    # How long after its last change this upload expires, in seconds; None for what the limits of the server say.
+    expire_after: float | None = None
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
@@ -187,6 +191,9 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     concat: Concat | None = None
     # Whether a final upload may be created before all of its parts are complete.
     may_wait: bool = True
+    # Who the upload will belong to, and how long after its last change it expires, if the application said so.
+    owner: str | None = None
+    expire_after: float | None = None
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):

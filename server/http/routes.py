@@ -13,7 +13,7 @@ from aiohttp import web
 from onward.protocol.dialects import DEFAULT, Dialect, Reply, Request
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from onward.protocol.model import Role, Upload, UploadId
-from onward.server.http.access import Act, check_access, granted_limits
+from onward.server.http.access import Act, check_access, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, dialect_of, named_dialect, upload_id
 from onward.server.http.download import download
 from onward.server.http.problems import log, refusal_of
@@ -82,7 +82,7 @@ async def create(request: web.Request) -> web.Response:
     """POST /files."""
     engine, dialect = request.app[ENGINE], dialect_of(request)
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
-    limits = await granted_limits(request, Act.CREATE, None, asked)
+    asked, limits = await granted_creation(request, asked)
     for part in asked.concat.parts if asked.concat else ():
         await check_access(request, Act.JOIN, part)
     upload = await engine.create(asked, limits=limits)
@@ -126,7 +126,7 @@ def _inspected(request: web.Request, id: UploadId) -> Awaitable[Upload]:
 async def append(request: web.Request) -> web.Response:
     """PATCH /files/{id}."""
     engine, id_, dialect = request.app[ENGINE], upload_id(request), dialect_of(request)
-    limits = await granted_limits(request, Act.APPEND, id_)
+    limits = await granted_limits(request, id_)
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
     with closing(_body(request, dialect)) as body:
         upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))

@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from math import ceil
 
+from msgspec.structs import replace
+
 from onward.protocol import concatenation, decisions
 from onward.protocol.errors import Failed, Unchecked
 from onward.protocol.model import LOST, PART_GONE, Place, Role, Status, Upload, UploadId
@@ -62,7 +64,7 @@ class Completion:
             decisions.judge(upload, sha256)
             reach("judged")
             if upload.role is not Role.PARTIAL:
-                content_type = await self._checks.judge(upload, interrupt, head)
+                content_type = await self._checks.judge(replace(upload, sha256=sha256), interrupt, head)
                 reach("checked")
             acknowledged = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:
@@ -86,7 +88,10 @@ class Completion:
         return upload
 
     async def outcome(self, id: UploadId) -> Upload:
-        """Wait briefly until a whole upload has been checked, and return its record. Raises Unchecked and Missing."""
+        """Wait briefly until a whole upload has been checked, and return its record.
+
+        Raises Unchecked, Gone if the upload has expired, and Missing.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + BRIEFLY
         while True:
@@ -94,6 +99,7 @@ class Completion:
             if upload.status is not Status.VERIFYING:
                 return upload
             if loop.time() >= until:
+                decisions.check_open(upload, self._records.clock())
                 left = (upload.held_until or 0.0) - self._records.clock()
                 raise Unchecked("It is kept, and is checked again later.", retry_after=max(ceil(left), 1))
             await asyncio.sleep(LOOK)

@@ -31,6 +31,7 @@ from onward.server.uploads.checks import Content, Later, Rejected
 AT_ONCE = 4  # scans: more would compete with each other, and with the server if clamd runs beside it
 QUEUED_WITHIN = 30.0  # seconds that a file waits for one of these scans
 ALIVE_WITHIN = 5.0  # seconds for a connection, and for the answer to PING
+SILENT_FOR = 5.0  # seconds for which a clamd that was not there is not asked again
 SENT_WITHIN = 30.0  # seconds that clamd may take none of the bytes
 SCANNED_WITHIN = 150.0  # seconds for the verdict: clamd itself gives up after 120 (MaxScanTime)
 RETRY_AFTER = 10.0
@@ -160,6 +161,7 @@ class ClamdCheck:
     ) -> None:
         self._clamd, self._limit, self._unavailable, self._too_large = clamd, limit, unavailable, too_large
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._silent_until = -SILENT_FOR  # the loop's time
 
     async def __call__(self, upload: Upload, content: Content) -> None:
         """Scan a file. Raises Rejected with 422, Later and StorageError."""
@@ -194,10 +196,21 @@ class ClamdCheck:
         except TimeoutError:
             raise Later(RETRY_AFTER, "clamd is busy with other files") from None
         try:
-            await self._clamd.ping()
+            await self._ping()
             return await self._clamd.scan(content)
         finally:
             self._places.release()
+
+    async def _ping(self) -> None:
+        """Ask whether clamd is there, but not again and again while it hangs. Raises Unanswered."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._silent_until:
+            raise Unanswered("it did not answer a moment ago")
+        try:
+            await self._clamd.ping()
+        except Unanswered:
+            self._silent_until = loop.time() + SILENT_FOR
+            raise
 
     async def probe(self) -> None:
         """Find out whether clamd answers; raises Later."""
