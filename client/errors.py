@@ -19,7 +19,7 @@ from typing import ClassVar
 class UploadError(Exception):
     """An upload can't be completed; the message is a sentence for people."""
 
-    discards_upload: ClassVar[bool] = False  # whether what the server has of the upload is of no use any more
+    discards_upload: ClassVar[bool] = False  # whether the bytes that the server has stored are useless now
 
 
 class Refused(UploadError):

@@ -123,7 +123,7 @@ class File:
 
 
 def _mark_seen(catching_up: asyncio.Task[None]) -> None:
-    """Keep asyncio from logging the exception as lost: `sha256` raises it, and is not called if sending fails first."""
+    """Keep asyncio from logging that nobody saw the exception: `sha256` raises it, unless sending failed before."""
     if not catching_up.cancelled():
         catching_up.exception()
 

@@ -20,7 +20,7 @@ from onward.client.errors import Busy, UploadError
 from onward.client.file import Identity
 from onward.client.text import readable
 
-KEPT = 30 * 86400.0  # seconds after which an unused resume file, and what a kill left beside it, is removed
+KEPT = 30 * 86400.0  # seconds until an unused resume file is removed, and what a killed process left beside it
 LOCK = ".lock"
 
 

@@ -156,7 +156,7 @@ def spans(size: int, count: int) -> list[tuple[int, int]]:
 
 
 async def _create_part(transfer: Transfer, start: int, stop: int) -> Part:
-    headers = {"Upload-Length": str(stop - start), "Upload-Concat": "partial"}
+    headers = {"Upload-Length": str(stop - start), "Upload-Concat": build_concat(None)}
     return Part(start, stop, (await transfer.create(headers)).url)
 
 

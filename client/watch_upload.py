@@ -120,7 +120,7 @@ def _judging(place: URL, reach: Reach) -> aiohttp.ClientMiddlewareType:
                 reason = await answer.content.read(LONGEST_REASON)
             finally:
                 answer.close()
-            redirected = request.url.path != place.path  # then the URL of the command does not say what was asked
+            redirected = request.url.path != place.path  # then the reason has to name the URL that refused
             asked = f"GET {without_secrets(request.url)}" if redirected else ""
             judge(answer.status, answer.headers, reason, asked)
         return answer

@@ -1,7 +1,7 @@
 """The decisions about final uploads and their parts (tus 1.0.0, concatenation).
 
 A final upload has no bytes of its own: it is created with a list of parts, waits until all of them are complete, and
-is then joined from them. server/uploads/final_uploads.py calls these functions, and saves what they return.
+is then joined from them. server/uploads/concatenation.py calls these functions, and saves what they return.
 """
 
 from collections.abc import Sequence

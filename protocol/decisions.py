@@ -182,7 +182,7 @@ def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:
 
 
 def volatile(upload: Upload, boot: str, *, now: float, limits: Limits) -> Upload:
-    """Record that acknowledged bytes may be only in the memory of the machine, in its run `boot`."""
+    """Record that acknowledged bytes may be only in the memory of the machine, whose boot id is `boot`."""
     if upload.volatile == boot:
         return upload
     return with_next_look(replace(upload, volatile=boot), now, limits)
@@ -217,8 +217,14 @@ def held(upload: Upload, *, until: float, sha256: bytes | None, now: float, limi
 def completed(
     upload: Upload, *, sha256: bytes, place: Place, now: float, limits: Limits, content_type: str | None = None
 ) -> Upload:
-    """Record that the file is verified, and published at `place`. A partial upload is not published, and expires."""
-    expires = expiry(now, limits) if upload.role is Role.PARTIAL else None
+    """Record that the file is verified, and published at `place`.
+
+    A partial upload is not published, and expires; a published file expires only if the limits say so.
+    """
+    kept = limits.keep_completed
+    expires = None if kept is None else now + kept
+    if upload.role is Role.PARTIAL:
+        expires = expiry(now, limits)
     changes = {"sha256": sha256, "place": place, "expires": expires, "content_type": content_type}
     return moved(upload, Change.PASS, now, limits, **changes)
 

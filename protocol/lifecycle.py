@@ -76,7 +76,7 @@ def _when_judged(upload: Upload, now: float, limits: Limits) -> float | None:
 
 
 def _when_settled(upload: Upload, now: float, limits: Limits) -> float | None:
-    """Look at an unfinished upload without a request; soon if some of its bytes are not durable yet."""
+    """Look at an upload that receives no body: when it expires, or soon if some bytes are not durable yet."""
     if upload.volatile:
         return _when_quiet(upload, now, limits)
     return upload.expires
@@ -98,7 +98,7 @@ def _when_released(upload: Upload, now: float, limits: Limits) -> float | None:
 
 
 def _when_emptied(_upload: Upload, now: float, limits: Limits) -> float | None:
-    """Look at an upload that its client or the time has ended: its bytes go at once, but that may have failed."""
+    """Look at a terminated or expired upload: its bytes are removed at once, but that may have failed."""
     return now + min(limits.quiet_after, limits.forget_after)
 
 
@@ -137,7 +137,7 @@ def moved(upload: Upload, change: Change, now: float, limits: Limits, **changes:
 
 
 def carried(upload: Upload, by: float, *, now: float, limits: Limits) -> Upload:
-    """Return a record from before the clock was set, moved `by` seconds, so that it expires after the same time."""
+    """Return a record with its times moved `by` seconds, as the clock was set, so that its time left is the same."""
     expires = None if upload.expires is None else upload.expires + by
     held_until = None if upload.held_until is None else upload.held_until + by
     return with_next_look(replace(upload, updated=now, expires=expires, held_until=held_until), now, limits)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 UploadId = NewType("UploadId", str)
 Place = NewType("Place", str)
+PUBLISHED = "files"  # the folder of finished files
 ID_PATTERN = "[0-9a-f]{32}"
 
 
@@ -84,7 +85,8 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     """The record of one upload. Times are in seconds since the epoch, sizes in bytes."""
 
     id: UploadId
-    # Where the bytes are in the blob store.
+    # Where the bytes are in the blob store. That of a published file is `files/`, its path, and perhaps `//` and what
+    # the store needs to know its own file again.
     place: Place
     status: Status
     # None until the client states it.
@@ -123,8 +125,16 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     held_until: float | None = None
     # The media type that a check has recognised in the bytes, once the upload is completed; None if none was asked.
     content_type: str | None = None
+    # Where the public finds the published file; None if the operator names no such place.
+    url: str | None = None
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
+
+    @property
+    def path(self) -> str | None:
+        """Return the path of the published file below the folder of finished files; None if nothing is published."""
+        folder, _, path = self.place.partition("//")[0].partition("/")
+        return path if folder == PUBLISHED else None
 
     @property
     def role(self) -> Role:
@@ -144,6 +154,8 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     forget_after: float = 7 * 86400.0
     # An upload is paused after this long without a request.
     quiet_after: float = 2.5
+    # A published file expires this long after it was completed; None for never.
+    keep_completed: float | None = None
     # The bytes of a failed upload, and the parts of a completed final upload, are kept this long.
     release_after: float = 300.0
     # The extensions that are switched off.

@@ -5,6 +5,7 @@ needs only the newest one.
 """
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -29,6 +30,29 @@ def file_name(upload: Upload) -> str | None:
     return raw.decode("utf-8", "replace") if raw else None
 
 
+def readable_metadata(upload: Upload) -> dict[str, str | dict[str, str]]:
+    """Return the metadata with their values as text; a value that is not UTF-8 is an object with its Base64."""
+    return {key: _readable(value) for key, value in parse_metadata(upload.metadata or "").items()}
+
+
+def _readable(value: bytes) -> str | dict[str, str]:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}
+
+
+def timestamp(seconds: float) -> str:
+    """Return a time in seconds since the epoch as people and JSON write it: UTC, with milliseconds (RFC 3339)."""
+    time = datetime.fromtimestamp(seconds, UTC)
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
+
+
+def error_of(upload: Upload) -> dict[str, str] | None:
+    """Return why an upload failed, as watchers and applications are told; None if it did not."""
+    return {"code": upload.failure.code, "title": upload.failure.title} if upload.failure else None
+
+
 def progress(upload: Upload) -> Progress:
     """Return the message with the recorded state of an upload."""
     length, offset = upload.length, upload.offset
@@ -36,7 +60,6 @@ def progress(upload: Upload) -> Progress:
     eta = (length - offset) / upload.rate if sending and length is not None and upload.rate else None
     percent = None if length is None else round(100 * offset / length, 1) if length else 100.0
     completed = upload.status is Status.COMPLETED
-    updated = datetime.fromtimestamp(upload.updated, UTC)
     message = {
         "uploadId": upload.id,
         "seq": upload.version,
@@ -49,9 +72,9 @@ def progress(upload: Upload) -> Progress:
         "bytesPerSecond": round(upload.rate) if sending else 0,
         "etaSeconds": None if eta is None else round(eta, 2),
         "sha256": upload.sha256.hex() if upload.sha256 else None,
-        "error": {"code": upload.failure.code, "title": upload.failure.title} if upload.failure else None,
-        "lastUpdated": f"{updated:%Y-%m-%dT%H:%M:%S}.{updated.microsecond // 1000:03}Z",
+        "error": error_of(upload),
+        "lastUpdated": timestamp(upload.updated),
     }
     if completed:
-        message["contentType"] = upload.content_type
+        message |= {"contentType": upload.content_type, "path": upload.path, "url": upload.url}
     return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

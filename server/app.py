@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from onward.server.config import Config
+from onward.server.events.webhook import OnEvent
 from onward.server.health import add_health
 from onward.server.http.access import ACCESS, Access, allow_everything
 from onward.server.http.app_keys import CHECKS, CONFIG
@@ -26,13 +27,20 @@ MOST_HEADERS = 64
 LINGERING = 1.0  # seconds for which the rest of a body is read after an early answer
 
 
-def create_app(config: Config, access: Access = allow_everything, *, checks: Sequence[Check] = ()) -> web.Application:
+def create_app(
+    config: Config,
+    access: Access = allow_everything,
+    *,
+    checks: Sequence[Check] = (),
+    on_event: OnEvent | None = None,
+) -> web.Application:
     """Build the application; it opens its storage when it starts, and closes it when it is cleaned up.
 
     It may be mounted in another application: `outer.add_subapp("/api", create_app(config))`. `access` is asked before
     every act on an upload, watching too, and refuses by raising. `checks` are asked about each file before it is
-    published, in this order (server/uploads/checks). Raises ConfigError, which is a ValueError, for an origin that
-    can't be one. What can't be opened is raised by the start of the application.
+    published, in this order (server/uploads/checks). `on_event` is called with every event (docs/integrating.md), and
+    again later until it returns. Raises ConfigError, which is a ValueError, for an origin that can't be one. What can't
+    be opened is raised by the start of the application.
     """
     app = web.Application(middlewares=[answering])
     app[CONFIG], app[ACCESS], app[CHECKS] = config, access, tuple(checks)
@@ -42,7 +50,7 @@ def create_app(config: Config, access: Access = allow_everything, *, checks: Seq
     add_health(app)
     app.on_response_prepare.append(mark)
     add_cors(app, parse_origins(config.cors_origins), credentials=config.cors_credentials)
-    Lifespan().add_to(app)
+    Lifespan(on_event).add_to(app)
     return app
 
 

@@ -1,4 +1,4 @@
-"""The command `onward`: runs `serve` and `sweep` here, and hands `upload` and `watch` to `client/cli`.
+"""The command `onward`: runs `serve` here, the operator's commands by `control`, `upload` and `watch` by `client/cli`.
 
 It is called by `onward/__main__.py`. Exit status: 0 if all went well, 1 if a command failed, 2 for wrong arguments or a
 wrong configuration.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from onward.server.config import Config, ConfigError
 from onward.server.config_reader import add_options, foreign_variables, located, read
+from onward.server.control import command_line as operator
 from onward.server.lifespan import open_engine
 from onward.server.option_kinds import hide_password, suggest
 from onward.server.option_parser import Parser
@@ -28,9 +29,17 @@ log = logging.getLogger("onward")
 
 
 class _Lines(logging.Formatter):
-    """Formats lines of the log. The part of the time that many lines have in common is formatted once a second."""
+    """Formats lines of the log, at least one for each request, with little work.
+
+    The part of the time that many lines have in common is formatted once a second.
+    """
 
     _second, _text = 0, ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info or record.stack_info:
+            return super().format(record)
+        return f"{self.formatTime(record)} {record.levelname} {record.name} {record.getMessage()}"
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         second = int(record.created)
@@ -39,18 +48,7 @@ class _Lines(logging.Formatter):
         return f"{self._text},{int(record.msecs):03}"
 
 
-async def _sweep(config: Config) -> None:
-    engine = await open_engine(config)
-    try:
-        print(f"{await engine.sweep.all()} uploads looked after, {await engine.sweep.tidy()} strays removed")
-    finally:
-        await engine.close()
-
-
-COMMANDS = {  # of the server, with their descriptions
-    "serve": "run the server",
-    "sweep": "run the server's periodic clean-up once",
-}
+COMMANDS = {"serve": "run the server", **operator.DESCRIPTIONS}  # of the server, with their descriptions
 CLIENT_COMMANDS = {
     "upload": "upload files to a tus server, resuming interrupted uploads",
     "watch": "follow uploads until they end",
@@ -63,7 +61,7 @@ CLIENT_OPTIONS = (
     "stall-after",
     "to",
     "token",
-)  # also variables
+)  # each is an environment variable as well
 
 
 def main() -> None:
@@ -81,8 +79,11 @@ def main() -> None:
     parser.add_argument("-V", "--version", action="version", version=f"onward {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text, usage=f"onward {name} [options]")
-        add_options(command, sweep=name == "sweep")
+        words_of = " ID…" if name in ("show", "rm") else ""
+        command = commands.add_parser(name, help=text, description=text, usage=f"onward {name} [options]{words_of}")
+        if name != "serve":
+            operator.add_arguments(command, name)
+        add_options(command, sweep=name != "serve")
     for name, text in CLIENT_COMMANDS.items():
         commands.add_parser(name, help=text)
     if words[:1] and not words[0].startswith("-") and words[0] not in commands.choices:
@@ -106,13 +107,10 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
         reading = read(options, ignored=ignored)
         config, complain = reading.config, partial(_complain, reading.sources)
         _set_up_log(config.log_level)
-        if command == "sweep" and not Path(config.data).is_dir():
-            raise ConfigError("data", f"there is no folder {config.data!r}")
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three
-        if command == "sweep":
-            asyncio.run(_sweep(config))
-            return 0
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three descriptors
+        if command != "serve":
+            return asyncio.run(operator.run(config, options, open_engine))
         announce = partial(_announce, config, ignored)
         if config.workers > 1:
             status = Workers(config, announce, complain).run()
@@ -134,7 +132,7 @@ def _version() -> str:
 
 
 def _set_up_log(level: str) -> None:
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # a look-up less for each
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # saves a look-up each
     logging._srcfile = None
     lines = logging.StreamHandler()
     lines.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))

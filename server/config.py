@@ -11,18 +11,23 @@ from typing import Annotated, Any, Literal, get_type_hints
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from onward.protocol.events import EventType
 from onward.protocol.model import Limits
 from onward.server.http.cors import EVERY
 from onward.server.option_kinds import (
     BASE,
     CLAMD,
+    EVENT_TYPES,
     FOLDER,
     HOSTS,
+    LAYOUT,
     MODE,
     ORIGINS,
     PATH,
     POSITIVE_SIZE,
     POSITIVE_TIME,
+    PUBLIC_URL,
+    SECRET,
     SIZE,
     STATE,
     STORE,
@@ -30,6 +35,7 @@ from onward.server.option_kinds import (
     TIME,
     TRUSTED,
     TYPES,
+    URLS,
     WITHOUT,
     Kind,
     choice,
@@ -40,8 +46,9 @@ from onward.storage import SHARED
 from onward.storage.base import Durability
 
 MOST_WORKERS = 1024
-RUNNING, LISTENING, STORAGE, LIMITS, CHECKS, TIMES, PROXIES, WATCHING = GROUPS = (
-    "Running", "Listening", "Storage", "Limits", "Checks", "Time-outs", "Proxies and CORS", "Watching",
+RUNNING, LISTENING, STORAGE, FINISHED, LIMITS, CHECKS, TIMES, PROXIES, WATCHING, EVENTS = GROUPS = (
+    "Running", "Listening", "Storage", "Finished files", "Limits", "Checks", "Time-outs", "Proxies and CORS",
+    "Watching", "Events",
 )  # fmt: skip
 
 
@@ -104,6 +111,25 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             sweep=True,
         ),
     ] = Durability.FULL
+    layout: Annotated[
+        str,
+        Option(FINISHED, LAYOUT, "path of a finished file below files/, such as {date:%Y/%m/%d}/{name}", sweep=True),
+    ] = "{id}"
+    file_mode: Annotated[int, Option(FINISHED, MODE, "permissions of finished files", sweep=True)] = 0o440
+    dir_mode: Annotated[int, Option(FINISHED, MODE, "permissions of the folders that a layout needs", sweep=True)] = (
+        0o700
+    )
+    keep_completed: Annotated[
+        float,
+        Option(FINISHED, TIME, "remove a finished file after this long; 0 for never", sweep=True),
+    ] = 0.0
+    public_url: Annotated[
+        str, Option(FINISHED, PUBLIC_URL, "where others find finished files, with {path} for their path", sweep=True)
+    ] = ""
+    download: Annotated[
+        Literal["proxy", "redirect"],
+        Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url"),
+    ] = "proxy"
     max_size: Annotated[int, Option(LIMITS, SIZE, "maximum size of an upload; 0 for no limit")] = 0
     max_open: Annotated[int, Option(LIMITS, number(), "maximum number of unfinished uploads; 0 for no limit")] = 0
     reserve: Annotated[
@@ -195,6 +221,23 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     watchers_per_address: Annotated[
         int, Option(WATCHING, number(), "maximum number of watchers from one address; 0 for no limit")
     ] = 0
+    webhook: Annotated[
+        Sequence[str],
+        Option(EVENTS, URLS, "send signed events about uploads to this URL; may be repeated", sweep=True),
+    ] = ()
+    webhook_secret: Annotated[
+        str,
+        Option(EVENTS, SECRET, "the secret that requests to the application are signed with: whsec_BASE64", sweep=True),
+    ] = ""
+    webhook_secret_file: Annotated[
+        str, Option(EVENTS, PATH, "a file that has this secret, so that it is in no list of processes", sweep=True)
+    ] = ""
+    webhook_events: Annotated[
+        Sequence[str], Option(EVENTS, EVENT_TYPES, "send only these events; may be repeated", sweep=True)
+    ] = tuple(EventType)
+    webhook_retry_for: Annotated[
+        float, Option(EVENTS, POSITIVE_TIME, "how long an event that is not taken is tried again")
+    ] = 259200.0
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -202,10 +245,21 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 force_setattr(self, name, option.kind.read(getattr(self, name)))
             except ValueError as error:
                 raise ConfigError(name, str(error)) from None
-        if self.workers > 1 and self.state.partition(":")[0] not in SHARED:
+        if self.workers > 1 and not self.is_shared:
             raise ConfigError("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
         if EVERY in self.cors_origins and self.cors_credentials:
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
+        if self.download == "redirect" and not self.public_url:
+            raise ConfigError("download", "'redirect' needs --public-url, which says where to")
+        if self.webhook_secret and self.webhook_secret_file:
+            raise ConfigError("webhook_secret_file", "there is --webhook-secret as well; give one of them")
+        if self.webhook and not (self.webhook_secret or self.webhook_secret_file):
+            raise ConfigError("webhook", "it needs --webhook-secret or --webhook-secret-file, to sign what is sent")
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether several processes may use the state at once."""
+        return self.state.partition(":")[0] in SHARED
 
     @property
     def prefix(self) -> str:
@@ -221,6 +275,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             expire_after=None if "expiration" in without else self.expire_after or None,
             forget_after=self.forget_after,
             release_after=self.release_after,
+            keep_completed=self.keep_completed or None,
             without=without,
             quiet_after=self.quiet_after,
             max_open=self.max_open or None,

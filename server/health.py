@@ -7,6 +7,7 @@ application when it starts, and says when it stops.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -15,9 +16,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from onward.protocol.errors import StorageFull, Unavailable
+from onward.server.events.delivery import Delivery
 from onward.server.uploads.checks import Later
 from onward.server.uploads.engine import Engine
-from onward.storage.base import Full, StorageError
+from onward.storage.base import Full, OutboxCounts, StorageError
 
 PROBE_WAIT = 2.0  # seconds that the state and the storage may take to answer, at the same time
 PROBE_STAYS = 1.0  # seconds for which an answer is repeated, so that many requests cost no more than one
@@ -29,8 +31,9 @@ Fault = StorageError | StorageFull | Later
 class _Counts(Collector):
     """The counts of an engine, read when Prometheus asks."""
 
-    def __init__(self, engine: Engine, watchers: Callable[[], int]) -> None:
-        self._engine, self._watchers = engine, watchers
+    def __init__(self, engine: Engine, watchers: Callable[[], int], delivery: Delivery | None) -> None:
+        self._engine, self._watchers, self._delivery = engine, watchers, delivery
+        self.outbox: OutboxCounts | None = None  # None if nobody wants events, or the state did not answer
 
     def collect(self) -> Iterator[Metric]:
         ended = CounterMetricFamily("onward_uploads_ended", "Uploads by how they ended.", labels=["how"])
@@ -44,11 +47,19 @@ class _Counts(Collector):
         yield CounterMetricFamily("onward_received_bytes", "Bytes stored.", value=self._engine.received)
         yield GaugeMetricFamily("onward_running", "Bodies and joins under way.", value=self._engine.running)
         yield GaugeMetricFamily("onward_watchers", "Watchers of uploads.", value=self._watchers())
+        if self._delivery is not None:
+            delivered, failed = self._delivery.counts["delivered"], self._delivery.counts["failed"]
+            yield CounterMetricFamily("onward_events_delivered", "Events that were taken.", value=delivered)
+            yield CounterMetricFamily("onward_events_failed", "Events that were given up.", value=failed)
+        if self.outbox is not None:
+            age = 0.0 if self.outbox.oldest is None else max(self._engine.records.clock() - self.outbox.oldest, 0.0)
+            yield GaugeMetricFamily("onward_events_waiting", "Events that wait.", value=self.outbox.waiting)
+            yield GaugeMetricFamily("onward_events_oldest_seconds", "Age of the oldest event that waits.", value=age)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was found missing, in sentences: with `faults` no upload can be finished; `full` only refuses new bytes.
+    """What was found, in sentences. With `faults` no upload can be finished; with `full` only new bytes are refused.
 
     With `unchecked`, files can't be judged by a check at the moment.
     """
@@ -70,18 +81,26 @@ class Health:
 
     engine: Engine
     watchers: Callable[[], int]  # how many requests watch uploads
+    delivery: Delivery | None = None  # None if nobody wants events
     stopping: bool = False
     _seen: _Seen = _Seen()
     _looked: float = -PROBE_STAYS
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _counts: _Counts = field(init=False)
     _registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     _probes: dict[str, asyncio.Future[Fault | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._registry.register(_Counts(self.engine, self.watchers))
+        self._counts = _Counts(self.engine, self.watchers, self.delivery)
+        self._registry.register(self._counts)
 
-    def metrics(self) -> bytes:
-        """Return the counts in the text format of Prometheus."""
+    async def metrics(self) -> bytes:
+        """Return the counts in the text format of Prometheus; without those of the outbox if it does not answer."""
+        self._counts.outbox = None
+        if self.delivery is not None:
+            with suppress(StorageError, TimeoutError):
+                async with asyncio.timeout(PROBE_WAIT):
+                    self._counts.outbox = await self.delivery.outbox.count()
         return generate_latest(self._registry)
 
     async def check(self) -> str:
@@ -124,7 +143,9 @@ class Health:
         return _Seen(tuple(faults), tuple(full), tuple(unchecked))
 
     async def _probe_storage(self) -> None:
-        await self.engine.records.storage.blobs.probe()
+        storage = self.engine.records.storage
+        await storage.nodes.probe()
+        await storage.blobs.probe()
         await self.engine.reserve.check()
 
     def _note(self, before: _Seen) -> None:
@@ -155,7 +176,7 @@ async def _readyz(request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(body=request.app[HEALTH].metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(body=await request.app[HEALTH].metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def add_health(app: web.Application) -> None:

@@ -7,7 +7,8 @@
        ├─ begin_stop: not ready, bodies cut, watchers ended          │          │
        ├─ aiohttp waits for the requests ────────────────┤ 85 %      │          │
        │  downloads are cut ──────────────────────────┤ 80 %         │          │
-       │                                                 ├─ finish_stop: background work ends, records are settled,
+       │                                                 ├─ finish_stop: background work ends, events under way too
+       │                                                 │    (for 5 % at most), records are settled,
        │                                                 │    until 92.5 %; then the storage is closed
        │                                                             │          ├─ the watchdog ends the process
                                                                                      (server/serve.py)
@@ -23,35 +24,48 @@ from pathlib import Path
 
 from aiohttp import web
 
+from onward.protocol.naming import parse_layout
 from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
 from onward.server.configured_checks import configured_checks
+from onward.server.control.listener import Control, open_control
+from onward.server.events.delivery import Delivery
+from onward.server.events.targets import signer_of, subscriptions_of, targets_of
+from onward.server.events.webhook import OnEvent, open_session
 from onward.server.health import HEALTH, Health
 from onward.server.http.app_keys import CHECKS, CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
 from onward.server.uploads.checks import Check
 from onward.server.uploads.engine import Engine
+from onward.server.uploads.publishing import Publishing
 from onward.server.watch.broadcast import Broadcast
 from onward.server.watch.routes import BROADCAST
 from onward.storage import open_storage
-from onward.storage.base import Full, StorageError
+from onward.storage.base import Full, Modes, StorageError
 
 # Shares of --drain, counted from the beginning of the stop.
 CUT_DOWNLOADS = 0.8  # downloads that still run are cut, so that aiohttp has time to end their connections
 REQUESTS_END = 0.85  # aiohttp stops to wait for requests, and closes their connections
+DELIVERED = 0.05  # of the drain, so long running attempts to deliver events may take to end
 SETTLED = 0.925  # the wait until all acknowledged bytes are durable ends
 LEAST_TO_SETTLE = SETTLED - REQUESTS_END  # for this, even if an application that embeds the server took longer
 GRACE = 2.0  # seconds after the drain; then the process is ended, whatever still hangs in it
 
+AS_ID = "{id}"  # the layout that needs no staging
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: changes with each start of the machine
 log = logging.getLogger("onward")
 
 
 class Lifespan:
-    """Starts and stops the parts of one application; the values that handlers need are in the application."""
+    """Starts and stops the parts of one application; the values that handlers need are in the application.
 
-    def __init__(self) -> None:
+    `on_event` is a function of the application that gets all events.
+    """
+
+    def __init__(self, on_event: OnEvent | None = None) -> None:
+        self._on_event = on_event
         self._settle_by = inf  # the loop's time
+        self._control: Control | None = None
 
     def add_to(self, app: web.Application) -> None:
         """Have aiohttp start and stop the application in this way."""
@@ -65,11 +79,12 @@ class Lifespan:
         await self.finish_stop(app, background)
 
     async def start(self, app: web.Application) -> BackgroundTasks:
-        """Open the storage, and start everything that acts on it; raises what `open_engine` raises."""
+        """Open the storage, and start everything that acts on it; raises ConfigError and what `open_engine` raises."""
         config = app[CONFIG]
 
         # 1. Open records and bytes. All that can fail is in this step; it closes again what it has opened.
-        engine = app[ENGINE] = await open_engine(config, app[CHECKS])
+        signer = signer_of(config)
+        engine = app[ENGINE] = await open_engine(config, app[CHECKS], self._on_event)
 
         # 2. Make what requests share: the threads of downloads, the subscriptions of watchers, the probes of health.
         app[DOWNLOADS] = Downloads()
@@ -78,9 +93,25 @@ class Lifespan:
             per_upload=config.watchers_per_upload,
             per_address=config.watchers_per_address,
         )
-        app[HEALTH] = Health(engine, lambda: len(broadcast.watchers))
 
-        # 3. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
+        # 3. Listen for the operator's commands, which could not open this state themselves.
+        if not config.is_shared:
+            self._control = await open_control(engine, Path(config.data))
+
+        # 4. Start to deliver the events in the outbox, if anybody wants events.
+        self._delivery: Delivery | None = None
+        if engine.records.storage.subscriptions.targets:
+            self._session = open_session()
+            self._delivery = Delivery(
+                engine.records.storage.state.outbox,
+                targets_of(config, self._on_event, self._session, signer),
+                clock=engine.records.clock,
+                retry_for=config.webhook_retry_for,
+            )
+            engine.records.on_events = self._delivery.wake
+        app[HEALTH] = Health(engine, lambda: len(broadcast.watchers), self._delivery)
+
+        # 5. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
         return BackgroundTasks(engine, broadcast, config.sweep_every)
 
     async def begin_stop(self, app: web.Application) -> None:
@@ -102,25 +133,38 @@ class Lifespan:
     async def finish_stop(self, app: web.Application, background: BackgroundTasks) -> None:
         """Close everything, after the last request has ended."""
         try:
-            # 1. Cancel the background work.
+            # 1. Cut the operator's commands, and cancel the background work.
+            if self._control is not None:
+                await self._control.close()
             await background.stop()
         finally:
-            # 2. Make all acknowledged bytes durable, as far as the time allows, and close the storage.
+            # 2. Stop to deliver events; those that are not taken yet are delivered after the next start.
+            if self._delivery is not None:
+                await self._delivery.stop(within=app[CONFIG].drain * DELIVERED)
+                await self._session.close()
+            # 3. Make all acknowledged bytes durable, as far as the time allows, and close the storage.
             left = self._settle_by - asyncio.get_running_loop().time()
             await app[ENGINE].close(within=max(left, app[CONFIG].drain * LEAST_TO_SETTLE))
-            # 3. End the threads of downloads.
+            # 4. End the threads of downloads.
             app[DOWNLOADS].close()
 
 
-async def open_engine(config: Config, checks: Sequence[Check] = ()) -> Engine:
-    """Open the storage and the engine on it; also used by `onward sweep`. `checks` are those of an application.
+async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: OnEvent | None = None) -> Engine:
+    """Open the storage and the engine on it; also used by the operator's commands.
+
+    `checks` and `on_event` are those of an application.
 
     Raises ConfigError if the data folder can't be used, and what the stores raise. Nothing stays open then.
     """
     boot = _boot()
     try:
         storage = await open_storage(
-            state=config.state, blobs=config.blobs, data=Path(config.data), durability=config.durability
+            state=config.state,
+            blobs=config.blobs,
+            data=Path(config.data),
+            durability=config.durability,
+            subscriptions=subscriptions_of(config, on_event),
+            modes=Modes(file=config.file_mode, folder=config.dir_mode),
         )
     except (OSError, StorageError) as error:
         fault = error if isinstance(error, OSError) else error.__cause__
@@ -129,7 +173,11 @@ async def open_engine(config: Config, checks: Sequence[Check] = ()) -> Engine:
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
     checks = (*configured_checks(config), *checks)
-    engine = Engine(storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks)
+    layout = None if config.layout == AS_ID else parse_layout(config.layout)
+    publishing = Publishing(layout=layout, public_url=config.public_url)
+    engine = Engine(
+        storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks, publishing=publishing
+    )
     try:
         await engine.records.ask_the_time()
     except BaseException:

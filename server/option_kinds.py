@@ -11,11 +11,15 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from onward.protocol.dialects import DIALECTS
+from onward.protocol.events import EventType
+from onward.protocol.naming import parse_layout
 from onward.protocol.quantities import read_number, read_size, read_time, show_size, show_time
+from onward.server.events.signature import read_secret
 from onward.server.http.cors import parse_origins
 from onward.server.http.proxies import parse_trusted
 from onward.server.uploads.checks.clamd import read_address
@@ -28,10 +32,20 @@ SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 HIGHEST_MODE = 0o777
 EVERY_ADDRESS = ""  # as a host: all IPv4 and IPv6 addresses of the machine
 _MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
+_PUBLIC_URL = re.compile(r"https?://[^/?#{}\s]+/[!-~]*", re.ASCII)
 _LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@,]*)(:[0-9]{1,5})?"
 _NETWORK = re.compile(rf"[^:]+://(.*@)?{_HOST}(,{_HOST})*(/[^/?]*[^0-9/?][^/?]*)?(/[0-9]*)?/?(\?.*)?", re.ASCII)
 _PASSWORD = re.compile(r"(?<=://)([^:@/]*):.*(?=@)|(?<=password=)[^&]*", re.ASCII | re.DOTALL)
+
+
+class Secret(str):
+    """A text that is not shown where its Config is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
 
 
 class Kind(Struct, frozen=True):
@@ -163,6 +177,33 @@ def _read_clamd(value: object) -> str:
     return read_address(value) if value else ""
 
 
+def _read_urls(value: object) -> tuple[str, ...]:
+    """Read URLs that requests are sent to; a comma in one is written %2C."""
+    urls = split_words(value)
+    for url in urls:
+        parts = urlsplit(url) if url.isprintable() else urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment or " " in url:
+            raise ValueError(f"{hide_password(url)!r} is not a URL such as https://app.example/uploads")
+    return urls
+
+
+def _read_events(value: object) -> tuple[str, ...]:
+    names, known = split_words(value), list(EventType)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} is not an event{suggest(name, known) or ': ' + ', '.join(known)}")
+    return names
+
+
+def _read_secret(value: object) -> Secret:
+    """Read the secret of signatures, or nothing. What is wrong with it is said without showing it."""
+    if not isinstance(value, str):
+        raise ValueError("the secret is not a text")
+    if value:
+        read_secret(value)
+    return Secret(value)
+
+
 def number(least: int = 0, most: int | None = None) -> Kind:
     """Return the kind of whole numbers in a range."""
     bounds = {"least": least} if most is None else {"least": least, "most": most}
@@ -173,6 +214,17 @@ def choice(values: type[StrEnum] | tuple[str, ...]) -> Kind:
     """Return the kind of one word out of several."""
     named = {str(value): value for value in values}
     return Kind("|".join(named), partial(_read_choice, named))
+
+
+def _read_layout(value: object) -> str:
+    return parse_layout(str(value)).text
+
+
+def _read_public_url(value: object) -> str:
+    text = str(value)
+    if text and not (_PUBLIC_URL.fullmatch(text) and text.count("{path}") == 1):
+        raise ValueError(f"{text!r} is not a URL with {{path}} in it, such as https://cdn.example/{{path}}")
+    return text
 
 
 SIZE = Kind("BYTES", read_size, show_size)
@@ -190,5 +242,10 @@ TRUSTED = Kind("ADDRESS", _read_trusted, ", ".join, repeated=True)
 WITHOUT = Kind("EXTENSION", _read_extensions, ", ".join, repeated=True)
 TYPES = Kind("TYPE", _read_types, ", ".join, repeated=True)
 CLAMD = Kind("ADDRESS", _read_clamd)
+URLS = Kind("URL", _read_urls, ", ".join, repeated=True)
+EVENT_TYPES = Kind("EVENT", _read_events, ", ".join, repeated=True)
+SECRET = Kind("SECRET", _read_secret)
+LAYOUT = Kind("TEMPLATE", _read_layout)
+PUBLIC_URL = Kind("URL", _read_public_url)
 STATE = Kind("URL", partial(_read_url, STATES), hide_password)
 STORE = Kind("URL", partial(_read_url, BLOBS), hide_password)

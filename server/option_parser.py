@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
         return found, unknown
 
     def _check_options(self, words: Sequence[str]) -> None:
-        """Refuse an unknown option, and a value for a switch; what follows the name of a command is left to that."""
+        """Refuse an unknown option, and a value for a switch; the parser of a command checks what follows its name."""
         has_commands = self._subparsers is not None
         for word in words:
             if word == _END_OF_OPTIONS or (has_commands and not word.startswith("-")):

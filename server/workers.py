@@ -23,7 +23,7 @@ from onward.server.listen import listen, urls
 from onward.server.serve import Announce, serve
 from onward.storage.base import StorageError
 
-SHORT = 5.0  # seconds; if two workers in a row lived no longer than this, the third one is started after this wait
+SHORT = 5.0  # seconds; a worker that dies sooner than this twice in a row is restarted only after this wait
 PR_SET_PDEATHSIG = 1  # of prctl: the signal that a process gets when its parent dies
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
 _libc = ctypes.CDLL(None)
@@ -39,7 +39,7 @@ class Workers:
         self._sockets = listen(config, config.workers)
         self._born: dict[int, tuple[int, float]] = {}  # the number and the start of the worker with each process id
         self._due: dict[int, float] = {}  # when the worker with a number is started again
-        self._short: set[int] = set()  # numbers whose last worker lived shortly
+        self._short: set[int] = set()  # numbers whose last worker died soon after its start
         self._stopping, self._status = False, 0
 
     def run(self) -> int:

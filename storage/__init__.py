@@ -11,7 +11,8 @@ from math import inf
 from pathlib import Path
 from typing import Any, cast
 
-from onward.storage.base import Blobs, Durability, SharedState, State, Storage, Unreachable
+from onward.protocol.events import NOBODY, Subscriptions
+from onward.storage.base import USUAL_MODES, Durability, Modes, SharedState, State, Storage, StoredBytes, Unreachable
 from onward.storage.recovery import RecoveringState
 
 # The states that several servers use at once, and that may come back empty: they need backups of their records.
@@ -31,31 +32,46 @@ BLOBS = {
 }
 
 
-async def open_storage(*, state: str, blobs: str, data: Path, durability: Durability = Durability.FULL) -> Storage:
-    """Open the stores that two URLs name.
+async def open_storage(
+    *,
+    state: str,
+    blobs: str,
+    data: Path,
+    durability: Durability = Durability.FULL,
+    modes: Modes = USUAL_MODES,
+    subscriptions: Subscriptions = NOBODY,
+) -> Storage:
+    """Open the stores that two URLs name. `subscriptions` says which events are saved with the records.
 
     Raises ValueError for an unknown scheme, and StorageError, also if another process uses the data folder or if the
     state does not belong to it.
     """
     open_state, open_blobs = _opener(STATES, state), _opener(BLOBS, blobs)
     shared = state.partition(":")[0] in SHARED
-    opened_blobs: Blobs = await open_blobs(blobs, data, durability, shared)
+    stored: StoredBytes = await open_blobs(blobs, data, durability, shared, modes)
     try:
-        opened_state: State = await open_state(state, data, durability, opened_blobs.node)
+        opened: State = await open_state(state, data, durability, stored.nodes.name)
         if shared:
-            opened_state = await _recovering(cast("SharedState", opened_state), opened_blobs)
+            opened = await _recovering(cast("SharedState", opened), stored, subscriptions)
     except BaseException:
-        await opened_blobs.close()
+        await stored.close()
         raise
-    return Storage(blobs=opened_blobs, state=opened_state, durability=durability)
+    return Storage(
+        blobs=stored.blobs,
+        backups=stored.backups,
+        nodes=stored.nodes,
+        state=opened,
+        durability=durability,
+        subscriptions=subscriptions,
+    )
 
 
-async def _recovering(state: SharedState, blobs: Blobs) -> RecoveringState:
+async def _recovering(state: SharedState, stored: StoredBytes, subscriptions: Subscriptions) -> RecoveringState:
     """Add recovery from backups to a state; refuses an empty state if there are bytes but no backups of records."""
-    recovering = RecoveringState(state, blobs.backups)
+    recovering = RecoveringState(state, stored.backups, subscriptions)
     try:
-        if await state.owner() is None and not [id_ async for id_ in blobs.backups.ids()]:
-            async for place, _ in blobs.strays(inf):
+        if await state.owner() is None and not [id_ async for id_ in stored.backups.ids()]:
+            async for place, _ in stored.blobs.strays(inf):
                 raise Unreachable(
                     f"the state is new, but {place} has bytes; is it the right state? Move them away if so"
                 )

@@ -18,22 +18,26 @@ A state that has lost records has lost leases and epochs too. Former holders may
 hold the lease. So an adopted record gets an epoch that no earlier lease can have had, which makes every save of theirs
 stale, and is marked as left by ANYONE, so that the next holder fences the bytes and the copy before it writes.
 
-Records are adopted one by one, whenever one is asked for. An empty state is noticed by the sweep, when it asks what is
-due: then all copies are adopted. Only after that is the state marked as belonging to this data folder (`claim`), so
-that a crash in between begins again.
+Records are adopted one by one, whenever one is asked for. A state that is empty, or has an empty part (a cluster that
+lost one master), is noticed by the sweep, when it asks what is due: then all missing records are adopted. Only after
+that is the state marked as belonging to this data folder (`claim`), so that a crash in between begins again.
+
+The outbox is lost together with the records. So the latest event of each adopted upload is queued again, with the same
+id as before; a receiver that has it already recognises it by that.
 """
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
 
+from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
-from onward.storage.base import Backups, Lease, Missing, SharedState, Stale, Unreachable
+from onward.storage.base import Backups, Cursor, Lease, Missing, Outbox, Page, SharedState, Stale, Unreachable
 from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
@@ -41,10 +45,13 @@ log = logging.getLogger("onward")
 
 
 class RecoveringState:
-    """Records, leases and events of a shared state, with a copy of each record beside the bytes."""
+    """Records, leases, events and the outbox of a shared state, with a copy of each record beside the bytes.
 
-    def __init__(self, state: SharedState, backups: Backups) -> None:
-        self._state, self._backups = state, backups
+    `subscriptions` says which event of an adopted record is queued again.
+    """
+
+    def __init__(self, state: SharedState, backups: Backups, subscriptions: Subscriptions = NOBODY) -> None:
+        self._state, self._backups, self._subscriptions = state, backups, subscriptions
         state.read_watched_by(self.load)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
@@ -59,11 +66,13 @@ class RecoveringState:
         if owner is None and not [id_ async for id_ in self._backups.ids()]:
             await self._state.claim(self._backups.store)
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Write the first copy, then the record; raises Crowded."""
         await self._backups.begin(upload, durable=durable)
         try:
-            await self._state.insert(upload, durable=durable, most=most)
+            await self._state.insert(upload, durable=durable, most=most, events=events)
         except BaseException:
             await self._backups.drop(upload.id)
             raise
@@ -80,7 +89,7 @@ class RecoveringState:
         copy = await self._backups.kept(id)
         return copy if copy and copy.version > record.version else record
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Write the copy, then the record; raises Stale or Missing.
 
         If the record is missing it is adopted, which ends the caller's lease: then Stale is raised as well.
@@ -96,7 +105,7 @@ class RecoveringState:
             await self._state.load(upload.id)
             await self._backups.begin(copy, durable=durable)
         try:
-            return await self._state.save(upload, durable=durable)
+            return await self._state.save(upload, durable=durable, events=events)
         except Missing:
             await self._adopt(upload.id)
             raise Stale(upload.id) from None
@@ -125,6 +134,14 @@ class RecoveringState:
         async for id_ in self._state.due(now):
             yield id_
 
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return one page of all uploads; an empty state is filled from the copies first.
+
+        A single record that the state has lost is on no page until it is adopted.
+        """
+        await self._fill_if_empty()
+        return await self._state.page(after=after, limit=limit, statuses=statuses)
+
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
         """Hold the lease; a record that is missing, or older than its copy, is adopted first."""
@@ -147,6 +164,11 @@ class RecoveringState:
         """Fence the copy as well, then note that the former holder can no longer write; raises Stale."""
         await self._backups.renew(replace(upload, epoch=lease.epoch), lease.holds)
         await self._state.fenced(lease, upload)
+
+    @property
+    def outbox(self) -> Outbox:
+        """The outbox of the state."""
+        return self._state.outbox
 
     def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
         """Follow an upload from now on."""
@@ -173,14 +195,15 @@ class RecoveringState:
                     await stack.enter_async_context(attempt.pop_all())
                     return dataclasses.replace(lease, record=record)
                 await self._adopt(id)
-        raise Unreachable(f"the record of {id[:8]}… does not stay")
+        raise Unreachable(f"the record of {id[:8]}… is lost again each time it is adopted")
 
     async def _adopt(self, id: UploadId) -> bool:
         """Adopt a record from its copy; returns False if there is no copy."""
         copy = await self._backups.kept(id)
         if copy is None:
             return False
-        await self._state.adopt(copy)
+        told = self._subscriptions
+        await self._state.adopt(copy, created=told.created(copy), ended=told.ended(copy))
         log.warning("the record of %s… was missing or old, and is adopted from its copy at %d", id[:8], copy.offset)
         return True
 
@@ -193,8 +216,8 @@ class RecoveringState:
             log.warning("the copy of %s… can't be read: %s", id[:8], shorten_ids(str(fault)))
 
     async def _fill_if_empty(self) -> None:
-        """Adopt all copies if the state has no owner, which means that it is empty."""
-        if await self._state.owner() is not None:
+        """Adopt all copies whose records are missing, if the state or a part of it is empty."""
+        if await self._state.whole():
             return
         async for id_ in self._backups.ids():
             try:

@@ -9,6 +9,7 @@ from typing import Literal
 import aiohttp
 import pytest
 from http_connection import Tus
+from redis_kinds import Cluster, redis_cluster
 from redis_process import RedisProcess, redis_server
 from server_process import Server, Start, serving
 
@@ -49,6 +50,20 @@ def redis_url(redis_process: RedisProcess) -> str:
     """The URL of an empty Redis."""
     redis_process.flush()
     return redis_process.url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_of_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real cluster of three primaries without replicas, one for the session."""
+    with redis_cluster(tmp_path_factory.mktemp("cluster"), replicas=0) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(redis_cluster_of_three: Cluster) -> Cluster:
+    """A cluster of three primaries, all of them empty."""
+    redis_cluster_of_three.flush()
+    return redis_cluster_of_three
 
 
 @pytest.fixture(params=["sqlite", "redis"])

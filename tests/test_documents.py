@@ -1,10 +1,12 @@
-"""The files that the documents name are there: a reader who follows a name finds something."""
+"""The files that documents and source files name are there: a reader who follows a name finds something."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+SOURCES = [file for top in ("protocol", "storage", "server", "client") for file in (ROOT / top).rglob("*.py")]
+PLANNED = {"server/events/delivery.py"}
 HISTORY = {"CHANGELOG.md"}  # names what there was
 PLACEHOLDER = "NAME"  # stands for a file that the reader adds
 FILE = re.compile(r"\b(?:onward|protocol|storage|server|client|tests|docs)/[\w./-]*\w\.(?:py|md|js|css|html|svg|png)\b")
@@ -18,6 +20,11 @@ def missing_files(text: str) -> set[str]:
 
 def test_files_that_documents_name_exist() -> None:
     found = {path.name: missing_files(path.read_text()) for path in DOCUMENTS if path.name not in HISTORY}
+    assert {name: missing for name, missing in found.items() if missing} == {}
+
+
+def test_files_that_sources_name_exist() -> None:
+    found = {str(path.relative_to(ROOT)): missing_files(path.read_text()) - PLANNED for path in SOURCES}
     assert {name: missing for name, missing in found.items() if missing} == {}
 
 

@@ -1,9 +1,12 @@
-"""What holds for every file of the project: its length, and where undocumented parts of libraries may be used."""
+"""What holds for every file of the project: its length, no dead code, and where undocumented parts of libraries are used."""
 
 import ast
 import re
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_LINES = 350
@@ -13,6 +16,19 @@ DOCUMENTED = {
     "os._exit",
     "logging._srcfile",  # in the Logging HOWTO, under optimization
     "argparse._ArgumentGroup",  # as the type of what a documented method returns
+}
+CALLED_FROM_OUTSIDE = {  # by a library, or found by name; for each pattern of files, patterns of names
+    "*": {"pytestmark", "pytest_*", "__getattr__", "__init_subclass__"},
+    "client/cli/bars.py": {"bar_format", "initial"},  # read by tqdm
+    "client/file.py": {"mtime_ns", "inode"},  # compared together with the rest of the value
+    "client/model.py": {"last_updated"},  # for applications
+    "server/cli.py": {"formatTime", "datefmt", "logThreads", "logProcesses", "logMultiprocessing", "_srcfile"},
+    "server/http/transport/connection.py": {"_parser", "eof_received", "handle_error"},
+    "storage/running/threads.py": {"msg"},  # an argument of Future.cancel
+    "server/uploads/checks/*.py": {"__call__", "early"},  # a check is called, and "early" is read by its name
+    "tests/server/test_body.py": {"side_effect"},
+    "tests/support/simulated_disk.py": {"_*"},  # stand for functions of os
+    "tests/support/upload_machine*.py": {"patch_wrongly", "set_the_clock", "watchers_are_*", "teardown"},  # hypothesis
 }
 
 
@@ -51,6 +67,30 @@ def test_no_file_is_too_long_to_read() -> None:
     assert {
         str(path): lines for path in product_files() if (lines := len(path.read_text().splitlines())) > MOST_LINES
     } == {}
+
+
+def is_called_from_outside(file: str, name: str) -> bool:
+    """Tell whether a library uses a name that nothing in the project uses."""
+    return any(
+        fnmatch(name, each) for files, names in CALLED_FROM_OUTSIDE.items() if fnmatch(file, files) for each in names
+    )
+
+
+def unused(*paths: Path, root: Path = ROOT) -> set[tuple[str, str]]:
+    """Give the file and the name of everything that these files define or can't reach, and that none of them uses."""
+    vulture = pytest.importorskip("vulture").Vulture()
+    vulture.scavenge([str(path) for path in paths])
+    return {(str(item.filename.relative_to(root)), item.name) for item in vulture.get_unused_code(min_confidence=60)}
+
+
+def test_there_is_no_dead_code() -> None:
+    found = unused(*(ROOT / name for name in ("onward", "protocol", "storage", "server", "client", "tests")))
+    assert {(file, name) for file, name in found if not is_called_from_outside(file, name)} == set()
+
+
+def test_dead_code_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def used(): pass\ndef dead(): pass\nused()\n")
+    assert unused(tmp_path, root=tmp_path) == {("a.py", "dead")}
 
 
 def test_undocumented_parts_of_libraries_are_used_in_one_package_only() -> None:

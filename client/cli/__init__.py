@@ -65,12 +65,12 @@ def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse
     except (KeyboardInterrupt, asyncio.CancelledError) as end:
         if options.command == "upload" and "-" not in options.files:
             say("")
-            again = shlex.join(word for word in words if word != AGAIN)  # which would send finished files again
+            again = shlex.join(word for word in words if word != AGAIN)  # with it, finished files would be sent again
             say(f"interrupted; to resume, run the same command: onward {again}")
         if isinstance(end, KeyboardInterrupt):
             raise
         return TERMINATED
-    except OSError as error:  # of stdout: every other OSError has become an UploadError
+    except OSError as error:  # writing to stdout failed: every other OSError has become an UploadError
         drop(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             say(f"onward: can't write to stdout: {reason_of(error)}")

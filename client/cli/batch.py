@@ -46,7 +46,7 @@ class Batch:
             uploaded = await send(
                 file, self._target, resume_file, self.reach, on_progress=on_progress, options=self._options
             )
-            with suppress(UploadError):  # of the folder; at worst, the file is sent a second time later
+            with suppress(UploadError):  # the folder can't be written; at worst, the file is sent again later
                 resume_file.finish(str(path), Finished(uploaded.url, uploaded.sha256, uploaded.verified))
             return uploaded, False
 
@@ -75,7 +75,7 @@ class Batch:
         )
 
     def forget(self) -> None:
-        """Forget what is finished, since everything is; the resume file of a file that another process sends stays."""
+        """Remove the resume files, since all files are uploaded; those that another process has locked stay."""
         folder = self._options.state or state_folder()
         for identity in self._files:
             with suppress(UploadError), open_resume_file(folder, identity, self._target, tidy=False) as resume_file:

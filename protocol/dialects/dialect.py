@@ -68,7 +68,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     claims: Callable[[Headers], bool]
     # The headers that every reply of this dialect carries.
     stamp: Headers
-    # How the names of headers begin that a request may carry only once; in lower case.
+    # A request may carry a header only once if its name begins with one of these; in lower case.
     sent_once: tuple[str, ...]
     # The headers that a page of another origin may send, and those that it may read (CORS).
     cors_requests: frozenset[str]

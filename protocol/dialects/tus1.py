@@ -220,6 +220,8 @@ def build_upload_headers(upload: Upload) -> dict[str, str]:
         headers["Upload-Expires"] = build_http_date(upload.expires)
     if upload.status is Status.COMPLETED and upload.sha256:
         headers["Repr-Digest"] = build_repr_digest(upload.sha256)
+    if upload.url is not None:
+        headers["Content-Location"] = upload.url
     return headers
 
 
@@ -280,9 +282,9 @@ DIALECT = Dialect(
         "Upload-Length", "Upload-Metadata", "Upload-Offset", OVERRIDE,
     }),
     cors_replies=frozenset({
-        "Location", "Repr-Digest", "Tus-Checksum-Algorithm", "Tus-Extension", "Tus-Max-Size", "Tus-Resumable",
-        "Tus-Version", "Upload-Concat", "Upload-Defer-Length", "Upload-Expires", "Upload-Length", "Upload-Metadata",
-        "Upload-Offset",
+        "Content-Location", "Location", "Repr-Digest", "Tus-Checksum-Algorithm", "Tus-Extension", "Tus-Max-Size",
+        "Tus-Resumable", "Tus-Version", "Upload-Concat", "Upload-Defer-Length", "Upload-Expires", "Upload-Length",
+        "Upload-Metadata", "Upload-Offset",
     }),
     find_method=find_method,
     offers_method=offers_method,

@@ -40,9 +40,9 @@ async def allow_everything(
 ACCESS: web.AppKey[Access] = web.AppKey("access")
 
 
-async def check_access(request: web.Request, act: Act, id: UploadId) -> None:
-    """Ask whether a request may act on an upload; raises what the access function raises."""
-    await request.app[ACCESS](request, act, id, None)
+def check_access(request: web.Request, act: Act, id: UploadId) -> Awaitable[Grant | None]:
+    """Ask whether a request may act on an upload; to await the answer raises what the access function raises."""
+    return request.app[ACCESS](request, act, id, None)
 
 
 async def granted_limits(

@@ -1,4 +1,4 @@
-"""What handlers find in the application and in a request (typed keys), and the id that they find in a URL.
+"""What handlers find in the application (typed keys), and the id and the dialect that they find in a request.
 
 `create_app` sets CONFIG and CHECKS; `server/lifespan.py` sets the others when the application starts.
 """
@@ -18,7 +18,6 @@ CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 CHECKS: web.AppKey[Sequence[Check]] = web.AppKey("checks")
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)  # set when the stop begins
-NAMED: web.RequestKey[Dialect | None] = web.RequestKey("named")
 UPLOAD = f"/{{id:{ID_PATTERN}}}"  # the end of the path of one upload, as a pattern of aiohttp's router
 
 
@@ -28,12 +27,10 @@ def upload_id(request: web.Request) -> UploadId:
 
 
 def named_dialect(request: web.Request) -> Dialect | None:
-    """Return the dialect that a request names, or None; it is looked for once in each request."""
-    if NAMED not in request:
-        request[NAMED] = named(request.headers)
-    return request[NAMED]
+    """Return the dialect that a request names, or None. To look costs less than to remember it in the request."""
+    return named(request.headers)
 
 
 def dialect_of(request: web.Request) -> Dialect:
     """Return the dialect that a request is read and answered in: the one that it names, or else the default."""
-    return named_dialect(request) or DEFAULT
+    return named(request.headers) or DEFAULT

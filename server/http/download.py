@@ -15,7 +15,7 @@ from onward.protocol.errors import Gone
 from onward.protocol.headers import build_attachment, build_repr_digest, matches_etag, parse_range
 from onward.protocol.model import Upload
 from onward.protocol.progress import file_name
-from onward.server.http.app_keys import ENGINE, upload_id
+from onward.server.http.app_keys import CONFIG, ENGINE, upload_id
 from onward.server.http.transport.sendfile import send_file
 from onward.server.http.transport.tcp import reset
 from onward.storage.base import Missing, StorageError
@@ -53,6 +53,8 @@ async def download(request: web.Request) -> web.StreamResponse:
     engine = request.app[ENGINE]
     upload = await engine.published(upload_id(request))
     headers = _headers(upload)
+    if upload.url is not None and request.app[CONFIG].download == "redirect":
+        return web.Response(status=302, headers={"Location": upload.url, "Cache-Control": "private, no-cache"})
     if matches_etag(request.headers.get("If-None-Match", ""), headers["ETag"]):
         return web.Response(status=304, headers={name: headers[name] for name in ("Cache-Control", "ETag")})
     head = request.method == "HEAD"  # the real method, not the override: an answer to HEAD never has a body
@@ -90,7 +92,8 @@ async def download(request: web.Request) -> web.StreamResponse:
 
 def _headers(upload: Upload) -> dict[str, str]:
     sha256 = upload.sha256 or b""
-    return {
+    location = {} if upload.url is None else {"Content-Location": upload.url}
+    return location | {
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "Content-Disposition": build_attachment(file_name(upload)),
@@ -105,7 +108,7 @@ def _headers(upload: Upload) -> dict[str, str]:
 
 @asynccontextmanager
 async def _interruptible(request: web.Request) -> AsyncIterator[None]:
-    """Note a download as running; reset its connection on a fault, which is the only sign left once headers are sent.
+    """Note a download as running; on a fault, reset its connection, since the headers may have been sent already.
 
     Raises ConnectionAbortedError then.
     """

@@ -129,8 +129,9 @@ def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
 
 def mark_answer(response: web.StreamResponse, dialect: Dialect = DEFAULT) -> None:
     """Add the headers that every reply has: those of its dialect, and the name of the software without its version."""
-    response.headers.update(dialect.stamp)
-    response.headers["Server"] = "onward"
+    headers = response.headers
+    headers.update(dialect.stamp)
+    headers["Server"] = "onward"
 
 
 async def mark(request: web.Request, response: web.StreamResponse) -> None:
@@ -142,7 +143,8 @@ async def mark(request: web.Request, response: web.StreamResponse) -> None:
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal and every fault with a problem document, and log the request."""
     began, sound = time.monotonic(), False
-    path = ascii(request.rel_url.raw_path[:16])
+    raw_path = request.rel_url.raw_path
+    path = ascii(raw_path[:16])
     try:
         _check_message(request)
         sound = True
@@ -162,6 +164,6 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         response = _answer(request, errors.ServerFault())
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # the next bytes on the connection may not be a request
-    level = logging.DEBUG if request.rel_url.raw_path.endswith(PROBES) else logging.INFO
+    level = logging.DEBUG if raw_path.endswith(PROBES) else logging.INFO
     log.log(level, "%s %s %d %.0f ms", request.method, path, response.status, (time.monotonic() - began) * 1e3)
     return response

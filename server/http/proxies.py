@@ -54,7 +54,7 @@ def public_origin(request: web.Request, trusted: Sequence[str], family: str) -> 
     if "Host" not in request.headers:
         return None
     scheme, host = request.scheme, request.host
-    if any(name in request.headers for name in FORWARDED):
+    if any(map(request.headers.__contains__, FORWARDED)):
         if not _trusts(trusted, request.remote):
             return None
         stated_scheme, stated_host = _forwarded(request, trusted, family)

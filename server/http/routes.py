@@ -6,21 +6,22 @@ raised from here, and answered in problems.py. server/app.py adds the routes.
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
+from functools import partial
 
 from aiohttp import web
 
-from onward.protocol.dialects import Dialect, Reply, Request
+from onward.protocol.dialects import DEFAULT, Dialect, Reply, Request
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from onward.protocol.model import Role, Upload, UploadId
 from onward.server.http.access import Act, check_access, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, dialect_of, named_dialect, upload_id
 from onward.server.http.download import download
-from onward.server.http.outage import outlast
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import public_origin
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
+from onward.server.http.wait_for_store import outlast
 from onward.storage.base import StorageError
 from onward.storage.failure_log import shorten_ids
 
@@ -116,10 +117,10 @@ async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
         return None
 
 
-async def _inspected(request: web.Request, id: UploadId) -> Upload:
+def _inspected(request: web.Request, id: UploadId) -> Awaitable[Upload]:
     """Return the state of an upload, even if the store does not answer for a few seconds."""
-    engine, config = request.app[ENGINE], request.app[CONFIG]
-    return await outlast(lambda: engine.inspect(id), within=config.lease_wait, stopping=request.app[STOPPING])
+    app = request.app
+    return outlast(partial(app[ENGINE].inspect, id), within=app[CONFIG].lease_wait, stopping=app[STOPPING])
 
 
 async def append(request: web.Request) -> web.Response:
@@ -132,17 +133,18 @@ async def append(request: web.Request) -> web.Response:
     return _response(dialect.build_appended(upload, limits))
 
 
-def _is_plain_head(request: web.Request) -> bool:
-    """Return whether HEAD asks about a file, as wget and aria2 do, and not about an upload."""
-    return request.method == "HEAD" and named_dialect(request) is None
+def _is_plain(request: web.Request, named: Dialect | None) -> bool:
+    """Return whether HEAD asks about a file, as wget and aria2 do, and not about an upload: it names no dialect."""
+    return named is None and request.method == "HEAD"
 
 
 async def inspect(request: web.Request) -> web.StreamResponse:
     """HEAD /files/{id}. A request that names no dialect gets the headers of a download, if there is one."""
-    if _is_plain_head(request):
+    named = named_dialect(request)
+    if _is_plain(request, named):
         with suppress(NotCompleted, Forbidden):  # an unfinished upload can only be asked about in a dialect
             return await download(request)
-    dialect = dialect_of(request)
+    dialect = named or DEFAULT
     dialect.check_headers(_headers(request, dialect))
     upload = await _inspected(request, upload_id(request))
     return _response(dialect.build_inspected(upload, request.app[ENGINE].limits))
@@ -172,12 +174,13 @@ ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PA
 
 def _dispatch(table: Mapping[str, Handler]) -> Handler:
     async def dispatch(request: web.Request) -> web.StreamResponse:
-        dialect, limits = dialect_of(request), request.app[ENGINE].limits
+        named, limits = named_dialect(request), request.app[ENGINE].limits
+        dialect = named or DEFAULT
         method = dialect.find_method(request.method, request.headers)
         if method not in table or not dialect.offers_method(method, limits):
             raise MethodNotAllowed(allowed=[name for name in table if dialect.offers_method(name, limits)])
         if method in ACTS:
-            act = Act.DOWNLOAD if method == "HEAD" and _is_plain_head(request) else ACTS[method]
+            act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
         return await table[method](request)
 
@@ -188,8 +191,8 @@ def add_routes(app: web.Application) -> None:
     """Add the routes of uploads and of downloads.
 
     A route accepts every method, and `dispatch` finds the handler: a dialect may let a header replace the method of the
-    request, and aiohttp has chosen the route before that.
+    request, and aiohttp has chosen the route before that. It tries the routes in this order.
     """
     base = app[CONFIG].prefix
-    for path, table in ((base, ALL), (f"{base}/", ALL), (base + UPLOAD, ONE)):
+    for path, table in ((base + UPLOAD, ONE), (base, ALL), (f"{base}/", ALL)):
         app.router.add_route("*", path, _dispatch(table), expect_handler=_expect)

@@ -16,10 +16,11 @@ from typing import Protocol, TypeVar
 from onward.protocol.errors import TooLarge
 from onward.protocol.model import Licence
 from onward.server.uploads.hashing import HashQueue, RunningHash
-from onward.storage.base import Block
+from onward.storage.base import BlobWriter, Block
 from onward.storage.running.threads import Answer, Threads
 
 RECEIVE_THREADS = HASH_THREADS = min(2 * (os.cpu_count() or 1), 16)  # more would only compete with the event loop
+BLOCK = 2**19  # bytes that a body collects before it hands them over, unless it is read from the socket itself
 SMALL = 2**16  # bytes; a block up to this size is hashed in less time than it takes to wake another thread
 Result = TypeVar("Result")
 
@@ -44,16 +45,37 @@ class Write(Protocol):
 
 
 class BodyWriter:
-    """Writes and hashes the bytes that a licence allows, from its start; `position` is how far they are written."""
+    """Writes and hashes the bytes that a licence allows, from its start; `position` is how far they are written.
 
-    def __init__(self, threads: BodyThreads, write: Write, licence: Licence, hashes: Sequence[RunningHash]) -> None:
+    `writer` is the store's own, which says when it is full; None for a `write` that never has to wait.
+    """
+
+    def __init__(
+        self,
+        threads: BodyThreads,
+        write: Write,
+        licence: Licence,
+        hashes: Sequence[RunningHash],
+        writer: BlobWriter | None = None,
+    ) -> None:
         self.position = licence.start
-        self._threads, self._write, self._end = threads, write, licence.end
+        self._threads, self._write, self._end, self._writer = threads, write, licence.end, writer
         self._queues = [HashQueue(threads.hashing, each) for each in hashes]
 
-    def take(self, block: Block) -> None:
-        """Write the next block; called in a thread. The block must not change until it is hashed (see `wait`).
+    @property
+    def full(self) -> bool:
+        """Return whether the next block has to wait for `drained`; may be asked in any thread."""
+        return self._writer is not None and self._writer.full
 
+    async def drained(self) -> None:
+        """Wait until the next block may be taken; raises what `write` raises."""
+        if self._writer is not None:
+            await self._writer.drained()
+
+    def take(self, block: Block) -> None:
+        """Write the next block; called in a thread, and not while this is `full`.
+
+        The block must not change until it is hashed (see `wait`).
         Raises TooLarge if the block goes beyond the licence, and what `write` and the hashes raise.
         """
         if len(block) > self._end - self.position:

@@ -19,6 +19,7 @@ wrong clock on one node does no harm.
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -28,9 +29,8 @@ UNSURE = 1.0  # seconds; if the shared clock takes longer to answer, its time is
 REMEMBERED = 100  # steps that are kept
 
 
-def boottime() -> float:
-    """Return the seconds of a clock that cannot be set, and that goes on while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+# Returns the seconds of a clock that cannot be set, and that goes on while the machine is suspended.
+boottime = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 class Step(NamedTuple):
@@ -92,9 +92,12 @@ class Clock:
         if known is None:  # the difference to this node's own clock is no step
             self._at, self._now = at, at + self._shared
 
-    def set_since(self, stamp: float) -> float:
-        """Return the seconds by which the clock was set forward (or back, below 0) since a record with this stamp."""
-        latest, by = self() + STEP, 0.0
+    def set_since(self, stamp: float, now: float) -> float:
+        """Return the seconds by which the clock was set forward (or back, below 0) since a record with this stamp.
+
+        `now` is what the clock has just returned.
+        """
+        latest, by = now + STEP, 0.0
         for step in reversed(self.steps):  # from the newest step back to the one after which the stamp was made
             if step.earliest < stamp <= latest:
                 break

@@ -26,6 +26,7 @@ from onward.server.uploads.checks import Later
 from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import Interrupt
+from onward.server.uploads.publishing import Publishing
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Reserve
 from onward.storage.base import Blobs, Missing, StorageError
@@ -40,10 +41,10 @@ log = logging.getLogger("onward")
 
 
 class Completion:
-    """Brings uploads to their end whose bytes are all there; the caller holds the lease."""
+    """Verifies and publishes uploads whose bytes are all there; the caller holds the lease."""
 
-    def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks) -> None:
-        self._records, self._reserve, self._checks = records, reserve, checks
+    def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks, publishing: Publishing) -> None:
+        self._records, self._reserve, self._checks, self._publishing = records, reserve, checks, publishing
         self._blobs = records.storage.blobs
 
     async def verify(
@@ -55,7 +56,7 @@ class Completion:
         Raises Unchecked if a check holds it, what cuts the work short (see `Interrupt`), and StorageError; then it may
         be repeated.
         """
-        records, place, content_type = self._records, upload.place, None
+        records, content_type = self._records, None
         try:
             sha256 = upload.sha256 or (await self._hash(upload, running, interrupt)).digest()
             decisions.judge(upload, sha256)
@@ -65,11 +66,10 @@ class Completion:
                 reach("checked")
             acknowledged = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:
-                place = await self._blobs.seal(
-                    place, upload.offset, records.holds(upload), acknowledged=acknowledged, check=interrupt.check
-                )
+                upload = await self._publishing.stage(records, upload, sha256, interrupt, acknowledged=acknowledged)
+                upload = await self._publishing.seal(records, upload, interrupt, acknowledged=acknowledged)
             elif acknowledged:
-                await self._blobs.sync(place)
+                await self._blobs.sync(upload.place)
         except Failed as judged:
             return await records.end(records.failed(upload, judged.failure, sha256))
         except Later as later:
@@ -79,7 +79,7 @@ class Completion:
             return await records.end(records.failed(upload, failure))
         now, limits = records.clock(), records.limits
         completed = decisions.completed(
-            upload, sha256=sha256, place=place, now=now, limits=limits, content_type=content_type
+            upload, sha256=sha256, place=upload.place, now=now, limits=limits, content_type=content_type
         )
         upload = await records.end(completed)
         await self._release(upload)

@@ -14,8 +14,8 @@ A PATCH, from the call to the file and the record:
           receive                stride by stride: bytes, sync, record                  receive.py
             body.pour            blocks from the socket, or from aiohttp's stream       server/http/transport/body.py
               BodyWriter.take    each block: written to the file, and hashed            body_writer.py, hashing.py
-            note                 decisions.received, then save; watchers are notified   records.py
-          decisions.ended        the record at the end of this body
+            BodyRecords.note     decisions.received, then save; watchers are notified   body_records.py
+          BodyRecords.end        decisions.ended, the record at the end of this body
           _verify                if that was the last byte: hash, judge, publish        completion.py
       the upload, or what made it fail (check_not_failed), or what cut the body short
 """
@@ -33,6 +33,7 @@ from onward.protocol import decisions
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import Failed, Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
 from onward.protocol.model import LOST, AppendRequest, CreateRequest, Licence, Limits, Role, Status, Upload, UploadId
+from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks import Check
 from onward.server.uploads.checks.asking import Checks
@@ -41,6 +42,7 @@ from onward.server.uploads.completion import Completion
 from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
+from onward.server.uploads.publishing import AS_IDS, Publishing
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Claim, Reserve
@@ -72,6 +74,7 @@ class Engine:
         boot: str = "",
         clock: Clock | None = None,
         checks: Sequence[Check] = (),
+        publishing: Publishing = AS_IDS,
     ) -> None:
         self.limits = limits
         self.records = UploadRecords(storage, limits, lease_wait=lease_wait, boot=boot, clock=clock)
@@ -80,7 +83,7 @@ class Engine:
         self._threads = BodyThreads()
         self.reserve = Reserve(storage, limits.reserve)
         self.checks = Checks(checks, storage.blobs)
-        self._completion = Completion(self.records, self.reserve, self.checks)
+        self._completion = Completion(self.records, self.reserve, self.checks, publishing)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
@@ -205,7 +208,7 @@ class Engine:
                 self._under_way -= 1
 
     async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:
-        """Judge and publish an upload. Only the end of the server may cut this: rivals could put it off for ever."""
+        """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
             return await self._completion.verify(upload, running, interrupt, head=head)
 
@@ -257,7 +260,7 @@ class Engine:
         return upload
 
     async def _claim(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
-        """Claim room for a body; if there is none, bytes of this upload that no record has make room first.
+        """Claim room for a body; if there is none, first remove the bytes of this upload that are in no record.
 
         Raises StorageFull.
         """
@@ -272,75 +275,46 @@ class Engine:
     async def _trim(self, upload: Upload) -> int:
         """Remove bytes that were written but never recorded (a rejected body, a crash); return how many."""
         with suppress(StorageError):
-            async with self._storage.blobs.open(upload.place, upload.offset, self.records.holds(upload)) as writer:
-                return await self._threads.receiving.call(writer.trim, upload.offset)
+            return await self._storage.blobs.trim(upload.place, upload.offset, self.records.holds(upload))
         return 0
 
     async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim) -> Upload:
         """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next."""
-        running = RunningSha256.of(recorded)
+        blobs, running = self._storage.blobs, RunningSha256.of(recorded)
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
-        began, counted = self._clock.elapsed(), licence.start
-
-        def count(position: int) -> None:
-            nonlocal counted
-            self.received, counted = self.received + position - counted, position
-
-        def since_last(now: float) -> float:
-            """Return when the last bytes were recorded: by the steady clock, since the wall clock may have been set."""
-            nonlocal began
-            took, began = self._clock.elapsed() - began, self._clock.elapsed()
-            return now - took
-
-        async def note(offset: int) -> None:
-            nonlocal recorded, upload
-            count(offset)
-            now, state = self._clock(), running.state(offset) if running else None
-            received = decisions.received(
-                self.records.carried(upload), offset, now=now, since=since_last(now), limits=self.limits, hashing=state
-            )
-            recorded = upload = await self.records.save(received)
-            claim.recorded()
-            await body.tell(upload)
-
+        noted = BodyRecords(self.records, recorded, upload, running=running, claim=claim, body=body, count=self._count)
         body_writer, head = None, self.checks.head(upload, licence)
         try:
-            async with self._storage.blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
-                sync = None if self._storage.durability.relaxed else writer.sync
+            async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
                 write = head.tapped(claim.counted(writer.write))
-                body_writer = BodyWriter(self._threads, write, licence, hashes)
-                offset = await receive(body, body_writer, licence, sync, note, check_room=claim.note, head=head)
+                body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
+                position = await receive(
+                    body,
+                    body_writer,
+                    licence,
+                    writer,
+                    noted.note,
+                    stride=blobs.stride,
+                    check_room=claim.note,
+                    head=head,
+                )
+                place = writer.place
             if summed is not None:
                 check_body(body, licence, summed)
-                await head.judge(offset, proved=True)
+                await head.judge(position, proved=True)
         except (Failed, Missing) as fault:
             failure = fault.failure if isinstance(fault, Failed) else LOST
-            return await self.records.end(self.records.failed(recorded, failure))
+            return await self.records.end(self.records.failed(noted.recorded, failure))
         except (Refusal, StorageError):
-            if recorded.status is Status.UPLOADING:
-                with suppress(StorageError):
-                    paused = decisions.paused(self.records.carried(recorded), now=self._clock(), limits=self.limits)
-                    await self.records.save(paused)
+            await noted.pause()
             raise
         finally:
             if body_writer is not None:
-                count(body_writer.position)
-        cut = body.cut_by is not None
-        hashing = running.state(offset) if running else None
-        now, upload = self._clock(), self.records.carried(upload)
-        ended = decisions.ended(
-            upload,
-            offset,
-            now=now,
-            since=since_last(now),
-            limits=self.limits,
-            cut=cut,
-            completes=licence.completes,
-            hashing=hashing,
-        )
-        upload = await self.records.save(ended)
-        if upload.status is Status.VERIFYING:
-            return await self._verify(upload, running, head.of(upload))
-        return upload
+                noted.count(body_writer.position)
+        ended = await noted.end(position, place, licence)
+        return await self._verify(ended, running, head.of(ended)) if ended.status is Status.VERIFYING else ended
+
+    def _count(self, more: int) -> None:
+        self.received += more

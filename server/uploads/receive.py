@@ -4,18 +4,19 @@ The order is always bytes, then record. The last byte is recorded by the engine 
 
 A body comes from the socket or from aiohttp's stream. The two ways differ in where the loop over the blocks runs:
 
-    receive              a stride at a time (16 MiB or 0.25 s)                      this file
+    receive              a stride at a time, as the store states it                 this file
       body.pour          "write about so many bytes, until then"                    server/http/transport/body.py
         |
         |-- large, plain body: BodyWriter.run(SocketReader.draw)                    socket_reader.py
         |     one worker thread reads from the socket and calls BodyWriter.take     body_writer.py
         |
-        +-- any other: pour_blocks, a loop on the event loop                        this file
-              body.block collects 512 KiB from the stream                           server/http/transport/body.py
+        +-- any other: pour_blocks, a loop on the event loop                        server/http/transport/body.py
+              body.block collects 512 KiB from the stream
               BodyWriter.put hands them to a worker thread, which calls take        body_writer.py
 
-`BodyWriter.take` is where both ways meet: a block is written to the file and hashed there. `Body` and `Blocks` are the
-two sides that this file sees of a body, so that nothing here depends on HTTP; tests bring bodies of their own.
+`BodyWriter.take` is where both ways meet: a block is written to the store and hashed there. A store that sends the
+bytes on may be full: then both ways let no block in until it has drained, and the client has to wait. `Body` is what
+this file needs of a body, so that nothing here depends on HTTP; tests bring bodies of their own.
 """
 
 import asyncio
@@ -26,11 +27,7 @@ from onward.protocol.errors import BodyMismatch, Refusal
 from onward.protocol.model import Licence, Upload
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.hashing import RunningHash
-from onward.storage.base import Block
-
-BLOCK = 2**19  # bytes that are collected from the stream before they are written
-STRIDE_BYTES = 16 * 2**20  # bytes between two records, or
-STRIDE_SECONDS = 0.25  # seconds between two records, whichever comes first
+from onward.storage.base import BlobWriter, Stride
 
 
 class Body(Protocol):
@@ -67,70 +64,39 @@ class Head(Protocol):
         """Judge it, if it has arrived up to `position` and was not judged yet; raises Failed."""
 
 
-class Blocks(Protocol):
-    """A body from which blocks can be collected."""
-
-    @property
-    def over(self) -> bool:
-        """Return whether no more bytes will come."""
-
-    async def block(self, size: int, until: float) -> Block:
-        """Collect about `size` bytes, or fewer if the loop's time `until` or the end of the body comes first."""
-
-
-async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: float) -> None:
-    """Write about `most` bytes: one block is written while the next one is collected. Raises what `put` raises."""
-    loop, sent = asyncio.get_running_loop(), 0
-    writing: asyncio.Future[None] | None = None
-    try:
-        while sent < most and not body.over:
-            block = await body.block(min(BLOCK, most - sent), until)
-            if writing:
-                earlier, writing = writing, None
-                await earlier
-            if block:
-                writing, sent = body_writer.put(block), sent + len(block)
-            if loop.time() >= until:
-                break
-    finally:
-        if writing:
-            await writing
-
-
 async def receive(
     body: Body,
     body_writer: BodyWriter,
     licence: Licence,
-    sync: Callable[[], Awaitable[None]] | None,
-    note: Callable[[int], Awaitable[None]],
+    writer: BlobWriter,
+    note: Callable[[int, BlobWriter], Awaitable[None]],
     *,
+    stride: Stride,
     check_room: Callable[[], Awaitable[None]],
     head: Head,
 ) -> int:
-    """Write a body, and return the position that was reached.
+    """Write a body, and return the position up to which it is durable at its end.
 
-    After each stride, `sync` makes the bytes durable, `note` records the position, and `check_room` checks the free
-    room. Without `sync` the bytes are recorded while only the operating system has them. A body with a checksum is not
-    recorded on the way, since it may prove wrong at its end. `head` is judged as soon as it is there.
+    After each stride, `writer` makes bytes durable, `note` records up to where, and `check_room` checks the free room.
+    A store may keep the last bytes in memory until there are more of them, and they are not recorded before they are
+    durable. A body with a checksum is not recorded on the way, since it may prove wrong at its end. `head` is judged
+    as soon as it is there.
     Raises TooLarge if the body goes beyond the licence, Failed, and the errors of the store, `note` and `check_room`.
     What was recorded before an error stays recorded.
     """
     loop, noted = asyncio.get_running_loop(), licence.start
     while not body.over:
-        most = head.lacks(body_writer.position) or STRIDE_BYTES
-        await body.pour(body_writer, most, loop.time() + STRIDE_SECONDS)
-        position = body_writer.position
-        await head.judge(position)
-        if noted < position < licence.end and not body.over:
-            if licence.checksum is None:
-                if sync:
-                    await sync()
-                await note(position)
-                noted = position
+        most = head.lacks(body_writer.position) or stride.bytes
+        await body.pour(body_writer, most, loop.time() + stride.seconds)
+        await head.judge(body_writer.position)
+        if noted < body_writer.position < licence.end and not body.over:
+            if licence.checksum is None and (durable := await writer.sync()) > noted:
+                await note(durable, writer)
+                noted = durable
             await check_room()
-    if sync and body_writer.position > noted:
-        await sync()
-    return body_writer.position
+    if body_writer.position > noted:
+        noted = await writer.sync(ended=True)
+    return noted
 
 
 def check_body(body: Body, licence: Licence, summed: RunningHash) -> None:

@@ -1,5 +1,9 @@
 """The records of the uploads, loaded and saved under their leases; nothing else in the server calls the state for that.
 
+An upload that is created, and one that reaches a final status, is saved together with the events that tell of it to the
+application (`protocol/events.py`). Whoever made the change - a request, the sweep, a join, another node - calls
+`insert` or `end`, so no change is without its events.
+
 `leased` is the way to change an upload. It holds the lease, and puts right what may have happened since the last save:
 
     lease taken -> a former holder may still write?  fence the bytes
@@ -15,25 +19,33 @@ a record that is not volatile any more: when the upload pauses, and when the ser
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
 from onward.protocol import decisions, lifecycle
 from onward.protocol.errors import Failed
-from onward.protocol.model import LOST, Failure, Limits, Role, Upload, UploadId
+from onward.protocol.events import OutgoingEvent
+from onward.protocol.model import LOST, Failure, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.silence import Silence
-from onward.storage.base import Durability, Full, Held, Lease, Missing, Storage, StorageError, Unreachable
+from onward.storage.base import Cursor, Durability, Full, Held, Lease, Missing, Page, Storage, StorageError, Unreachable
 from onward.storage.failpoints import reach
 
 LABELS = 32  # different ways to end that are counted each by itself
 log = logging.getLogger("onward")
 
 
+def _ignore() -> None:
+    """Do nothing."""
+
+
 class UploadRecords:
-    """The records of a storage. `boot` is the boot id of the machine; `counts` says how many uploads ended how."""
+    """The records of a storage. `boot` is the boot id of the machine; `counts` says how many uploads ended how.
+
+    `on_events` is called after events were saved with a record.
+    """
 
     def __init__(
         self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Clock | None = None
@@ -42,6 +54,8 @@ class UploadRecords:
         self.counts: Counter[str] = Counter()
         self.silence = Silence(limits.quiet_after)
         self._state, self._lease_wait, self._boot = storage.state, lease_wait, boot
+        self._subscriptions = storage.subscriptions
+        self.on_events: Callable[[], None] = _ignore
         self._relaxed = storage.durability.relaxed
         self._volatile: set[UploadId] = set()
         self._leases: dict[tuple[UploadId, int], Lease] = {}
@@ -51,18 +65,32 @@ class UploadRecords:
         if self._relaxed:
             upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
             self._volatile.add(upload.id)
-        await self._state.insert(upload, durable=not self._relaxed, most=self.limits.max_open)
+        events = self._subscriptions.created(upload)
+        await self._state.insert(upload, durable=not self._relaxed, most=self.limits.max_open, events=events)
         reach("created")
+        if events:
+            self.on_events()
         return upload
 
     async def load(self, id: UploadId) -> Upload:
         """Return a record without holding its lease; raises Missing."""
         return await self._correct_times(await self._state.load(id))
 
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return one page of the list of all uploads (`Records.page`), read without their leases."""
+        page = await self._state.page(after=after, limit=limit, statuses=statuses)
+        now = self.clock()
+        return Page([self.carried(upload, now) for upload in page.uploads], page.damaged, page.following)
+
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""
         upload = await self._state.at_rest(id)
-        return None if upload is None or decisions.is_lost(upload, self._boot) else await self._correct_times(upload)
+        if upload is None or decisions.is_lost(upload, self._boot):
+            return None
+        now = self.clock()
+        if decisions.is_expired(upload, now):
+            return await self._correct_times(upload)
+        return self.carried(upload, now)
 
     async def ask_the_time(self) -> None:
         """Follow the clock of the state, if it has one; raises StorageError."""
@@ -70,17 +98,22 @@ class UploadRecords:
         if (shared := await self._state.time()) is not None:
             self.clock.follow(shared, asked)
 
-    def carried(self, upload: Upload) -> Upload:
-        """Return the record; if the clock was set since it was saved, with its times moved by as much."""
-        if upload.due is None or not (by := self.clock.set_since(upload.updated)):
+    def carried(self, upload: Upload, now: float) -> Upload:
+        """Return the record; if the clock was set since it was saved, with its times moved by as much.
+
+        `now` is what the clock has just returned.
+        """
+        if upload.due is None or not (by := self.clock.set_since(upload.updated, now)):
             return upload
-        return lifecycle.carried(upload, by, now=self.clock(), limits=self.limits)
+        return lifecycle.carried(upload, by, now=now, limits=self.limits)
 
     async def _correct_times(self, upload: Upload) -> Upload:
         """Return the record with its times moved (`carried`); if it seems expired, ask the clock of the state first."""
-        if decisions.is_expired(upload, self.clock()):
+        now = self.clock()
+        if decisions.is_expired(upload, now):
             await self.ask_the_time()
-        return self.carried(upload)
+            now = self.clock()
+        return self.carried(upload, now)
 
     async def parts(self, final: Upload) -> list[Upload] | None:
         """Return the records of the parts of a final upload, or None if one of them is gone."""
@@ -123,13 +156,18 @@ class UploadRecords:
         if not upload.status.final:
             joined = upload.role is Role.FINAL and upload.sha256 is None  # its offset says nothing about its bytes yet
             try:
-                await self.storage.blobs.fence(
-                    upload.place, 0 if joined else upload.offset, lease.left_by or "", lease.holds
-                )
+                upload = await self._fence_bytes(upload, 0 if joined else upload.offset, lease)
             except Missing:
                 upload = await self.end(self.failed(upload, LOST))
         await self._state.fenced(lease, upload)
         return upload
+
+    async def _fence_bytes(self, upload: Upload, length: int, lease: Lease) -> Upload:
+        """Move the bytes out of the reach of the former holder, unless it is dead; a new place is recorded at once."""
+        if lease.left_by and await self.storage.nodes.is_dead(lease.left_by):
+            return upload
+        place = await self.storage.blobs.fence(upload.place, length, lease.holds)
+        return upload if place == upload.place else await self.save(replace(upload, place=place))
 
     async def save(self, upload: Upload) -> Upload:
         """Save a record, which also notifies its watchers; returns it with its next version.
@@ -139,12 +177,19 @@ class UploadRecords:
         durable = True
         if self._relaxed and not upload.status.final:
             durable = upload.volatile is None  # the first volatile record is durable: it marks all that follow
-            upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
+            if upload.volatile != self._boot:
+                upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
         return await self._save(upload, durable)
 
     async def end(self, upload: Upload) -> Upload:
-        """Save, count and log a record that has reached its final status; raises what `save` raises."""
-        saved = await self.save(upload)
+        """Save a record that has reached its final status, with its events; count and log it.
+
+        Raises what `save` raises.
+        """
+        events = self._subscriptions.ended(replace(upload, version=upload.version + 1))
+        saved = await self._save(upload, True, events)
+        if events:
+            self.on_events()
         self.counts[self._label(saved)] += 1
         log.info("upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length)
         return saved
@@ -198,8 +243,8 @@ class UploadRecords:
         """Return the record of an upload that has failed; it is not saved yet."""
         return decisions.failed(upload, failure, now=self.clock(), limits=self.limits, sha256=sha256)
 
-    async def _save(self, upload: Upload, durable: bool) -> Upload:
-        saved = await self._state.save(upload, durable=durable)
+    async def _save(self, upload: Upload, durable: bool, events: Sequence[OutgoingEvent] = ()) -> Upload:
+        saved = await self._state.save(upload, durable=durable, events=events)
         reach("recorded")
         self.silence.note(saved)
         if saved.volatile is None:

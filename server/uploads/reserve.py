@@ -21,13 +21,11 @@ from math import inf
 from onward.protocol.errors import StorageFull
 from onward.protocol.model import Upload
 from onward.protocol.promises import Promise
-from onward.server.uploads.body_writer import Write
-from onward.server.uploads.receive import BLOCK, STRIDE_BYTES
+from onward.server.uploads.body_writer import BLOCK, Write
 from onward.storage.base import Block, Storage, StorageError
 
 ROOM_STAYS = 1.0  # seconds that the free bytes are used before they are read again
 log = logging.getLogger("onward")
-AHEAD = STRIDE_BYTES + 2 * BLOCK  # bytes of a body of unknown size that are claimed before they arrive
 
 
 class Claim:
@@ -92,6 +90,7 @@ class Reserve:
 
     def __init__(self, storage: Storage, keep: int) -> None:
         self._storage, self._keep = storage, keep
+        self._ahead = storage.blobs.stride.bytes + 2 * BLOCK  # bytes that a body of unknown size claims at a time
         self._seen = -ROOM_STAYS
         self._unknown = True  # the free bytes have not been read yet, or there are none to count
         self._free = self._head = self._slack = 0
@@ -131,9 +130,9 @@ class Reserve:
         if recorded.length is None and upload.length is not None:
             declared = upload.length - upload.offset
             self._promise(declared)
-        claim = Claim(self, upload, ahead=AHEAD if size is None else 0, pending=declared)
+        claim = Claim(self, upload, ahead=self._ahead if size is None else 0, pending=declared)
         try:
-            claim.claim(AHEAD if size is None else size)
+            claim.claim(self._ahead if size is None else size)
         except StorageFull:
             claim.end()
             raise
@@ -202,16 +201,14 @@ class Reserve:
             if loop.time() - self._seen <= ROOM_STAYS:
                 return
             pending, promised = self._pending, self._promised
-            with suppress(StorageError):  # the earlier sums will do: without the state nothing is promised anyway
+            with suppress(StorageError):  # the earlier sums stay right: nothing new is promised without the state
                 self._sums = await self._storage.state.promised()
             for claim in self.claims:  # otherwise bytes of a running body would count twice: as stored and as claimed
                 claim.count()
             stored, extra = self._stored, self._stored_extra
             try:
                 room = await self._storage.blobs.room()
-            except (
-                StorageError
-            ) as fault:  # what needs the folder finds out itself; the last budgets will do for the rest
+            except StorageError as fault:  # a write finds the fault itself; until then the last budgets count
                 log.warning("the free bytes can't be read: %s", fault)
                 return
             self._seen, self._unknown = loop.time(), room is None

@@ -17,6 +17,7 @@ VERSION = b"S2\x01"
 _BLOCK = 64
 _SPARE = 512  # bytes behind the context: that of another library may be larger, and is written to before it is noticed
 _FIXED = struct.Struct(">3s32sQ")  # version, the eight words, the count of bytes; the rest of a block follows
+_STORED, _NATIVE = struct.Struct(">8I"), struct.Struct("=8I")  # the words as they are saved, and as OpenSSL has them
 
 
 class _Context(ctypes.Structure):
@@ -87,14 +88,14 @@ class OpenSsl:
     def state(self) -> bytes:
         """Return what `resumed` needs to continue."""
         context = self._context
-        words = struct.pack(">8I", *context.words)
+        words = _STORED.pack(*_NATIVE.unpack_from(context))
         count = (context.high << 32 | context.low) // 8
-        return _FIXED.pack(VERSION, words, count) + bytes(context.data[: context.held])
+        return _FIXED.pack(VERSION, words, count) + bytes(context.data)[: context.held]
 
     def restore(self, words: bytes, count: int, tail: bytes) -> None:
         """Continue from a saved state: the eight words, the count of bytes, and the rest of a block."""
         context = self._context
-        context.words[:] = struct.unpack(">8I", words)
+        _NATIVE.pack_into(context, 0, *_STORED.unpack(words))
         context.high, context.low = divmod(count * 8, 2**32)
         context.data[: len(tail)] = tail
         context.held = len(tail)

@@ -131,7 +131,7 @@ class Sweep:
         except (StorageError, Refusal) as fault:
             if not self._running.stopping:
                 why = shorten_ids(str(fault))
-                log.warning("upload %s… can't be looked after, and rests for %g s: %s", id[:8], REST, why)
+                log.warning("upload %s… can't be processed; the sweep tries again in %g s: %s", id[:8], REST, why)
                 self._resting[id] = asyncio.get_running_loop().time() + REST
             return False
         return True
@@ -215,5 +215,5 @@ class Sweep:
                 record = await self._storage.state.load(id_)
             except StorageError:
                 continue
-            if self._records.carried(record) is not record:
+            if self._records.carried(record, self._records.clock()) is not record:
                 await self._attempt(id_, carry)

@@ -22,7 +22,7 @@ from onward.storage.base import State
 
 BATCH = 50  # watchers that get a message before the event loop may do other work
 PACE = 0.25  # seconds from the beginning of a round of messages to the next, if rounds take long
-REST, LEAST_REST = 19.0, 2.0  # the rest after a round, as a multiple of its time: up to PACE, and beyond it
+REST, LEAST_REST = 19.0, 2.0  # the rest after a round, in multiples of its duration: at most, and at least
 CHECK_EVERY = 1.0  # seconds between two checks for watchers that have left or do not read
 log = logging.getLogger("onward")
 
@@ -81,7 +81,7 @@ class Topic:
 
 
 class Broadcast:
-    """All watchers of this process; at most so many of one upload, and from one address, 0 for no limit."""
+    """All watchers of this process. `per_upload` and `per_address` limit their number; 0 means no limit."""
 
     def __init__(self, state: State, *, per_upload: int, per_address: int) -> None:
         self.watchers: set[Subscriber] = set()

@@ -1,17 +1,21 @@
 """The seams of the storage: what a store has to offer, and the errors with which every store answers.
 
-The server never names a store. It works with four kinds of things, each described on a page of its own:
+The server never names a store. It works with a few kinds of things, each described on a page of its own:
 
     Storage
-      blobs ---- Blobs          the bytes of the uploads                 blobs.py
-      |            Backups      copies of records beside the bytes       backups.py
+      blobs ---- Blobs          the bytes of each upload                 blobs.py
+      |          Space          the store of bytes as a whole            blobs.py
+      backups -- Backups        copies of records beside the bytes       backups.py
+      nodes ---- Nodes          which servers are certainly dead         nodes.py
       |
       state ---- Records        one record for each upload               records.py
                  Leases         one writer for each upload               leases.py
                  Events         progress for those who watch             state.py
+                 Outbox         events that wait for delivery            outbox.py
 
-A state is records, leases and events in one store, because a save changes the record, is refused without the lease,
-and reports the progress, all in one step. `SharedState` adds what a state needs that several servers use (state.py).
+A state is all four in one store, because a save changes the record, is refused without the lease, reports the progress,
+and puts events into the outbox, all in one step. `SharedState` (state.py) adds what a state needs that several servers
+use.
 
 The order is always: bytes, then record, then event, then reply. So an acknowledged offset is in a record, and the bytes
 of that record are as durable as `Durability` says. A crash can only lose what was never acknowledged.
@@ -21,19 +25,37 @@ required. The contract suites in tests/storage say what each of them means, and 
 """
 
 from onward.storage.base.backups import Backups
-from onward.storage.base.blobs import Blobs, BlobWriter, Block, Durability, Room
+from onward.storage.base.blobs import (
+    USUAL_MODES,
+    Blobs,
+    BlobStore,
+    BlobWriter,
+    Block,
+    Durability,
+    Modes,
+    Room,
+    Space,
+    Stride,
+    is_staged,
+)
 from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.base.leases import ANYONE, Lease, Leases
-from onward.storage.base.records import Records
-from onward.storage.base.state import Events, SharedState, State, Storage
+from onward.storage.base.nodes import Nodes
+from onward.storage.base.outbox import Claimed, Outbox, OutboxCounts
+from onward.storage.base.records import Cursor, Page, Records
+from onward.storage.base.state import Events, SharedState, State, Storage, StoredBytes
 
 __all__ = [
     "ANYONE",
+    "USUAL_MODES",
     "Backups",
+    "BlobStore",
     "BlobWriter",
     "Blobs",
     "Block",
+    "Claimed",
     "Crowded",
+    "Cursor",
     "Durability",
     "Events",
     "Full",
@@ -41,12 +63,21 @@ __all__ = [
     "Lease",
     "Leases",
     "Missing",
+    "Modes",
+    "Nodes",
+    "Outbox",
+    "OutboxCounts",
+    "Page",
     "Records",
     "Room",
     "SharedState",
+    "Space",
     "Stale",
     "State",
     "Storage",
     "StorageError",
+    "StoredBytes",
+    "Stride",
     "Unreachable",
+    "is_staged",
 ]

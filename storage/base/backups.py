@@ -2,7 +2,7 @@
 
 A state that is shared by several servers (Redis) may come back empty, or with older records than it had. Then its
 records are restored from these copies; `storage/recovery.py` does that, and is the only caller. A state that lives in
-the data folder itself (SQLite) needs no backups.
+the data folder itself (SQLite) needs no backups. They are kept by whoever keeps the bytes, and end with those.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -9,18 +9,38 @@ sealed: the bytes get their final name, durable and read-only.
                           |  scan, join                |
                           +--------- remove -----------+
 
+Where a layout gives finished files a path of their own, they are staged first: the place then says which path it shall
+be, and is recorded before anything gets that name. So a crash in the middle of publishing finds the same path again.
+
+    partial/ID --- stage ---> whole, with its path --- record --- seal ---> files/PATH
+
+A sealed place is `files/` and the published path. To that, and to a staged place, a store may add `//` and what it
+needs to know its own file again.
+
+A place can move. Where bytes cannot be changed in place, as in object storage, each lease may write to another place,
+and each sync may name another one. So the record always names the place that counts, and this is the rule for both
+sides:
+
+    the store     keeps the bytes that a place had, until it is called again with a later place of the same upload,
+                  since only then it is certain that the record names that one
+    the caller    saves the place together with the position that is durable there, in one record
+
+A crash in between leaves the record with the former place, whose bytes are whole. A local store never moves a place.
+
 Callers hold the lease on the upload while they write. A lease can be lost in the middle of that, for example when the
 machine is suspended. So every method after which bytes would change hands takes `holds`, a function that says at the
 very last moment whether the lease is still held.
+
+Which nodes are alive (nodes.py) and the copies of records (backups.py) are seams of their own.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from onward.protocol.model import Place, UploadId
-from onward.storage.base.backups import Backups
 
 
 class Durability(StrEnum):
@@ -44,42 +64,73 @@ class Room(NamedTuple):
     published: int | None = None
 
 
+def is_staged(place: Place) -> bool:
+    """Return whether a place of an upload that is not completed is staged already."""
+    return "//" in place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modes:
+    """The permissions of published files, and of the folders that their paths need."""
+
+    file: int = 0o440
+    folder: int = 0o700
+
+
+USUAL_MODES = Modes()
+
+
+class Stride(NamedTuple):
+    """What is received of one body between two records: so many bytes, or so many seconds, whichever comes first."""
+
+    bytes: int
+    seconds: float
+
+
 Block = bytes | bytearray | memoryview
 
 
 class BlobWriter(Protocol):
     """An open place, to which one body is written by position."""
 
+    @property
+    def place(self) -> Place:
+        """Return the place that counts from now on; it may change with every `sync`.
+
+        It is saved together with the position that `sync` returned last, or, before that, with the position at which
+        the place was opened.
+        """
+
     def write(self, block: Block, at: int) -> None:
-        """Write the whole block at a position. Called in a worker thread, which it blocks until the block is written.
+        """Write the whole block at a position. Called in a worker thread, and never while the writer is `full`.
 
-        The caller may reuse `block` afterwards. Raises Missing, Stale, Full or Unreachable; how much of the block was
-        written is unknown then.
+        May block for a local disk, but not for a network: such a writer keeps a copy and stores it later. The caller
+        may reuse `block` afterwards. Raises Missing, Stale, Full or Unreachable; how much of the block was written is
+        unknown then.
         """
 
-    def trim(self, at: int) -> int:
-        """Remove all bytes from a position on, and return how many there were. Called in a worker thread.
+    @property
+    def full(self) -> bool:
+        """Return whether the next block has to wait for `drained`. Asked in any thread, once for each block."""
 
-        Raises Missing, Stale or Unreachable.
-        """
+    async def drained(self) -> None:
+        """Wait until the writer is not full any more; raises what `write` raises."""
 
-    async def sync(self) -> None:
-        """Make durable what was written. If that fails, nothing written since the last success may be trusted.
+    async def sync(self, *, ended: bool = False) -> int:
+        """Make bytes as durable as the store's durability asks for, and return the position up to which they are.
 
-        Raises Full or Unreachable.
+        In the middle of a body that may be less than was written, and less than before is never returned. `ended` says
+        that no more bytes of this body will come: then everything that was written is made durable. If a sync fails,
+        nothing written since the last success may be trusted. Raises Full or Unreachable.
         """
 
 
 class Blobs(Protocol):
-    """The bytes of the uploads. Every method may raise Unreachable, and Full if it writes."""
+    """The bytes of each upload. Every method may raise Unreachable, and Full if it writes."""
 
     @property
-    def node(self) -> str:
-        """Return the name of this process among those that use the same bytes."""
-
-    @property
-    def backups(self) -> Backups:
-        """Return the copies of records that are kept beside the bytes."""
+    def stride(self) -> Stride:
+        """Return how much of a body is received between two records."""
 
     async def create(self, id: UploadId) -> Place:
         """Return a place for a new upload. Nothing needs to exist there before the first byte."""
@@ -89,8 +140,26 @@ class Blobs(Protocol):
     ) -> AbstractAsyncContextManager[BlobWriter]:
         """Open a place that holds at least `at` bytes. If `at` is 0, it is created no later than with the first write.
 
+        The writer says which place counts from then on; the bytes at `place` stay until that one is recorded.
+
         Raises Missing if it holds fewer bytes, and Stale if the lease was lost before the place was open, since by
         then it may belong to another holder. A store may raise both from the first write.
+        """
+
+    async def stage(
+        self,
+        place: Place,
+        length: int,
+        path: str,
+        holds: Callable[[], bool] = lambda: True,
+        *,
+        acknowledged: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> Place:
+        """Make exactly `length` bytes ready to be published at `path`, durably; returns the place to record and seal.
+
+        Nothing is visible at the path yet. Only `seal` looks whether the path is taken. A place that is staged, or
+        published already, is returned as it is. The rest is as for `seal`.
         """
 
     def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
@@ -118,9 +187,6 @@ class Blobs(Protocol):
         has fewer bytes.
         """
 
-    async def joined_size(self, lengths: Sequence[int]) -> int:
-        """Return how many bytes of room it takes to join parts of these lengths: 0 if they can share their blocks."""
-
     async def seal(
         self,
         place: Place,
@@ -132,6 +198,9 @@ class Blobs(Protocol):
     ) -> Place:
         """Publish exactly `length` bytes, durably, and return their final place; may be repeated.
 
+        A staged place is published at its path, any other one at the upload's id. Nothing is ever overwritten: where a
+        path is taken, or is no name for this store, another one is made of it (`with_suffix`), or in the end the id.
+
         `check` is called between the steps of a long copy, and may raise to stop it.
         `acknowledged` says that bytes may have been acknowledged before they were synced. If their sync fails now, they
         are lost: raise Missing, and do not read them again, because after a failed sync the page cache may be wrong.
@@ -139,16 +208,38 @@ class Blobs(Protocol):
         the bytes wrong.
         """
 
-    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
-        """Stop `node` from ever writing to this place again, even if it is suspended in the middle of a write.
+    async def fence(self, place: Place, length: int, holds: Callable[[], bool]) -> Place:
+        """Stop all other nodes from ever writing to this place again, even one that is suspended in a write.
 
-        Costs nothing if the node is known to be dead; otherwise the first `length` bytes, published or not, are copied
-        to a new file. Raises Missing if there are fewer bytes, and Stale if the caller itself has lost the lease
-        meanwhile; then nothing is moved.
+        The first `length` bytes, published or not, are moved out of their reach. Returns the place that counts from
+        now on. Raises Missing if there are fewer bytes, and Stale if the caller itself has lost the lease meanwhile;
+        then nothing is moved.
         """
+
+    async def sync(self, place: Place) -> None:
+        """Make durable all bytes of a place, published or not. Raises Missing also if the medium refuses the bytes."""
+
+    async def remove(self, place: Place) -> None:
+        """Remove the bytes of the upload that has this place, published or not; may be repeated.
+
+        Bytes at places that the upload had before are removed too.
+        """
+
+
+class Space(Protocol):
+    """A store of bytes as a whole. Every method may raise Unreachable."""
 
     async def room(self) -> Room | None:
         """Return how many bytes are free, or None if that is unknown."""
+
+    async def joined_size(self, lengths: Sequence[int]) -> int:
+        """Return how many bytes of room it takes to join parts of these lengths: 0 if they can share their blocks."""
+
+    async def trim(self, place: Place, at: int, holds: Callable[[], bool]) -> int:
+        """Give back the room of all bytes from a position on, which no record has, and return how many there were.
+
+        The place does not move. Raises Missing or Stale.
+        """
 
     async def probe(self) -> None:
         """Check whether bytes can be stored and published at the moment.
@@ -157,12 +248,6 @@ class Blobs(Protocol):
         shown to anybody: it contains no path.
         """
 
-    async def sync(self, place: Place) -> None:
-        """Make durable all bytes of a place, published or not. Raises Missing also if the medium refuses the bytes."""
-
-    async def remove(self, place: Place) -> None:
-        """Remove a place, published or not; may be repeated."""
-
     def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
         """Yield the unfinished places to which nothing was written since `before`, in seconds since the epoch.
 
@@ -170,4 +255,8 @@ class Blobs(Protocol):
         """
 
     async def close(self) -> None:
-        """Close files, end threads and release locks."""
+        """Close files and end threads."""
+
+
+class BlobStore(Blobs, Space, Protocol):
+    """A whole store of bytes."""

@@ -18,7 +18,7 @@ A claim ends by itself at its time, so that the event of a server that crashed i
 the next start. An event may therefore be delivered twice, always with the same `id`.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
 
 from onward.protocol.events import OutgoingEvent
@@ -36,35 +36,42 @@ class OutboxCounts(NamedTuple):
 
     waiting: int
     failed: int
-    oldest: float | None  # when the oldest event that waits was recorded, in seconds since the epoch
+    oldest: float | None  # since when the oldest event waits, in seconds since the epoch
 
 
 class Outbox(Protocol):
-    """Events that wait for delivery. Every method may raise Unreachable, and Full if it writes."""
+    """Events that wait for delivery. Every method may raise Unreachable, and Full if it writes.
 
-    async def claim(self, targets: Collection[str], now: float, *, until: float, most: int) -> list[Claimed]:
-        """Return up to `most` events that are due for one of these targets, each the first of its queue.
+    Times are in seconds since the epoch, by the clock of the records.
+    """
 
-        They are hidden from other claims until the time `until`, or until the claim is ended by one of the next three.
+    async def claim(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
+        """Return up to `most` events that are due for a target, each the first of its queue; about the oldest first.
+
+        They are hidden from other claims until the time `until`, unless `delivered`, `postpone` or `give_up` ends the
+        claim earlier.
         """
 
-    async def delivered(self, event: OutgoingEvent, now: float) -> None:
-        """Remove an event; the next one of its queue is due at once. May be repeated."""
+    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
+        """Let a claim end later."""
+
+    async def delivered(self, event: OutgoingEvent, now: float) -> bool:
+        """Remove an event; the next one of its queue is due at once. Returns whether there is one. May be repeated."""
 
     async def postpone(self, event: OutgoingEvent, due: float) -> None:
         """End a claim; the event is due again at the time `due`, with one attempt more."""
 
-    async def give_up(self, event: OutgoingEvent, now: float) -> None:
-        """Keep an event as failed; the next one of its queue is due at once. May be repeated."""
+    async def give_up(self, event: OutgoingEvent, now: float) -> bool:
+        """Keep an event as failed, otherwise like `delivered`. May be repeated."""
 
-    async def counts(self) -> OutboxCounts:
-        """Return how many events wait and have failed, at a cost that does not grow with them by much."""
+    async def count(self) -> OutboxCounts:
+        """Return how many events wait and have failed, at a cost that hardly grows with them."""
 
-    def failed_events(self) -> AsyncIterator[OutgoingEvent]:
-        """Yield the events that were given up, the oldest first."""
+    def waiting(self) -> AsyncIterator[OutgoingEvent]:
+        """Yield the events that wait, in no particular order."""
 
-    def waiting_events(self) -> AsyncIterator[OutgoingEvent]:
-        """Yield the events that wait, in the order of each queue."""
+    def failed(self) -> AsyncIterator[OutgoingEvent]:
+        """Yield the events that were given up, in no particular order."""
 
     async def retry(self, now: float) -> int:
-        """Put all failed events back at the place in their queues that their `seq` says; returns how many."""
+        """Let all failed events wait again from now on, each at its place in its queue; returns how many."""

@@ -5,27 +5,49 @@ on the version that the caller has read and on the lease that it holds. The serv
 `server/uploads/records.py`.
 """
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import NamedTuple, Protocol
 
-from onward.protocol.model import Upload, UploadId
+from onward.protocol.events import OutgoingEvent
+from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import Promise
+
+
+class Cursor(NamedTuple):
+    """A place in the list of all uploads, which begins with the newest: that of one upload."""
+
+    created: float  # when it was created, in seconds since the epoch
+    id: UploadId  # orders uploads that were created at the same time
+
+
+class Page(NamedTuple):
+    """A part of the list of all uploads."""
+
+    uploads: list[Upload]
+    damaged: list[UploadId]  # uploads of this page whose records can't be read
+    following: Cursor | None  # after this place the next page begins; None if this page is the last one
 
 
 class Records(Protocol):
     """The records of all uploads. Every method may raise Unreachable, and Full if it writes."""
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
-        """Record a new upload, durably by default. Raises Crowded if `most` uploads are unfinished already."""
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
+        """Record a new upload, durably by default, and put `events` into the outbox in the same step.
+
+        Raises Crowded if `most` uploads are unfinished already.
+        """
 
     async def load(self, id: UploadId) -> Upload:
         """Return the record; raises Missing."""
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record, if its version is the recorded one and its epoch is that of the lease held now.
 
-        Returns the record with its new version, one higher. Durable by default, together with everything that was
-        saved before. Then the watchers of the upload are notified, without waiting for them. Raises Stale or Missing.
+        The `events` are put into the outbox in the same step. Returns the record with its new version, one higher.
+        Durable by default, together with everything that was saved before. Then the watchers of the upload are
+        notified, without waiting for them. Raises Stale or Missing.
         """
 
     async def forget(self, id: UploadId) -> None:
@@ -42,6 +64,13 @@ class Records(Protocol):
 
     def due(self, now: float) -> AsyncIterator[UploadId]:
         """Yield the ids of the records whose `due` is not later than `now`, the earliest first."""
+
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return at most `limit` uploads with one of these statuses, the newest first, from behind the place `after`.
+
+        An upload whose status does not change meanwhile is on exactly one of the pages, however many others come and
+        go. A page may have fewer uploads than `limit`, even none, although others follow.
+        """
 
     async def close(self) -> None:
         """Finish what is waiting, and close connections and files."""

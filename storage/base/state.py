@@ -1,18 +1,22 @@
-"""The seam of the state: records, leases and events in one store; and the storage as a whole, which has a state.
+"""The seam of the state: records, leases, events and the outbox in one store; and the storage as a whole.
 
 Progress is sent to those who watch an upload (`server/watch`). It is a hint, not the truth: messages may be skipped,
 but the newest one always arrives, and the record can be read at any time.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Upload, UploadId
 from onward.protocol.progress import Progress
-from onward.storage.base.blobs import Blobs, Durability
+from onward.storage.base.backups import Backups
+from onward.storage.base.blobs import BlobStore, Durability
 from onward.storage.base.leases import Leases
+from onward.storage.base.nodes import Nodes
+from onward.storage.base.outbox import Outbox
 from onward.storage.base.records import Records
 
 
@@ -27,7 +31,11 @@ class Events(Protocol):
 
 
 class State(Records, Leases, Events, Protocol):
-    """Records, leases and events in one store."""
+    """Records, leases, events and the outbox in one store."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The events that wait for delivery."""
 
 
 class SharedState(State, Protocol):
@@ -42,9 +50,16 @@ class SharedState(State, Protocol):
     async def owner(self) -> str | None:
         """Return the name of the data folder that the state belongs to, or None if the state is empty."""
 
-    async def adopt(self, upload: Upload) -> None:
+    async def whole(self) -> bool:
+        """Return False if the state, or a part of it, is empty since it was claimed, or was not claimed yet."""
+
+    async def adopt(
+        self, upload: Upload, *, created: Sequence[OutgoingEvent] = (), ended: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Put a record in the place of a missing or older one, with an epoch not below its own; may be repeated.
 
+        The events of its end are put into the outbox in the same step; if there are none and the record was missing,
+        those of its creation.
         If the state has forgotten the lease that the record was saved under, all leases on the upload end, as if
         ANYONE had left them.
         """
@@ -53,15 +68,29 @@ class SharedState(State, Protocol):
         """Note that the state belongs to a data folder, unless it belongs to one already."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
-    """All stores of a server, in one value."""
+@dataclass(frozen=True, kw_only=True)
+class StoredBytes:
+    """What the URL of a store of bytes opens: the bytes, and what is kept beside them."""
 
-    blobs: Blobs
-    state: State
-    durability: Durability = Durability.FULL
+    blobs: BlobStore
+    backups: Backups
+    nodes: Nodes
 
     async def close(self) -> None:
-        """Close both stores."""
-        await self.state.close()
+        """Close the bytes; the node counts as alive until the last write is over."""
         await self.blobs.close()
+        await self.nodes.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage(StoredBytes):
+    """All stores of a server, in one value."""
+
+    state: State
+    durability: Durability = Durability.FULL
+    subscriptions: Subscriptions = NOBODY  # which events are saved with the records
+
+    async def close(self) -> None:
+        """Close the state, then the bytes."""
+        await self.state.close()
+        await super().close()

@@ -7,27 +7,25 @@
       nodes/, lock    which servers are alive (nodes.py)
       volumes, store  what a start has to find again (folders.py, backups.py)
 
-A place is a relative path that consists of the upload's own id. This file opens places, reads, joins and fences;
-the steps that other files have in common are in files.py. All of it runs in worker threads: short work in `_pool`,
-long work (hashing, copying) in `_slow`, so that no body waits for it.
+A place is a relative path that consists of the upload's own id, and never moves. This file opens places, reads, joins
+and fences; the steps that other files have in common are in files.py. All of it runs in worker threads: short work in
+`_pool`, long work (hashing, copying) in `_slow`, so that no body waits for it.
 """
 
 import os
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import aiofiles
-
-from onward.protocol.model import Place, UploadId
-from onward.storage.base import ANYONE, Block, Durability, Missing, Room, Stale, Unreachable
+from onward.protocol.model import ID_PATTERN, Place, UploadId
+from onward.storage.base import USUAL_MODES, Durability, Missing, Modes, Room, Stale, StoredBytes, Stride, Unreachable
 from onward.storage.blobs.backups import DiskBackups
 from onward.storage.blobs.disk_probe import BLOCK, can_share, probe_publishing
 from onward.storage.blobs.file_writer import FileWriter
 from onward.storage.blobs.files import (
-    READ_BLOCK,
     closed,
     copy,
     copy_some,
@@ -36,12 +34,14 @@ from onward.storage.blobs.files import (
     move,
     open_regular,
     opened,
-    scan,
     sync_folder,
 )
 from onward.storage.blobs.folders import Folders
-from onward.storage.blobs.nodes import Nodes
+from onward.storage.blobs.nodes import DiskNodes
+from onward.storage.blobs.places import parts
 from onward.storage.blobs.publishing import STEP, Publishing
+from onward.storage.blobs.reading import DiskReader
+from onward.storage.blobs.staging import Staging
 from onward.storage.failpoints import reach
 from onward.storage.running.group_sync import GroupSync
 from onward.storage.running.threads import Threads
@@ -50,24 +50,21 @@ FOLDERS = ("partial", "files")
 RECORDS = "records"
 THREADS = 8
 SLOW_THREADS = 2
+STRIDE = Stride(bytes=16 * 2**20, seconds=0.25)  # a watcher is promised a message every 250 ms
 
 
-class DiskBlobs:
-    """Bytes in a local folder; the constructor raises Unreachable if the folder is in use or not mounted."""
+class DiskBlobs(DiskReader):
+    """Bytes in a local folder; the constructor raises Unreachable if a folder in it is not mounted."""
 
-    def __init__(self, root: Path, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
-        self._root = root.resolve()
-        self._durability = durability
+    stride = STRIDE
+
+    def __init__(self, root: Path, durability: Durability = Durability.FULL, modes: Modes = USUAL_MODES) -> None:
+        self._root, self._durability = root.resolve(), durability
         self._pool = Threads(THREADS, "disk")
         self._slow = Threads(SLOW_THREADS, "disk-slow")
         self._group = GroupSync(self._pool.call)
         self._folders = Folders(self._root, (*FOLDERS, RECORDS), self._sync_folder)
         self._mapped = self._folders.mapped
-        with mapped():
-            self._nodes = Nodes(self._root, shared=shared)
-        self.node = self._nodes.name
-        synced = durability is not Durability.NONE
-        self.backups = DiskBackups(self._root / RECORDS, self._pool, self._folders, synced=synced)
         self._shares: bool | None = None  # whether a copy can share its blocks; None before that was tried
         self._publishing = Publishing(
             self._pool,
@@ -76,8 +73,23 @@ class DiskBlobs:
             check_folder=partial(self._folders.check, "files"),
             sync_acknowledged=self._sync_acknowledged,
             sync_folder=self._sync_folder,
-            synced=synced,
+            synced=durability is not Durability.NONE,
+            mode=modes.file,
         )
+        self._staging = Staging(
+            self._root,
+            self._pool,
+            self._publishing,
+            open_=self._open_to_write,
+            check_folder=partial(self._folders.check, "files"),
+            sync_folder=self._sync_folder,
+            modes=modes,
+        )
+
+    def backups(self) -> DiskBackups:
+        """Return the copies of records that are in the same folder; raises Full or Unreachable."""
+        synced = self._durability is not Durability.NONE
+        return DiskBackups(self._root / RECORDS, self._pool, self._folders, synced=synced)
 
     def _sync_folder(self, folder: Path) -> None:
         if self._durability is not Durability.NONE:
@@ -106,7 +118,7 @@ class DiskBlobs:
                 raise Stale(place)
             return fd
 
-        writer = FileWriter(open_, self._sync_file)
+        writer = FileWriter(place, at, open_, None if self._durability.relaxed else self._sync_file)
         try:
             yield writer
         finally:
@@ -147,54 +159,6 @@ class DiskBlobs:
             final.unlink()  # a power cut during publishing has left both the old and the new name
             return open_regular(path, os.O_RDWR | flags, at_least)
 
-    async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes [start, stop) in blocks; raises Missing."""
-        if start == stop:  # there may be no file
-            return
-        with self._mapped():
-            fd = await opened(self._pool, self._open_to_read, place)
-            async with aiofiles.open(fd, "rb", buffering=0) as file:
-                await file.seek(start)
-                while start < stop:
-                    block = await file.read(min(READ_BLOCK, stop - start))
-                    if not block:
-                        raise Missing(f"{place} ends at {start}, before {stop}")
-                    start += len(block)
-                    yield block
-
-    @asynccontextmanager
-    async def file(self, place: Place, length: int) -> AsyncIterator[int]:
-        """Open a descriptor of a place; raises Missing."""
-        with self._mapped():
-            fd = await opened(self._pool, self._open_to_read, place, length)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
-    def _open_to_read(self, place: Place, length: int = 0) -> int:
-        path = self._root / place
-        try:
-            return open_regular(path, os.O_RDONLY, length)
-        except FileNotFoundError:
-            return open_regular(self._root / "files" / path.name, os.O_RDONLY, length)
-
-    async def scan(
-        self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
-    ) -> AsyncGenerator[int, None]:
-        """Call `take` with the first `length` bytes in a thread; raises Missing."""
-        with self._mapped():
-            fd = await opened(self._pool, self._open_to_read, place)
-            try:
-                if fresh:  # the page cache may hold bytes that the disk has not: a page is clean after a failed write
-                    await self._pool.call(os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
-                at = 0
-                while at < length:
-                    at = await self._slow.call(scan, fd, at, min(at + STEP, length), take)
-                    yield at
-            finally:
-                os.close(fd)
-
     async def join(self, place: Place, parts: Sequence[tuple[Place, int]]) -> AsyncGenerator[int, None]:
         """Fill a place with the first bytes of each part; raises Missing."""
         at = 0
@@ -217,16 +181,31 @@ class DiskBlobs:
                             yield at
                     finally:
                         os.close(source)
-            await writer.sync()  # here, while the parts are still being hashed, so that sealing need not wait for it
+            with self._mapped():  # here, while the parts are still being hashed, so that sealing need not wait for it
+                await self._sync_file(target)
 
     async def joined_size(self, lengths: Sequence[int]) -> int:
-        """Return how many bytes are copied: none if blocks can be shared and every part but the last fills them."""
+        """Return how many bytes a join copies: 0 if it can share blocks and all parts but the last have whole ones."""
         if any(length % BLOCK for length in lengths[:-1]):
             return sum(lengths)
         if self._shares is None:
             with self._mapped():
                 self._shares = await self._pool.call(can_share, self._root / "partial")
         return 0 if self._shares else sum(lengths)
+
+    async def stage(
+        self,
+        place: Place,
+        length: int,
+        path: str,
+        holds: Callable[[], bool] = lambda: True,
+        *,
+        acknowledged: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> Place:
+        """Make exactly `length` bytes ready to be published at a path; raises Missing or Stale."""
+        with self._mapped():
+            return await self._staging.stage(place, length, path, holds, acknowledged=acknowledged, check=check)
 
     async def seal(
         self,
@@ -238,6 +217,9 @@ class DiskBlobs:
         check: Callable[[], None] = lambda: None,
     ) -> Place:
         """Publish exactly `length` bytes under files/; raises Missing or Stale."""
+        if (taken := parts(place)).token:
+            with self._mapped():
+                return await self._pool.call(self._staging.seal, taken, holds) if taken.path else place
         final = Place(f"files/{Path(place).name}")
         unfinished, published = self._root / place, self._root / final
         with self._mapped():
@@ -245,14 +227,21 @@ class DiskBlobs:
                 await self._publishing.copy(unfinished, published, length, holds, check)
         return final
 
-    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:
-        """Copy the bytes to a new file of the same name, unless the node is dead; raises Missing or Stale."""
-        with self._mapped():
-            await self._slow.call(self._fence, self._root / place, length, node, holds)
+    async def trim(self, place: Place, at: int, holds: Callable[[], bool]) -> int:
+        """Remove all bytes from a position on, and return how many there were; raises Missing or Stale."""
+        async with self.open(place, at, holds) as writer:
+            with self._mapped():
+                return await self._pool.call(writer.trim, at)
 
-    def _fence(self, path: Path, length: int, node: str, holds: Callable[[], bool]) -> None:
-        if node != ANYONE and self._nodes.is_dead(node):
-            return
+    async def fence(self, place: Place, length: int, holds: Callable[[], bool]) -> Place:
+        """Copy the bytes to a new file of the same name; raises Missing or Stale."""
+        with self._mapped():
+            if (taken := parts(place)).path:
+                return await self._slow.call(self._staging.fence, taken, holds)
+            await self._slow.call(self._fence, self._root / taken.where, length, holds)
+        return place
+
+    def _fence(self, path: Path, length: int, holds: Callable[[], bool]) -> None:
         if not exists(path):
             path = self._root / "files" / path.name
             if not length and not exists(path):
@@ -274,7 +263,6 @@ class DiskBlobs:
             await self._pool.call(self._probe)
 
     def _probe(self) -> None:
-        self._nodes.check()
         self._folders.check()
         arriving, published = (self._root / name for name in FOLDERS)
         probe_publishing(arriving, published, synced=self._durability is not Durability.NONE)
@@ -282,7 +270,10 @@ class DiskBlobs:
     async def sync(self, place: Place) -> None:
         """Make durable all bytes of a place, and its name; raises Missing."""
         with self._mapped():
-            await self._pool.call(self._sync_place, self._root / place)
+            if (taken := parts(place)).token:  # it was synced when it was staged
+                await self._pool.call(self._staging.find, taken)
+            else:
+                await self._pool.call(self._sync_place, self._root / place)
 
     def _sync_place(self, path: Path) -> None:
         if not exists(path) and exists(self._root / "files" / path.name):
@@ -302,7 +293,10 @@ class DiskBlobs:
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not."""
         with self._mapped():
-            await self._pool.call(self._remove, self._root / place)
+            if (taken := parts(place)).token:
+                await self._pool.call(self._staging.remove, taken)
+            else:
+                await self._pool.call(self._remove, self._root / place)
 
     def _remove(self, path: Path) -> None:
         if "." in path.name:  # a temporary file that a crash has left
@@ -312,13 +306,15 @@ class DiskBlobs:
             (self._root / folder / path.name).unlink(missing_ok=True)
             reach("removed")
             self._sync_folder(self._root / folder)
+        (self._root / "files" / f".{path.name}").unlink(missing_ok=True)  # staged, and not recorded
 
     async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
         """Yield the unfinished places that nothing was written to since a time, temporary files included."""
         with self._mapped():
             paths = await self._slow.call(self._untouched, before)
         for path in paths:
-            yield Place(f"{path.parent.name}/{path.name}"), None if "." in path.name else UploadId(path.name)
+            id_ = re.fullmatch(rf"\.?({ID_PATTERN})", path.name)
+            yield Place(f"{path.parent.name}/{path.name}"), UploadId(id_[1]) if id_ else None
 
     def _untouched(self, before: float) -> list[Path]:
         found: list[Path] = []
@@ -329,12 +325,16 @@ class DiskBlobs:
         return found
 
     async def close(self) -> None:
-        """End the threads and release the locks."""
+        """End the threads."""
         self._pool.shutdown()
         self._slow.shutdown()
-        self._nodes.close()
 
 
-async def open_blobs(_url: str, data: Path, durability: Durability, shared: bool) -> DiskBlobs:
+async def open_blobs(
+    _url: str, data: Path, durability: Durability, shared: bool, modes: Modes = USUAL_MODES
+) -> StoredBytes:
     """Open the data folder, or create it; raises Unreachable if another server uses it and does not share it."""
-    return DiskBlobs(data, durability, shared=shared)
+    blobs = DiskBlobs(data, durability, modes)
+    with mapped():
+        nodes = DiskNodes(data, shared=shared)
+    return StoredBytes(blobs=blobs, backups=blobs.backups(), nodes=nodes)

@@ -69,6 +69,18 @@ def can_share(folder: Path) -> bool:
         _remove(target)
 
 
+def are_apart(partial: Path, files: Path) -> bool:
+    """Return whether two folders are on different file systems; raises Full, Unreachable and OSError."""
+    small = partial / _name()
+    published = files / small.name
+    try:
+        _write(small, synced=False)
+        return not _renamed(small, published)
+    finally:
+        _remove(small)
+        _remove(published)
+
+
 def _name() -> str:
     return f".probe-{secrets.token_hex(8)}"
 

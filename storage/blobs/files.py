@@ -26,19 +26,26 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_IN_KERNEL = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
-@contextmanager
-def mapped() -> Iterator[None]:
-    """Turn OSError, and the lack of threads, into the errors of the seam."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise Missing(str(error)) from error
-    except OSError as error:
-        raise (Full if error.errno in FULL else Unreachable)(str(error)) from error
-    except RuntimeError as error:  # an executor raises no more specific class
-        if "start new thread" not in str(error):
-            raise
-        raise Unreachable(f"no thread can be started: {error}") from error
+class Mapped:
+    """Turns OSError, and the lack of threads, into the errors of the seam; used in a `with`.
+
+    Every block of a body passes through it, so it is a class without state, which costs less than a generator.
+    """
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Raise Missing, Full or Unreachable in place of an error of the system."""
+        if isinstance(error, FileNotFoundError):
+            raise Missing(str(error)) from error
+        if isinstance(error, OSError):
+            raise (Full if error.errno in FULL else Unreachable)(str(error)) from error
+        if isinstance(error, RuntimeError) and "start new thread" in str(error):  # an executor has no own class for it
+            raise Unreachable(f"no thread can be started: {error}") from error
+
+
+mapped = Mapped  # as a verb: `with mapped():`
 
 
 def exists(path: Path) -> bool:

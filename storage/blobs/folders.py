@@ -6,12 +6,12 @@ it is certain that the folders are those of the start, by their device and inode
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from onward.storage.base import Missing, Room, Unreachable
-from onward.storage.blobs.files import mapped
+from onward.storage.blobs.files import Mapped, mapped
 
 VOLUMES = "volumes"  # the file with the names of the folders that are on a file system of their own
 
@@ -33,15 +33,9 @@ class Folders:
             with suppress(OSError):
                 sync(folder)
 
-    @contextmanager
-    def mapped(self) -> Iterator[None]:
+    def mapped(self) -> "MappedBelow":
         """Turn errors into those of the seam; Missing becomes Unreachable if a folder is not mounted."""
-        try:
-            with mapped():
-                yield
-        except Missing:
-            self.check()
-            raise
+        return MappedBelow(self)
 
     def check(self, *names: str) -> None:
         """Check that the named folders (or all of them) are those of the start; raises Unreachable.
@@ -81,6 +75,19 @@ class Folders:
         if own:
             path.write_text("\n".join(own))
             self._sync(self.root)
+
+
+class MappedBelow(Mapped):
+    """Turns errors into those of the seam, for the files in these folders."""
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Raise the error of the seam; raises Unreachable rather than Missing if a folder is not mounted."""
+        if isinstance(error, FileNotFoundError | Missing):
+            self._folders.check()
+        super().__exit__(kind, error, traceback)
 
 
 def _free(folder: Path) -> int:

@@ -6,7 +6,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from onward.protocol.model import Place, Upload, UploadId
-from onward.storage.base import Block, Durability, Missing, Stale
+from onward.storage.base import (
+    ANYONE,
+    BlobWriter,
+    Block,
+    Durability,
+    Missing,
+    Modes,
+    Stale,
+    StoredBytes,
+    Stride,
+    is_staged,
+)
+from onward.storage.blobs.places import candidates
 
 READ_BLOCK = 2**20
 
@@ -14,25 +26,23 @@ READ_BLOCK = 2**20
 class MemoryWriter:
     """Writes to a growing array of bytes."""
 
-    def __init__(self, held: bytearray) -> None:
-        self._held = held
+    full = False
+
+    def __init__(self, place: Place, at: int, held: bytearray) -> None:
+        self.place = place
+        self._reached, self._held = at, held
 
     def write(self, block: Block, at: int) -> None:
         """Write the whole block at a position."""
         self._held[at : at + len(block)] = block
+        self._reached = at + len(block)
 
-    def trim(self, at: int) -> int:
-        """Remove all bytes from a position on, and return how many there were."""
-        after = len(self._held[at:])
-        del self._held[at:]
-        return after
+    async def drained(self) -> None:
+        """Return at once: this writer is never full."""
 
-    async def sync(self) -> None:
-        """Do nothing: nothing here is durable."""
-
-
-def _published(place: Place) -> Place:
-    return Place(place.replace("partial/", "files/"))
+    async def sync(self, *, ended: bool = False) -> int:  # noqa: ARG002
+        """Return the end of what was written; nothing here is durable."""
+        return self._reached
 
 
 class MemoryBackups:
@@ -77,13 +87,31 @@ class MemoryBackups:
             yield id_
 
 
+class MemoryNodes:
+    """One process that has its memory to itself."""
+
+    def __init__(self) -> None:
+        self.name = secrets.token_hex(8)
+
+    async def is_dead(self, name: str) -> bool:
+        """Return True for every other node: none has ever seen this memory."""
+        return name not in (self.name, ANYONE)
+
+    async def probe(self) -> None:
+        """Do nothing: there are no others."""
+
+    async def close(self) -> None:
+        """Do nothing: there are no others."""
+
+
 class MemoryBlobs:
     """Bytes in arrays."""
 
+    stride = Stride(bytes=16 * 2**20, seconds=0.25)
+
     def __init__(self) -> None:
-        self.node = secrets.token_hex(8)
-        self.backups = MemoryBackups()
         self._held: dict[Place, bytearray] = {}
+        self._owners: dict[Place, UploadId] = {}  # of what is published
 
     async def create(self, id: UploadId) -> Place:
         """Return a place for a new upload."""
@@ -95,21 +123,30 @@ class MemoryBlobs:
         place: Place,
         at: int,
         holds: Callable[[], bool] = lambda: True,
-    ) -> AsyncIterator[MemoryWriter]:
+    ) -> AsyncIterator[BlobWriter]:
         """Open a place that holds at least `at` bytes; raises Missing or Stale."""
         if len(self._held.get(place, b"")) < at:
             raise Missing(place)
         if not holds():
             raise Stale(place)
-        yield MemoryWriter(self._held.setdefault(place, bytearray()))
+        yield MemoryWriter(place, at, self._held.setdefault(place, bytearray()))
 
     def _bytes(self, place: Place, length: int) -> bytearray:
-        held = self._held.get(place)
+        held = self._held.get(_arriving(place))
         if held is None:
-            held = self._held.get(_published(place))
+            held = self._held.get(self._published(place))
         if held is None or len(held) < length:
             raise Missing(place)
         return held
+
+    def _published(self, place: Place) -> Place:
+        """Return where a place is published, or would be if it were now."""
+        if place in self._owners:
+            return place
+        id_, path = _id(place), place.partition("//")[2]
+        names = [Place(f"files/{name}") for name in (candidates(path, id_) if path else (id_,))]
+        owned = (name for name in names if self._owners.get(name) == id_)
+        return next(owned, None) or next(name for name in names if name not in self._owners)
 
     async def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes [start, stop); raises Missing."""
@@ -151,6 +188,28 @@ class MemoryBlobs:
         """Return the sum: everything is copied."""
         return sum(lengths)
 
+    async def stage(
+        self,
+        place: Place,
+        length: int,
+        path: str,
+        holds: Callable[[], bool] = lambda: True,
+        *,
+        acknowledged: bool = False,  # noqa: ARG002
+        check: Callable[[], None] = lambda: None,  # noqa: ARG002
+    ) -> Place:
+        """Note the path that a place shall get; raises Missing or Stale."""
+        if length:
+            self._bytes(place, length)
+        if not holds():
+            raise Stale(place)
+        if is_staged(place):
+            return place
+        if self._published(place) in self._held:
+            return self._published(place)
+        self._held.setdefault(place, bytearray())
+        return Place(f"{place}//{path}")
+
     async def seal(
         self,
         place: Place,
@@ -161,22 +220,31 @@ class MemoryBlobs:
         check: Callable[[], None] = lambda: None,  # noqa: ARG002
     ) -> Place:
         """Publish exactly `length` bytes; raises Missing or Stale."""
-        final = _published(place)
-        held = self._held.get(place) or self._held.get(final, bytearray())
+        arriving, final = _arriving(place), self._published(place)
+        held = self._held.get(arriving) or self._held.get(final, bytearray())
         if len(held) < length:
             raise Missing(place)
         if not holds():
             raise Stale(place)
-        self._held[final] = held[:length]
-        self._held.pop(place, None)
+        self._held[final], self._owners[final] = held[:length], self._owners.get(final) or _id(place)
+        if arriving != final:
+            self._held.pop(arriving, None)
         return final
 
-    async def fence(self, place: Place, length: int, node: str, holds: Callable[[], bool]) -> None:  # noqa: ARG002
+    async def trim(self, place: Place, at: int, holds: Callable[[], bool]) -> int:
+        """Remove all bytes from a position on, and return how many there were; raises Missing or Stale."""
+        async with self.open(place, at, holds):
+            after = len(self._held[place]) - at
+            del self._held[place][at:]
+        return after
+
+    async def fence(self, place: Place, length: int, holds: Callable[[], bool]) -> Place:
         """Check the place: no other process can write to it. Raises Missing or Stale."""
         if length:
             self._bytes(place, length)
         if not holds():
             raise Stale(place)
+        return place
 
     async def room(self) -> None:
         """Return None: the free memory is unknown."""
@@ -186,14 +254,13 @@ class MemoryBlobs:
 
     async def sync(self, place: Place) -> None:
         """Check that the place exists; raises Missing."""
-        if place not in self._held and _published(place) not in self._held:
-            raise Missing(place)
+        self._bytes(place, 0)
 
     async def remove(self, place: Place) -> None:
         """Remove a place, published or not."""
-        name = place.rpartition("/")[2]
-        for folder in ("partial", "files"):
-            self._held.pop(Place(f"{folder}/{name}"), None)
+        for name in (_arriving(place), self._published(place)):
+            self._held.pop(name, None)
+            self._owners.pop(name, None)
 
     async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:  # noqa: ARG002
         """Yield nothing: a crash leaves nothing in memory."""
@@ -206,6 +273,15 @@ class MemoryBlobs:
         self._held.clear()
 
 
-async def open_blobs(_url: str, _data: Path, _durability: Durability, _shared: bool) -> MemoryBlobs:
+def _arriving(place: Place) -> Place:
+    """Return a place without the path that it shall get."""
+    return Place(place.partition("//")[0])
+
+
+def _id(place: Place) -> UploadId:
+    return UploadId(_arriving(place).rpartition("/")[2].partition(".")[0])
+
+
+async def open_blobs(_url: str, _data: Path, _durability: Durability, _shared: bool, _modes: Modes) -> StoredBytes:
     """Return an empty store of bytes."""
-    return MemoryBlobs()
+    return StoredBytes(blobs=MemoryBlobs(), backups=MemoryBackups(), nodes=MemoryNodes())

@@ -16,13 +16,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
+from typing import TypeVar
 
 from onward.storage.base import Stale
 from onward.storage.blobs.files import NEW, closed, copy_up_to, exists, open_regular, opened
+from onward.storage.blobs.places import marked
 from onward.storage.failpoints import reach
 from onward.storage.running.threads import Threads
 
 STEP = 2**26  # bytes that are copied or hashed between two checks for an interruption
+Result = TypeVar("Result")
 Open = Callable[[Path, int, int], int]
 
 
@@ -39,7 +42,9 @@ class Publishing:
         sync_acknowledged: Callable[[int, Path], None],
         sync_folder: Callable[[Path], None],
         synced: bool,
+        mode: int,
     ) -> None:
+        self._mode = mode
         self._pool, self._slow, self._check_folder = pool, slow, check_folder
         self._open, self._sync_acknowledged, self._sync_folder, self._synced = (
             open_,
@@ -64,13 +69,7 @@ class Publishing:
             self._sync_folder(final.parent)
             self._sync_folder(unfinished.parent)
             return True
-        with closed(fd):
-            if acknowledged:
-                self._sync_acknowledged(fd, unfinished)
-            os.ftruncate(fd, length)
-            os.fchmod(fd, 0o440)
-            if self._synced:
-                os.fsync(fd)
+        self.finish(fd, unfinished, length, acknowledged, self._protect)
         reach("sealing")
         if not holds():
             raise Stale(final.name)
@@ -86,18 +85,38 @@ class Publishing:
         reach("sealed")
         return True
 
+    def finish(
+        self, fd: int, unfinished: Path, length: int, acknowledged: bool, protect: Callable[[int], Result]
+    ) -> Result:
+        """Make an open file one that can be published: cut to its length, protected by a function, durable; close it.
+
+        Raises Missing if bytes were acknowledged that can't be synced.
+        """
+        with closed(fd):
+            if acknowledged:
+                self._sync_acknowledged(fd, unfinished)
+            os.ftruncate(fd, length)
+            return protect(fd)
+
     async def copy(
         self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], check: Callable[[], None]
     ) -> None:
         """Publish by a copy; `check` is called between its steps and may raise. Raises what `rename` raises."""
         if not await self._pool.call(_is_whole, final, length):
-            await self._copy(unfinished, final, length, holds, check)
+            await self.copy_to(unfinished, final, length, holds, check=check, protect=self._protect)
         await self._pool.call(self._remove_source, unfinished, final, holds)
 
-    async def _copy(
-        self, unfinished: Path, final: Path, length: int, holds: Callable[[], bool], check: Callable[[], None]
-    ) -> None:
-        """Copy a whole file to files/, under a temporary name until it is durable."""
+    async def copy_to(
+        self,
+        unfinished: Path,
+        final: Path,
+        length: int,
+        holds: Callable[[], bool],
+        *,
+        check: Callable[[], None],
+        protect: Callable[[int], Result],
+    ) -> Result:
+        """Copy a whole file to files/, under a temporary name until it is durable; returns what `protect` returns."""
         fresh = final.with_name(f".{final.name}-{secrets.token_hex(4)}")
         try:
             source = await opened(self._slow, open_regular, unfinished, os.O_RDONLY, length)
@@ -109,17 +128,24 @@ class Publishing:
                         at = await self._slow.call(copy_up_to, source, target, at, min(at + STEP, length))
                         reach("publishing")
                         check()
-                    await self._slow.call(self._protect, target)
+                    protected = await self._slow.call(protect, target)
             await self._pool.call(_name, fresh, final, holds)
+            return protected
         except BaseException:
             with suppress(OSError):
                 await self._slow.call(fresh.unlink, True)
             raise
 
     def _protect(self, fd: int) -> None:
-        os.fchmod(fd, 0o440)
+        os.fchmod(fd, self._mode)
         if self._synced:
             os.fsync(fd)
+
+    def mark(self, fd: int) -> str:
+        """Protect a file, give it a token and return that; durable afterwards."""
+        found = marked(fd)
+        self._protect(fd)
+        return found
 
     def _remove_source(self, unfinished: Path, final: Path, holds: Callable[[], bool]) -> None:
         """Make the name of the copy durable, then remove the file that it was made from; raises Stale."""
@@ -127,6 +153,7 @@ class Publishing:
         if not holds():  # another server may be working with that file by now
             raise Stale(final.name)
         unfinished.unlink(missing_ok=True)
+        final.with_name(f".{final.name}").unlink(missing_ok=True)  # a copy that was staged before the layout changed
         self._sync_folder(unfinished.parent)
         reach("sealed")
 

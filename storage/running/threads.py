@@ -15,7 +15,7 @@ Here one thread does all the work as long as it keeps up:
       v                                                v
     _look_after: calls still waiting? wake one       _done (a queue)
       |                                                |
-      +--> _deliver: set the result of each Answer <---+-- call_soon_threadsafe, only if no look is due that will do it
+      +--> _deliver: set the result of each Answer <---+-- call_soon_threadsafe, unless the next look will deliver it
 
 - While calls are short (`_usual` below SHORT), they queue up behind the thread that is awake. A timer looks after 1 ms
   whether it keeps up, and wakes another thread if not. The same look delivers all the answers that are ready, so that
@@ -24,7 +24,7 @@ Here one thread does all the work as long as it keeps up:
   answer is delivered at once.
 - `_lock` guards one race: a thread that finds no more calls falls asleep, just as a new call sees that it is awake.
 
-A cancelled task waits for its `Answer` (see there), so that no thread works on behind its back.
+A cancelled task waits for its `Answer` (see there), so that no thread is still working once the task has ended.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
 from onward.storage.base import Unreachable
 
 KEEPING_UP = 0.001  # seconds until it is checked whether the threads keep up, and until answers are delivered together
-SHORT = 0.00015  # seconds; calls that usually take longer wait for a disk, and get a thread each at once
+SHORT = 0.00015  # seconds; calls that usually take longer are waiting for a disk, so each gets a thread at once
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
@@ -63,7 +63,7 @@ class Threads:
         self._limit, self._name = limit, name
         self._threads: list[Thread] = []
         self._wake: SimpleQueue[bool] = SimpleQueue()  # True wakes one thread, False ends it
-        self._lock = Lock()  # either a thread falls asleep, or a call sees that it is awake
+        self._lock = Lock()  # no thread falls asleep while a new call counts it as awake
         self._awake = self._taken = 0  # threads that are awake; calls that threads have taken so far
         self._usual = 0.0  # seconds that calls usually take, as a moving average
         self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...], Answer[Any]]] = deque()
@@ -75,7 +75,7 @@ class Threads:
 
         To await the answer raises what the function raises.
         """
-        answer = Answer[Result]()
+        answer: Answer[Result] = Answer()
         with self._lock:
             self._calls.append((call, arguments, answer))
             wake = not self._awake or (self._usual > SHORT and self._awake < self._limit)

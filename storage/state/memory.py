@@ -1,28 +1,39 @@
-"""Records, leases and events in memory, for tests and demonstrations: nothing survives the process."""
+"""Records, leases, events and the outbox in memory, for tests and demonstrations: nothing survives the process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from onward.protocol.model import Upload, UploadId
+from onward.protocol.events import OutgoingEvent
+from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import Promise, sum_of
-from onward.storage.base import Crowded, Durability, Missing, Stale
+from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stale
 from onward.storage.state.local import Local
+from onward.storage.state.outbox import MemoryOutbox
 
 
 class MemoryState(Local):
-    """Records in a dictionary."""
+    """Records and outgoing events in dictionaries."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.outbox = MemoryOutbox()
         self._uploads: dict[UploadId, Upload] = {}
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:  # noqa: ARG002
+    async def insert(
+        self,
+        upload: Upload,
+        *,
+        durable: bool = True,  # noqa: ARG002
+        most: int | None = None,
+        events: Sequence[OutgoingEvent] = (),
+    ) -> None:
         """Record a new upload; raises Crowded."""
         if most is not None and sum(not known.status.final for known in self._uploads.values()) >= most:
             raise Crowded
         self._uploads[upload.id] = upload
+        self.outbox.put(events)
 
     async def load(self, id: UploadId) -> Upload:
         """Return the record; raises Missing."""
@@ -31,11 +42,18 @@ class MemoryState(Local):
         except KeyError:
             raise Missing(id) from None
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:  # noqa: ARG002
+    async def save(
+        self,
+        upload: Upload,
+        *,
+        durable: bool = True,  # noqa: ARG002
+        events: Sequence[OutgoingEvent] = (),
+    ) -> Upload:
         """Replace the record; raises Stale or Missing."""
         if (await self.load(upload.id)).version != upload.version or not self._leases.proves(upload.id, upload.epoch):
             raise Stale(upload.id)
         saved = self._uploads[upload.id] = replace(upload, version=upload.version + 1)
+        self.outbox.put(events)
         self._notify(saved)
         return saved
 
@@ -56,6 +74,13 @@ class MemoryState(Local):
         for at, upload in sorted(due, key=lambda pair: pair[0]):
             if at <= now:
                 yield upload.id
+
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return the uploads of one page, the newest first."""
+        found = {Cursor(each.created, each.id): each for each in self._uploads.values() if each.status in statuses}
+        places = sorted((place for place in found if after is None or place < after), reverse=True)
+        page = places[:limit]
+        return Page([found[place] for place in page], [], page[-1] if len(places) > limit else None)
 
     async def close(self) -> None:
         """Forget everything."""

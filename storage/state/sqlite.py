@@ -1,4 +1,4 @@
-"""Records in one SQLite file, the default state; leases and events stay inside the process.
+"""Records and the outbox in one SQLite file, the default state; leases and progress stay inside the process.
 
 One connection, used by one thread. While that thread commits, further jobs queue up; then all of them are done in one
 transaction, with one sync. Each caller gets its answer after the commit, so no offset is acknowledged, and no watcher
@@ -13,7 +13,7 @@ import asyncio
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,12 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from onward.protocol.model import Upload, UploadId
+from onward.protocol.events import OutgoingEvent
+from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import NOTHING, Promise, promise, sum_of
-from onward.storage.base import Crowded, Durability, Full, Missing, Stale, StorageError, Unreachable
+from onward.storage.base import Crowded, Cursor, Durability, Full, Missing, Page, Stale, StorageError, Unreachable
 from onward.storage.codec import decode, encode
+from onward.storage.state import sqlite_list, sqlite_outbox
 from onward.storage.state.local import Local
 
 DUE_BATCH = 1000
@@ -34,7 +36,7 @@ BATCH = 256  # jobs of one transaction at most
 RECENT = 1024  # records that are kept in memory, so that the record of a running upload is not fetched each time
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS uploads (
-    id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB
+    id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB, created REAL, status TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS uploads_due ON uploads (due) WHERE due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS uploads_open ON uploads (open) WHERE open;
@@ -97,10 +99,14 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
             _check_new(path)
-        connection.executescript(_SCHEMA)
-        connection.execute("SELECT id, version, due, open, document FROM uploads LIMIT 0")  # all columns are there
+        connection.executescript(_SCHEMA + sqlite_outbox.SCHEMA)
+        sqlite_list.prepare(connection)
+        columns_of = {"uploads": "id, version, due, open, document, status", "outbox": sqlite_outbox.COLUMNS}
+        for table, columns in columns_of.items():
+            connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # all columns are there  # noqa: S608
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
+        sqlite_outbox.end_claims(connection)
     except UnicodeDecodeError as error:  # the message about the damage is itself damaged
         connection.close()
         raise Unreachable(f"{path} is damaged") from error
@@ -120,6 +126,7 @@ class SqliteState(Local):
 
     def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
         super().__init__()
+        self.outbox = sqlite_outbox.SqliteOutbox(self._do)
         self._connection = _connect(path)
         found = path.stat()
         self._path, self._file = path, (found.st_dev, found.st_ino)
@@ -137,14 +144,18 @@ class SqliteState(Local):
             self._connection.close()
             raise Unreachable(f"no thread can be started: {error}") from error
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Record a new upload; raises Crowded."""
-        row = (upload.id, upload.version, upload.due, not upload.status.final, encode(upload))
+        listed = (upload.created, upload.status)
+        row = (upload.id, upload.version, upload.due, not upload.status.final, encode(upload), *listed)
 
         def work(db: sqlite3.Connection) -> None:
             if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
                 raise Crowded
-            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", row)
+            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            sqlite_outbox.put(db, events)
             self._promise(NOTHING, promise(upload))
 
         await self._do(work, durable=durable)
@@ -161,17 +172,22 @@ class SqliteState(Local):
             raise Missing(id)
         return self._remember(decode(row[0]))
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
-        known = self._recent.get(upload.id)
+        recent = self._recent.get(upload.id)
+        known = recent if recent and recent.version == upload.version else None
         after = promise(saved)
-        values = (saved.version, saved.due, not saved.status.final, encode(saved), saved.id, upload.version)
+        new: tuple[object, ...] = (saved.version, saved.due, not saved.status.final, encode(saved))
+        columns = "version = ?, due = ?, open = ?, document = ?"
+        if known is None or known.status is not saved.status:  # otherwise the index of the list need not be touched
+            new, columns = (*new, saved.status), f"{columns}, status = ?"
 
         def work(db: sqlite3.Connection) -> None:
-            update = "UPDATE uploads SET version = ?, due = ?, open = ?, document = ? WHERE id = ? AND version = ?"
-            before = promise(known) if known and known.version == upload.version else _promised(db, upload.id)
-            if db.execute(update, values).rowcount == 1:
+            before = promise(known) if known else _promised(db, upload.id)
+            update = f"UPDATE uploads SET {columns} WHERE id = ? AND version = ?"  # noqa: S608
+            if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:
+                sqlite_outbox.put(db, events)
                 self._promise(before, after)
                 return
             found = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()
@@ -230,6 +246,11 @@ class SqliteState(Local):
             for _, id_ in rows:
                 yield UploadId(id_)
             last = rows[-1]
+
+    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+        """Return the uploads of one page, the newest first."""
+        page: Page = await self._do(lambda db: sqlite_list.read_page(db, after, limit, statuses))
+        return page
 
     async def close(self) -> None:
         """Finish the jobs that wait, and close the file."""

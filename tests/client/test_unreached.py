@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import tus_requests as tus
 from client_process import resume_files, run, started
+from listening import close_listener
 from ports import free_port
 from server_process import Server
 from unreliable_proxy import Fault, RoughLine
@@ -106,7 +107,7 @@ async def test_a_server_that_comes_at_once_is_waited_for(server: Server, file: P
     try:
         assert (await asyncio.wait_for(work, 30)).verified
     finally:
-        listener.close()
+        await close_listener(listener)
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
@@ -129,7 +130,7 @@ async def test_a_server_that_was_reached_is_waited_for(
     options = Options(state=tmp_path / "state", parallel=parallel)
     work = asyncio.create_task(upload(file, f"http://127.0.0.1:{port}/files", on_progress=look, options=options))
     await asyncio.wait_for(begun.wait(), 30)
-    listener.close()
+    await close_listener(listener)
     line.cut()
     await asyncio.wait_for(refused.wait(), 30)
     await asyncio.sleep(0.5)
@@ -138,7 +139,7 @@ async def test_a_server_that_was_reached_is_waited_for(
     try:
         assert (await asyncio.wait_for(work, 60)).verified
     finally:
-        listener.close()
+        await close_listener(listener)
 
 
 async def test_a_watched_server_that_was_reached_is_waited_for(
@@ -156,7 +157,7 @@ async def test_a_watched_server_that_was_reached_is_waited_for(
 
     messages = watch(place.replace(str(server.tus.port), str(port)), on_trouble=trouble)
     assert (await anext(messages)).status == "pending"
-    listener.close()
+    await close_listener(listener)
     line.cut()
     ahead = asyncio.ensure_future(anext(messages))
     await asyncio.wait_for(refused.wait(), 30)
@@ -169,7 +170,7 @@ async def test_a_watched_server_that_was_reached_is_waited_for(
         assert (await asyncio.wait_for(ahead, 60)).status == "terminated"
     finally:
         await messages.aclose()
-        listener.close()
+        await close_listener(listener)
 
 
 def test_a_connection_that_gets_no_answer_at_all_is_tried_once() -> None:
@@ -234,7 +235,7 @@ async def test_a_certificate_that_nobody_trusts_is_a_sentence(file: Path, tmp_pa
     try:
         ended = await run(tmp_path, "upload", str(file), f"--to=https://127.0.0.1:{port}/files")
     finally:
-        listener.close()
+        await close_listener(listener)
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith(f"onward: {file}: no safe connection to 127.0.0.1:{port}: self")
     assert ended.err.endswith("signed certificate (SSL_CERT_FILE can name certificates to trust)\n")

@@ -41,7 +41,7 @@ async def test_a_file_arrives_verified(server: Server, file: Path, tmp_path: Pat
     assert resume_files(tmp_path) == []
 
 
-async def test_the_name_and_the_type_are_told(
+async def test_the_name_and_the_type_are_sent(
     server: Server, http: aiohttp.ClientSession, file: Path, tmp_path: Path
 ) -> None:
     ended = await run(tmp_path, "upload", str(file), "--to", server.url)

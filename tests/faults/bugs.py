@@ -5,9 +5,14 @@ The letters are those of the usual list of such servers' faults; the numbers wer
 
 from dataclasses import dataclass
 
-KILL = "tests/faults/test_kill.py::test_no_told_byte_is_lost_by_kill_9[full] --cycles=300 --seed=1"
-ORDER = "tests/faults/test_order.py::test_data_are_synced_before_they_are_recorded_and_that_before_it_is_told"
+KILL = "tests/faults/test_kill.py::test_no_acknowledged_byte_is_lost_by_kill_9[full] --cycles=300 --seed=1"
+ORDER = "tests/faults/test_order.py::test_data_are_synced_before_they_are_recorded_and_recorded_before_the_event"
 SINGLE = "tests/faults/test_single_faults.py"
+MOVING = "tests/server/test_moving_places.py"
+LAID = (
+    "tests/faults/test_kill.py::test_a_file_has_one_path_and_its_own_bytes_after_any_kill_9[together]"
+    " --cycles=1000 --seed=1"
+)
 MODEL = "tests/faults/by_hand.py model --runs=300 --steps=60 --seed=1 --plain"
 
 
@@ -27,8 +32,8 @@ class Bug:
 BUGS = (
     Bug(
         "a", "no fdatasync", "server/uploads/receive.py",
-        "    if sync and body_writer.position > noted:\n        await sync()\n",
-        "",
+        "    if body_writer.position > noted:\n        noted = await writer.sync(ended=True)\n    return noted\n",
+        "    return body_writer.position\n",
         ORDER,
     ),
     Bug(
@@ -104,7 +109,7 @@ BUGS = (
         "l", "event before the commit", "storage/state/sqlite.py",
         "        try:\n            await self._do(work, durable=durable)\n",
         "        self._notify(saved)\n        try:\n            await self._do(work, durable=durable)\n",
-        "tests/faults/test_order.py::test_a_watcher_is_told_only_what_a_synced_record_holds",
+        "tests/faults/test_order.py::test_a_watcher_gets_only_what_a_synced_record_holds",
     ),
     Bug(
         "m", "O_APPEND", "storage/blobs/files.py",
@@ -120,34 +125,35 @@ BUGS = (
     ),
     Bug(
         "o", "a failed sync tried again and trusted", "storage/blobs/file_writer.py",
-        "        with mapped():\n            await self._sync(self.fd)\n",
-        "        try:\n            await self._sync(self.fd)\n"
-        "        except OSError:\n            await self._sync(self.fd)\n",
+        "            with mapped():\n                await self._sync(self.fd)\n",
+        "            try:\n                await self._sync(self.fd)\n"
+        "            except OSError:\n                await self._sync(self.fd)\n",
         f"{SINGLE}::test_a_failed_sync_is_never_tried_again_and_trusted",
     ),
     Bug(
-        "p", "published before verifying is recorded", "server/uploads/engine.py",
-        "        upload = await self.records.save(ended)\n        if upload.status is Status.VERIFYING:\n",
-        "        upload = ended if ended.status is Status.VERIFYING else await self.records.save(ended)\n"
-        "        if upload.status is Status.VERIFYING:\n",
+        "p", "published before verifying is recorded", "server/uploads/body_records.py",
+        "        return await self._records.save(ended)\n",
+        "        return ended if ended.status is Status.VERIFYING else await self._records.save(ended)\n",
         KILL,
     ),
     Bug(
         "1", "no sync at the end of a body", "server/uploads/receive.py",
-        "if sync and body_writer.position > noted:",
-        "if False:",
+        "noted = await writer.sync(ended=True)",
+        "noted = body_writer.position",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "2", "no sync in the middle of a body", "server/uploads/receive.py",
-        "            if sync:\n",
-        "            if False:\n",
+        "(durable := await writer.sync()) > noted:",
+        "(durable := body_writer.position) > noted:",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "3", "record before bytes", "server/uploads/receive.py",
-        "                if sync:\n                    await sync()\n                await note(position)\n",
-        "                await note(position)\n                if sync:\n                    await sync()\n",
+        "            if licence.checksum is None and (durable := await writer.sync()) > noted:\n"
+        "                await note(durable, writer)\n                noted = durable\n",
+        "            if licence.checksum is None:\n"
+        "                await note(body_writer.position, writer)\n                noted = await writer.sync()\n",
         "tests/faults/test_crashes.py",
     ),
     Bug(
@@ -237,8 +243,8 @@ BUGS = (
     ),
     Bug(
         "c7", "the beginning is judged after a whole stride", "server/uploads/receive.py",
-        "        most = head.lacks(body_writer.position) or STRIDE_BYTES\n",
-        "        most = STRIDE_BYTES\n",
+        "        most = head.lacks(body_writer.position) or stride.bytes\n",
+        "        most = stride.bytes\n",
         "tests/server/test_checks.py -k=large_body_begins",
     ),
     Bug(
@@ -309,14 +315,14 @@ BUGS = (
     ),
     Bug(
         "11", "joined bytes not synced", "storage/blobs/disk.py",
-        "            await writer.sync()  # here",
-        "            self._publishing._synced = False  # here",
+        "                await self._sync_file(target)\n",
+        "                self._publishing._synced = False\n",
         "tests/faults/test_crashes.py -k=joined",
     ),
     Bug(
         "12", "no sync while publishing", "storage/blobs/publishing.py",
-        "            os.fchmod(fd, 0o440)\n            if self._synced:\n                os.fsync(fd)\n",
-        "            os.fchmod(fd, 0o440)\n",
+        "        os.fchmod(fd, self._mode)\n        if self._synced:\n            os.fsync(fd)\n",
+        "        os.fchmod(fd, self._mode)\n",
         "tests/faults/test_crashes.py -k=longer",
     ),
     Bug(
@@ -333,7 +339,7 @@ BUGS = (
     ),
     Bug(
         "15", "a relaxed part completed without a sync", "server/uploads/completion.py",
-        "                await self._blobs.sync(place)\n",
+        "                await self._blobs.sync(upload.place)\n",
         "                pass\n",
         "tests/faults/test_crashes.py -k=process",
     ),
@@ -405,7 +411,7 @@ BUGS = (
     ),
     Bug(
         "29", "a clock that is set expires uploads", "server/uploads/records.py",
-        "        if upload.due is None or not (by := self.clock.set_since(upload.updated)):\n            return upload\n",
+        "        if upload.due is None or not (by := self.clock.set_since(upload.updated, now)):\n            return upload\n",
         "        if not (by := 0.0):\n            return upload\n",
         MODEL,
     ),
@@ -417,8 +423,8 @@ BUGS = (
     ),
     Bug(
         "31", "a copy published before it is synced", "storage/blobs/publishing.py",
-        "        os.fchmod(fd, 0o440)\n        if self._synced:\n            os.fsync(fd)\n\n    def",
-        "        os.fchmod(fd, 0o440)\n\n    def",
+        "                    protected = await self._slow.call(protect, target)\n",
+        "                    protected = await self._slow.call(os.fchmod, target, 0o440)  # type: ignore[func-returns-value]\n",
         "tests/faults/test_crashes.py -k=apart",
     ),
     Bug(
@@ -468,5 +474,144 @@ BUGS = (
         "            if not await self._trim(upload):\n",
         "            if True:\n",
         "tests/server/test_reserve.py -k=come_again",
+    ),
+    Bug(
+        "s1", "a place that has moved is not recorded", "server/uploads/body_records.py",
+        "replace(self._records.carried(self._upload, now), place=writer.place),",
+        "self._records.carried(self._upload, now),",
+        f"{MOVING} -k=crash",
+    ),
+    Bug(
+        "s2", "a written position recorded instead of the durable one", "server/uploads/receive.py",
+        "                await note(durable, writer)\n",
+        "                await note(body_writer.position, writer)\n",
+        f"{MOVING} -k=crash",
+    ),
+    Bug(
+        "s3", "a place that a fence has moved is not recorded", "server/uploads/records.py",
+        "await self.save(replace(upload, place=place))",
+        "replace(upload, place=place)",
+        MOVING,
+    ),
+    Bug(
+        "s4", "a full store is written to", "server/http/transport/socket_reader.py",
+        "                if body_writer.full:\n",
+        "                if False:\n",
+        "tests/server/test_full_writer.py",
+    ),
+    Bug(
+        "s5", "a suspended node is not fenced", "server/uploads/records.py",
+        "if lease.left_by and await",
+        "if not lease.left_by or not await",
+        "tests/storage/test_recovery.py -k=fenced_unless",
+    ),
+    Bug(
+        "40", "a late insert is not refused although its reservation was removed", "storage/state/redis/scripts.py",
+        "    if redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end\n",
+        "",
+        "tests/storage/test_redis_open_limit.py -k=after_its_reservation",
+    ),
+    Bug(
+        "41", "a count removes the reservation of an upload that was just inserted", "storage/state/redis/scripts.py",
+        "if redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 1 then return 1 end\n",
+        "",
+        "tests/storage/test_redis_open_limit.py -k=during_the_count",
+    ),
+    Bug(
+        "42", "a master that lost its records is not noticed", "storage/state/redis/state.py",
+        "        return all(await self._names())\n",
+        "        return any(await self._names())\n",
+        "tests/storage/test_redis_cluster.py -k=adopted_from_the_backups",
+    ),
+    Bug(
+        "43", "each bucket in turn instead of the earliest first", "storage/state/redis/due.py",
+        "        count = bisect_right(waiting, earliest_end)\n",
+        "        count = bisect_right(waiting, (inf, earliest_end[1]))\n",
+        "tests/storage/test_redis_cluster.py -k=in_its_order",
+    ),
+    Bug(
+        "60", "a status that changes is not listed", "storage/state/sqlite.py",
+        "        if known is None or known.status is not saved.status:",
+        "        if known is None:",
+        "tests/storage/test_pages.py -k=statuses_choose",
+    ),
+    Bug(
+        "61", "Redis lists what was forgotten", "storage/state/redis/scripts.py",
+        "redis.call('ZREM', KEYS[6], ARGV[1])\n",
+        "",
+        "tests/storage/test_pages.py -k=forgotten",
+    ),
+    Bug(
+        "62", "an adopted upload is not listed", "storage/state/redis/scripts.py",
+        "  redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])\n  promise",
+        "  promise",
+        "tests/server/test_control.py -k=over_redis",
+    ),
+    Bug(
+        "63", "a page ends although a bucket has run out", "storage/state/redis/listing.py",
+        "if reader.more and not reader.offered]",
+        "if reader.more and not reader.offered and reader.last == after]",
+        "tests/storage/test_pages.py -k=on_one_page",
+    ),
+    Bug(
+        "64", "everybody may give commands", "server/control/channel.py",
+        "            os.chmod(NAME, MODE, dir_fd=fd)",
+        "            os.chmod(NAME, 0o666, dir_fd=fd)",
+        "tests/server/test_control.py -k=only_the_user",
+    ),
+    Bug(
+        "65", "the socket of a killed server is in the way", "server/control/channel.py",
+        "    os.unlink(NAME, dir_fd=fd)\n",
+        "",
+        "tests/server/test_control.py -k=killed_server",
+    ),
+    Bug(
+        "66", "an answer that was cut is taken for a whole one", "server/control/caller.py",
+        '        raise OSError("the server has ended before it answered everything")\n',
+        "",
+        "tests/server/test_control.py -k=dies_in_the_middle",
+    ),
+    Bug(
+        "67", "whoever reads the list slowly keeps the state", "server/control/caller.py",
+        "        if config.is_shared:\n            async for answer in answers:",
+        "        if True:\n            async for answer in answers:",
+        "tests/server/test_control.py -k=left_open",
+    ),
+    Bug(
+        "l1", "a file is published over another one", "storage/blobs/staging.py",
+        "                os.link(source, self._files / path, follow_symlinks=False)\n",
+        "                (self._files / path).unlink(missing_ok=True)\n"
+        "                os.link(source, self._files / path, follow_symlinks=False)\n",
+        "tests/storage/test_blobs_contract.py -k=never_overwritten",
+    ),
+    Bug(
+        "l2", "the path is chosen again after a crash", "server/uploads/publishing.py",
+        "saved = await records.save(replace(upload, place=place, sha256=sha256))",
+        "saved = replace(upload, place=place, sha256=sha256)",
+        LAID,
+    ),
+    Bug(
+        "l3", "another file at the path is taken for the upload's own", "storage/blobs/places.py",
+        "return token(os.stat(file, follow_symlinks=False)) == wanted",
+        "return bool(os.stat(file, follow_symlinks=False))",
+        "tests/server/test_layout.py -k=moved_away",
+    ),
+    Bug(
+        "l4", "a file that is published already is not found again", "storage/blobs/staging.py",
+        "        path = published_at(self._files, staged)\n        if path is None:\n",
+        "        path = None\n        if path is None:\n",
+        LAID,
+    ),
+    Bug(
+        "l5", "a file gets the name of another upload", "storage/blobs/places.py",
+        "yield from (each for each in tried if not re.fullmatch(ID_PATTERN, each))",
+        "yield from tried",
+        "tests/storage/test_blobs_contract.py -k=name_of_another",
+    ),
+    Bug(
+        "l6", "the name of a published file is not durable", "storage/blobs/staging.py",
+        "        self._sync_path(self._files / path)\n",
+        "",
+        "tests/storage/test_disk.py -k=on_its_way",
     ),
 )  # fmt: skip

@@ -14,7 +14,7 @@ SEED = 1
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_a_crash_after_any_step_loses_nothing_that_was_told(scenario: Scenario, memory: Path) -> None:
+async def test_a_crash_after_any_step_loses_nothing_acknowledged(scenario: Scenario, memory: Path) -> None:
     simulation = Simulation(memory, scenario, SEED)
     await simulation.run(STATES)
     assert simulation.counts["states"] >= STATES

@@ -80,8 +80,8 @@ async def folder(memory: Path) -> Folder:
         create = CreateRequest(length=len(data), metadata=metadata, promised=None, body_size=0, has_body=False)
         upload = await engine.create(create)
         count = len(data) if number % 3 == 0 else 1000 + 111 * number
-        wish = AppendRequest(offset=0, length=None, promised=None, body_size=count)
-        upload = await engine.append(upload.id, wish, Arriving(data[:count]))
+        request = AppendRequest(offset=0, length=None, promised=None, body_size=count)
+        upload = await engine.append(upload.id, request, Arriving(data[:count]))
         told[upload.id], sent[upload.id] = upload, data
     await engine.close()
     return Folder(memory, (memory / "state.sqlite").read_bytes(), told, sent)
@@ -132,7 +132,9 @@ def test_no_record_with_a_flipped_bit_is_read_but_one_of_before_check_sums_is() 
             decode(bytes(damaged))
 
 
-async def test_whatever_byte_is_flipped_nothing_is_told_wrong_and_no_byte_removed(folder: Folder, seed: int) -> None:
+async def test_whatever_byte_is_flipped_nothing_wrong_is_reported_and_no_byte_removed(
+    folder: Folder, seed: int
+) -> None:
     random, outcomes = Random(seed), Counter[str]()
     for _ in range(FLIPS):
         state, at, flip = bytearray(folder.state), random.randrange(len(folder.state)), random.randrange(1, 256)

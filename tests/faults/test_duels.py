@@ -79,7 +79,7 @@ def test_a_patch_against_a_delete_ends_in_the_delete(server: Server, pool: Threa
 
 
 @pytest.mark.parametrize("method", ["HEAD", "DELETE"])
-def test_whoever_comes_at_the_last_byte_sees_one_truth(server: Server, pool: ThreadPoolExecutor, method: str) -> None:
+def test_all_that_come_at_the_last_byte_see_one_truth(server: Server, pool: ThreadPoolExecutor, method: str) -> None:
     drawn = random.Random(SEED)
     for _ in range(60):
         source = drawn.randbytes(SIZE)
@@ -99,7 +99,7 @@ def test_whoever_comes_at_the_last_byte_sees_one_truth(server: Server, pool: Thr
             assert not server.bytes_of(path), "bytes outlive the upload"
 
 
-async def test_the_sweep_takes_no_upload_from_who_sends(tmp_path: Path) -> None:
+async def test_the_sweep_takes_no_upload_from_a_sender(tmp_path: Path) -> None:
     drawn, now = random.Random(SEED), [1000.0]
     storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
     engine = Engine(
@@ -108,8 +108,8 @@ async def test_the_sweep_takes_no_upload_from_who_sends(tmp_path: Path) -> None:
     seen = Counter[str]()
     for _ in range(120):
         source = drawn.randbytes(4000)
-        wish = CreateRequest(length=len(source), metadata=None, promised=None, body_size=0, has_body=False)
-        upload = await engine.create(wish)
+        request = CreateRequest(length=len(source), metadata=None, promised=None, body_size=0, has_body=False)
+        upload = await engine.create(request)
         body = SlowBody([source[at : at + 1000] for at in range(0, 4000, 1000)])
         append = AppendRequest(offset=0, length=None, promised=None, body_size=len(source))
 

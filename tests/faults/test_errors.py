@@ -16,7 +16,7 @@ from onward.storage.base import Durability, Full
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_an_error_at_any_call_is_told_and_made_up_for(scenario: Scenario, memory: Path) -> None:
+async def test_an_error_at_any_call_is_reported_and_made_up_for(scenario: Scenario, memory: Path) -> None:
     sweep = ErrorSweep(memory, scenario)
     await sweep.run()
     assert sweep.counts["runs"] >= 75

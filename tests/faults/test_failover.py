@@ -3,7 +3,8 @@
 import asyncio
 import os
 import time
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -15,22 +16,41 @@ from redis_kinds import redis_cluster, redis_with_sentinel
 from redis_process import RedisProcess
 from retrying_sender import Sender
 
+from onward.protocol.model import UploadId
+from onward.storage.state.redis.keys import keys_of
+
 LARGE, PAUSE = 2**21, 0.03
 BOUND = 15.0  # seconds from the death of a primary until every upload is complete
-KINDS = {"sentinel": redis_with_sentinel, "cluster": redis_cluster}
+Running = tuple[str, Callable[[str], RedisProcess]]  # a URL, and what says which primary has a key
+
+
+@asynccontextmanager
+async def by_sentinel(folder: Path) -> AsyncIterator[Running]:
+    async with redis_with_sentinel(folder) as (url, primary):
+        yield url, lambda _key: primary
+
+
+@asynccontextmanager
+async def in_cluster(folder: Path) -> AsyncIterator[Running]:
+    with redis_cluster(folder) as cluster:
+        yield cluster.url, cluster.primary_of
+
+
+KINDS = {"sentinel": by_sentinel, "cluster": in_cluster}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_uploads_go_on_when_a_replica_takes_over(kind: str, http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    running: AbstractAsyncContextManager[tuple[str, RedisProcess]] = KINDS[kind](tmp_path)
+    running: AbstractAsyncContextManager[Running] = KINDS[kind](tmp_path)
     async with (
-        running as (url, primary),
+        running as (url, primary_of),
         onward(tmp_path / "data", url) as a,
         onward(tmp_path / "data", url) as b,
         asyncio.TaskGroup() as tasks,
     ):
         sender = Sender(http, [a, b], os.urandom(LARGE), pause=PAUSE)
         await sender.create()
+        primary = primary_of(keys_of(UploadId(sender.id)).record)
         watcher = Watcher(sender.url(b))
         async with watcher.watching():
             sending = tasks.create_task(sender.finish())

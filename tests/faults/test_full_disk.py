@@ -70,7 +70,7 @@ def test_a_full_disk_refuses_bytes_and_nothing_else(
         assert tus.stored(data[:MIB])
 
 
-def test_a_broken_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_broken_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     broken, program = tmp_path / "broken", str(Path(__file__).parents[1] / "support" / "broken_disk_server.py")
     with serving(tmp_path / "data", program=(program, str(broken))) as server:
         tus, data = server.tus, os.urandom(2 * MIB)
@@ -113,7 +113,7 @@ def test_each_refusal_of_the_storage_is_logged_with_its_reason(tmp_path: Path) -
         assert reasons("GET '/files/") == 2, "the fault, and the request"
 
 
-def test_a_disk_that_turns_read_only_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_disk_that_turns_read_only_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     with loop_disk(tmp_path / "disk", 64 * MIB) as disk:
         data = os.urandom(8 * MIB)
         with (

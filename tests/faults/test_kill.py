@@ -7,15 +7,19 @@ import random
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from crash_rounds import PLAN, Rounds
 from forking_server import Zygote, zygote
+from layout_folder import LayoutFolder
 from mounts import elsewhere
 
 from onward.storage.base import Durability
 
 SHARES = {Durability.FULL: 0.8, Durability.GROUP: 0.1, Durability.PROCESS: 0.1}
+LAYOUTS = ("{id}", "{name}", "{sha256:1}/{name}", "{date:%Y/%M}/{name}{ext}", "{sha256:1}/{sha256}")
+LAID = 0.3  # further cycles, with a layout
 APART = 0.15  # further cycles, with the published files on another file system
 ENOUGH = 800  # kills that come to every point
 
@@ -34,8 +38,25 @@ class Apart(Rounds):
         self.mounted.enter_context(elsewhere(path / "files"))
 
 
+class Laid(Rounds):
+    """Kills of servers with a layout under which most files want the same few paths, and that changes with starts."""
+
+    points = PLAN + [(point, hit) for point in ("staged", "placed") for hit in (1, 2, 3)]
+    folder = LayoutFolder
+
+    def _more(self) -> dict[str, Any]:
+        self._config["layout"] = self._dice.choice(LAYOUTS)  # of the next start
+        return {}
+
+
+class LaidApart(Laid, Apart):
+    """The same, with the published files on another file system."""
+
+    points = Laid.points + [("publishing", hit) for hit in (1, 2, 3)]
+
+
 @pytest.mark.parametrize("durability", SHARES)
-async def test_no_told_byte_is_lost_by_kill_9(
+async def test_no_acknowledged_byte_is_lost_by_kill_9(
     tmp_path: Path, pytestconfig: pytest.Config, seed: int, durability: Durability
 ) -> None:
     began = time.monotonic()
@@ -63,6 +84,25 @@ async def test_no_file_is_lost_or_half_made_by_kill_9_if_it_is_published_elsewhe
                 await rounds.run(cycles)
             finally:
                 print(f"apart, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
+        assert "Traceback" not in warm.log(), warm.log()
+    assert rounds.counts["completed"]
+    if cycles >= ENOUGH:
+        assert not rounds.missed(), f"never killed at these; seed {seed}"
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+async def test_a_file_has_one_path_and_its_own_bytes_after_any_kill_9(
+    tmp_path: Path, pytestconfig: pytest.Config, seed: int, apart: bool
+) -> None:
+    began = time.monotonic()
+    cycles = round(pytestconfig.getoption("--cycles") * LAID / 2)
+    async with zygote(tmp_path / "log") as warm:
+        rounds: Rounds = (LaidApart if apart else Laid)(warm, tmp_path, random.Random(seed))
+        with rounds.mounted if isinstance(rounds, Apart) else ExitStack():
+            try:
+                await rounds.run(cycles)
+            finally:
+                print(f"laid, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
         assert "Traceback" not in warm.log(), warm.log()
     assert rounds.counts["completed"]
     if cycles >= ENOUGH:

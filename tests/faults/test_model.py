@@ -9,10 +9,10 @@ from upload_machines import MACHINES, InMemory, OnDisk, Scanned
 RUNS, STEPS = 260, 60  # about 55 steps in each run
 FEWER = 110  # for the durabilities that differ from the others in few places
 KINDS = (
-    "as wished", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
+    "as expected", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
     "Failed", "Unavailable", "rival head", "rival patch", "rival delete", "died", "clock set",
 )  # fmt: skip
-CHECKED = ("as wished", "completed", "joined", "Gone", "Failed", "Unchecked", "died, recorded", "died, checked")
+CHECKED = ("completed", "joined", "Gone", "Failed", "Unchecked")
 
 
 def run(machine: type[UploadMachine], runs: int) -> None:

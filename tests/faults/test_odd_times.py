@@ -94,8 +94,8 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_body_disturbs_nobody(
     create = CreateRequest(length=4 * PIECE, metadata=None, promised=None, body_size=0, has_body=False)
     upload, body = await engine.create(create), Fed()
     async with watcher.watching(storage.state, upload.id):
-        wish = AppendRequest(offset=0, length=None, promised=None, body_size=4 * PIECE)
-        sending = asyncio.create_task(engine.append(upload.id, wish, body))
+        request = AppendRequest(offset=0, length=None, promised=None, body_size=4 * PIECE)
+        sending = asyncio.create_task(engine.append(upload.id, request, body))
         for number in range(3):
             body.pieces.put_nowait(data[number * PIECE : (number + 1) * PIECE])
             await watcher.until((number + 1) * PIECE)
@@ -111,8 +111,8 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_body_disturbs_nobody(
         assert upload.expires == pytest.approx(time.time() + judge + HOUR / 2, abs=60)
         body.pieces.put_nowait(data[3 * PIECE :])
         body.pieces.put_nowait(b"")
-        wish = AppendRequest(offset=3 * PIECE, length=None, promised=None, body_size=PIECE)
-        assert (await engine.append(upload.id, wish, body)).status is Status.COMPLETED
+        request = AppendRequest(offset=3 * PIECE, length=None, promised=None, body_size=PIECE)
+        assert (await engine.append(upload.id, request, body)).status is Status.COMPLETED
         await watcher.until(4 * PIECE)
         ahead = 0.0  # it is set right again
         await engine.sweep.all()

@@ -48,13 +48,13 @@ async def calls(tmp_path: Path) -> list[Call]:
     return read_trace(trace, path.rpartition("/")[2])
 
 
-async def test_data_are_synced_before_they_are_recorded_and_that_before_it_is_told(calls: list[Call]) -> None:
+async def test_data_are_synced_before_they_are_recorded_and_recorded_before_the_event(calls: list[Call]) -> None:
     sections = told_apart(call for call in calls if call.meaning != "tell")
     sections[0] = sections[0][-len(SECTIONS["create"]) :]  # before that the state itself is made
     assert dict(zip(SECTIONS, sections, strict=False)) == SECTIONS
 
 
-async def test_a_watcher_is_told_only_what_a_synced_record_holds(calls: list[Call]) -> None:
+async def test_a_watcher_gets_only_what_a_synced_record_holds(calls: list[Call]) -> None:
     tellings = [call for call in calls if call.meaning == "tell"]
     assert len(tellings) >= 3
     created = next(call for call in calls if call.meaning == "answer")

@@ -61,7 +61,7 @@ class Cuts(Rounds):
 
 
 @pytest.mark.parametrize("durability", SHARES)
-async def test_a_power_cut_takes_back_nothing_that_was_told(
+async def test_a_power_cut_takes_back_nothing_acknowledged(
     tmp_path: Path, pytestconfig: pytest.Config, seed: int, durability: Durability
 ) -> None:
     began = time.monotonic()

@@ -14,9 +14,10 @@ from onward_process import onward
 from redis_process import RedisProcess
 from slow_body import SlowBody
 
-from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status
+from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status, UploadId
 from onward.server.uploads.engine import Engine
 from onward.storage import open_storage
+from onward.storage.state.redis.keys import keys_of
 
 DAY, YEARS = 86400, 3 * 365 * 86400
 SWEEPS = ["--sweep-every=0.1", "--quiet-after=0.3"]
@@ -81,7 +82,7 @@ async def test_a_patch_right_after_the_step_goes_on(
 
 
 @pytest.mark.parametrize("by", [YEARS, -YEARS])
-async def test_a_step_keeps_nobody_from_being_told_that_an_upload_is_paused(
+async def test_a_step_keeps_no_watcher_from_hearing_that_an_upload_is_paused(
     by: int, http: aiohttp.ClientSession, clock: FakeClock, tmp_path: Path
 ) -> None:
     async with onward(
@@ -183,7 +184,7 @@ async def test_the_lease_of_a_dead_node_runs_out_though_the_clock_of_redis_was_s
     async with onward(tmp_path / "data", redis_url) as dead, onward(tmp_path / "data", redis_url) as other:
         url = await tus.create(http, dead.url, 2**20)
         sending = asyncio.create_task(tus.patch(http, url, 0, endless()))
-        lease = f"{{onward}}:{url.rpartition('/')[2]}:lease"
+        lease = keys_of(UploadId(url.rpartition("/")[2])).lease
         async with asyncio.timeout(20):
             while not redis_process.command("EXISTS", lease):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

@@ -15,6 +15,7 @@ from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status
 from onward.server.uploads.engine import Engine
 from onward.storage import open_storage
 from onward.storage.base import Unreachable
+from onward.storage.state.redis.keys import keys_of
 from onward.storage.state.redis.state import open_state
 
 DATA = b"0123456789"
@@ -39,7 +40,7 @@ async def test_a_failed_sync_is_never_tried_again_and_trusted(tmp_path: Path, mo
     engine = Engine(storage, Limits(), lease_wait=1)
     creation = CreateRequest(length=len(DATA), metadata=None, promised=None, body_size=0, has_body=False)
     upload = await engine.create(creation)
-    wish = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
+    request = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
     real, calls = os.fdatasync, 0
 
     def fail_once(fd: int) -> None:
@@ -51,9 +52,9 @@ async def test_a_failed_sync_is_never_tried_again_and_trusted(tmp_path: Path, mo
 
     monkeypatch.setattr(os, "fdatasync", fail_once)
     with pytest.raises(Unreachable):
-        await engine.append(upload.id, wish, Arriving())
+        await engine.append(upload.id, request, Arriving())
     assert (await engine.inspect(upload.id)).offset == 0
-    assert (await engine.append(upload.id, wish, Arriving())).status is Status.COMPLETED
+    assert (await engine.append(upload.id, request, Arriving())).status is Status.COMPLETED
     assert (tmp_path / "files" / upload.id).read_bytes() == DATA
     await engine.close()
 
@@ -66,9 +67,9 @@ async def test_a_late_release_leaves_the_lease_of_another_alone(redis_process: R
     holding = late.hold(ID, wait=0, on_rival=ignore)
     await holding.__aenter__()
     with redis.Redis(port=redis_process.port) as client:
-        client.delete(f"{{onward}}:{ID}:lease")  # it ran out
+        client.delete(keys_of(ID).lease)  # it ran out
         async with other.hold(ID, wait=0, on_rival=ignore):
             await holding.__aexit__(None, None, None)
-            assert client.exists(f"{{onward}}:{ID}:lease"), "the lease of another was released"
+            assert client.exists(keys_of(ID).lease), "the lease of another was released"
     await late.close()
     await other.close()

@@ -5,6 +5,7 @@ How much they slow an honest upload down: tests/benchmarks/beside_slow_peers.py.
 
 import asyncio
 import os
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from slow_peers import deaf, dribble, loris
 
 LORISES, DRIBBLERS, DEAF = 500, 200, 20
 WAIT, IDLE, SEND_WAIT = 3, 2, 10.0
-LATE = 8.0  # seconds that hundreds of connections may take on a busy machine
+LATE = 8.0  # seconds that hundreds of connections may take
+SLOWER = (1, 2, 4, 8)  # all times are multiplied by these in turn, until the machine is quick enough for them
 MEMORY = 40 * 2**20
 SIZE, STEPS = 2**23, 400
 
@@ -32,25 +34,38 @@ def descriptors(pid: int) -> int:
 
 
 async def test_slow_peers_are_closed_and_cost_little(start: Start) -> None:
-    server = start(f"--header-wait={WAIT}", f"--body-idle={IDLE}", "--body-rate=1024", "--durability=process")
+    for slower in SLOWER:
+        if await all_at_once(start, slower):
+            return
+    raise AssertionError("the peers are never there all at once")
+
+
+async def all_at_once(start: Start, slower: int) -> bool:
+    """Let the peers come, and check what becomes of them; gives False if the first has to go before the last comes."""
+    wait, idle, late = WAIT * slower, IDLE * slower, LATE * slower
+    server = start(f"--header-wait={wait}", f"--body-idle={idle}", "--body-rate=1024", "--durability=process")
     tus, pid = server.tus, server.process.pid
     await asyncio.to_thread(honest, tus)
     paths = [await asyncio.to_thread(tus.create, 4096) for _ in range(DRIBBLERS)]
     before, open_before = peak_memory(pid), descriptors(pid)
+    most, end = 0, time.monotonic() + wait
     async with asyncio.TaskGroup() as peers:
         lorises = [peers.create_task(loris(tus.port)) for _ in range(LORISES)]
         dribblers = [peers.create_task(dribble(tus, path, 4096)) for path in paths]
-        async with asyncio.timeout(WAIT):
-            while descriptors(pid) - open_before <= LORISES + DRIBBLERS:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        while most <= LORISES + DRIBBLERS and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+            most = max(most, descriptors(pid) - open_before)
         await asyncio.to_thread(honest, tus)
 
-    assert max(each.result() for each in lorises) < WAIT + LATE
-    assert max(each.result() for each in dribblers) < IDLE + 1 + LATE
+    if most <= LORISES + DRIBBLERS:
+        return False
+    assert max(each.result() for each in lorises) < wait + late
+    assert max(each.result() for each in dribblers) < idle + 1 + late
     assert peak_memory(pid) - before < MEMORY
     for path in paths[::20]:
-        assert 1 <= await asyncio.to_thread(tus.offset, path) <= IDLE + 3, "what a dribbler has sent is kept"
-    await settled(pid, open_before)
+        assert 1 <= await asyncio.to_thread(tus.offset, path) <= idle + 3 * slower, "what a dribbler has sent is kept"
+    await settled(pid, open_before, late)
+    return True
 
 
 async def test_watchers_that_never_read_are_closed_and_hold_nobody_up(start: Start) -> None:
@@ -60,17 +75,19 @@ async def test_watchers_that_never_read_are_closed_and_hold_nobody_up(start: Sta
     assert (await asyncio.to_thread(tus.patch, path, 0, b"x")).status == 204
     before, open_before = peak_memory(pid), descriptors(pid)
     with ExitStack() as watchers:
+        began = time.monotonic()
         for _ in range(DEAF):
             watchers.enter_context(deaf(tus, path))
         for at in range(1, STEPS):
             assert tus.patch(path, at, b"x").status == 204
         honest(tus)
-        assert descriptors(pid) - open_before >= DEAF
-        await settled(pid, open_before, SEND_WAIT + LATE)
+        took = time.monotonic() - began
+        assert descriptors(pid) - open_before >= DEAF or took > SEND_WAIT, "they may go only after that time"
+        await settled(pid, open_before, SEND_WAIT + max(LATE, took))
         assert peak_memory(pid) - before < MEMORY
 
 
-async def settled(pid: int, wanted: int, within: float = LATE) -> None:
+async def settled(pid: int, wanted: int, within: float) -> None:
     """Wait until a process has no more descriptors than before."""
     async with asyncio.timeout(within):
         while descriptors(pid) > wanted:  # noqa: ASYNC110

@@ -36,7 +36,7 @@ async def inflated(answer: aiohttp.ClientResponse) -> AsyncIterator[int]:
                 yield json.loads(event.partition("data: ")[2])["uploadedBytes"]
 
 
-async def test_each_event_comes_when_it_is_told(proxied: tuple[Server, Nginx]) -> None:
+async def test_each_event_comes_when_it_is_sent(proxied: tuple[Server, Nginx]) -> None:
     server, proxy = proxied
     path = server.tus.create(4)
     async with (

@@ -25,7 +25,7 @@ def url(server: Server) -> str:
     return server.tus.origin + server.tus.stored(DATA, NAMED)
 
 
-def test_curl_tells_the_size_and_the_name(url: str, tmp_path: Path) -> None:
+def test_curl_shows_the_size_and_the_name(url: str, tmp_path: Path) -> None:
     told = run(tmp_path, require("curl"), "-sI", url).stdout
     assert told.startswith("HTTP/1.1 200 OK")
     assert f"Content-Length: {len(DATA)}" in told
@@ -43,7 +43,7 @@ def test_wget_finds_the_file_and_its_name_by_head(url: str, tmp_path: Path) -> N
     assert (tmp_path / "film.mkv").read_bytes() == DATA
 
 
-def test_aria2_fetches_in_pieces_what_head_has_told_it(url: str, tmp_path: Path) -> None:
+def test_aria2_fetches_in_pieces_what_head_has_announced(url: str, tmp_path: Path) -> None:
     aria2 = require("aria2c")
     only_looked = run(tmp_path, aria2, "--dry-run=true", "--no-conf=true", url)
     assert only_looked.returncode == 0, only_looked.stdout

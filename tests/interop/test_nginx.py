@@ -171,7 +171,7 @@ def test_a_body_that_stalls_is_answered_by_the_server(start: Start, tmp_path: Pa
         assert curl.offset(url) == len(BEGUN)
 
 
-def test_a_client_that_asks_for_the_offset_is_told_to_wait_while_the_server_is_away(
+def test_a_client_that_asks_for_the_offset_has_to_wait_while_the_server_is_away(
     start: Start, tmp_path: Path, version: Version
 ) -> None:
     server = start(TRUSTING)

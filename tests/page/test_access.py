@@ -130,7 +130,7 @@ async def test_keys_are_enough(browser: str, slow: str, write: Write) -> None:
         assert await page.rows() == []
 
 
-async def test_a_screen_reader_is_told_changes_and_no_progress(browser: str, slow: str, write: Write) -> None:
+async def test_a_screen_reader_hears_changes_and_no_progress(browser: str, slow: str, write: Write) -> None:
     async with upload_page(browser, slow) as page:
         await page.tab.run(
             "globalThis.said = []; new MutationObserver(() => said.push(document.querySelector('#said').textContent))"

@@ -60,7 +60,7 @@ async def test_a_watcher_comes_back_when_the_server_was_killed(
         await watching.tab.until(f"{STATE} === 'completed'")
 
 
-async def test_a_cancelled_and_an_unknown_upload_are_told(
+async def test_a_cancelled_and_an_unknown_upload_are_shown(
     browser: str, server: OnwardProcess, address: str, write: Write
 ) -> None:
     async with (

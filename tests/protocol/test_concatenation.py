@@ -52,7 +52,7 @@ def test_what_cannot_be_joined_is_refused(part: Upload, refusal: type[Refusal]) 
         concatenation.check_parts([DONE, part], now=1.0, limits=LIMITS, may_wait=False)
 
 
-def test_the_length_is_told_once_it_can_be_summed() -> None:
+def test_the_length_is_stated_once_it_can_be_summed() -> None:
     def length(*parts: Upload) -> int | None:
         return concatenation.check_parts(parts, now=1.0, limits=LIMITS, may_wait=True)
 

@@ -315,7 +315,7 @@ def test_the_rate_goes_on_after_a_short_pause_and_begins_anew_after_a_long_one()
         (2 * 10**12, "2 TB"), (10**6 + 1, "1,000,001 bytes"), (1500 * 10**6, "1,500 MB"),
     ],
 )  # fmt: skip
-def test_a_largest_size_is_told_for_people(size: int, said: str) -> None:
+def test_a_largest_size_is_written_for_people(size: int, said: str) -> None:
     with pytest.raises(TooLarge, match=f"^An upload may have {re.escape(said)} at most"):
         decisions.check_size(size + 1, replace(LIMITS, max_size=size))
 

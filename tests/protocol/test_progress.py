@@ -13,7 +13,7 @@ UPLOAD = Upload(
 )  # fmt: skip
 
 
-def test_the_whole_state_is_told() -> None:
+def test_a_message_has_the_whole_state() -> None:
     told = progress(UPLOAD)
     assert (told.id, told.seq, told.final) == ("i", 17, False)
     assert json.loads(told.json) == {
@@ -30,7 +30,7 @@ def test_what_is_unknown_is_null() -> None:
     assert (told["bytesPerSecond"], told["etaSeconds"], told["fileName"]) == (0, None, None)
 
 
-def test_ends_are_told() -> None:
+def test_messages_say_how_uploads_ended() -> None:
     done = progress(replace(UPLOAD, status=Status.COMPLETED, length=0, offset=0, sha256=b"\x01" * 32))
     told = json.loads(done.json)
     assert done.final

@@ -94,7 +94,7 @@ def test_an_append_is_refused(headers: dict[str, str], refusal: type[Refusal]) -
         tus1.read_append(request_with(headers, 1), Limits())
 
 
-def test_the_state_is_told() -> None:
+def test_the_state_is_in_the_headers() -> None:
     assert tus1.build_inspected(UPLOAD, Limits()).headers == {
         "Tus-Resumable": "1.0.0",
         "Upload-Offset": "4",
@@ -133,7 +133,7 @@ def test_a_checksum_is_read() -> None:
     assert read.checksum == Checksum(algorithm="md5", digest=bytes(16))
 
 
-def test_a_concatenation_is_read_and_told_as_it_was_received() -> None:
+def test_a_concatenation_is_read_and_returned_as_it_was_received() -> None:
     asked = Request(headers=V | FINAL, host="t")
     concat = tus1.read_create(asked, Limits()).concat
     assert concat == Concat(role=Role.FINAL, told=FINAL["upload-concat"], parts=(PART, PART))

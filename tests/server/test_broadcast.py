@@ -72,7 +72,7 @@ async def test_who_is_late_gets_the_newest_and_the_final_one(transport: asyncio.
     assert watcher.over
 
 
-async def test_who_knows_the_end_is_told_nothing(transport: asyncio.Transport) -> None:
+async def test_a_watcher_that_knows_the_end_gets_nothing(transport: asyncio.Transport) -> None:
     watcher = Subscriber(transport, "", [ONE])
     watcher.greet(told(5, final=True), 5)
     assert watcher.over
@@ -132,7 +132,7 @@ async def test_a_final_message_waits_for_no_rest(transport: asyncio.Transport, m
             assert await waiting == told(3, final=True)
 
 
-async def test_a_message_in_a_rest_is_told_after_it(
+async def test_a_message_in_a_rest_is_sent_after_it(
     transport: asyncio.Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broadcast, "REST", 1e9)
@@ -153,8 +153,9 @@ class Broken(MemoryState):
 
     @asynccontextmanager
     async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
+        for _ in ():
+            yield _
         raise StorageError("no events")
-        yield
 
 
 async def test_where_events_fail_watchers_are_let_go(transport: asyncio.Transport) -> None:

@@ -136,9 +136,7 @@ async def test_a_scanner_that_tells_its_limits_is_believed(tmp_path: Path, blobs
         await Clamd(telling.unix).scan(content)
 
 
-@pytest.mark.parametrize(
-    "address", ["unix:/nonexistent/clamd.ctl", "tcp:127.0.0.1:1", "tcp:localhost:1", "tcp:unknown.invalid:3310"]
-)
+@pytest.mark.parametrize("address", ["unix:/nonexistent/clamd.ctl", "tcp:127.0.0.1:1", "tcp:localhost:1"])
 async def test_a_scanner_that_is_down_is_treated_as_told(address: str, blobs: Blobs) -> None:
     await is_treated_as_told(address, blobs)
 

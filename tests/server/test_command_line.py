@@ -12,7 +12,10 @@ from client_process import run
     [
         (["--verison"], "onward: error: unknown option --verison; did you mean --version?"),
         (["-v"], "onward: error: unknown option -v"),
-        (["help"], "onward: error: unknown command help; the commands are serve, sweep, upload, watch"),
+        (
+            ["help"],
+            "onward: error: unknown command help; the commands are serve, list, show, rm, events, sweep, upload, watch",
+        ),
         (["upload", "f", "--too=x"], "onward upload: error: unknown option --too; did you mean --to?"),
         (["upload", "--paralel=2"], "onward upload: error: unknown option --paralel; did you mean --parallel?"),
         (["serve", "--page=false"], "onward serve: error: --page takes no value: write --page or --no-page"),

@@ -13,6 +13,7 @@ import pytest
 from client_process import run
 from onward_process import ROOT
 from server_process import Start
+from webhook_receiver import SECRET
 
 from onward import Options
 from onward.client.cli import VALUES
@@ -204,7 +205,7 @@ def test_an_unknown_word_gets_the_usage_of_its_command_and_the_nearest_option(
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
-def test_the_version_is_told(tmp_path: Path, option: str) -> None:
+def test_the_version_is_printed(tmp_path: Path, option: str) -> None:
     code, out, _ = onward(tmp_path, option)
     assert code == 0
     assert re.fullmatch(r"onward \d+\.\d+\.\d+\n", out)
@@ -300,3 +301,28 @@ def test_no_parser_takes_abbreviations() -> None:
     command = parser.add_subparsers().add_parser("command")
     assert isinstance(command, argparse.ArgumentParser)
     assert not command.allow_abbrev
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"webhook": "http://a.example/"}, "webhook: it needs --webhook-secret"),
+        ({"webhook": "ftp://a.example/", "webhook_secret": SECRET}, "'ftp://a.example/' is not a URL"),
+        ({"webhook": "http:///hook", "webhook_secret": SECRET}, "is not a URL"),
+        ({"webhook": "http://u:pass@/", "webhook_secret": SECRET}, r"'http://u:\*\*\*@/' is not a URL"),
+        ({"webhook_secret": "whsec_c2hvcnQ="}, "webhook_secret: the secret has 5 bytes"),
+        ({"webhook_secret": SECRET, "webhook_secret_file": "f"}, "there is --webhook-secret as well"),
+        ({"webhook_events": "upload.complete"}, "did you mean upload.completed?"),
+    ],
+)
+def test_what_is_wrong_with_webhooks_is_said_without_secrets(values: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as refused:
+        Config(**values)
+    assert "c2hvcnQ" not in str(refused.value)
+    assert "pass" not in str(refused.value)
+
+
+def test_a_configuration_does_not_show_its_secret() -> None:
+    config = Config(webhook=["https://a.example/"], webhook_secret=SECRET)
+    assert config.webhook_secret == SECRET
+    assert SECRET not in repr(config)

@@ -103,7 +103,7 @@ async def test_who_names_several_origins_is_let_in_nowhere(server: OnwardProcess
         ),
     ],
 )
-async def test_what_is_configured_is_told(
+async def test_the_configured_headers_are_sent(
     options: list[str], told: dict[str, str], tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     async with (

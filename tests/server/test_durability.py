@@ -17,10 +17,9 @@ from onward.protocol.errors import Gone, Refusal, StorageFull
 from onward.protocol.model import AppendRequest, Checksum, CreateRequest, Limits, Status
 from onward.server.uploads.engine import Engine
 from onward.storage import open_storage
-from onward.storage.base import Durability, Room
+from onward.storage.base import Durability, Room, Stride
 
 DATA = b"0123456789"
-RELAXED = (Durability.PROCESS, Durability.NONE)
 
 
 class Arriving(Poured):
@@ -74,8 +73,8 @@ async def begun(running: Engine, length: int = len(DATA)) -> str:
 
 
 async def append(running: Engine, id_: object, offset: int, data: bytes) -> Status:
-    wish = AppendRequest(offset=offset, length=None, promised=None, body_size=len(data))
-    return (await running.append(id_, wish, Arriving(data))).status  # type: ignore[arg-type]
+    request = AppendRequest(offset=offset, length=None, promised=None, body_size=len(data))
+    return (await running.append(id_, request, Arriving(data))).status  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -89,7 +88,7 @@ async def crashed(data: Path, durability: Durability) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("durability", Durability)
-async def test_bytes_are_synced_before_they_are_told_where_that_is_promised(
+async def test_bytes_are_synced_before_they_are_acknowledged_where_that_is_promised(
     tmp_path: Path, synced: list[str], durability: Durability
 ) -> None:
     async with engine(tmp_path, durability) as running:
@@ -109,7 +108,9 @@ async def test_the_death_of_a_server_loses_nothing(tmp_path: Path, durability: D
 
 
 @pytest.mark.parametrize("durability", Durability)
-async def test_after_a_stop_of_the_machine_an_upload_is_as_told_or_lost(tmp_path: Path, durability: Durability) -> None:
+async def test_after_a_stop_of_the_machine_an_upload_is_as_acknowledged_or_lost(
+    tmp_path: Path, durability: Durability
+) -> None:
     async with crashed(tmp_path, durability) as id_, engine(tmp_path, durability, boot="second") as running:
         if durability.relaxed:
             with pytest.raises(Gone):
@@ -235,17 +236,17 @@ async def test_a_body_of_unknown_size_leaves_the_reserve(tmp_path: Path, monkeyp
         room -= 1000
         return Room(arriving=room)
 
-    monkeypatch.setattr("onward.server.uploads.receive.STRIDE_BYTES", 1000)
+    monkeypatch.setattr("onward.storage.blobs.disk.DiskBlobs.stride", Stride(1000, 1.0))
     monkeypatch.setattr("onward.server.uploads.reserve.ROOM_STAYS", -1.0)
-    monkeypatch.setattr("onward.server.uploads.reserve.AHEAD", 1000)
+    monkeypatch.setattr("onward.server.uploads.reserve.BLOCK", 0)
     storage = await open_storage(state="sqlite:", blobs="file:", data=tmp_path)
     monkeypatch.setattr(storage.blobs, "room", shrinking)
     running = Engine(storage, Limits(reserve=5000), lease_wait=1)
     creation = CreateRequest(length=None, metadata=None, promised=None, body_size=0, has_body=False)
     upload = await running.create(creation)
-    wish = AppendRequest(offset=0, length=None, promised=None, body_size=None)
+    request = AppendRequest(offset=0, length=None, promised=None, body_size=None)
     with pytest.raises(StorageFull):
-        await running.append(upload.id, wish, Endless())
+        await running.append(upload.id, request, Endless())
     assert 0 < (await running.inspect(upload.id)).offset <= 5000
     await running.close()
 
@@ -265,7 +266,7 @@ async def test_stored_bytes_are_counted_whatever_comes_of_their_body(
     async with engine(tmp_path, Durability.FULL) as running:
         creation = CreateRequest(length=10, metadata=None, promised=None, body_size=0, has_body=False)
         upload = await running.create(creation)
-        wish = AppendRequest(offset=0, length=None, promised=None, body_size=length, checksum=checksum)
+        request = AppendRequest(offset=0, length=None, promised=None, body_size=length, checksum=checksum)
         with suppress(Refusal):
-            await running.append(upload.id, wish, SlowBody(blocks))
+            await running.append(upload.id, request, SlowBody(blocks))
         assert running.received == stored

@@ -1,34 +1,19 @@
 """A crash between the steps of the end: whoever comes next brings it to the same end."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bodies import Poured
+from bodies import WholeBody
 from slow_body import SlowBody
 
-from onward.protocol.errors import Refusal, Unavailable
+from onward.protocol.errors import Unavailable
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status, Upload
 from onward.server.uploads.engine import Engine
 from onward.storage import open_storage
 from onward.storage.base import Unreachable
 
 DATA = b"the whole file"
-
-
-class WholeBody(Poured):
-    """A body that is there at once."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.over = not data
-        self.cut_by: Refusal | None = None
-
-    async def block(self, size: int, until: float) -> bytes:
-        self.over = True
-        return self._data
-
-    def cut(self, why: Refusal) -> None:
-        """Too late."""
 
 
 @pytest.mark.parametrize("blobs", ["memory:", "file:"])
@@ -42,20 +27,20 @@ async def test_a_lost_save_at_the_end_is_made_up_for(
     upload = await engine.create(creation)
     save = storage.state.save
 
-    async def fail(record: Upload, *, durable: bool = True) -> Upload:
+    async def fail(record: Upload, **settings: Any) -> Upload:
         if record.status is lost:
             raise Unreachable
-        return await save(record, durable=durable)
+        return await save(record, **settings)
 
-    wish = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
+    request = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
     monkeypatch.setattr(storage.state, "save", fail)
     with pytest.raises(Unreachable):
-        await engine.append(upload.id, wish, WholeBody(DATA))
+        await engine.append(upload.id, request, WholeBody(DATA))
     monkeypatch.setattr(storage.state, "save", save)
     seen = await engine.inspect(upload.id)
     if lost is Status.VERIFYING:
         assert (seen.status, seen.offset) == (Status.PENDING, 0)
-        seen = await engine.append(upload.id, wish, WholeBody(DATA))
+        seen = await engine.append(upload.id, request, WholeBody(DATA))
     assert seen.status is Status.COMPLETED
     assert b"".join([block async for block in engine.read(seen, 0, len(DATA))]) == DATA
     await engine.close()

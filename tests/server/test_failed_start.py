@@ -23,8 +23,9 @@ async def fail(_: web.Application) -> None:
 
 
 async def fail_in_context(_: web.Application) -> AsyncIterator[None]:
+    for _ in ():
+        yield _
     raise Broken
-    yield
 
 
 def config_in(folder: Path) -> Config:

@@ -78,7 +78,7 @@ async def test_a_second_signal_ends_at_once(http: aiohttp.ClientSession, tmp_pat
         assert await tus.offset(http, url) == 5
 
 
-async def test_a_redis_that_hangs_is_told_in_time(
+async def test_a_redis_that_hangs_is_reported_in_time(
     http: aiohttp.ClientSession, redis_url: str, redis_process: RedisProcess, tmp_path: Path
 ) -> None:
     async with onward(tmp_path / "data", redis_url) as server:
@@ -148,7 +148,7 @@ async def test_a_server_that_may_not_listen_to_redis_says_so(
         redis_process.command("ACL", "DELUSER", "deaf")
 
 
-async def test_a_redis_that_takes_no_writes_is_told_from_one_without_memory(
+async def test_a_redis_that_takes_no_writes_is_reported_differently_than_one_without_memory(
     http: aiohttp.ClientSession, redis_process: RedisProcess, redis_url: str, tmp_path: Path
 ) -> None:
     async with onward(tmp_path / "data", redis_url) as server:

@@ -32,7 +32,7 @@ def metadata(sha256: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "promise", [{}, {"Repr-Digest": DIGEST}, metadata(SHA256.hexdigest())], ids=["none", "header", "metadata"]
 )
-async def test_a_finished_upload_tells_its_sha256(
+async def test_a_finished_upload_states_its_sha256(
     server: OnwardProcess, http: aiohttp.ClientSession, promise: dict[str, str]
 ) -> None:
     url = await tus.create(http, server.url, len(DATA), **promise)
@@ -88,7 +88,7 @@ async def test_an_empty_file_completes_at_once(server: OnwardProcess, http: aioh
         assert (download.status, await download.read()) == (200, b"")
 
 
-async def test_a_length_told_at_the_end_completes(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
+async def test_a_length_stated_at_the_end_completes(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
     url = await tus.create(http, server.url, None)
     assert (await tus.patch(http, url, 0, DATA)).status == 204
     assert (await tus.head(http, url)).headers["Upload-Defer-Length"] == "1"
@@ -115,7 +115,7 @@ async def test_two_patches_at_one_offset_never_mix(server: OnwardProcess, http: 
         assert stored in bodies
 
 
-async def test_silence_is_told_as_paused_and_termination_to_watchers(
+async def test_silence_is_reported_as_paused_and_termination_to_watchers(
     server: OnwardProcess, http: aiohttp.ClientSession
 ) -> None:
     url = await tus.create(http, server.url, len(DATA))

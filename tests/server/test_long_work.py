@@ -45,7 +45,7 @@ class Stall:
 
 
 async def create(engine: Engine, concat: Concat | None = None) -> Upload:
-    wish = CreateRequest(
+    request = CreateRequest(
         length=None if concat and concat.parts else 10,
         metadata=None,
         promised=None,
@@ -53,12 +53,12 @@ async def create(engine: Engine, concat: Concat | None = None) -> Upload:
         has_body=False,
         concat=concat,
     )
-    return await engine.create(wish)
+    return await engine.create(request)
 
 
 async def append(engine: Engine, id_: UploadId, data: bytes, offset: int = 0) -> Upload:
-    wish = AppendRequest(offset=offset, length=None, promised=None, body_size=len(data))
-    return await engine.append(id_, wish, SlowBody([data]))
+    request = AppendRequest(offset=offset, length=None, promised=None, body_size=len(data))
+    return await engine.append(id_, request, SlowBody([data]))
 
 
 @asynccontextmanager

@@ -42,7 +42,7 @@ async def test_a_question_waits_for_a_state_that_comes_back(
         assert (await tus.patch(http, url, HALF, DATA[HALF:])).status == 204
 
 
-async def test_a_client_that_asks_for_the_offset_is_told_to_wait_while_the_state_stays_away(
+async def test_a_client_that_asks_for_the_offset_has_to_wait_while_the_state_stays_away(
     http: aiohttp.ClientSession, redis: RedisProcess, tmp_path: Path
 ) -> None:
     async with onward(tmp_path / "data", redis.url, ["--lease-wait=0.5"]) as server:
@@ -83,7 +83,7 @@ def half_of_a_creation(server: Server, connection: Connection) -> None:
     raw.poll(lambda: bool(server.ids()))
 
 
-def test_a_creation_whose_body_stalls_tells_what_was_taken(start: Start) -> None:
+def test_a_creation_whose_body_stalls_states_what_was_stored(start: Start) -> None:
     server = start("--body-idle=0.5")
     with Connection(server.tus.port) as connection:
         half_of_a_creation(server, connection)
@@ -94,7 +94,7 @@ def test_a_creation_whose_body_stalls_tells_what_was_taken(start: Start) -> None
     server.tus.check_holds(path, DATA, HALF)
 
 
-def test_a_creation_that_is_cut_by_a_stop_tells_what_was_taken(start: Start) -> None:
+def test_a_creation_that_is_cut_by_a_stop_states_what_was_stored(start: Start) -> None:
     server = start()
     with Connection(server.tus.port) as connection:
         half_of_a_creation(server, connection)

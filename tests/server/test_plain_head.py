@@ -11,7 +11,7 @@ PLAIN: Headers = {"Tus-Resumable": None}
 ONLY_OF_TUS = ("Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires")
 
 
-def test_a_finished_upload_is_told_as_its_download_is(tus: Tus) -> None:
+def test_a_finished_upload_is_described_as_its_download_is(tus: Tus) -> None:
     path = tus.stored(DATA, {"Upload-Metadata": "filename ZmlsbS5ta3Y="})
     answer, download = tus.head(path, PLAIN), tus.ask("GET", path, PLAIN)
     assert answer.status == 200
@@ -23,7 +23,7 @@ def test_a_finished_upload_is_told_as_its_download_is(tus: Tus) -> None:
     assert not any(name in answer for name in ONLY_OF_TUS)
 
 
-def test_the_etag_of_head_tells_that_nothing_has_changed(tus: Tus) -> None:
+def test_the_etag_of_head_says_that_nothing_has_changed(tus: Tus) -> None:
     path = tus.stored(DATA)
     etag = tus.head(path, PLAIN)["ETag"]
     assert tus.head(path, PLAIN | {"If-None-Match": etag}).status == 304
@@ -65,7 +65,7 @@ def test_what_is_no_file_yet_is_refused_as_before(tus: Tus, kind: str) -> None:
     assert "Upload-Offset" not in answer
 
 
-def test_what_is_unknown_gone_or_lost_is_told_as_get_tells_it(server: Server) -> None:
+def test_what_is_unknown_gone_or_lost_is_answered_as_get_answers_it(server: Server) -> None:
     tus = server.tus
     gone, lost = tus.stored(DATA), tus.stored(DATA)
     assert tus.ask("DELETE", gone).status == 204

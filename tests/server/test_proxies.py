@@ -27,7 +27,7 @@ from onward.server.http.proxies import parse_trusted
         ("x-forwarded", "10.0.0.0/8", {"Forwarded": "proto=https"}, "/files/"),
     ],
 )  # fmt: skip
-async def test_a_location_is_what_a_trusted_proxy_tells(
+async def test_a_location_is_what_a_trusted_proxy_states(
     family: str, trusted: str, headers: dict[str, str], begin: str, tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     options = [f"--trusted-proxies={trusted}", f"--proxy-headers={family}"]

@@ -24,7 +24,7 @@ from onward.protocol.model import Upload
 from onward.protocol.promises import Promise, sum_of
 from onward.server.uploads import reserve
 from onward.server.uploads.reserve import Claim, Reserve
-from onward.storage.base import Room, Storage
+from onward.storage.base import Room, Storage, Stride
 
 MIB = 2**20
 PIECE = MIB
@@ -253,6 +253,8 @@ async def test_bytes_that_are_stored_and_not_recorded_yet_count_once(monkeypatch
 class SmallDisk:
     """A disk and a state that uploads are written to in steps, with a look that takes its time."""
 
+    stride = Stride(bytes=50, seconds=1)
+
     def __init__(self, size: int, dice: random.Random) -> None:
         self.size, self.used, self.dice = size, 0, dice
         self.records: dict[int, Upload] = {}
@@ -335,7 +337,7 @@ class Clients:
 async def test_whatever_is_taken_fits(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     dice = random.Random(seed)
     monkeypatch.setattr(reserve, "ROOM_STAYS", dice.choice([-1.0, 0.0001, 0.0005]))
-    monkeypatch.setattr(reserve, "AHEAD", 50)
+    monkeypatch.setattr(reserve, "BLOCK", 0)
     clients = Clients(dice)
     for start in range(0, 40, 8):
         async with asyncio.TaskGroup() as group:

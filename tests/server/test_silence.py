@@ -20,7 +20,7 @@ async def told(watcher: Watcher, status: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_paused_is_told_without_waiting_for_the_sweep(
+async def test_paused_is_reported_without_waiting_for_the_sweep(
     http: aiohttp.ClientSession, state_url: str, tmp_path: Path
 ) -> None:
     async with onward(tmp_path / "data", state_url, ["--quiet-after=0.4", NEVER]) as server:
@@ -41,7 +41,7 @@ async def test_paused_is_told_without_waiting_for_the_sweep(
                 assert (await tus.patch(http, url, 600, bytes(400))).status == 204
 
 
-async def test_a_chunked_client_with_gaps_is_told_as_uploading_all_the_time(
+async def test_a_chunked_client_with_gaps_is_reported_as_uploading_all_the_time(
     http: aiohttp.ClientSession, state_url: str, tmp_path: Path
 ) -> None:
     async with onward(tmp_path / "data", state_url, ["--quiet-after=4", "--sweep-every=0.1"]) as server:
@@ -69,7 +69,7 @@ async def test_patches_through_two_nodes_are_no_silence(
         assert "paused" not in {message["status"] for message in watcher.messages}
 
 
-async def test_the_sweep_of_another_node_tells_it_where_the_first_has_died(
+async def test_the_sweep_of_another_node_reports_it_if_the_first_has_died(
     http: aiohttp.ClientSession, redis_url: str, tmp_path: Path
 ) -> None:
     async with (
@@ -86,5 +86,5 @@ async def test_the_sweep_of_another_node_tells_it_where_the_first_has_died(
             assert (await tus.patch(http, there, 500, bytes(500))).status == 204
 
 
-def test_the_defaults_leave_time_between_patches_and_tell_silence_within_three_seconds() -> None:
+def test_the_defaults_leave_time_between_patches_and_report_silence_within_three_seconds() -> None:
     assert 2 < Config().quiet_after < 2.8

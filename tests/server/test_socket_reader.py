@@ -79,7 +79,7 @@ def test_what_arrived_before_the_connection_was_lost_counts(start: Start, how: s
     assert stored(server, path) == data
 
 
-def test_a_rival_ends_it_and_its_client_is_told(start: Start) -> None:
+def test_a_rival_ends_it_and_its_client_is_answered(start: Start) -> None:
     server, data = start(), os.urandom(SIZE)
     path = server.tus.create(SIZE)
     with Connection(server.tus.port) as connection:

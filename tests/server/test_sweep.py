@@ -41,7 +41,7 @@ async def test_one_damaged_record_stops_nothing(http: aiohttp.ClientSession, tmp
         await until_gone(server, sound, other)
         assert damaged.rpartition("/")[2] in files(server)
         assert (await tus.head(http, damaged)).status == 423
-        assert "can't be looked after" in server.log()
+        assert "can't be processed" in server.log()
 
 
 async def test_the_log_names_no_whole_id_of_an_upload_that_cannot_be_looked_after(
@@ -54,7 +54,7 @@ async def test_the_log_names_no_whole_id_of_an_upload_that_cannot_be_looked_afte
         path.unlink()
         path.mkdir()  # can't be removed as a file
         async with asyncio.timeout(10):
-            while "can't be looked after" not in server.log():
+            while "can't be processed" not in server.log():
                 await asyncio.sleep(0.02)
         assert path.name not in server.log()
 
@@ -81,7 +81,7 @@ async def test_bytes_without_a_record_go_once_they_are_old(http: aiohttp.ClientS
     os.utime(data / "files" / ("c" * 32), (0, 0))
     words = [sys.executable, "-m", "onward", "sweep", f"--data={data}"]
     sweep = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
-    assert (await sweep.communicate())[0] == b"0 uploads looked after, 5 strays removed\n"
+    assert (await sweep.communicate())[0] == b"0 uploads processed, 5 leftovers removed\n"
     assert {path.name for path in (data / "partial").iterdir()} == {kept, "d" * 32}
     assert (data / "files" / ("c" * 32)).exists()
     assert young.exists()

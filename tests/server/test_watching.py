@@ -129,7 +129,7 @@ async def test_messages_of_all_sizes_come_through(
         assert [message.json() async for message in ws][-1]["status"] == "completed"
 
 
-async def test_who_asks_for_what_is_not_there_is_told_so(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
+async def test_a_request_for_what_is_not_there_is_refused(server: OnwardProcess, http: aiohttp.ClientSession) -> None:
     url = await tus.create(http, server.url, len(DATA))
     unknown = f"{server.url}/{UNKNOWN}"
     bare = server.url.removesuffix("/files") + "/progress"
@@ -148,7 +148,7 @@ async def test_who_asks_for_what_is_not_there_is_told_so(server: OnwardProcess, 
         assert len(await answer.json()) == 1
 
 
-async def test_limits_are_told_before_the_upgrade(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+async def test_limits_are_answered_before_the_upgrade(http: aiohttp.ClientSession, tmp_path: Path) -> None:
     options = ["--watchers-per-upload=2", "--watchers-per-address=3"]
     async with onward(tmp_path / "data", "memory:", options) as server:
         one, other = [await tus.create(http, server.url, len(DATA)) for _ in range(2)]

@@ -69,19 +69,20 @@ def test_servers_that_start_together_agree_on_one_name(tmp_path: Path) -> None:
 
 async def test_backups_in_a_folder_that_is_not_mounted_are_not_missing(tmp_path: Path) -> None:
     blobs = DiskBlobs(tmp_path)
-    await blobs.backups.begin(UPLOAD, durable=True)
-    assert await blobs.backups.kept(UploadId("1" * 32)) is None
+    backups = blobs.backups()
+    await backups.begin(UPLOAD, durable=True)
+    assert await backups.kept(UploadId("1" * 32)) is None
     (tmp_path / "records").rename(tmp_path / "away")
     for there in (False, True):
         if there:
             (tmp_path / "records").mkdir()
         with pytest.raises(Unreachable):
-            await blobs.backups.kept(UPLOAD.id)
+            await backups.kept(UPLOAD.id)
         with pytest.raises(Unreachable):
-            await blobs.backups.keep(replace(UPLOAD, version=2), durable=True)
+            await backups.keep(replace(UPLOAD, version=2), durable=True)
         with pytest.raises(Unreachable):
-            await blobs.backups.begin(replace(UPLOAD, version=2), durable=True)
+            await backups.begin(replace(UPLOAD, version=2), durable=True)
     (tmp_path / "records").rmdir()
     (tmp_path / "away").rename(tmp_path / "records")
-    assert await blobs.backups.kept(UPLOAD.id) == UPLOAD
+    assert await backups.kept(UPLOAD.id) == UPLOAD
     await blobs.close()

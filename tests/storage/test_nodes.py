@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from onward.protocol.model import UploadId
 from onward.storage.base import Unreachable
-from onward.storage.blobs.disk import DiskBlobs
-from onward.storage.blobs.nodes import Nodes
-
-ID = UploadId("0" * 32)
+from onward.storage.blobs.nodes import DiskNodes
 
 
-def test_a_server_that_recreates_its_file_meanwhile_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looking, real = Nodes(tmp_path, shared=True), fcntl.flock
+async def test_a_server_that_recreates_its_file_meanwhile_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, real = DiskNodes(tmp_path, shared=True), fcntl.flock
     path = tmp_path / "nodes" / "starting"
     path.touch()
     held: list[int] = []
@@ -28,22 +26,34 @@ def test_a_server_that_recreates_its_file_meanwhile_is_alive(tmp_path: Path, mon
         real(fd, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    assert not looking.is_dead("starting")
+    assert not await looking.is_dead("starting")
     assert path.exists()
     os.close(held[0])
-    assert looking.is_dead("starting")
+    assert await looking.is_dead("starting")
     assert not path.exists()
-    looking.close()
+    await looking.close()
 
 
 async def test_no_server_counts_as_dead_if_the_folder_of_the_locks_is_gone(tmp_path: Path) -> None:
-    blobs, other = DiskBlobs(tmp_path, shared=True), DiskBlobs(tmp_path, shared=True)
-    place = await blobs.create(ID)
-    async with blobs.open(place, 0) as writer:
-        writer.write(b"four", 0)
+    looking, other = DiskNodes(tmp_path, shared=True), DiskNodes(tmp_path, shared=True)
     (tmp_path / "nodes").rename(tmp_path / "away")
     with pytest.raises(Unreachable):
-        await blobs.fence(place, 4, other.node, lambda: True)
+        await looking.is_dead(other.name)
     (tmp_path / "away").rename(tmp_path / "nodes")
-    await blobs.close()
+    await looking.close()
     await other.close()
+
+
+async def test_a_data_folder_that_was_exchanged_is_noticed(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    nodes = DiskNodes(data, shared=False)
+    await nodes.probe()
+    data.rename(tmp_path / "away")
+    with pytest.raises(Unreachable, match=r"looked at|another folder"):
+        await nodes.probe()
+    (data / "nodes").mkdir(parents=True)
+    (data / "lock").touch()
+    with pytest.raises(Unreachable, match="another folder"):
+        await nodes.probe()
+    await nodes.close()

@@ -11,10 +11,12 @@ from msgspec.structs import replace
 from redis_process import RedisProcess
 from test_state_contract import UPLOAD
 
-from onward.protocol.model import Place, Status
+from onward.protocol.model import Limits, Status
+from onward.server.uploads.records import UploadRecords
 from onward.storage import open_storage
 from onward.storage.base import ANYONE, Missing, Stale, Storage, Unreachable
 from onward.storage.state.redis import bus
+from onward.storage.state.redis.keys import keys_of
 
 ID = UPLOAD.id
 
@@ -110,7 +112,7 @@ async def test_a_state_of_another_data_folder_is_refused(redis_url: str, tmp_pat
 
 @pytest.mark.parametrize("damage", [b"\0" * 60, b"~"], ids=["torn", "flipped"])
 async def test_a_damaged_copy_leaves_the_one_before(storage: Storage, damage: bytes, tmp_path: Path) -> None:
-    backups = storage.blobs.backups
+    backups = storage.backups
     await backups.begin(UPLOAD, durable=True)
     await backups.keep(replace(UPLOAD, version=2, offset=5), durable=True)
     path = tmp_path / "data" / "records" / ID
@@ -124,7 +126,7 @@ async def test_a_damaged_copy_leaves_the_one_before(storage: Storage, damage: by
 
 
 async def test_an_earlier_lease_cannot_overwrite_the_copy_of_a_later_one(storage: Storage) -> None:
-    backups = storage.blobs.backups
+    backups = storage.backups
     await backups.begin(replace(UPLOAD, epoch=7), durable=True)
     with pytest.raises(Stale):
         await backups.keep(replace(UPLOAD, epoch=6, version=9), durable=True)
@@ -133,7 +135,7 @@ async def test_an_earlier_lease_cannot_overwrite_the_copy_of_a_later_one(storage
     assert [id_ async for id_ in backups.ids()] == [ID]
 
 
-async def test_a_node_that_may_be_suspended_is_fenced_and_a_dead_one_costs_nothing(
+async def test_a_suspended_node_writes_to_a_file_without_a_name_once_it_is_fenced(
     redis_url: str, tmp_path: Path
 ) -> None:
     async with opened(redis_url, tmp_path / "data") as one:
@@ -142,21 +144,41 @@ async def test_a_node_that_may_be_suspended_is_fenced_and_a_dead_one_costs_nothi
         async with opened(redis_url, tmp_path / "data") as other:
             async with other.blobs.open(place, 0) as asleep:
                 asleep.write(b"0123456789", 0)
-                await one.blobs.fence(place, 5, other.blobs.node, lambda: True)
+                assert not await one.nodes.is_dead(other.nodes.name)
+                assert await one.blobs.fence(place, 5, lambda: True) == place
                 asleep.write(b"~~~~~~~~~~", 0)
             assert path.read_bytes() == b"01234"
             sealed = await one.blobs.seal(place, 5)
             before = os.stat(tmp_path / "data" / sealed).st_ino
-            await one.blobs.fence(place, 5, other.blobs.node, lambda: True)
+            await one.blobs.fence(place, 5, lambda: True)
             assert os.stat(tmp_path / "data" / sealed).st_ino != before
-            with pytest.raises(Stale):
-                await one.blobs.fence(place, 5, other.blobs.node, lambda: False)
-            with pytest.raises(Missing):
-                await one.blobs.fence(place, 6, other.blobs.node, lambda: True)
-            node = other.blobs.node
-        before = os.stat(tmp_path / "data" / sealed).st_ino
-        await one.blobs.fence(Place(sealed), 5, node, lambda: True)
-        assert os.stat(tmp_path / "data" / sealed).st_ino == before
+            node = other.nodes.name
+        assert await one.nodes.is_dead(node)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+async def test_bytes_are_fenced_unless_the_former_holder_is_dead(
+    dead: bool,
+    storage: Storage,
+    other: Storage,
+    redis_process: RedisProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def is_dead(name: str) -> bool:
+        assert name == other.nodes.name
+        return dead
+
+    monkeypatch.setattr(storage.nodes, "is_dead", is_dead)
+    place = await storage.blobs.create(ID)
+    path = tmp_path / "data" / place
+    path.write_bytes(b"")
+    await other.state.insert(replace(UPLOAD, place=place))
+    before = os.stat(path).st_ino
+    async with other.state.hold(ID, wait=0, on_rival=ignore):
+        redis_process.delete(keys_of(ID).lease)  # as if its time were over
+        async with UploadRecords(storage, Limits(), lease_wait=1, boot="").leased(ID, ignore):
+            assert (os.stat(path).st_ino == before) is dead
 
 
 async def test_a_lease_names_the_node_that_left_it_until_that_is_fenced(
@@ -166,10 +188,10 @@ async def test_a_lease_names_the_node_that_left_it_until_that_is_fenced(
         await one.state.insert(UPLOAD)
         leaving = other.state.hold(ID, wait=0, on_rival=ignore)
         await leaving.__aenter__()
-        redis_process.delete(f"{{onward}}:{ID}:lease")  # as if its time were over
+        redis_process.delete(keys_of(ID).lease)  # as if its time were over
         for _ in range(2):
             async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
-                assert lease.left_by == other.blobs.node
+                assert lease.left_by == other.nodes.name
         async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
             await one.state.fenced(lease, UPLOAD)
         async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
@@ -185,14 +207,14 @@ async def test_a_node_that_releases_late_need_not_be_fenced(
     async with opened(redis_url, tmp_path / "data") as one, opened(redis_url, tmp_path / "data") as other:
         await one.state.insert(UPLOAD)
         async with other.state.hold(ID, wait=0, on_rival=ignore):
-            redis_process.delete(f"{{onward}}:{ID}:lease")
+            redis_process.delete(keys_of(ID).lease)
         async with one.state.hold(ID, wait=0, on_rival=ignore) as lease:
             assert lease.left_by is None
 
 
 async def test_a_record_that_is_older_than_its_copy_is_replaced(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(UPLOAD)
-    key = f"{{onward}}:{ID}:record"
+    key = keys_of(ID).record
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
         saved = await storage.state.save(replace(UPLOAD, epoch=lease.epoch, offset=5))
         before = redis_process.command("DUMP", key)
@@ -227,10 +249,10 @@ async def test_all_nodes_that_left_a_lease_are_fenced(
 ) -> None:
     await storage.state.insert(UPLOAD)
     async with storage.state.hold(ID, wait=0, on_rival=ignore):
-        redis_process.delete(f"{{onward}}:{ID}:lease")  # as if its time were over
+        redis_process.delete(keys_of(ID).lease)  # as if its time were over
         async with other.state.hold(ID, wait=0, on_rival=ignore) as second:
-            assert second.left_by == storage.blobs.node
-            redis_process.delete(f"{{onward}}:{ID}:lease")
+            assert second.left_by == storage.nodes.name
+            redis_process.delete(keys_of(ID).lease)
             async with (
                 opened(redis_url, tmp_path / "data") as one,
                 one.state.hold(ID, wait=0, on_rival=ignore) as third,
@@ -250,7 +272,7 @@ async def test_a_watcher_gets_a_lost_record_from_its_copy(storage: Storage, redi
 
 
 async def test_two_copies_of_one_version_are_never_kept(storage: Storage) -> None:
-    backups = storage.blobs.backups
+    backups = storage.backups
     await backups.begin(UPLOAD, durable=True)
     newer = replace(UPLOAD, version=2, offset=5)
     await backups.keep(newer, durable=True)
@@ -262,10 +284,10 @@ async def test_two_copies_of_one_version_are_never_kept(storage: Storage) -> Non
 
 async def test_a_terminated_upload_does_not_come_back_completed(storage: Storage, redis_process: RedisProcess) -> None:
     await storage.state.insert(replace(UPLOAD, status=Status.COMPLETED))
-    before = redis_process.command("DUMP", f"{{onward}}:{ID}:record")
+    before = redis_process.command("DUMP", keys_of(ID).record)
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
         await storage.state.save(replace(UPLOAD, epoch=lease.epoch, status=Status.TERMINATED))
-    redis_process.command("RESTORE", f"{{onward}}:{ID}:record", 0, before, "REPLACE")
+    redis_process.command("RESTORE", keys_of(ID).record, 0, before, "REPLACE")
     assert (await storage.state.load(ID)).status is Status.TERMINATED
 
 
@@ -302,13 +324,13 @@ async def test_a_data_folder_without_its_name_is_refused(redis_url: str, tmp_pat
 async def test_a_joined_file_is_fenced_empty_or_whole(redis_url: str, tmp_path: Path) -> None:
     async with opened(redis_url, tmp_path) as storage:
         place = await storage.blobs.create(ID)
-        await storage.blobs.fence(place, 0, ANYONE, lambda: True)
+        await storage.blobs.fence(place, 0, lambda: True)
         async with storage.blobs.open(place, 0) as writer:
             writer.write(b"half of it", 0)
-        await storage.blobs.fence(place, 0, ANYONE, lambda: True)
+        await storage.blobs.fence(place, 0, lambda: True)
         assert (tmp_path / place).read_bytes() == b""
         async with storage.blobs.open(place, 0) as writer:
             writer.write(b"all of it", 0)
         sealed = await storage.blobs.seal(place, 9)
-        await storage.blobs.fence(place, 0, ANYONE, lambda: True)
+        await storage.blobs.fence(place, 0, lambda: True)
         assert (tmp_path / sealed).read_bytes() == b"all of it"

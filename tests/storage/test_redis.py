@@ -14,12 +14,14 @@ from redis_process import RedisProcess, redis_server
 from test_state_contract import ID, UPLOAD, ignore
 
 import onward.storage.state.redis.bus
-import onward.storage.state.redis.state
+import onward.storage.state.redis.leases
+from onward.protocol.model import UploadId
 from onward.protocol.progress import progress
 from onward.storage.base import Stale, Unreachable
 from onward.storage.codec import encode
 from onward.storage.state.redis import scripts
 from onward.storage.state.redis.bus import message
+from onward.storage.state.redis.keys import bucket_of, keys_of
 from onward.storage.state.redis.state import RedisState, open_state
 
 
@@ -34,7 +36,7 @@ async def nodes(redis_url: str) -> AsyncIterator[tuple[RedisState, RedisState]]:
 async def test_a_lost_lease_is_reported_and_cannot_save(
     redis_process: RedisProcess, nodes: tuple[RedisState, RedisState], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onward.storage.state.redis.state, "LEASE", 0.6)
+    monkeypatch.setattr(onward.storage.state.redis.leases, "LEASE", 0.6)
     state, _ = nodes
     await state.insert(UPLOAD)
     lost = asyncio.Event()
@@ -43,7 +45,7 @@ async def test_a_lost_lease_is_reported_and_cannot_save(
         await state.save(replace(UPLOAD, epoch=lease.epoch))
         assert not lost.is_set()
         with redis.Redis(port=redis_process.port) as client:
-            client.delete(f"{{onward}}:{ID}:lease")
+            client.delete(keys_of(ID).lease)
         await asyncio.wait_for(lost.wait(), 2)
         with pytest.raises(Stale):
             await state.save(replace(UPLOAD, epoch=lease.epoch, version=2))
@@ -56,7 +58,7 @@ async def test_a_repeated_save_succeeds(nodes: tuple[RedisState, RedisState]) ->
         changed = replace(UPLOAD, epoch=lease.epoch, offset=5)
         saved = await state.save(changed)
         assert await state.save(changed) == saved
-        token = state._held[ID, lease.epoch].token
+        token = state._leases.token(ID, lease.epoch) or ""
         words = (encode(replace(saved, offset=4)), 1, lease.epoch, "", ID, 1, token)
         assert await state._run(scripts.SAVE, ID, *words) == b"STALE"
 
@@ -127,17 +129,17 @@ async def test_a_late_release_does_not_hide_a_later_lease_of_the_same_node(
 ) -> None:
     one, other = nodes
     await one.insert(UPLOAD)
-    lease = f"{{onward}}:{ID}:lease"
+    lease = keys_of(ID).lease
     async with one.hold(ID, wait=0, on_rival=ignore) as first:
-        ended = one._held[ID, first.epoch]
+        ended = one._leases._held[ID, first.epoch]
     async with one.hold(ID, wait=0, on_rival=ignore):
         redis_process.delete(lease)  # as if the holder had been suspended until its lease ended
-        for late in (ended, onward.storage.state.redis.state._Held("a token that was refused")):
-            await one._release(ID, late)
+        for late in (ended, onward.storage.state.redis.leases._Held("a token that was refused")):
+            await one._leases._release(ID, late)
         async with other.hold(ID, wait=0, on_rival=ignore) as after:
             assert after.left_by == "a"
-            for late in (ended, onward.storage.state.redis.state._Held("a token that was refused")):
-                await one._release(ID, late)
+            for late in (ended, onward.storage.state.redis.leases._Held("a token that was refused")):
+                await one._leases._release(ID, late)
         async with other.hold(ID, wait=0, on_rival=ignore) as after:
             assert after.left_by == "a"
     async with other.hold(ID, wait=0, on_rival=ignore) as after:
@@ -236,14 +238,13 @@ async def test_many_that_are_due_are_asked_for_page_by_page(
 ) -> None:
     state, _ = nodes
     with redis.Redis(port=redis_process.port) as client:
-        client.zadd(
-            onward.storage.state.redis.state.DUE_KEY, {f"{number:032x}": 1.0 + number for number in range(5000)}
-        )
+        for number in range(5000):
+            client.zadd(bucket_of(UploadId(f"{number:032x}")).due, {f"{number:032x}": 1.0 + number})
         due = state.due(10_000)
         first = await anext(due)
-        client.delete(onward.storage.state.redis.state.DUE_KEY)
+        client.flushall()
     rest = [id_ async for id_ in due]
-    assert (first, len(rest) < 1000) == ("0" * 32, True)
+    assert (first, 200 < len(rest) < 1500, rest == sorted(rest)) == ("0" * 32, True, True)
 
 
 async def test_an_adopted_record_has_an_epoch_beyond_all_forgotten_leases_by_any_clock(

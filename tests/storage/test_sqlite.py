@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from test_outbox_contract import CREATED
 from test_state_contract import ID, UPLOAD, ignore
 
 from onward.protocol.model import UploadId
-from onward.storage.base import Missing, Unreachable
+from onward.storage.base import Claimed, Missing, Unreachable
 from onward.storage.state.sqlite import RECENT, SqliteState, open_state
 
 
@@ -114,4 +115,46 @@ async def test_a_call_while_it_closes_is_refused_and_not_left_waiting(tmp_path: 
     done, _ = await asyncio.wait({busy, closing, late}, timeout=5)
     assert done == {busy, closing, late}
     assert type(late.exception()) is Unreachable
+    await state.close()
+
+
+async def test_events_survive_the_process_and_its_claims_end_with_it(tmp_path: Path) -> None:
+    state = await open_state("sqlite:", tmp_path)
+    tried, other = replace(CREATED, target="tried"), replace(CREATED, target="claimed")
+    await state.insert(UPLOAD, events=[tried, other])
+    await state.outbox.claim("tried", 20.0, until=1000.0, most=1)
+    await state.outbox.postpone(tried, 1000.0)
+    await state.outbox.claim("claimed", 20.0, until=1000.0, most=1)
+    await state.close()
+    state = await open_state("sqlite:", tmp_path)
+    assert await state.outbox.claim("claimed", 20.0, until=1000.0, most=1) == [Claimed(other, 0)]
+    assert await state.outbox.claim("tried", 999.0, until=2000.0, most=1) == []
+    assert await state.outbox.claim("tried", 1000.0, until=2000.0, most=1) == [Claimed(tried, 1)]
+    await state.close()
+
+
+async def test_a_file_from_before_the_outbox_gets_one(tmp_path: Path) -> None:
+    state = await open_state("sqlite:", tmp_path)
+    await state.insert(UPLOAD)
+    await state.close()
+    with sqlite3.connect(tmp_path / "state.sqlite") as connection:
+        connection.execute("DROP TABLE outbox")
+    connection.close()
+    state = await open_state("sqlite:", tmp_path)
+    assert await state.load(ID) == UPLOAD
+    await state.insert(replace(UPLOAD, id=UploadId("b")), events=[CREATED])
+    assert await state.outbox.claim(CREATED.target, 20.0, until=30.0, most=1) == [Claimed(CREATED, 0)]
+    await state.close()
+
+
+async def test_an_event_is_in_the_transaction_of_its_record(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.sqlite")
+    steps: list[str] = []
+    state._connection.set_trace_callback(lambda words: steps.append(words.split()[0]))
+    await state.insert(UPLOAD, events=[CREATED])
+    assert steps == ["PRAGMA", "BEGIN", "INSERT", "INSERT", "COMMIT"]
+    steps.clear()
+    async with state.hold(ID, wait=0, on_rival=ignore) as lease:
+        await state.save(replace(UPLOAD, epoch=lease.epoch))
+    assert steps == ["BEGIN", "UPDATE", "COMMIT"], "without events the outbox is not asked"
     await state.close()

@@ -14,7 +14,7 @@ from onward.protocol.model import FINAL, Place, Status, Upload, UploadId
 from onward.protocol.progress import progress
 from onward.protocol.promises import sum_of
 from onward.storage import open_storage
-from onward.storage.base import Held, Missing, Stale, State, Storage
+from onward.storage.base import Crowded, Held, Missing, Stale, State, Storage
 from onward.storage.recovery import RecoveringState
 
 ID = UploadId("0" * 32)
@@ -28,9 +28,16 @@ def ignore() -> None:
     """Keep the lease."""
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+def url_of(kind: str, request: pytest.FixtureRequest) -> str:
+    """Return the URL of an empty state of a kind."""
+    if kind in ("redis", "adopting"):
+        return str(request.getfixturevalue("redis_url"))
+    return str(request.getfixturevalue("cluster").url) if kind == "cluster" else f"{kind}:"
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis", "cluster"])
 async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[State]:
-    url = request.getfixturevalue("redis_url") if request.param == "redis" else f"{request.param}:"
+    url = url_of(request.param, request)
     storage = await open_storage(state=url, blobs="memory:", data=tmp_path)
     yield storage.state
     await storage.close()
@@ -91,6 +98,32 @@ async def test_a_save_without_the_lease_is_stale(state: State) -> None:
         await state.save(replace(UPLOAD, epoch=new.epoch))
 
 
+async def test_there_are_never_more_unfinished_uploads_than_are_allowed(state: State) -> None:
+    async def insert(number: int) -> UploadId | None:
+        upload = replace(UPLOAD, id=UploadId(f"{number:032x}"))
+        with suppress(Crowded):
+            await state.insert(upload, most=5)
+            return upload.id
+        return None
+
+    first, second, *others = filter(None, await asyncio.gather(*(insert(number) for number in range(20))))
+    assert len(others) == 3
+    async with state.hold(first, wait=0, on_rival=ignore) as lease:
+        upload = await state.save(replace(await state.load(first), epoch=lease.epoch, offset=5))
+        assert await insert(20) is None
+        upload = await state.save(replace(upload, status=Status.TERMINATED))
+        assert await insert(21)
+        await state.save(upload)  # a finished upload that is saved again makes no more room
+        assert await insert(22) is None
+    await state.forget(first)
+    assert await insert(23) is None
+    await state.forget(second)
+    assert await insert(24)
+    assert await insert(25) is None
+    await state.insert(replace(UPLOAD, id=UploadId("f" * 32)))  # a server without a limit
+    assert await insert(26) is None
+
+
 async def test_a_forgotten_record_is_missing(state: State) -> None:
     await state.insert(UPLOAD)
     await state.forget(ID)
@@ -111,7 +144,7 @@ async def test_what_is_due_comes_in_its_order(state: State) -> None:
 async def test_many_that_are_due_come_once_each_also_if_they_are_due_at_the_same_time(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("redis.state", "sqlite"):
+    for module in ("redis.due", "sqlite"):
         monkeypatch.setattr(f"onward.storage.state.{module}.DUE_BATCH", 4)
     ids = [f"{number:032x}" for number in range(30)]
     for id_ in ids:
@@ -282,11 +315,11 @@ async def test_a_record_at_rest_is_returned_without_the_lease_and_one_that_is_he
     assert await state.at_rest(ID) is None
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis", "adopting"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis", "adopting", "cluster"])
 async def test_promises_are_the_sum_of_all_unfinished_records(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    url = request.getfixturevalue("redis_url") if kind in ("redis", "adopting") else f"{kind}:"
+    url = url_of(kind, request)
     dice, known = random.Random(7), dict[UploadId, Upload]()
 
     async def opened() -> Storage:

@@ -5,6 +5,7 @@ import random
 import shutil
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class Rounds:
     word = "kills"
     volatile = False
     points = PLAN
+    folder: Callable[[Path], Folder] = Folder
 
     def __init__(self, warm: Zygote, folder: Path, dice: random.Random, **config: object) -> None:
         self.struck: Counter[tuple[str, int]] = Counter()
@@ -67,7 +69,7 @@ class Rounds:
         await child.kill()
 
     async def _life(self, path: Path, strikes: int) -> None:
-        folder = Folder(path)
+        folder = self.folder(path)
         fleet = Fleet(folder, self._dice, volatile=self.volatile)
         hasty = HASTY if self.counts["folders"] % 4 == 0 else {}
         await self._prepare(path)

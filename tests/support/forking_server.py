@@ -23,6 +23,7 @@ from onward_process import ROOT
 
 PATIENCE = 20.0  # seconds that a child may take to start or to end
 LOG_END = 3000  # characters
+CLAIM, WITHIN = 3.0, 1.0  # seconds, shorter than in service, so that the events of a killed server do not wait for long
 BLOCK, STRIDE = 2**15, 2**17  # smaller than in service, so that small uploads have several of them
 LARGE = 2**16  # bytes from which on a body is read from the socket itself
 Order = dict[str, Any]
@@ -171,15 +172,18 @@ def _serve(order: Order) -> None:
 def main() -> None:
     """Fork a server for each order."""
     sys.path.insert(0, str(ROOT))
+    import onward.server.events.delivery
+    import onward.server.events.webhook
     import onward.server.http.transport.body
     import onward.server.http.transport.socket_reader
     import onward.server.serve
     import onward.server.uploads.receive
+    import onward.storage.blobs.disk
 
-    for module in ("onward.storage.blobs.disk", "onward.storage.state.sqlite"):
-        import_module(module)
+    import_module("onward.storage.state.sqlite")
     assert Path(onward.server.serve.__file__).is_relative_to(ROOT), "another tree is imported"
-    onward.server.uploads.receive.BLOCK, onward.server.uploads.receive.STRIDE_BYTES = BLOCK, STRIDE
+    vars(onward.server.http.transport.body)["BLOCK"] = BLOCK
+    onward.storage.blobs.disk.DiskBlobs.stride = onward.storage.base.Stride(STRIDE, 0.25)
     onward.server.http.transport.socket_reader.BUFFER, onward.server.http.transport.body.LARGE = BLOCK, LARGE
     gc.freeze()
     for line in sys.stdin:

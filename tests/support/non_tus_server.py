@@ -5,6 +5,8 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
+from listening import close_listener
+
 HEADERS_END = b"\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
@@ -50,5 +52,5 @@ async def odd_server(answers: Mapping[str, str]) -> AsyncIterator[OddServer]:
     try:
         yield odd
     finally:
-        server.close()
+        await close_listener(server)
         await odd._end()

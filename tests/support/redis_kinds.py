@@ -2,8 +2,9 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from ports import free_port
@@ -28,7 +29,7 @@ async def redis_with_sentinel(folder: Path) -> AsyncIterator[tuple[str, RedisPro
     with ExitStack() as stack:
         (primary,) = _servers(stack, folder / "primary", 1, "--repl-diskless-sync-delay", "0")
         (replica,) = _servers(stack, folder / "replica", 1, "--replicaof", f"127.0.0.1 {primary.port}")
-        await _until_synced(replica)
+        await asyncio.to_thread(_until_synced, replica)
         port = free_port()
         config = folder / "sentinel.conf"
         config.write_text(
@@ -46,25 +47,54 @@ async def redis_with_sentinel(folder: Path) -> AsyncIterator[tuple[str, RedisPro
             await sentinel.wait()
 
 
-async def _until_synced(replica: RedisProcess) -> None:
-    async with asyncio.timeout(WITHIN):
-        while replica.command("INFO", "replication")["master_link_status"] != "up":  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+def _until(holds: Callable[[], bool]) -> None:
+    for _ in range(int(WITHIN / 0.05)):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise TimeoutError
 
 
-@asynccontextmanager
-async def redis_cluster(folder: Path) -> AsyncIterator[tuple[str, RedisProcess]]:
-    """Run three primaries with a replica each; gives the URL, and the primary that has our keys."""
+def _until_synced(replica: RedisProcess) -> None:
+    _until(lambda: replica.command("INFO", "replication")["master_link_status"] == "up")
+
+
+class Cluster:
+    """A cluster of three primaries; the first three of the servers, until one of their replicas takes over."""
+
+    def __init__(self, servers: list[RedisProcess]) -> None:
+        self.servers, self.primaries = servers, servers[:3]
+        self.url = f"redis+cluster://127.0.0.1:{servers[0].port},127.0.0.1:{servers[1].port}"
+
+    def primary_of(self, key: str) -> RedisProcess:
+        """Return the server that has a key, as the cluster was made."""
+        slot = self.servers[0].command("CLUSTER", "KEYSLOT", key)
+        for first, last, (_, port, *_), *_ in self.servers[0].command("CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(server for server in self.servers if server.port == port)
+        raise LookupError(key)
+
+    def flush(self) -> None:
+        """Empty all primaries."""
+        for primary in self.primaries:
+            primary.flush()
+
+    def all_keys(self) -> list[set[str]]:
+        """Return the keys that each primary has."""
+        return [{key.decode() for key in primary.command("KEYS", "*")} for primary in self.primaries]
+
+
+@contextmanager
+def redis_cluster(folder: Path, *, replicas: int = 1) -> Iterator[Cluster]:
+    """Run three primaries, each with so many replicas."""
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
     with ExitStack() as stack:
-        servers = _servers(stack, folder / "cluster", 6, *options)
+        servers = _servers(stack, folder / "cluster", 3 * (1 + replicas), *options)
         addresses = [f"127.0.0.1:{server.port}" for server in servers]
-        words = [require("redis-cli"), "--cluster", "create", *addresses, "--cluster-replicas", "1", "--cluster-yes"]
-        await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True, timeout=WITHIN)
+        words = ["--cluster", "create", *addresses, "--cluster-replicas", str(replicas), "--cluster-yes"]
+        subprocess.run([require("redis-cli"), *words], check=True, capture_output=True, timeout=WITHIN)
         for replica in servers[3:]:
-            await _until_synced(replica)
-        slot = servers[0].command("CLUSTER", "KEYSLOT", "{onward}")
-        for first, last, (_, port, *_), *_ in servers[0].command("CLUSTER", "SLOTS"):
-            if first <= slot <= last:
-                primary = next(server for server in servers if server.port == port)
-        yield f"redis+cluster://{addresses[0]},{addresses[1]}", primary
+            _until_synced(replica)
+        for server in servers:
+            _until(lambda: b"cluster_state:ok" in server.command("CLUSTER", "INFO"))  # noqa: B023
+        yield Cluster(servers)

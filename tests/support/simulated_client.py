@@ -86,7 +86,7 @@ class Client:
             parts = tuple(self.ids[part] for part in plan.parts)
             concat = Concat(role=Role.FINAL, told="final;", parts=parts)
         promise = hashlib.sha256(self.source(name) + b"?" * (plan.promise == "wrong")).digest()
-        wish = CreateRequest(
+        request = CreateRequest(
             length=None if plan.deferred or plan.parts else plan.size,
             metadata="filename " + base64.b64encode(name.encode()).decode(),
             promised=None if plan.promise == "none" else promise,
@@ -94,11 +94,11 @@ class Client:
             has_body=False,
             concat=concat,
         )
-        upload = await self.world.engine.create(wish)
+        upload = await self.world.engine.create(request)
         self.ids[name] = upload.id
         self.world.journal.steps.append(Created(name, upload.id))
         if concat is not None and plan.parts:
-            await self.world.engine.fill(upload, wish, Blocks(b""))
+            await self.world.engine.fill(upload, request, Blocks(b""))
         return upload.id
 
     async def send(
@@ -116,7 +116,7 @@ class Client:
         body = source[start:stop] + b"!" * junk
         told = source[start:] if cut else body
         digest = hashlib.sha1(body + b"?" * (checksum == "wrong")).digest()
-        wish = AppendRequest(
+        request = AppendRequest(
             offset=start,
             length=plan.size if plan.deferred and stop is None else None,
             promised=None,
@@ -124,7 +124,7 @@ class Client:
             checksum=None if checksum == "none" else Checksum(algorithm="sha1", digest=digest),
         )
         lost = Unavailable("The connection was lost.") if cut else None
-        return await self.world.engine.append(self.ids[name], wish, Blocks(body, lost))
+        return await self.world.engine.append(self.ids[name], request, Blocks(body, lost))
 
     async def finish(self) -> dict[str, Upload | None]:
         """Bring every plan to its end; gives the uploads, None for those that are gone."""

@@ -23,7 +23,10 @@ SHORT, STATE_DOWN, STATE_FULL = -1, -2, -3
 GROWING = ("pwrite", "copy_file_range", "fdatasync", "fsync", "syncfs")
 SYNCING = ("fdatasync", "fsync", "syncfs")
 KINDS: dict[str, tuple[int, ...]] = {
-    "open": (errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EACCES, errno.ESTALE),
+    "open": (
+        errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EACCES, errno.EPERM, errno.EROFS, errno.ESTALE, errno.ELOOP,
+        errno.ENOTDIR,
+    ),
     "close": (errno.EIO, errno.ENOSPC, errno.EINTR),
     "pwrite": (errno.EIO, errno.ENOSPC, errno.EDQUOT, SHORT),
     "preadv": (errno.EIO,),
@@ -34,8 +37,8 @@ KINDS: dict[str, tuple[int, ...]] = {
     "fsync": (errno.EIO, errno.ENOSPC, errno.EDQUOT),
     "syncfs": (errno.EIO, errno.ENOSPC),
     "fsync_folder": (errno.EIO, errno.ENOSPC),
-    "rename": (errno.EIO, errno.ENOSPC, errno.EINTR, errno.EXDEV),
-    "stat": (errno.EIO, errno.EACCES),
+    "rename": (errno.EIO, errno.ENOSPC, errno.EINTR, errno.EACCES, errno.EXDEV),
+    "stat": (errno.EIO, errno.EACCES, errno.ELOOP, errno.ENOTDIR),
     "unlink": (errno.EIO, errno.EROFS, errno.EINTR),
     "insert": (STATE_DOWN, STATE_FULL),
     "save": (STATE_DOWN, STATE_FULL),
@@ -44,7 +47,7 @@ KINDS: dict[str, tuple[int, ...]] = {
     "due": (STATE_DOWN,),
     "inserted": (STATE_DOWN,),
     "saved": (STATE_DOWN,),
-}
+}  # fmt: skip
 STATE_CALLS = ("insert", "inserted", "save", "saved", "forget", "load", "due")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, STATE_FULL)
 

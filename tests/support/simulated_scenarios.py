@@ -208,6 +208,7 @@ SCENARIOS = (
     Scenario("held, process", (PLAN,), held, Durability.PROCESS, scans=True),
     Scenario("held, apart", (PLAN,), held, apart=True, scans=True),
     Scenario("apart", (PLAN, OTHER), two, apart=True),
+    Scenario("apart, empty", (Plan(name="whole"),), whole, apart=True),
     Scenario(
         "apart, promise wrong", (Plan(name="whole", size=13_000, promise="wrong", ending="failed"),), wrong, apart=True
     ),

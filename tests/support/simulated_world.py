@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
@@ -14,14 +14,15 @@ from unittest.mock import patch
 from simulated_disk import Fault, SimulatedDisk
 from simulated_journal import Journal, Recorded, Time, Told
 
+from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Limits, Upload, UploadId
 from onward.protocol.progress import progress
 from onward.server.uploads.checks import Content, Later, Rejected
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.engine import Engine
-from onward.storage.base import Durability, Storage
+from onward.storage.base import Durability, Storage, Stride
 from onward.storage.blobs.disk import DiskBlobs
-from onward.storage.blobs.memory import MemoryBackups
+from onward.storage.blobs.memory import MemoryBackups, MemoryNodes
 from onward.storage.running.threads import Answer, Arguments, Result, Threads
 from onward.storage.state.memory import MemoryState
 
@@ -61,23 +62,6 @@ class Inline(ThreadPoolExecutor):
         return future
 
 
-class Alone:
-    """The locks of a server that has its folder to itself."""
-
-    name = "alone"
-
-    def __init__(self, root: Path, *, shared: bool) -> None:
-        assert not shared
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def _no_copies(*_: object, **__: object) -> MemoryBackups:
-    """Give copies that nobody needs: the state is not shared."""
-    return MemoryBackups()
-
-
 class SimulatedState(MemoryState):
     """Records in a dictionary; each commit is a step of the journal, and may fail before or after it was done."""
 
@@ -90,10 +74,12 @@ class SimulatedState(MemoryState):
     def _commit(self, durable: bool) -> None:
         self._journal.steps.append(Recorded(dict(self._uploads), durable))
 
-    async def insert(self, upload: Upload, *, durable: bool = True, most: int | None = None) -> None:
+    async def insert(
+        self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
+    ) -> None:
         """Record a new upload."""
         self.fault("insert")
-        await super().insert(upload, durable=durable, most=most)
+        await super().insert(upload, durable=durable, most=most, events=events)
         self._commit(durable)
         self.fault("inserted")
 
@@ -102,13 +88,13 @@ class SimulatedState(MemoryState):
         self.fault("load")
         return await super().load(id)
 
-    async def save(self, upload: Upload, *, durable: bool = True) -> Upload:
+    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record."""
         self.fault("save")
         loaded = self.fault
         self.fault = lambda _: None
         try:
-            saved = await super().save(upload, durable=durable)
+            saved = await super().save(upload, durable=durable, events=events)
         finally:
             self.fault = loaded
         self._commit(durable)
@@ -144,7 +130,9 @@ class World:
         """Start a server; the one before is forgotten as it is."""
         self.state = SimulatedState(self.journal)
         blobs = DiskBlobs(self.disk.folder / "machine" / "data", self.policy)
-        storage = Storage(blobs=blobs, state=self.state, durability=self.policy)
+        storage = Storage(
+            blobs=blobs, backups=MemoryBackups(), nodes=MemoryNodes(), state=self.state, durability=self.policy
+        )
         clock, checks = Clock(lambda: self.now, lambda: self.now), [self._scan] if self.scans else []
         self.engine = Engine(storage, LIMITS, lease_wait=1, boot=self.boot, clock=clock, checks=checks)
 
@@ -175,13 +163,10 @@ def machine(world: World) -> Iterator[World]:
     with (
         world.disk.mounted(),
         patch("onward.storage.blobs.disk.Threads", InlineThreads),
-        patch("onward.storage.blobs.disk.Nodes", Alone),
-        patch("onward.storage.blobs.disk.DiskBackups", _no_copies),
         patch("onward.server.uploads.body_writer.Threads", InlineThreads),
         patch("onward.server.uploads.body_writer.ThreadPoolExecutor", Inline),
         patch("onward.server.uploads.engine.new_id", lambda: UploadId(f"{next(_ids):032x}")),
-        patch("onward.server.uploads.receive.STRIDE_BYTES", STRIDE),
-        patch("onward.server.uploads.receive.STRIDE_SECONDS", 1e6),
+        patch.object(DiskBlobs, "stride", Stride(STRIDE, 1e6)),
         patch("onward.server.uploads.completion.BRIEFLY", 0),
         patch("onward.storage.running.group_sync.GATHER", 0),
     ):

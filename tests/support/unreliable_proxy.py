@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from typing import Self
 
+from listening import close_listener
+
 CHUNK = 16384
 ROOM = 65536  # bytes that wait in a socket
 
@@ -150,7 +152,7 @@ class RoughLine:
         try:
             yield self
         finally:
-            server.close()
+            await close_listener(server)
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()

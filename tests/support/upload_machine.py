@@ -26,7 +26,7 @@ from onward.storage.base import Durability, Missing, Storage, StorageError
 SIZES = st.sampled_from([0, 1, 511, 512, 4096, 4097, 9000])
 PICK = st.integers(0, 10**6)
 CHECKS = st.sampled_from(["none", "none", "right", "wrong"])
-POINTS = ("written", "synced", "recorded", "checked", "held", "sealing", "renamed", "sealed", "answering")
+POINTS = ("written", "synced", "recorded", "sealing", "renamed", "sealed", "answering")
 
 
 class Died(BaseException):
@@ -134,15 +134,15 @@ class UploadMachine(RuleBasedStateMachine):
 
     def _created(self, model: Model, promised: bytes | None, concat: Concat | None, expected: Any = None) -> None:
         length = None if model.parts else model.length
-        wish = CreateRequest(
+        request = CreateRequest(
             length=length, metadata=None, promised=promised, body_size=0, has_body=False, concat=concat
         )
-        upload = self.do(self.engine.create(wish))
+        upload = self.do(self.engine.create(request))
         self._check(upload, expected)
         if expected is None:
             model.id = upload.id
             self.models.append(model)
-            filled = self.do(self.engine.fill(upload, wish, SlowBody([])))  # the parts are joined here
+            filled = self.do(self.engine.fill(upload, request, SlowBody([])))  # the parts are joined here
             if model.parts:
                 expected = model.advance(self.now)
             elif model.length == 0:
@@ -175,7 +175,6 @@ class UploadMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.models)
     @rule(pick=PICK, size=SIZES, rest=st.booleans(), point=st.sampled_from(POINTS))
     def die(self, pick: int, size: int, rest: bool, point: str) -> None:
-        point = "recorded" if self.scanner is None and point in ("checked", "held") else point
         self._patch(self.pick(pick), Patch(size=size, rest=rest, point=point))
 
     def _patch(self, model: Model, asked: Patch) -> None:
@@ -188,7 +187,7 @@ class UploadMachine(RuleBasedStateMachine):
         data = model.source(offset, offset + size)
         cut = asked.cut and (model.length is None or size < model.length - model.offset)
         digest = hashlib.sha1(data + b"?" * (asked.check == "wrong")).digest()
-        wish = AppendRequest(
+        request = AppendRequest(
             offset=offset,
             length=length,
             promised=None,
@@ -196,13 +195,13 @@ class UploadMachine(RuleBasedStateMachine):
             checksum=None if asked.check == "none" else Checksum(algorithm="sha1", digest=digest),
         )
         body, before = SlowBody([data], Unavailable("cut") if cut else None), model.offset
-        work = self.engine.append(model.id, wish, body)
+        work = self.engine.append(model.id, request, body)
         if asked.point and not model.refusal(self.now):
             self._die(model, asked.point, work, before + size)
             return
         answer = self.do(work)
         expected = model.finished(self.now) if model.held_until is not None and not model.refusal(self.now) else None
-        expected = expected or model.judged(offset, wish.body_size, length, self.now)
+        expected = expected or model.judged(offset, request.body_size, length, self.now)
         expected = expected or model.patched(size, length, self.now, cut=cut, check=asked.check)
         self._check(answer, expected)
 
@@ -282,9 +281,9 @@ class UploadMachine(RuleBasedStateMachine):
         if model.parts or model.refusal(self.now) or model.status == "completed" or (room is not None and size >= room):
             return
         data, body = model.source(model.offset, model.offset + size), SlowBody([])
-        wish = AppendRequest(offset=model.offset, length=None, promised=None, body_size=None)
+        request = AppendRequest(offset=model.offset, length=None, promised=None, body_size=None)
         body.hang([data])
-        first, second = self.runner.run(self._duel(model, wish, body, rival))
+        first, second = self.runner.run(self._duel(model, request, body, rival))
         model.offset, model.expires = model.offset + size, self.now + EXPIRE
         assert isinstance(first, Locked), first
         self.answers[f"rival {rival}"] += 1
@@ -296,8 +295,8 @@ class UploadMachine(RuleBasedStateMachine):
         else:
             assert second.offset == model.offset, "the rival goes on where the first has ended"
 
-    async def _duel(self, model: Model, wish: AppendRequest, body: SlowBody, rival: str) -> tuple[Any, Any]:
-        holder = asyncio.ensure_future(self.engine.append(model.id, wish, body))
+    async def _duel(self, model: Model, request: AppendRequest, body: SlowBody, rival: str) -> tuple[Any, Any]:
+        holder = asyncio.ensure_future(self.engine.append(model.id, request, body))
         await body.hanging.wait()
         if rival == "head":
             other: Any = await self.engine.inspect(model.id)
@@ -305,7 +304,7 @@ class UploadMachine(RuleBasedStateMachine):
             await self.engine.terminate(model.id)
             other = None
         else:
-            offset = wish.offset + len(body.given)
+            offset = request.offset + len(body.given)
             late = AppendRequest(offset=offset, length=None, promised=None, body_size=0)
             other = await self.engine.append(model.id, late, SlowBody([]))
         return (await asyncio.gather(holder, return_exceptions=True))[0], other
@@ -324,12 +323,6 @@ class UploadMachine(RuleBasedStateMachine):
     async def _due(self) -> list[UploadId]:
         assert self.storage is not None
         return [id_ async for id_ in self.storage.state.due(self.now + self.skew)]
-
-    @precondition(lambda self: self.scanner is not None)
-    @rule()
-    def stop_or_start_the_scanner(self) -> None:
-        assert self.scanner is not None
-        self.scanner.down = not self.scanner.down
 
     @rule()
     def crash(self) -> None:
@@ -350,7 +343,7 @@ class UploadMachine(RuleBasedStateMachine):
             self.runner.run(watch.listen())
 
     def _check(self, answer: Any, expected: type[Exception] | None) -> None:
-        self.answers[expected.__name__ if expected else "as wished"] += 1
+        self.answers[expected.__name__ if expected else "as expected"] += 1
         if expected is None:
             assert not isinstance(answer, Exception), f"{answer!r}, and nothing was wrong"
         else:
@@ -363,10 +356,10 @@ class UploadMachine(RuleBasedStateMachine):
             if not model.parts and not model.wrong and not model.refusal(self.now) and model.status == "open":
                 end = model.offset if model.length is None else model.length
                 length = end if model.length is None else None
-                wish = AppendRequest(offset=model.offset, length=length, promised=None, body_size=end - model.offset)
+                request = AppendRequest(offset=model.offset, length=length, promised=None, body_size=end - model.offset)
                 body = SlowBody([model.source(model.offset, end)])
                 bad = self.scanner is not None and model.infected and not model.partial
-                self._check(self.do(self.engine.append(model.id, wish, body)), Failed if bad else None)
+                self._check(self.do(self.engine.append(model.id, request, body)), Failed if bad else None)
         if self.storage is not None:
             self.runner.run(self.engine.close())
         self.runner.close()

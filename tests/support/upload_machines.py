@@ -1,8 +1,9 @@
 """The machines that are run: over memory, and over a disk with every durability."""
 
+from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from upload_machine import PICK, UploadMachine
-from upload_model import Scanner
+from upload_model import Patch, Scanner
 
 from onward.storage.base import Durability
 
@@ -19,7 +20,8 @@ class EventfulMachine(UploadMachine):
         self.skew = 0.0 if self.skew else FAR
         self.answers["clock set"] += 1
         self._look(self.pick(pick))
-        self.do(self.engine.sweep.all())
+        self.do(self.engine.sweep.all())  # corrects the times of all records
+        self.do(self.engine.sweep.all())  # does what is due by the corrected times
         for model in self.models:
             if model.is_expired(self.now):
                 model.end(self.now)
@@ -72,6 +74,17 @@ class Scanned(UploadMachine):
 
     state, blobs = "sqlite:", "file:"
     scanner = Scanner()
+
+    @rule()
+    def stop_or_start_the_scanner(self) -> None:
+        """Let it be down, or up again."""
+        self.scanner.down = not self.scanner.down
+
+    @precondition(lambda self: self.models)
+    @rule(pick=PICK, point=st.sampled_from(["checked", "held"]))
+    def die_at_a_check(self, pick: int, point: str) -> None:
+        """Let the process end around a check."""
+        self._patch(self.pick(pick), Patch(rest=True, point=point))
 
 
 MACHINES = (InMemory, OnDisk, InGroups, InTheSystem, Unsynced)

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 from aiohttp import HttpVersion11, StreamReader, web
 
@@ -27,11 +27,43 @@ from onward.server.http.transport.connection import Connection
 from onward.server.http.transport.interim import CONTINUE, send_interim
 from onward.server.http.transport.socket_reader import BUFFER, SocketReader
 from onward.server.http.transport.support import take_held
-from onward.server.uploads.body_writer import BodyWriter
-from onward.server.uploads.receive import pour_blocks
+from onward.server.uploads.body_writer import BLOCK, BodyWriter
+from onward.storage.base import Block
 
-PAUSE = 0.1  # seconds that aiohttp does not read before the body begins; longer would hide that a client disconnects
-LARGE = 2**17  # bytes of a body from which on it is faster to read the socket itself
+PAUSE = 0.1  # seconds that reading is paused until the body begins; a longer pause would hide that the client has left
+LARGE = 2**17  # bytes; it is faster to read a body of at least this size from the socket itself
+
+
+class Blocks(Protocol):
+    """A body from which blocks can be collected."""
+
+    @property
+    def over(self) -> bool:
+        """Return whether no more bytes will come."""
+
+    async def block(self, size: int, until: float) -> Block:
+        """Collect about `size` bytes, or fewer if the loop's time `until` or the end of the body comes first."""
+
+
+async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: float) -> None:
+    """Write about `most` bytes: one block is written while the next one is collected. Raises what `put` raises."""
+    loop, sent = asyncio.get_running_loop(), 0
+    writing: asyncio.Future[None] | None = None
+    try:
+        while sent < most and not body.over:
+            block = await body.block(min(BLOCK, most - sent), until)
+            if writing:
+                earlier, writing = writing, None
+                await earlier
+            if block:
+                if body_writer.full:
+                    await body_writer.drained()
+                writing, sent = body_writer.put(block), sent + len(block)
+            if loop.time() >= until:
+                break
+    finally:
+        if writing:
+            await writing
 
 
 def _plain(request: web.Request) -> asyncio.Transport | None:
@@ -45,7 +77,7 @@ def _plain(request: web.Request) -> asyncio.Transport | None:
 
 
 class RequestBody:
-    """The body of a request; it is cut if no byte, or less than `rate` bytes a second, arrive in `idle` seconds.
+    """The body of a request. It is cut if `idle` seconds bring no byte, or fewer than `rate` bytes a second.
 
     `build_interim` writes the informational replies of its dialect.
     """
@@ -148,12 +180,16 @@ class RequestBody:
         else:
             socket_reader.close()
             self._ended = True
+            if body_writer.full:
+                await body_writer.drained()
             await body_writer.put(before)
 
     async def _draw(self, socket_reader: SocketReader, body_writer: BodyWriter, most: int, until: float) -> None:
         loop, end = asyncio.get_running_loop(), body_writer.position + most
         while not self.over and body_writer.position < end and loop.time() < until:
-            if self._left:
+            if body_writer.full:
+                await body_writer.drained()
+            elif self._left:
                 self._left = False
                 await self._let_in(socket_reader, body_writer, BUFFER, until - loop.time())
             elif socket_reader.silent:

@@ -1,6 +1,6 @@
 """One connection of a client: aiohttp's, with the limits and the answers that it lacks.
 
-- The first head of a new connection has to arrive in time, and an address may have so many connections only.
+- The first head of a new connection has to arrive in time, and the number of connections from one address is limited.
 - HTTP that aiohttp's parser can't read is answered as every other refusal is, and it ends the body that is being read.
   (aiohttp answers it only after the request before it, whose body then never ends.)
 - A client that has sent its whole request may close its sending side, and still gets its answer (half-close).
@@ -85,7 +85,7 @@ class Connection(web.RequestHandler):
             transport.close()
 
     def close(self) -> None:
-        """Close the connection after the current answer; at once if no request was read and its task has not begun."""
+        """Close the connection after the current answer; or at once if it is so new that its task has not begun."""
         super().close()
         if self._newest is None and self._waiter is None:
             self.force_close()
@@ -120,7 +120,7 @@ class Connection(web.RequestHandler):
         if isinstance(self._newest[0], ErrInfo):
             request = self._current_request
             if request is not None and not request.content.is_eof() and request.content.exception() is None:
-                request.content.set_exception(web.RequestPayloadError("not framed as it should be"))
+                request.content.set_exception(web.RequestPayloadError("the framing is broken"))
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection of a client that has sent a whole request until that is answered.

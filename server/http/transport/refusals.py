@@ -17,12 +17,12 @@ def refusal_of(fault: BaseException | None) -> Refusal:
     if isinstance(fault, LineTooLong):
         return HeadTooLarge()
     if isinstance(fault, HttpProcessingError):
-        return BadRequest("The request is not HTTP/1.1 as it should be.")
+        return BadRequest("The request is not valid HTTP/1.1.")
     return ServerFault()
 
 
 def _write_crowded() -> bytes:
-    """Write the whole answer to a connection too many, before its request is read: that may be a HEAD for an offset."""
+    """Write the answer to a connection beyond the limit. Its request is not read; it may be a HEAD for an offset."""
     response = problem(Crowded("There are too many connections from this address."), for_offset=True)
     body = response.text or ""
     stamp = "".join(f"{name}: {value}\r\n" for name, value in DEFAULT.stamp.items())

@@ -19,9 +19,9 @@ from itertools import cycle
 
 from onward.server.uploads.body_writer import BodyWriter
 
-BUFFER, BUFFERS = 2**20, 3  # bytes, and buffers of each thread: blocks that are not hashed yet stay in the others
+BUFFER, BUFFERS = 2**20, 3  # bytes, and buffers of each thread: one is read into while two may still be hashed
 FIRST = 2**16  # bytes of the first block, so that hashing begins soon; each further one has twice as many
-QUICK = 2**16  # bytes in a block from which on a thread waits for more: the sender is quick enough
+QUICK = 2**16  # bytes; a thread waits for more only if a block has at least so many, since the sender is fast then
 PATIENCE = 0.01  # seconds that a thread waits for one body in all, before it serves another one
 
 
@@ -38,7 +38,8 @@ _buffers = _Buffers()
 class SocketReader:
     """Reads the `rest` of a body from the socket.
 
-    Raises OSError if no file descriptor is left, or if the connection is closed. `lost` says that it ended meanwhile.
+    Raises OSError if no file descriptor is left, or if the connection is closed. `lost` says that the connection ended
+    while it was being read.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -64,8 +65,8 @@ class SocketReader:
     def draw(self, body_writer: BodyWriter, at_most: int, seconds: float, enough: Callable[[], bool]) -> None:
         """Move about `at_most` bytes into the writer, at least one block; runs in a thread.
 
-        Returns earlier if nothing more arrives, after so many `seconds`, or when `enough()` is true. Raises what the
-        writer raises.
+        Returns earlier if nothing more arrives, after so many `seconds`, when `enough()` is true, or when the writer is
+        full. Raises what the writer raises.
         """
         end, until = body_writer.position + at_most, time.monotonic() + seconds
         buffers, size = cycle(_buffers.ring), min(FIRST, BUFFER)
@@ -74,6 +75,8 @@ class SocketReader:
             while block := self._fill(next(buffers)[:size]):
                 body_writer.take(block)
                 if len(block) < size or body_writer.position >= end or time.monotonic() >= until or enough():
+                    return
+                if body_writer.full:
                     return
                 size = min(2 * size, BUFFER)
                 body_writer.wait(BUFFERS - 1)

@@ -8,6 +8,8 @@ before it could publish the message.
     SAVE script (scripts.py) --PUBLISH--> onward:progress:ID --> _listen --> Hub --> the mailbox of each watcher
     ask_to_yield             --PUBLISH--> onward:yield       --> _listen --> on_rival of the holder
     _look_for_ever: silence --> the record ---------------------------------> Hub
+
+In a cluster a message is passed on to all masters, so it does not matter which of them a process listens to.
 """
 
 import asyncio
@@ -26,9 +28,8 @@ from onward.storage.failure_log import Reports
 from onward.storage.running.uncancellable import PendingCalls
 from onward.storage.state.hub import Hub
 from onward.storage.state.redis.client import FAULTS
+from onward.storage.state.redis.keys import PROGRESS_PREFIX, YIELD_CHANNEL
 
-YIELD_CHANNEL = "onward:yield"
-PREFIX = "onward:progress:"
 CONFIRMED_WITHIN = 2.0  # seconds that a new watcher waits until Redis has confirmed the subscription
 BACK_OFF = 0.2  # seconds until the next attempt to connect
 LOOK = 3.0  # seconds of silence until the record of a watched upload is read
@@ -42,7 +43,7 @@ _decoder = msgspec.json.Decoder(Progress)
 
 def message(progress: Progress) -> tuple[str, bytes]:
     """Return the channel and the text of the message to the watchers in all processes."""
-    return PREFIX + progress.id, msgspec.json.encode(progress)
+    return PROGRESS_PREFIX + progress.id, msgspec.json.encode(progress)
 
 
 class RedisBus:
@@ -83,7 +84,7 @@ class RedisBus:
     @asynccontextmanager
     async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:
         """Follow an upload; entered when Redis has confirmed the subscription, or after a short wait."""
-        channel = PREFIX + id
+        channel = PROGRESS_PREFIX + id
         with self._hub.mailbox(id) as mailbox:
             try:
                 if channel not in self._confirmed:
@@ -147,8 +148,8 @@ class RedisBus:
                 if message["type"] == "subscribe" and channel in self._confirmed:
                     self._confirmed[channel].set()
                     self.fault = None
-                    if channel.startswith(PREFIX):  # also if the library has reconnected by itself
-                        await self._catch_up(UploadId(channel.removeprefix(PREFIX)))
+                    if channel.startswith(PROGRESS_PREFIX):  # also if the library has reconnected by itself
+                        await self._catch_up(UploadId(channel.removeprefix(PROGRESS_PREFIX)))
                 elif message["type"] == "message":
                     self._deliver(channel, message["data"])
         finally:

@@ -1,18 +1,20 @@
-"""The Lua scripts: what Redis has to do in one atomic step. `state.py` registers and calls them.
+"""The Lua scripts: what Redis has to do in one atomic step. `commands.py` calls them.
 
-Every script may be repeated, because an answer can be lost on its way and the client library then asks again. The keys
-are the same for all of them:
+Every script may be repeated, because an answer can be lost on its way and the client library then asks again. The
+scripts on an upload all get the same keys, those of its bucket (keys.py), which are in one slot of a cluster:
 
-    KEYS[1]  {onward}:ID:record   hash    document, version   the record, as codec.py writes it, and its version
-                                          epoch               of the latest lease
-                                          node                that holds the latest lease; removed by a release
-                                          left_by             that left a lease without a release; '*' for unknown
-                                          left                the epoch of the latest lease that was left
-                                          unsent, kept        what this upload has been promised, in bytes
-    KEYS[2]  {onward}:ID:lease    string  the token of the holder, with a time to live
-    KEYS[3]  {onward}:due         zset    the ids of all uploads that the sweep has to look at, by their due time
-    KEYS[4]  {onward}:open        set     the ids of all unfinished uploads
-    KEYS[5]  {onward}:promised    hash    unsent, kept        the sums over all unfinished uploads
+    KEYS[1]  {onward:07}:ID:record   hash    document, version   the record, as codec.py writes it, and its version
+                                             epoch               of the latest lease
+                                             node                that holds the latest lease; removed by a release
+                                             left_by             that left a lease without a release; '*' for unknown
+                                             left                the epoch of the latest lease that was left
+                                             unsent, kept        what this upload has been promised, in bytes
+                                             reserved            1 if its reservation has to be given back (--max-open)
+    KEYS[2]  {onward:07}:ID:lease    string  the token of the holder, with a time to live
+    KEYS[3]  {onward:07}:due         zset    the ids of the uploads that the sweep has to look at, by their due time
+    KEYS[4]  {onward:07}:open        set     the ids of the unfinished uploads
+    KEYS[5]  {onward:07}:promised    hash    unsent, kept        the sums over the unfinished uploads
+    KEYS[6]  {onward:07}:listed      zset    the ids of all uploads, by the time of their creation
 
 The life of a lease, and what the record says about it:
 
@@ -28,7 +30,11 @@ The life of a lease, and what the record says about it:
       +---- FENCED by M --------+  removes left_by; so does a late RELEASE by N itself
 
 If two different nodes left leases and neither is fenced, `left_by` is '*': the bytes must be copied then.
+
+INSERT, SAVE and ADOPT also put events into the outbox, if they get further keys and arguments (outbox.py).
 """
+
+from onward.storage.state.redis.outbox_scripts import PUT
 
 # Update the sums of all promises by what has changed for this upload. Repeatable: the record has its own share.
 _PROMISE = """
@@ -44,45 +50,58 @@ local function promise(unsent, kept)
 end
 """
 
-# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, the most unfinished uploads or ''.
-INSERT = f"""{_PROMISE}
+# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation, created,
+# events.
+INSERT = f"""{_PROMISE}{PUT}
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  if ARGV[9] ~= '' and redis.call('SCARD', KEYS[4]) >= tonumber(ARGV[9]) then return 'CROWDED' end
+  if ARGV[9] == '1' then
+    if redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end
+    redis.call('HSET', KEYS[1], 'reserved', 1)
+  end
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2], 'epoch', ARGV[3])
   promise(ARGV[7], ARGV[8])
+  put(11, ARGV[5])
 end
 if ARGV[4] ~= '' then redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
 if ARGV[6] == '1' then redis.call('SADD', KEYS[4], ARGV[5]) end
+redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])
 return 'OK'
 """
 
-# ARGV: document, version before, epoch, due or '', id, 1 if unfinished, unsent, kept, token, channel, event.
-# A repeated save finds its own document, with the next version and the same epoch, and succeeds.
-SAVE = f"""{_PROMISE}
-local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
+# ARGV: document, version before, epoch, due or '', id, 1 if unfinished, unsent, kept, token, channel, message,
+# events. A repeated save finds its own document, with the next version and the same epoch, and succeeds. Returns
+# 'ENDED' if the upload is finished now and has a reservation to give back.
+SAVE = f"""{_PROMISE}{PUT}
+local known = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'reserved')
 if not known[1] then return 'MISSING' end
+local done = ARGV[6] == '0' and known[3] and 'ENDED' or 'OK'
 if known[2] ~= ARGV[3] then return 'STALE' end
 local saved = tonumber(known[1]) == tonumber(ARGV[2]) + 1
-if saved and redis.call('HGET', KEYS[1], 'document') == ARGV[1] then return 'OK' end
+if saved and redis.call('HGET', KEYS[1], 'document') == ARGV[1] then return done end
 if known[1] ~= ARGV[2] or redis.call('GET', KEYS[2]) ~= ARGV[9] then return 'STALE' end
 redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', tostring(tonumber(ARGV[2]) + 1))
 if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
 redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
 promise(ARGV[7], ARGV[8])
+put(12, ARGV[5])
 redis.call('PUBLISH', ARGV[10], ARGV[11])
-return 'OK'
+return done
 """
 
 # ARGV: document, version, new epoch, due or '', id, 1 if unfinished, unsent, kept, the epoch that the copy was saved
-# with. If Redis still knows a later lease than that one, it is kept; only forgotten leases need the new epoch.
-ADOPT = f"""{_PROMISE}
+# with, created, 0 if the events are not those of an end, events. If Redis still knows a later lease than that one, it
+# is kept; only forgotten leases need the new epoch. The event of a creation is in the outbox already, or was delivered,
+# unless the whole record was missing.
+ADOPT = f"""{_PROMISE}{PUT}
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
 local version, epoch = tonumber(known[1] or -1), tonumber(known[2] or -1)
 if version >= tonumber(ARGV[2]) and epoch > tonumber(ARGV[9]) then return 'OK' end
+if version < 0 or (version < tonumber(ARGV[2]) and ARGV[11] ~= '0') then put(12, ARGV[5]) end
 if version <= tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2])
   if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
   redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
+  redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])
   promise(ARGV[7], ARGV[8])
 end
 if epoch > tonumber(ARGV[9]) then return 'OK' end
@@ -92,12 +111,14 @@ redis.call('DEL', KEYS[2])
 return 'OK'
 """
 
+# ARGV: id. Returns 'ENDED' if the upload was unfinished and has a reservation to give back.
 FORGET = f"""{_PROMISE}
+local reserved = redis.call('HGET', KEYS[1], 'reserved')
 promise('0', '0')
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('SREM', KEYS[4], ARGV[1])
-return 'OK'
+redis.call('ZREM', KEYS[6], ARGV[1])
+return redis.call('SREM', KEYS[4], ARGV[1]) == 1 and reserved and 'ENDED' or 'OK'
 """
 
 # ARGV: token, milliseconds, node. Returns three values: the new epoch, 0 if another request holds the lease, or -1 if
@@ -154,14 +175,31 @@ if known[2] == ARGV[2] and (holder or tonumber(known[1]) == ended) then redis.ca
 return redis.call('DEL', KEYS[2])
 """
 
-# Called with keys, so that all nodes ask the same server of a cluster.
+# KEYS[1] says which server of a cluster is asked: always the same one.
 TIME = """
 local now = redis.call('TIME')
 return now[1] .. '.' .. string.format('%06d', now[2])
 """
 
-# ARGV: an id that no upload has, a channel of each kind. Calls every command that the other scripts and state.py use,
-# so that a missing permission is noticed before an upload needs it. Leaves nothing behind.
+# KEYS: the reservations, and the key that exists while they are complete. ARGV: id, the most unfinished uploads.
+RESERVE = """
+if redis.call('EXISTS', KEYS[2]) == 0 then return 'UNCOUNTED' end
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 'OK' end
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 'CROWDED' end
+redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])
+return 'OK'
+"""
+
+# ARGV: id, milliseconds. Returns 1 if the upload is unfinished. If there is no record, an INSERT that relies on its
+# reservation is refused from now on. The key of the lease says so, which has no other use while there is no record.
+BAR = """
+if redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 1 then return 1 end
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[2], 'barred', 'PX', ARGV[2]) end
+return 0
+"""
+
+# ARGV: an id that no upload has, a channel of each kind. Calls every command that the other scripts and the modules
+# beside this one use, so that a missing permission is noticed before an upload needs it. Leaves nothing behind.
 PROBE = """
 redis.call('TIME')
 redis.call('PUBLISH', ARGV[2], ARGV[1])
@@ -181,9 +219,14 @@ redis.call('HDEL', KEYS[1], 'node')
 redis.call('EXISTS', KEYS[1])
 redis.call('ZADD', KEYS[3], 0, ARGV[1])
 redis.call('ZRANGEBYSCORE', KEYS[3], 0, 0, 'LIMIT', 0, 1)
+redis.call('ZREVRANGEBYSCORE', KEYS[3], 0, 0, 'LIMIT', 0, 1)
+redis.call('ZSCORE', KEYS[3], ARGV[1])
+redis.call('ZCARD', KEYS[3])
+redis.call('ZSCAN', KEYS[3], 0, 'COUNT', 1)
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SADD', KEYS[4], ARGV[1])
-redis.call('SCARD', KEYS[4])
+redis.call('SISMEMBER', KEYS[4], ARGV[1])
+redis.call('SSCAN', KEYS[4], 0, 'COUNT', 1)
 redis.call('SREM', KEYS[4], ARGV[1])
 redis.call('DEL', KEYS[1], KEYS[2])
 return 'OK'

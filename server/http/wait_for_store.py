@@ -7,6 +7,7 @@ times and without a pause, and would give the upload up.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 from typing import TypeVar
 
 from onward.storage.base import Unreachable
@@ -17,13 +18,12 @@ T = TypeVar("T")
 
 async def outlast(work: Callable[[], Awaitable[T]], *, within: float, stopping: asyncio.Event) -> T:
     """Repeat `work` while the store does not answer, about `within` seconds. Raises what the last attempt raised."""
-    loop, pause = asyncio.get_running_loop(), SHORTEST_PAUSE
-    until = loop.time() + within
+    until, pause = monotonic() + within, SHORTEST_PAUSE
     while True:
         try:
             return await work()
         except Unreachable:
-            left = until - loop.time()
+            left = until - monotonic()
             if left <= 0 or stopping.is_set():
                 raise
         with suppress(TimeoutError):

@@ -48,12 +48,12 @@ def test_without_stderr_it_is_as_with_it(server: Server, file: Path, tmp_path: P
     assert shell(tmp_path, ">&- 2>&-", "watch", url).returncode == 0
 
 
-def test_a_closed_stdin_is_told(server: Server, tmp_path: Path) -> None:
+def test_a_closed_stdin_is_reported(server: Server, tmp_path: Path) -> None:
     ended = shell(tmp_path, "<&-", "upload", "-", "--to", server.url)
     assert (ended.returncode, ended.stderr) == (1, "onward: stdin is closed\n")
 
 
-def test_a_full_stdout_is_told(server: Server, file: Path, tmp_path: Path) -> None:
+def test_a_full_stdout_is_reported(server: Server, file: Path, tmp_path: Path) -> None:
     ended = shell(tmp_path, ">/dev/full", "upload", str(file), "--to", server.url)
     assert (ended.returncode, ended.stderr) == (1, "onward: can't write to stdout: no space left on device\n")
 
@@ -100,7 +100,7 @@ def test_watching_ends_silently_when_nobody_reads(server: Server, file: Path, tm
         assert (ended.returncode, ended.stderr) == (1, "")
 
 
-async def test_a_state_folder_that_takes_nothing_is_told(server: Server, file: Path, tmp_path: Path) -> None:
+async def test_a_state_folder_that_can_not_be_written_is_reported(server: Server, file: Path, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     with pytest.raises(UploadError, match="the resume file can't be written to"):
         await upload(file, server.url, options=Options(state=tmp_path / "state" / "onward"))
@@ -119,7 +119,7 @@ async def test_a_state_folder_that_goes_meanwhile_takes_no_success_away(
     assert result.verified
 
 
-def test_who_has_no_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_home_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as it does where nobody knows the user
     with pytest.raises(UploadError, match="XDG_STATE_HOME"):
         state_folder({})

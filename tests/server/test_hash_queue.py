@@ -68,7 +68,7 @@ def test_a_wait_is_over_once_only_the_last_blocks_are_missing(pool: ThreadPoolEx
     assert slow.offset == 20
 
 
-def test_what_hashing_raises_is_told_and_the_blocks_behind_are_waited_for(pool: ThreadPoolExecutor) -> None:
+def test_what_hashing_raises_is_raised_and_the_blocks_behind_are_waited_for(pool: ThreadPoolExecutor) -> None:
     class Broken(RunningHash):
         def take(self, block: Block) -> None:
             super().take(block)
@@ -95,7 +95,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_where_no_thread_can_be_started_a_block_is_hashed_by_who_brings_it(no_threads: pytest.MonkeyPatch) -> None:
+def test_if_no_thread_can_be_started_a_block_is_hashed_by_the_receiving_one(no_threads: pytest.MonkeyPatch) -> None:
     running = Alone(hashlib.sha256())
     queue = HashQueue(ThreadPoolExecutor(2), running)
     for _ in range(3):

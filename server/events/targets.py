@@ -1,0 +1,44 @@
+"""Who is told about uploads, as the configuration and the application say: subscriptions, signatures, and the targets.
+
+`server/lifespan.py` calls this when it starts, before anything is saved.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+
+from onward.protocol.events import EventType, Subscriptions
+from onward.server.config import Config, ConfigError
+from onward.server.events.signature import Signer, read_secret
+from onward.server.events.webhook import FUNCTION, Function, OnEvent, Target, Webhook
+
+
+def subscriptions_of(config: Config, on_event: OnEvent | None = None) -> Subscriptions:
+    """Return which events are saved for whom: the webhooks get those of `--webhook-events`, the function all."""
+    wanted = frozenset(EventType(name) for name in config.webhook_events)
+    targets = dict.fromkeys(config.webhook, wanted)
+    if on_event is not None:
+        targets[FUNCTION] = frozenset(EventType)
+    return Subscriptions(targets)
+
+
+def signer_of(config: Config) -> Signer | None:
+    """Return what signs requests to the application, if there is a secret; raises ConfigError for a wrong file."""
+    if not config.webhook_secret_file:
+        return Signer(read_secret(config.webhook_secret)) if config.webhook_secret else None
+    try:
+        return Signer(read_secret(Path(config.webhook_secret_file).read_text("ascii").strip()))
+    except OSError as error:
+        raise ConfigError("webhook_secret_file", f"it can't be read: {error.strerror}") from error
+    except ValueError as error:  # UnicodeDecodeError is one, and would show a part of the file
+        why = "it is not ASCII" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise ConfigError("webhook_secret_file", why) from None
+
+
+def targets_of(
+    config: Config, on_event: OnEvent | None, session: aiohttp.ClientSession, signer: Signer | None
+) -> Sequence[Target]:
+    """Return what events are delivered to. There is a signer if there are webhooks; `Config` has checked that."""
+    webhooks = [Webhook(url, signer, session) for url in dict.fromkeys(config.webhook)] if signer else []
+    return [*webhooks, *([] if on_event is None else [Function(on_event)])]

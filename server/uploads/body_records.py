@@ -1,0 +1,97 @@
+"""What is recorded of one body: its position after every stride, and its end. Called by the engine and `receive.py`.
+
+begin        the record in the state              recorded
+note         after each stride                    decisions.received   `uploading`, at the durable position
+end          the body is over, or was cut         decisions.ended      `uploading`, `paused` or `verifying`
+pause        nothing more can be stored           decisions.paused     what was recorded stays
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from onward.protocol import decisions
+from onward.protocol.model import Licence, Place, Status, Upload
+from onward.server.uploads.hashing import RunningSha256
+from onward.server.uploads.receive import Body
+from onward.server.uploads.records import UploadRecords
+from onward.server.uploads.reserve import Claim
+from onward.storage.base import BlobWriter, StorageError
+
+
+class BodyRecords:
+    """The records of one body.
+
+    `recorded` is the record in the state, and `upload` the one to save next, which has what the request declares.
+    `running` is the hash of all bytes up to the position, if it is known. `count` is called with the number of bytes
+    that were stored since its last call.
+    """
+
+    def __init__(
+        self,
+        records: UploadRecords,
+        recorded: Upload,
+        upload: Upload,
+        *,
+        running: RunningSha256 | None,
+        claim: Claim,
+        body: Body,
+        count: Callable[[int], None],
+    ) -> None:
+        self.recorded, self._upload = recorded, upload
+        self._records, self._clock, self._running = records, records.clock, running
+        self._claim, self._body, self._add = claim, body, count
+        self._began, self._counted = self._clock.elapsed(), upload.offset
+
+    def count(self, position: int) -> None:
+        """Count the bytes that were stored up to a position."""
+        self._add(position - self._counted)
+        self._counted = position
+
+    async def note(self, position: int, writer: BlobWriter) -> None:
+        """Record that the bytes up to a position are durable, in the middle of the body; raises StorageError."""
+        self.count(position)
+        now, state = self._clock(), self._running.state(position) if self._running else None
+        received = decisions.received(
+            replace(self._records.carried(self._upload, now), place=writer.place),
+            position,
+            now=now,
+            since=self._since_last(now),
+            limits=self._records.limits,
+            hashing=state,
+        )
+        self.recorded = self._upload = await self._records.save(received)
+        self._claim.recorded()
+        await self._body.tell(self._upload)
+
+    async def pause(self) -> None:
+        """Record that the upload waits for another body, unless the state does not answer."""
+        if self.recorded.status is Status.UPLOADING:
+            now = self._clock()
+            paused = decisions.paused(self._records.carried(self.recorded, now), now=now, limits=self._records.limits)
+            with suppress(StorageError):
+                await self._records.save(paused)
+
+    async def end(self, position: int, place: Place, licence: Licence) -> Upload:
+        """Record the end of the body, which may have been cut, at the durable position; raises StorageError."""
+        # A full upload needs no saved hash: if its verification is interrupted, the bytes are read from the medium.
+        full = position == self._upload.length
+        hashing = self._running.state(position) if self._running and not full else None
+        upload = self._records.carried(replace(self._upload, place=place), now := self._clock())
+        ended = decisions.ended(
+            upload,
+            position,
+            now=now,
+            since=self._since_last(now),
+            limits=self._records.limits,
+            cut=self._body.cut_by is not None,
+            completes=licence.completes,
+            hashing=hashing,
+        )
+        return await self._records.save(ended)
+
+    def _since_last(self, now: float) -> float:
+        """Return when the last bytes were recorded: by the steady clock, since the wall clock may have been set."""
+        took, self._began = self._clock.elapsed() - self._began, self._clock.elapsed()
+        return now - took

@@ -1,0 +1,52 @@
+"""Calls of scripts and commands on Redis: each runs to its end, and fails with the errors of the seams."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from redis import asyncio as aioredis
+from redis.exceptions import NoScriptError
+
+from onward.storage.failure_log import Reports
+from onward.storage.running.uncancellable import PendingCalls
+from onward.storage.state.redis.client import mapped
+
+T = TypeVar("T")
+
+
+class Commands:
+    """Calls on one client. Every method raises Full or Unreachable."""
+
+    def __init__(self, client: "aioredis.Redis", calls: PendingCalls, reports: Reports) -> None:
+        self.client, self.calls = client, calls
+        self._reports = reports
+        self._sums: dict[str, str] = {}  # the SHA-1 of each script, by which Redis knows it
+
+    async def run(self, text: str, keys: Sequence[str], *arguments: str | bytes | float) -> Any:
+        """Run a script, and return its answer. All keys are in one slot."""
+        with mapped(self._reports):
+            return await self.calls.end(self._evaluate(text, keys, arguments))
+
+    async def call(self, command: Awaitable[T]) -> T:
+        """Wait for the answer to a command of the client."""
+        with mapped(self._reports):
+            return await self.calls.end(command)
+
+    async def of_each(self, things: Iterable[T], command: Callable[[Any, T], object]) -> list[Any]:
+        """Send one command for each thing, for example for each bucket, all in one round; returns their answers.
+
+        `command` calls a method of the pipeline that it is given, and each may go to another server of a cluster.
+        """
+        pipeline: Any = self.client.pipeline(transaction=False)
+        for thing in things:
+            command(pipeline, thing)
+        return await self.call(pipeline.execute())
+
+    async def _evaluate(self, text: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        sha1 = self._sums.get(text)
+        if sha1 is None:
+            sha1 = self._sums[text] = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        try:
+            return await self.client.evalsha(sha1, len(keys), *keys, *arguments)
+        except NoScriptError:  # Redis was restarted, or has another master: EVAL also makes it known there
+            return await self.client.eval(text, len(keys), *keys, *arguments)
