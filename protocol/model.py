@@ -11,6 +11,7 @@ from msgspec import Struct
 
 UploadId = NewType("UploadId", str)
 Place = NewType("Place", str)
+STAGED = 2  # parts behind the `//` in the place of a file that is about to be published
 PUBLISHED = "files"  # the folder of finished files
 ID_PATTERN = "[0-9a-f]{32}"
 
@@ -86,7 +87,7 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
 
     id: UploadId
     # Where the bytes are in the blob store. That of a published file is `files/`, its path, and perhaps `//` and what
-    # the store needs to know its own file again.
+    # the store needs to know its own file again; that of one that is about to be published may have two such parts.
     place: Place
     status: Status
     # None until the client states it.
@@ -137,8 +138,9 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def path(self) -> str | None:
         """Return the path of the published file below the folder of finished files; None if nothing is published."""
-        folder, _, path = self.place.partition("//")[0].partition("/")
-        return path if folder == PUBLISHED else None
+        where, *known = self.place.split("//")
+        folder, _, path = where.partition("/")
+        return path if folder == PUBLISHED and len(known) < STAGED else None
 
     @property
     def role(self) -> Role:

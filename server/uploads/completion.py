@@ -88,7 +88,10 @@ class Completion:
         return upload
 
     async def outcome(self, id: UploadId) -> Upload:
-        """Wait briefly until a whole upload has been checked, and return its record. Raises Unchecked and Missing."""
+        """Wait briefly until a whole upload has been checked, and return its record.
+
+        Raises Unchecked, Gone if the upload has expired, and Missing.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + BRIEFLY
         while True:
@@ -96,6 +99,7 @@ class Completion:
             if upload.status is not Status.VERIFYING:
                 return upload
             if loop.time() >= until:
+                decisions.check_open(upload, self._records.clock())
                 left = (upload.held_until or 0.0) - self._records.clock()
                 raise Unchecked("It is kept, and is checked again later.", retry_after=max(ceil(left), 1))
             await asyncio.sleep(LOOK)

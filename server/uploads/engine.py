@@ -131,7 +131,7 @@ class Engine:
                 upload = await self._join(id, wait=0)
         elif not upload.status.final and (resting is None or upload.status is Status.VERIFYING):
             async with self.records.leased(id, lambda: None) as held:
-                upload = await self._finish_verifying(held)
+                upload = await self._verify(held, None) if held.status is Status.VERIFYING else held
         decisions.check_open(upload, self._clock())
         return upload
 
@@ -207,10 +207,6 @@ class Engine:
             finally:
                 self._under_way -= 1
 
-    async def _finish_verifying(self, upload: Upload) -> Upload:
-        """Finish an interrupted verification, if there is one."""
-        return await self._verify(upload, None) if upload.status is Status.VERIFYING else upload
-
     async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:
         """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
@@ -244,7 +240,9 @@ class Engine:
     ) -> Upload:
         async with AsyncExitStack() as leases:
             leased = self.records.leased(id, interrupt.give_way)
-            recorded = await self._finish_verifying(await interrupt.come(leases.enter_async_context(leased)))
+            recorded = await interrupt.come(leases.enter_async_context(leased))
+            if recorded.status is Status.VERIFYING and not decisions.is_expired(recorded, self._clock()):
+                recorded = check_not_failed(await self._verify(recorded, None))
             upload, licence = decisions.append(recorded, request, now=self._clock(), limits=limits)
             if upload.status is Status.COMPLETED:
                 nowhere = BodyWriter(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005

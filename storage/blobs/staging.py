@@ -110,10 +110,9 @@ class Staging:
         self._sync_path(self._files / path)
         if not holds():  # another node may have fenced the file, and be working with it
             raise Stale(staged.id)
-        for name in (source, self._root / "partial" / staged.id):
-            if exists(name):
-                name.unlink()
-                self._sync_folder(name.parent)
+        for name in {source, self._root / "partial" / staged.id}:
+            name.unlink(missing_ok=True)
+            self._sync_folder(name.parent)  # also if a crash came between the two
         reach("sealed")
         return Parts(f"files/{path}", "" if path == staged.id else staged.token).place()
 

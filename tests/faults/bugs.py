@@ -9,6 +9,10 @@ KILL = "tests/faults/test_kill.py::test_no_acknowledged_byte_is_lost_by_kill_9[f
 ORDER = "tests/faults/test_order.py::test_data_are_synced_before_they_are_recorded_and_recorded_before_the_event"
 SINGLE = "tests/faults/test_single_faults.py"
 MOVING = "tests/server/test_moving_places.py"
+LAID = (
+    "tests/faults/test_kill.py::test_a_file_has_one_path_and_its_own_bytes_after_any_kill_9[together]"
+    " --cycles=1000 --seed=1"
+)
 MODEL = "tests/faults/by_hand.py model --runs=300 --steps=60 --seed=1 --plain"
 
 
@@ -256,6 +260,60 @@ BUGS = (
         "tests/server/test_checks.py -k=breaks",
     ),
     Bug(
+        "c11", "a wrong type is refused only at the end", "server/uploads/checks/types.py",
+        'name, early = "types", True',
+        'name, early = "types", False',
+        "tests/server/test_disguised.py -k=disguised_file_is_refused_at_its_beginning",
+    ),
+    Bug(
+        "c12", "what begins like a bitmap is one, even if it is text", "server/uploads/checks/types.py",
+        "    if not _is_text(head):\n",
+        "    if mime or not _is_text(head):\n",
+        "tests/server/test_types.py",
+    ),
+    Bug(
+        "c13", "a page is plain text", "server/uploads/checks/types.py",
+        "else _markup(head) or TEXT",
+        "else TEXT",
+        "tests/server/test_types.py",
+    ),
+    Bug(
+        "c14", "a file that clamd does not look into is clean", "server/uploads/checks/clamd.py",
+        "        if content.length > self._limit:\n",
+        "        if False:\n",
+        "tests/server/test_clamd.py -k=above_the_limit",
+    ),
+    Bug(
+        "c15", "a busy scanner is passed by", "server/uploads/checks/clamd.py",
+        '            raise Later(RETRY_AFTER, "clamd is busy with other files") from None',
+        '            raise Unanswered("clamd is busy with other files") from None',
+        "tests/server/test_clamd.py -k=busy",
+    ),
+    Bug(
+        "c16", "what clamd can't scan is clean", "server/uploads/checks/clamd.py",
+        '            raise Unanswered(f"it answers {answer!r}")\n',
+        "            return None\n",
+        "tests/server/test_clamd.py -k=odd",
+    ),
+    Bug(
+        "c17", "what comes after the end of an upload is scanned", "server/uploads/checks/clamd.py",
+        " and os.fstat(descriptor).st_size == content.length",
+        "",
+        "tests/server/test_clamd.py -k=after_the_end",
+    ),
+    Bug(
+        "c18", "a name is cut inside of its extension", "protocol/naming.py",
+        "        stem, extension = split_extension(plain)\n",
+        '        stem, extension = plain, ""\n',
+        "tests/protocol/test_naming.py",
+    ),
+    Bug(
+        "c19", "a name begins with a dot", "protocol/naming.py",
+        'r"^[\\s.]+"',
+        'r"^\\s+"',
+        "tests/protocol/test_naming.py",
+    ),
+    Bug(
         "11", "joined bytes not synced", "storage/blobs/disk.py",
         "                await self._sync_file(target)\n",
         "                self._publishing._synced = False\n",
@@ -263,8 +321,8 @@ BUGS = (
     ),
     Bug(
         "12", "no sync while publishing", "storage/blobs/publishing.py",
-        "            os.fchmod(fd, 0o440)\n            if self._synced:\n                os.fsync(fd)\n",
-        "            os.fchmod(fd, 0o440)\n",
+        "        os.fchmod(fd, self._mode)\n        if self._synced:\n            os.fsync(fd)\n",
+        "        os.fchmod(fd, self._mode)\n",
         "tests/faults/test_crashes.py -k=longer",
     ),
     Bug(
@@ -281,7 +339,7 @@ BUGS = (
     ),
     Bug(
         "15", "a relaxed part completed without a sync", "server/uploads/completion.py",
-        "                await self._blobs.sync(place)\n",
+        "                await self._blobs.sync(upload.place)\n",
         "                pass\n",
         "tests/faults/test_crashes.py -k=process",
     ),
@@ -365,8 +423,8 @@ BUGS = (
     ),
     Bug(
         "31", "a copy published before it is synced", "storage/blobs/publishing.py",
-        "        os.fchmod(fd, 0o440)\n        if self._synced:\n            os.fsync(fd)\n\n    def",
-        "        os.fchmod(fd, 0o440)\n\n    def",
+        "                    protected = await self._slow.call(protect, target)\n",
+        "                    protected = await self._slow.call(os.fchmod, target, 0o440)  # type: ignore[func-returns-value]\n",
         "tests/faults/test_crashes.py -k=apart",
     ),
     Bug(
@@ -518,6 +576,55 @@ BUGS = (
         "        if config.is_shared:\n            async for answer in answers:",
         "        if True:\n            async for answer in answers:",
         "tests/server/test_control.py -k=left_open",
+    ),
+    Bug(
+        "l1", "a file is published over another one", "storage/blobs/staging.py",
+        "                os.link(source, self._files / path, follow_symlinks=False)\n",
+        "                (self._files / path).unlink(missing_ok=True)\n"
+        "                os.link(source, self._files / path, follow_symlinks=False)\n",
+        "tests/storage/test_blobs_contract.py -k=never_overwritten",
+    ),
+    Bug(
+        "l2", "the path is chosen again after a crash", "server/uploads/publishing.py",
+        "saved = await records.save(replace(upload, place=place, sha256=sha256))",
+        "saved = replace(upload, place=place, sha256=sha256)",
+        LAID,
+    ),
+    Bug(
+        "l3", "another file at the path is taken for the upload's own", "storage/blobs/places.py",
+        "return token(os.stat(file, follow_symlinks=False)) == wanted",
+        "return bool(os.stat(file, follow_symlinks=False))",
+        "tests/server/test_layout.py -k=moved_away",
+    ),
+    Bug(
+        "l4", "a file that is published already is not found again", "storage/blobs/staging.py",
+        "        path = published_at(self._files, staged)\n        if path is None:\n",
+        "        path = None\n        if path is None:\n",
+        LAID,
+    ),
+    Bug(
+        "l5", "a file gets the name of another upload", "storage/blobs/places.py",
+        "yield from (each for each in tried if not re.fullmatch(ID_PATTERN, each))",
+        "yield from tried",
+        "tests/storage/test_blobs_contract.py -k=name_of_another",
+    ),
+    Bug(
+        "l6", "the name of a published file is not durable", "storage/blobs/staging.py",
+        "        self._sync_path(self._files / path)\n",
+        "",
+        "tests/storage/test_disk.py -k=on_its_way",
+    ),
+    Bug(
+        "l7", "the other name of a published file may come back", "storage/blobs/staging.py",
+        "            self._sync_folder(name.parent)  # also",
+        "            pass  # also",
+        "tests/faults/test_crashes.py -k=laid",
+    ),
+    Bug(
+        "l8", "staged bytes are not durable", "storage/blobs/publishing.py",
+        "        found = marked(fd)\n        self._protect(fd)\n",
+        "        found = marked(fd)\n",
+        "tests/faults/test_crashes.py -k=laid",
     ),
     Bug(
         "e1", "an event is queued before its record is saved", "storage/state/sqlite.py",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from upload_machine import UploadMachine
-from upload_machines import MACHINES, InMemory, OnDisk
+from upload_machines import MACHINES, InMemory, OnDisk, Scanned
 
 RUNS, STEPS = 260, 60  # about 55 steps in each run
 FEWER = 110  # for the durabilities that differ from the others in few places
@@ -12,12 +12,10 @@ KINDS = (
     "as expected", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
     "Failed", "Unavailable", "rival head", "rival patch", "rival delete", "died", "clock set",
 )  # fmt: skip
+CHECKED = ("completed", "joined", "Gone", "Failed", "Unchecked")
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_the_engine_does_as_the_model(machine: type[UploadMachine]) -> None:
-    many = machine in (InMemory, OnDisk)
-    runs = RUNS if many else FEWER
+def run(machine: type[UploadMachine], runs: int) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -30,6 +28,20 @@ def test_the_engine_does_as_the_model(machine: type[UploadMachine]) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_the_engine_checks_as_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onward.server.uploads.completion.BRIEFLY", 0)
+    run(Scanned, FEWER)
+    rare = {kind for kind in CHECKED if Scanned.answers[kind] < 2}
+    assert not rare, f"hardly tried: {rare}, of {Scanned.answers}"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_engine_does_as_the_model(machine: type[UploadMachine]) -> None:
+    many = machine in (InMemory, OnDisk)
+    runs = RUNS if many else FEWER
+    run(machine, runs)
     assert machine.steps >= 38 * runs
     stopped = () if machine is InMemory else ("stopped",)  # nothing in memory outlives it
     tried = {*KINDS, "died, recorded", *stopped} - (

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,6 +43,15 @@ ELSEWHERE = {
     "once the unfinished file is removed": "sealed:1",
 }
 
+LAID = {
+    "before its file is marked": "judged:1",
+    "before its path is recorded": "staged:1",
+    "once its path is recorded": "placed:1",
+    "before its file gets its path": "sealing:1",
+    "once its file has its path": "renamed:1",
+    "before its file is recorded as complete": "sealed:1",
+}
+
 
 async def slowly(data: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(data), SIZE // 16):
@@ -64,23 +73,23 @@ async def until_asleep(server: OnwardProcess) -> None:
             await asyncio.sleep(0.02)
 
 
-async def check(name: str, point: str, folder: Path) -> None:
+async def check(name: str, point: str, folder: Path, layout: str = "{id}") -> None:
     """Let A fall asleep, B finish with other bytes where A has told too few, and A wake up."""
     with redis_server(folder) as redis:
-        await check_over(name, point, redis, folder)
+        await check_over(name, point, redis, folder, [f"--layout={layout}"])
 
 
-async def check_elsewhere(name: str, point: str, folder: Path) -> None:
+async def check_elsewhere(name: str, point: str, folder: Path, layout: str = "{id}") -> None:
     """The same with published files on another file system."""
     (folder / "data").mkdir(parents=True)
     with elsewhere(folder / "data" / "files") as files:
-        await check(name, point, folder)
+        await check(name, point, folder, layout)
         assert len(list(files.iterdir())) == 1, "a half-made file was left"
 
 
-async def check_over(name: str, point: str, redis: RedisProcess, folder: Path) -> None:
-    a = OnwardProcess(folder / "data", redis.url, program=(ASLEEP, point) if point else PROGRAM)
-    async with onward(folder / "data", redis.url) as b, aiohttp.ClientSession() as http:
+async def check_over(name: str, point: str, redis: RedisProcess, folder: Path, options: Sequence[str]) -> None:
+    a = OnwardProcess(folder / "data", redis.url, options, program=(ASLEEP, point) if point else PROGRAM)
+    async with onward(folder / "data", redis.url, options) as b, aiohttp.ClientSession() as http:
         try:
             await a.start()
             data = os.urandom(SIZE)
@@ -103,7 +112,8 @@ async def check_over(name: str, point: str, redis: RedisProcess, folder: Path) -
                 whole = data[:offset] + os.urandom(SIZE - offset)
                 if offset < SIZE:
                     assert (await tus.patch(http, there, offset, whole[offset:])).status == 204
-            file = folder / "data" / "files" / url.rpartition("/")[2]
+            async with http.get(f"{there}/progress") as answer:
+                file = folder / "data" / "files" / (await answer.json())["path"]
             assert file.read_bytes() == whole
             before, told = await seen(redis, http, there), watcher.last
             a.process.send_signal(signal.SIGCONT)
@@ -111,7 +121,8 @@ async def check_over(name: str, point: str, redis: RedisProcess, folder: Path) -
             await asyncio.sleep(0.5)
             assert file.read_bytes() == whole, f"{name}: who was asleep changed the bytes"
             assert await seen(redis, http, there) == before, f"{name}: who was asleep changed the record"
-            assert not list((folder / "data" / "partial").glob(f"*{file.name}*"))
+            assert not list((folder / "data" / "partial").glob("*[!.]*"))
+            assert [each for each in (folder / "data" / "files").iterdir() if each.is_file()] == [file]
             late = Watcher(url)
             async with late.watching():
                 pass
@@ -139,6 +150,15 @@ async def test_who_was_asleep_while_its_file_was_copied_elsewhere_changes_nothin
     async with asyncio.TaskGroup() as checks:
         for name, point in ELSEWHERE.items():
             checks.create_task(check_elsewhere(name, point, tmp_path / name))
+
+
+async def test_who_was_asleep_while_its_file_got_the_path_of_a_layout_changes_nothing(tmp_path: Path) -> None:
+    async with asyncio.TaskGroup() as checks:
+        for name, point in LAID.items():
+            for number, one in enumerate((check, check_elsewhere)):
+                folder = tmp_path / f"{name} {number}"
+                folder.mkdir()
+                checks.create_task(one(name, point, folder, "{name}"))
 
 
 async def test_who_wakes_up_before_the_end_opens_no_file_of_another(

@@ -422,8 +422,9 @@ async def test_a_staged_file_that_is_fenced_is_published_as_before(blobs: BlobSt
 async def test_what_has_its_own_name_already_keeps_it_when_there_is_a_layout(blobs: BlobStore) -> None:
     place = await write(blobs, await blobs.create(ID), 0, b"four")
     sealed = await blobs.seal(place, 4)  # and a crash before the record
-    staged_again = await blobs.stage(place, 4, "a")
-    assert await blobs.seal(staged_again, 4) == sealed
+    for _ in range(2):
+        place = await blobs.stage(place, 4, "a")
+    assert await blobs.seal(place, 4) == sealed
     assert await content(blobs, sealed, 0, 4) == b"four"
 
 

@@ -286,3 +286,28 @@ def _failing(number: int) -> Callable[..., object]:
         raise OSError(number, os.strerror(number))
 
     return fail
+
+
+async def test_the_name_of_a_file_and_of_each_folder_on_its_way_is_synced_before_its_other_name_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    real, unlink = os.fsync, Path.unlink
+
+    def note_sync(fd: int) -> None:
+        steps.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), tmp_path))
+        real(fd)
+
+    def note_unlink(path: Path, missing_ok: bool = False) -> None:
+        steps.append(f"-{path.parent.name}")
+        unlink(path, missing_ok)
+
+    blobs = DiskBlobs(tmp_path)
+    async with blobs.open(await blobs.create(ID), 0) as writer:
+        writer.write(b"four", 0)
+    place = await blobs.stage(writer.place, 4, "2026/11/a")
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "unlink", note_unlink)
+    await blobs.seal(place, 4)
+    assert steps == ["files/2026/11", "files/2026", "files", "-partial", "partial"]
+    await blobs.close()

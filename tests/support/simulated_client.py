@@ -144,6 +144,7 @@ class Client:
                 return None
             except Unchecked:
                 self.world.wait(DOWN)
+                self.world.engine.sweep._resting.clear()  # what had a fault rests for a minute, by a real clock
                 await self.world.engine.sweep.all()
                 continue
             except AGAIN:

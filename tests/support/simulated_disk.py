@@ -14,6 +14,7 @@ from simulated_journal import (
     Journal,
     Named,
     Synced,
+    Timed,
     Truncate,
     Write,
     apply,
@@ -26,7 +27,7 @@ REAL: dict[str, Callable[..., Any]] = {
     name: getattr(os, name)
     for name in (
         "open", "close", "pwrite", "preadv", "copy_file_range", "ftruncate", "fchmod", "fdatasync", "fsync",
-        "rename", "unlink", "mkdir", "posix_fadvise", "stat",
+        "rename", "link", "unlink", "mkdir", "posix_fadvise", "stat", "utime",
     )
 }  # fmt: skip
 
@@ -51,6 +52,7 @@ class SimulatedDisk:
         self._untold: set[int] = set()  # descriptors whose files were not written, which their next sync tells
         folder.mkdir()
         first: dict[int, Path] = {}
+        times = dict(journal.times)
         for path, node in sorted(self._nodes.items()):
             if node == FOLDER:
                 (folder / path).mkdir()
@@ -59,6 +61,11 @@ class SimulatedDisk:
             else:
                 (folder / path).write_bytes(contents[node])
                 first[node] = folder / path
+        for step in journal.steps:
+            times |= {step.node: step.at} if isinstance(step, Timed) else {}
+        for node, at in times.items():
+            if node in first:
+                REAL["utime"](first[node], ns=(at, at))
         self._nodes[""] = FOLDER
 
     @contextmanager
@@ -208,6 +215,23 @@ class SimulatedDisk:
             self._nodes[target] = node
             self.journal.steps.append(Named(((source, None), (target, node))))
         REAL["rename"](old, new)
+
+    def _link(self, old: Any, new: Any, **words: Any) -> None:
+        source, target = self._path(old), self._path(new)
+        if source is not None and target is not None:
+            self.fault("link")
+        REAL["link"](old, new, **words)
+        if source is not None and target is not None:
+            self._nodes[target] = self._nodes[source]
+            self.journal.steps.append(Named(((target, self._nodes[source]),)))
+
+    def _utime(self, file: Any, **words: Any) -> None:
+        ours = self._open.get(file) if isinstance(file, int) else None
+        if ours:
+            self.fault("utime")
+        REAL["utime"](file, **words)
+        if ours:
+            self.journal.steps.append(Timed(ours[1], os.fstat(file).st_mtime_ns))
 
     def _stat(self, path: Any, **words: Any) -> os.stat_result:
         if self._path(path) is not None and not words.get("follow_symlinks", True):

@@ -135,12 +135,14 @@ class ErrorSweep:
                 self.counts["answers"] += 1
             if trouble.lasting:
                 await client.attempt()
+            await world.engine.sweep.long.over()
             assert not world.disk.still_open, f"I10: {world.disk.still_open} are left open"
             trouble.over = True
             before = world.journal.before(len(world.journal.steps))
             check = Check(client, Crash(before, world.policy.relaxed))
             await check.recovered()
             await check.ended()
+            await world.engine.sweep.long.over()
             assert not world.disk.still_open, f"I10: {world.disk.still_open} are left open"
             return before if world.policy.relaxed else world.journal
 
@@ -158,4 +160,5 @@ class ErrorSweep:
     def _world(self) -> AbstractContextManager[World]:
         self.counts["worlds"] += 1
         scenario, folder = self.scenario, self.folder / f"trial{self.counts['worlds']}"
-        return machine(World(folder, Journal(), scenario.policy, "first", apart=scenario.apart))
+        apart, scans = scenario.apart, scenario.scans
+        return machine(World(folder, Journal(), scenario.policy, "first", apart=apart, scans=scans))

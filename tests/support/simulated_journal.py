@@ -29,6 +29,14 @@ class Truncate:
 
 
 @dataclass(frozen=True, slots=True)
+class Timed:
+    """A file gets a time of change, in nanoseconds."""
+
+    node: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """Names come to stand for a node, None for nothing: one for a creation or removal, two for a rename."""
 
@@ -89,7 +97,7 @@ class Time:
     now: float
 
 
-Step = Write | Truncate | Named | Synced | FolderSynced | Dropped | Recorded | Told | Created | Time
+Step = Write | Truncate | Timed | Named | Synced | FolderSynced | Dropped | Recorded | Told | Created | Time
 
 
 def folder_of(path: str) -> str:
@@ -104,11 +112,12 @@ class Journal:
     names: dict[str, int] = field(default_factory=dict)
     contents: dict[int, bytes] = field(default_factory=dict)
     records: Records = field(default_factory=dict)
+    times: dict[int, int] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
     def before(self, index: int) -> "Journal":
         """Give the journal of a process that was killed after some steps: the system has all of them."""
-        return Journal(self.names, self.contents, self.records, self.steps[:index])
+        return Journal(self.names, self.contents, self.records, self.times, self.steps[:index])
 
     def after_cut(self, index: int, damage: Damage) -> "Journal":
         """Give the journal of a machine that lost its power after some steps: what is there now is durable."""
@@ -120,7 +129,7 @@ class Journal:
                 kept[path] = names[path]
         contents = {node: self._content(node, steps, damage) for node in set(kept.values()) if node != FOLDER}
         knowledge: list[Step] = [step for step in steps if isinstance(step, Told | Created | Time)]
-        return Journal(kept, contents, self._recorded(steps, damage), knowledge)
+        return Journal(kept, contents, self._recorded(steps, damage), self._times(steps), knowledge)
 
     def new_node(self) -> int:
         """Give a number that no file has had."""
@@ -145,6 +154,16 @@ class Journal:
             if isinstance(step, Recorded):
                 choices = [step.records] if step.durable else [*choices, step.records]
         return choices[damage.choose(len(choices))]
+
+    def _times(self, steps: list[Step]) -> dict[int, int]:
+        """Give the times that were made durable."""
+        times, waiting = dict(self.times), dict[int, int]()
+        for step in steps:
+            if isinstance(step, Timed):
+                waiting[step.node] = step.at
+            elif isinstance(step, Synced):
+                times |= {node: at for node, at in waiting.items() if step.node in (node, None)}
+        return times
 
     def _names(self, steps: list[Step], damage: Damage) -> dict[str, int]:
         """Choose for each name one of what it stood for since its folder was synced; a rename loses no file."""

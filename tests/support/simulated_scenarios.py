@@ -20,6 +20,7 @@ class Scenario:
     """What happens before the crash, in `script`.
 
     `apart`: published files are on another file system. `scans`: there is a scanner, which is down at first.
+    `layout`: that of published files, if it is not `{id}`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Scenario:
     policy: Durability = Durability.FULL
     apart: bool = False
     scans: bool = False
+    layout: str = ""
 
 
 async def whole(client: Client) -> None:
@@ -145,9 +147,10 @@ async def held(client: Client) -> None:
 
 
 async def held_empty(client: Client) -> None:
-    await client.create("whole")
-    with suppress(Unchecked):
-        await client.send("whole", 0)
+    for name in ("whole", "other"):
+        await client.create(name)
+        with suppress(Unchecked):
+            await client.send(name, 0)
     await _outlast(client)
 
 
@@ -157,8 +160,9 @@ async def held_joined(client: Client) -> None:
         await client.send(name, 0)
     with suppress(Unchecked):
         await client.create("joined")
-    for name in ("left", "right"):
-        await client.world.engine.terminate(client.ids[name])
+    if (await client.world.engine.records.load(client.ids["joined"])).sha256:  # unless its sync failed
+        for name in ("left", "right"):
+            await client.world.engine.terminate(client.ids[name])
     await _outlast(client)
 
 
@@ -198,8 +202,14 @@ SCENARIOS = (
     Scenario("process", (PLAN, OTHER), two, Durability.PROCESS),
     Scenario("process, silent", (PLAN,), silent, Durability.PROCESS),
     Scenario("process, joined", JOINED, waiting, Durability.PROCESS),
+    Scenario("laid", (PLAN, OTHER), two, layout="{name}"),
+    Scenario("laid, joined", JOINED, joined, layout="{sha256:1}/{name}"),
+    Scenario("laid, empty", (Plan(name="whole"),), whole, layout="a/b/{name}"),
+    Scenario("laid, completed and terminated", (TERMINATED,), ended, layout="{date:%Y}/{name}"),
+    Scenario("laid, group", (PLAN, OTHER), two, Durability.GROUP, layout="{name}"),
+    Scenario("laid, apart", (PLAN, OTHER), two, apart=True, layout="x/{name}"),
     Scenario("held", (PLAN,), held, scans=True),
-    Scenario("held, empty", (Plan(name="whole"),), held_empty, scans=True),
+    Scenario("held, empty", (Plan(name="whole"), OTHER), held_empty, scans=True),
     Scenario("held, infected", (INFECTED,), held, scans=True),
     Scenario("held, joined", JOINED, held_joined, scans=True),
     Scenario("held, terminated", (TERMINATED,), held_terminated, scans=True),

@@ -1,6 +1,7 @@
 """The real engine over a simulated disk and a state whose commits stand in the same journal; one thread, one order."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,13 +16,16 @@ from simulated_journal import Journal, Recorded, Time, Told
 
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Limits, Upload, UploadId
+from onward.protocol.naming import parse_layout
 from onward.protocol.progress import progress
 from onward.server.uploads.checks import Content, Later, Rejected
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.engine import Engine
+from onward.server.uploads.publishing import Publishing
 from onward.storage.base import Durability, Storage, Stride
 from onward.storage.blobs.disk import DiskBlobs
 from onward.storage.blobs.memory import MemoryBackups, MemoryNodes
+from onward.storage.blobs.places import is_own, parts, published_at
 from onward.storage.running.threads import Answer, Arguments, Result, Threads
 from onward.storage.state.memory import MemoryState
 
@@ -102,6 +106,10 @@ class SimulatedState(MemoryState):
         self.fault("saved")
         return saved
 
+    def uploads(self) -> list[Upload]:
+        """Give all records."""
+        return list(self._uploads.values())
+
     async def forget(self, id: UploadId) -> None:
         """Remove the record."""
         self.fault("forget")
@@ -119,9 +127,18 @@ class World:
     """A machine: its disk, its clock, and the server on it; `boot` names its run, and `scans` whether it has a scanner."""
 
     def __init__(
-        self, folder: Path, journal: Journal, policy: Durability, boot: str, *, apart: bool = False, scans: bool = False
+        self,
+        folder: Path,
+        journal: Journal,
+        policy: Durability,
+        boot: str,
+        *,
+        apart: bool = False,
+        scans: bool = False,
+        layout: str = "",
     ) -> None:
         self.journal, self.policy, self.boot, self.scans = journal, policy, boot, scans
+        self.layout = layout
         self.disk = SimulatedDisk(folder, journal, apart=apart)
         self.now = next((step.now for step in reversed(journal.steps) if isinstance(step, Time)), START)
 
@@ -133,13 +150,19 @@ class World:
             blobs=blobs, backups=MemoryBackups(), nodes=MemoryNodes(), state=self.state, durability=self.policy
         )
         clock, checks = Clock(lambda: self.now, lambda: self.now), [self._scan] if self.scans else []
-        self.engine = Engine(storage, LIMITS, lease_wait=1, boot=self.boot, clock=clock, checks=checks)
+        publishing = Publishing(layout=parse_layout(self.layout) if self.layout else None)
+        self.engine = Engine(
+            storage, LIMITS, lease_wait=1, boot=self.boot, clock=clock, checks=checks, publishing=publishing
+        )
 
     async def _scan(self, _upload: Upload, content: Content) -> None:
         """Scan for a virus; the scanner is down at first."""
         if self.now < START + DOWN:
             raise Later(10, "the scanner is down")
-        if VIRUS in b"".join([block async for block in content.blocks()]):
+        async with content.file() as descriptor:
+            data = b"" if descriptor is None else os.pread(descriptor, content.length, 0)
+        assert len(data) == content.length
+        if VIRUS in data:
             raise Rejected("infected", 422, "A virus was found")
 
     def wait(self, seconds: float) -> None:
@@ -150,7 +173,20 @@ class World:
     def files(self, folder: str) -> Iterator[str]:
         """Give the names in a folder of the data."""
         place = self.disk.folder / "machine" / "data" / folder
-        return (path.name for path in place.iterdir()) if place.exists() else iter(())
+        return (path.name for path in place.iterdir() if path.is_file()) if place.exists() else iter(())
+
+    def published(self) -> Iterator[tuple[str, UploadId]]:
+        """Give the paths below files/, and whose they are: what a record names, or else what the path is."""
+        root = self.disk.folder / "machine" / "data" / "files"
+        owners: dict[str, UploadId] = {}
+        for record in self.state.uploads():
+            place = parts(record.place)
+            path = published_at(root, place) if place.path else record.path
+            owners |= {path: record.id} if path and (not place.token or is_own(root / path, place.token)) else {}
+        for file in root.rglob("[!.]*"):
+            if file.is_file():
+                path = str(file.relative_to(root))
+                yield path, owners.get(path, UploadId(path))
 
 
 @contextmanager

@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from slow_body import SlowBody
-from upload_model import EXPIRE, LIMITS, Model, Patch
+from upload_model import EXPIRE, HOLD, LIMITS, Model, Patch, Scanner
 from upload_watch import Watch
 
-from onward.protocol.errors import Gone, Locked, Refusal, Unavailable
+from onward.protocol.errors import Failed, Gone, Locked, Refusal, Unavailable, Unchecked
 from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest, Role, Status, Upload, UploadId
+from onward.server.uploads.checks import Content, Later, Rejected
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.engine import Engine
 from onward.storage import failpoints, open_storage
@@ -38,6 +39,7 @@ class UploadMachine(RuleBasedStateMachine):
     state: ClassVar[str] = "memory:"
     blobs: ClassVar[str] = "memory:"
     durability: ClassVar[Durability] = Durability.FULL
+    scanner: ClassVar[Scanner | None] = None
     steps: ClassVar[int] = 0
     answers: ClassVar[Counter[str]]
 
@@ -46,6 +48,8 @@ class UploadMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        if self.scanner is not None:
+            self.scanner.down = False
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
         self.now, self.skew, self.boots = 1_000_000.0, 0.0, 0
@@ -84,7 +88,17 @@ class UploadMachine(RuleBasedStateMachine):
                 state=self.state, blobs=self.blobs, data=Path(self.folder.name), durability=self.durability
             )
         clock = Clock(lambda: self.now + self.skew, lambda: self.now)
-        self.engine = Engine(self.storage, LIMITS, lease_wait=5, boot=f"boot {self.boots}", clock=clock)
+        checks = [self._scan] if self.scanner else []
+        self.engine = Engine(self.storage, LIMITS, lease_wait=5, boot=f"boot {self.boots}", clock=clock, checks=checks)
+
+    async def _scan(self, upload: Upload, content: Content) -> None:
+        model = next(model for model in self.models if model.id == upload.id)
+        whole = model.whole() if model.parts else model.source(0, content.length)
+        assert b"".join([block async for block in content.blocks()]) == whole, "other bytes are checked"
+        if self.scanner and self.scanner.down:
+            raise Later(HOLD)
+        if model.infected:
+            raise Rejected("infected", 422, "A virus was found")
 
     @rule(
         size=SIZES, deferred=st.booleans(), promise=st.sampled_from(["none", "right", "wrong"]), partial=st.booleans()
@@ -92,6 +106,7 @@ class UploadMachine(RuleBasedStateMachine):
     def create(self, size: int, deferred: bool, promise: str, partial: bool) -> None:
         model = Model(id=UploadId(""), seed=len(self.models), length=None if deferred else size, partial=partial)
         model.wrong, model.expires = promise == "wrong" and not deferred, self.now + EXPIRE
+        model.scanner, model.infected = self.scanner, model.seed % 5 == 4
         promised = hashlib.sha256(model.source(0, size) + b"?" * model.wrong).digest()
         concat = Concat(role=Role.PARTIAL, told="partial") if partial else None
         self._created(model, promised if promise != "none" and not deferred else None, concat)
@@ -103,6 +118,7 @@ class UploadMachine(RuleBasedStateMachine):
         partials = alive or [model for model in self.models if model.partial][-4:]
         parts = [partials[pick % len(partials)] for pick in picks]
         model = Model(id=UploadId(""), seed=-1, length=None, parts=parts, expires=self.now + EXPIRE)
+        model.scanner, model.infected = self.scanner, any(part.infected for part in parts)
         expected: Any = None
         for part in parts:
             if part.status in ("completed", "forgotten"):
@@ -114,7 +130,6 @@ class UploadMachine(RuleBasedStateMachine):
         concat = Concat(role=Role.FINAL, told="final;", parts=tuple(part.id for part in parts))
         self._created(model, None, concat, expected)
         if not expected:
-            model.advance(self.now)
             self._look(model)
 
     def _created(self, model: Model, promised: bytes | None, concat: Concat | None, expected: Any = None) -> None:
@@ -127,8 +142,10 @@ class UploadMachine(RuleBasedStateMachine):
         if expected is None:
             model.id = upload.id
             self.models.append(model)
-            filled = self.do(self.engine.fill(upload, request, SlowBody([])))
-            if model.length == 0 and not model.parts:
+            filled = self.do(self.engine.fill(upload, request, SlowBody([])))  # the parts are joined here
+            if model.parts:
+                expected = model.advance(self.now)
+            elif model.length == 0:
                 expected = model.patched(0, None, self.now, cut=False, check="none")
             self._check(filled, expected)
 
@@ -183,7 +200,8 @@ class UploadMachine(RuleBasedStateMachine):
             self._die(model, asked.point, work, before + size)
             return
         answer = self.do(work)
-        expected = model.judged(offset, request.body_size, length, self.now)
+        expected = model.finished(self.now) if model.held_until is not None and not model.refusal(self.now) else None
+        expected = expected or model.judged(offset, request.body_size, length, self.now)
         expected = expected or model.patched(size, length, self.now, cut=cut, check=asked.check)
         self._check(answer, expected)
 
@@ -202,13 +220,19 @@ class UploadMachine(RuleBasedStateMachine):
             failpoints.armed = None
         self.start()
         seen = self.do(self.engine.inspect(model.id))
+        if isinstance(seen, Unchecked):
+            self.do(self.engine.sweep.long.over())
+            seen = self.do(self.engine.records.load(model.id))
         if isinstance(seen, Upload):
+            model.held_until = seen.held_until
             assert model.offset <= seen.offset <= most, "told bytes were taken back, or more came than were sent"
             model.offset, model.length = seen.offset, seen.length
             model.expires = None if seen.expires is None else seen.expires - self.skew
             model.status = "completed" if seen.status is Status.COMPLETED else model.status
+            if seen.status is Status.FAILED:
+                model.end(self.now)
         else:
-            assert model.wrong, f"{seen!r} after a crash"
+            assert model.wrong or (self.scanner and model.infected), f"{seen!r} after a crash"
             model.offset = most
             model.end(self.now)
         self._look(model)
@@ -222,7 +246,8 @@ class UploadMachine(RuleBasedStateMachine):
         seen = self.do(self.engine.inspect(model.id))
         if model.parts:
             model.advance(self.now)
-        self._check(seen, model.refusal(self.now))
+        held = Unchecked if model.held_until is not None else None
+        self._check(seen, model.refusal(self.now) or held)
         if isinstance(seen, Upload):
             assert seen.offset == model.offset, f"{seen.offset} is told, and {model.offset} are stored"
             assert (seen.status is Status.COMPLETED) == (model.status == "completed"), seen.status
@@ -325,13 +350,16 @@ class UploadMachine(RuleBasedStateMachine):
             assert isinstance(answer, expected), f"{answer!r} instead of {expected.__name__}"
 
     def teardown(self) -> None:
+        if self.scanner is not None:
+            self.scanner.down = False
         for model in self.models:
             if not model.parts and not model.wrong and not model.refusal(self.now) and model.status == "open":
                 end = model.offset if model.length is None else model.length
                 length = end if model.length is None else None
                 request = AppendRequest(offset=model.offset, length=length, promised=None, body_size=end - model.offset)
                 body = SlowBody([model.source(model.offset, end)])
-                self._check(self.do(self.engine.append(model.id, request, body)), None)
+                bad = self.scanner is not None and model.infected and not model.partial
+                self._check(self.do(self.engine.append(model.id, request, body)), Failed if bad else None)
         if self.storage is not None:
             self.runner.run(self.engine.close())
         self.runner.close()

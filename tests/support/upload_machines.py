@@ -1,7 +1,9 @@
 """The machines that are run: over memory, and over a disk with every durability."""
 
+from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from upload_machine import PICK, UploadMachine
+from upload_model import Patch, Scanner
 
 from onward.storage.base import Durability
 
@@ -65,6 +67,24 @@ class Unsynced(OnDisk):
     """Never synced."""
 
     durability = Durability.NONE
+
+
+class Scanned(UploadMachine):
+    """With a scanner that is stopped and started."""
+
+    state, blobs = "sqlite:", "file:"
+    scanner = Scanner()
+
+    @rule()
+    def stop_or_start_the_scanner(self) -> None:
+        """Let it be down, or up again."""
+        self.scanner.down = not self.scanner.down
+
+    @precondition(lambda self: self.models)
+    @rule(pick=PICK, point=st.sampled_from(["checked", "held"]))
+    def die_at_a_check(self, pick: int, point: str) -> None:
+        """Let the process end around a check."""
+        self._patch(self.pick(pick), Patch(rest=True, point=point))
 
 
 MACHINES = (InMemory, OnDisk, InGroups, InTheSystem, Unsynced)

@@ -12,12 +12,14 @@ from onward.protocol.errors import (
     OffsetMismatch,
     TooLarge,
     Unavailable,
+    Unchecked,
 )
 from onward.protocol.model import Limits, UploadId
 from onward.storage.base import Missing
 
 LIMITS = Limits(max_size=50_000, expire_after=1000.0, forget_after=3000.0, quiet_after=5.0, release_after=100.0)
 EXPIRE, FORGET, RELEASE = 1000.0, 3000.0, 100.0
+HOLD = 20.0  # seconds for which a scanner that is down asks
 Answer = type[Exception] | None
 
 
@@ -35,6 +37,13 @@ class Patch:
     point: str | None = None
 
 
+@dataclass(slots=True)
+class Scanner:
+    """A check of all files: up or down."""
+
+    down: bool = False
+
+
 @dataclass(slots=True, kw_only=True)
 class Model:
     """One upload; `parts` are those of a final one."""
@@ -44,6 +53,9 @@ class Model:
     length: int | None
     wrong: bool = False
     partial: bool = False
+    infected: bool = False
+    scanner: Scanner | None = None
+    held_until: float | None = None
     parts: list["Model"] = field(default_factory=list)
     offset: int = 0
     status: Literal["open", "completed", "gone", "forgotten"] = "open"
@@ -102,29 +114,40 @@ class Model:
         self.status, self.ended = "gone", now
 
     def finished(self, now: float) -> Answer:
-        """Be judged at the last byte."""
-        self.status = "completed"
-        if self.wrong:
+        """Be judged at the last byte, and once more if a scanner was down then."""
+        scanned = self.scanner is not None and not self.partial and not self.wrong
+        if scanned and self.scanner and self.scanner.down:
+            self.expires = now + EXPIRE if self.held_until is None else self.expires
+            self.held_until = now + HOLD
+            return Unchecked
+        self.status, self.held_until = "completed", None
+        bad = self.wrong or (scanned and self.infected)
+        if bad:
             self.end(now)
         self.expires = now + EXPIRE if self.partial else None
-        return Failed if self.wrong else None
+        for part in self.parts if not bad else ():
+            part.expires = min(part.expires or now, now + RELEASE)
+        return Failed if bad else None
 
-    def advance(self, now: float) -> None:
+    def advance(self, now: float) -> Answer:
         """Bring a final upload as far as its parts allow."""
         if self.status != "open" or self.is_expired(now):
-            return
+            return None
+        if self.held_until is not None:
+            return Unchecked
         if any(part.refusal(now) for part in self.parts):
             self.end(now)
         elif all(part.status == "completed" for part in self.parts):
             self.offset = self.length = sum(part.offset for part in self.parts)
-            self.finished(now)
-            for part in self.parts:
-                part.expires = min(part.expires or now, now + RELEASE)
+            return self.finished(now)
+        return None
 
     def swept(self, now: float) -> None:
         """Be looked at by the sweep, because it is due."""
         if self.is_expired(now):
             self.end(now)
+        elif self.held_until is not None:
+            self.finished(now)
         elif self.status == "gone":
             self.status = "forgotten" if self.ended + FORGET <= now else "gone"
         elif self.parts:

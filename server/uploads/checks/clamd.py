@@ -31,10 +31,12 @@ from onward.server.uploads.checks import Content, Later, Rejected
 AT_ONCE = 4  # scans: more would compete with each other, and with the server if clamd runs beside it
 QUEUED_WITHIN = 30.0  # seconds that a file waits for one of these scans
 ALIVE_WITHIN = 5.0  # seconds for a connection, and for the answer to PING
+SILENT_FOR = 5.0  # seconds for which a clamd that was not there is not asked again
 SENT_WITHIN = 30.0  # seconds that clamd may take none of the bytes
 SCANNED_WITHIN = 150.0  # seconds for the verdict: clamd itself gives up after 120 (MaxScanTime)
 RETRY_AFTER = 10.0
 MOST_ANSWER = 4096  # bytes
+MOST_PATH = 107  # bytes of the name of a Unix socket
 TITLE_INFECTED = "The virus scanner refuses the file"
 TITLE_UNSCANNABLE = "The file could not be scanned for viruses"
 _ADDRESS = re.compile(
@@ -159,6 +161,7 @@ class ClamdCheck:
     ) -> None:
         self._clamd, self._limit, self._unavailable, self._too_large = clamd, limit, unavailable, too_large
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._silent_until = -SILENT_FOR  # the loop's time
 
     async def __call__(self, upload: Upload, content: Content) -> None:
         """Scan a file. Raises Rejected with 422, Later and StorageError."""
@@ -193,10 +196,21 @@ class ClamdCheck:
         except TimeoutError:
             raise Later(RETRY_AFTER, "clamd is busy with other files") from None
         try:
-            await self._clamd.ping()
+            await self._ping()
             return await self._clamd.scan(content)
         finally:
             self._places.release()
+
+    async def _ping(self) -> None:
+        """Ask whether clamd is there, but not again and again while it hangs. Raises Unanswered."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._silent_until:
+            raise Unanswered("it did not answer a moment ago")
+        try:
+            await self._clamd.ping()
+        except Unanswered:
+            self._silent_until = loop.time() + SILENT_FOR
+            raise
 
     async def probe(self) -> None:
         """Find out whether clamd answers; raises Later."""
@@ -214,7 +228,7 @@ def _pass_unscanned(upload: Upload, content: Content, why: Exception) -> None:
 def read_address(value: str) -> str:
     """Read where clamd listens. Raises ValueError."""
     found = _ADDRESS.fullmatch(value)
-    if not found or int(found["port"] or 1) not in range(1, 65536):
+    if not found or int(found["port"] or 1) not in range(1, 65536) or len(os.fsencode(found["path"] or "")) > MOST_PATH:
         raise ValueError(
             f"{value!r} is not an address of clamd such as unix:/run/clamav/clamd.ctl or tcp:127.0.0.1:3310"
         )
