@@ -49,7 +49,7 @@ class Target(Protocol):
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Open the client for all webhooks. It keeps no cookies, and connections are limited by the deliveries that run."""
+    """Open the client for all webhooks, without cookies. `delivery.py` limits the attempts, and so the connections."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -76,7 +76,7 @@ class Webhook:
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
         except TimeoutError:
             raise NotTaken(f"no answer within {WITHIN:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as fault:  # ValueError from what is no HTTP
+        except (aiohttp.ClientError, OSError, ValueError) as fault:  # ValueError: the answer is not HTTP
             raise NotTaken(str(fault) or type(fault).__name__) from fault
         if 200 <= status < 300:
             return

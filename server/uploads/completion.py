@@ -4,7 +4,7 @@
       -> hash                 usually known, since it was computed while the body arrived; otherwise the bytes are read
       -> judge                the SHA-256 against the one that the client announced, if it did
       -> check                what the operator or the application wants to know about the file (not about a part)
-                                a check that can't judge now: the record is held, `verifying`, and rests until its time
+                                if a check can't judge now: the record stays `verifying`, and says when to ask again
       -> seal                 the bytes get their final name (not for a part, which is only made durable)
       -> record               `completed`, or `failed`
 

@@ -69,7 +69,7 @@ def put(db: sqlite3.Connection, events: Iterable[OutgoingEvent]) -> None:
 
 
 def end_claims(db: sqlite3.Connection) -> None:
-    """Let the events be due at once that another process had claimed; it no longer runs, because the file was free."""
+    """End the claims of an earlier process, so that their events are due at once. It has ended: the file was free."""
     db.execute("UPDATE outbox SET due = since WHERE due > since AND attempts = 0")
 
 
