@@ -47,7 +47,7 @@ def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limi
 
 def wanted(part: Upload, *, now: float, limits: Limits) -> Upload:
     """Record that a final upload needs this complete part, so that the part stays until it has been joined."""
-    return moved(part, Change.KEEP, now, limits, expires=lifecycle.expiry(now, limits))
+    return moved(part, Change.KEEP, now, limits, expires=lifecycle.expiry(now, limits, part.expire_after))
 
 
 def is_needed_longer(part: Upload, *, now: float, limits: Limits) -> bool:

@@ -68,7 +68,9 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
         promised=request.promised,
         created=now,
         updated=now,
-        expires=expiry(now, limits),
+        expires=expiry(now, limits, request.expire_after),
+        owner=request.owner,
+        expire_after=request.expire_after,
         concat=request.concat,
     )
     return with_next_look(upload, now, limits)
@@ -140,7 +142,7 @@ def _rate(upload: Upload, count: int, now: float, since: float) -> float:
 
 def _progress(upload: Upload, offset: int, now: float, since: float, limits: Limits) -> dict[str, Any]:
     rate = _rate(upload, offset - upload.offset, now, since)
-    return {"offset": offset, "rate": rate, "expires": expiry(now, limits)}
+    return {"offset": offset, "rate": rate, "expires": expiry(now, limits, upload.expire_after)}
 
 
 def received(
@@ -210,7 +212,7 @@ def held(upload: Upload, *, until: float, sha256: bytes | None, now: float, limi
     The SHA-256 is kept, so that the bytes need not be hashed again. From its first hold on, the upload may wait as long
     as an unfinished one may; then it expires.
     """
-    expires = expiry(now, limits) if upload.held_until is None else upload.expires
+    expires = expiry(now, limits, upload.expire_after) if upload.held_until is None else upload.expires
     return moved(upload, Change.HOLD, now, limits, held_until=until, sha256=sha256, expires=expires)
 
 
@@ -224,7 +226,7 @@ def completed(
     kept = limits.keep_completed
     expires = None if kept is None else now + kept
     if upload.role is Role.PARTIAL:
-        expires = expiry(now, limits)
+        expires = expiry(now, limits, upload.expire_after)
     changes = {"sha256": sha256, "place": place, "expires": expires, "content_type": content_type}
     return moved(upload, Change.PASS, now, limits, **changes)
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from onward.protocol.model import Role, Status, Upload, UploadId
+from onward.protocol.model import CreateRequest, Role, Status, Upload, UploadId
 from onward.protocol.progress import error_of, file_name, readable_metadata, timestamp
 
 MOST_BYTES = 20_000  # of one body, as the Standard Webhooks specification recommends
@@ -93,7 +93,34 @@ def event_id(upload: UploadId, type: EventType) -> str:
 
 def build_body(upload: Upload, type: EventType) -> bytes:
     """Build the JSON of an event, of MOST_BYTES at most. Metadata that would make it larger is left out."""
+    return _build(type, upload.updated, _data(upload))
+
+
+def build_creation_question(
+    creation: CreateRequest, now: float, client: str | None, headers: Mapping[str, str]
+) -> bytes:
+    """Build the JSON that asks an application whether an upload may be created.
+
+    `client` is the address of the client, and `headers` are those of the request that are passed on.
+    """
     data = {
+        "act": "create",
+        "owner": creation.owner,
+        "length": creation.length,
+        "metadata": readable_metadata(creation),
+        "client": client,
+        "headers": headers,
+    }
+    return msgspec.json.encode({"type": "ask.create", "timestamp": timestamp(now), "data": data})
+
+
+def build_publishing_question(upload: Upload, now: float) -> bytes:
+    """Build the JSON that asks an application whether a file may be published; like the event `upload.completed`."""
+    return _build("ask.publish", now, _data(upload))
+
+
+def _data(upload: Upload) -> dict[str, Any]:
+    return {
         "uploadId": upload.id,
         "seq": upload.version,
         "status": upload.status.value,
@@ -102,15 +129,18 @@ def build_body(upload: Upload, type: EventType) -> bytes:
         "uploadedBytes": upload.offset,
         "sha256": upload.sha256.hex() if upload.sha256 else None,
         "contentType": upload.content_type,
-        "path": None,
-        "url": None,
-        "owner": None,
+        "path": upload.path,
+        "url": upload.url,
+        "owner": upload.owner,
         "metadata": readable_metadata(upload),
         "error": error_of(upload),
         "created": timestamp(upload.created),
         "lastUpdated": timestamp(upload.updated),
     }
-    document = {"type": type.value, "timestamp": timestamp(upload.updated), "data": data}
+
+
+def _build(type: str, at: float, data: dict[str, Any]) -> bytes:
+    document = {"type": type, "timestamp": timestamp(at), "data": data}
     body = msgspec.json.encode(document)
     if len(body) > MOST_BYTES:
         _shorten(document, data)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 UploadId = NewType("UploadId", str)
 Place = NewType("Place", str)
+STAGED = 2  # parts behind the `//` in the place of a file that is about to be published
 PUBLISHED = "files"  # the folder of finished files
 ID_PATTERN = "[0-9a-f]{32}"
 
@@ -86,7 +87,7 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
 
     id: UploadId
     # Where the bytes are in the blob store. That of a published file is `files/`, its path, and perhaps `//` and what
-    # the store needs to know its own file again.
+    # the store needs to know its own file again; that of one that is about to be published may have two such parts.
     place: Place
     status: Status
     # None until the client states it.
@@ -127,14 +128,19 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     content_type: str | None = None
     # Where the public finds the published file; None if the operator names no such place.
     url: str | None = None
+    # Who the upload belongs to; None if nobody said so.
+    owner: str | None = None
+    # How long after its last change this upload expires, in seconds; None for what the limits of the server say.
+    expire_after: float | None = None
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
     @property
     def path(self) -> str | None:
         """Return the path of the published file below the folder of finished files; None if nothing is published."""
-        folder, _, path = self.place.partition("//")[0].partition("/")
-        return path if folder == PUBLISHED else None
+        where, *known = self.place.split("//")
+        folder, _, path = where.partition("/")
+        return path if folder == PUBLISHED and len(known) < STAGED else None
 
     @property
     def role(self) -> Role:
@@ -185,6 +191,9 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     concat: Concat | None = None
     # Whether a final upload may be created before all of its parts are complete.
     may_wait: bool = True
+    # Who the upload will belong to, and how long after its last change it expires, if the application said so.
+    owner: str | None = None
+    expire_after: float | None = None
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from onward.protocol.headers import parse_metadata
-from onward.protocol.model import Status, Upload, UploadId
+from onward.protocol.model import CreateRequest, Status, Upload, UploadId
 
 
 class Progress(Struct, frozen=True, kw_only=True, gc=False):
@@ -30,9 +30,9 @@ def file_name(upload: Upload) -> str | None:
     return raw.decode("utf-8", "replace") if raw else None
 
 
-def readable_metadata(upload: Upload) -> dict[str, str | dict[str, str]]:
+def readable_metadata(described: Upload | CreateRequest) -> dict[str, str | dict[str, str]]:
     """Return the metadata with their values as text; a value that is not UTF-8 is an object with its Base64."""
-    return {key: _readable(value) for key, value in parse_metadata(upload.metadata or "").items()}
+    return {key: _readable(value) for key, value in parse_metadata(described.metadata or "").items()}
 
 
 def _readable(value: bytes) -> str | dict[str, str]:

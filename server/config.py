@@ -15,10 +15,12 @@ from onward.protocol.events import EventType
 from onward.protocol.model import Limits
 from onward.server.http.cors import EVERY
 from onward.server.option_kinds import (
+    ACTS,
     BASE,
     CLAMD,
     EVENT_TYPES,
     FOLDER,
+    HEADERS,
     HOSTS,
     LAYOUT,
     MODE,
@@ -35,6 +37,7 @@ from onward.server.option_kinds import (
     TIME,
     TRUSTED,
     TYPES,
+    URL,
     URLS,
     WITHOUT,
     Kind,
@@ -238,6 +241,20 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhook_retry_for: Annotated[
         float, Option(EVENTS, POSITIVE_TIME, "how long an event that is not taken is tried again")
     ] = 259200.0
+    ask: Annotated[
+        str, Option(EVENTS, URL, "ask the application at this URL before uploads are created or published", sweep=True)
+    ] = ""
+    ask_acts: Annotated[
+        Sequence[str],
+        Option(EVENTS, ACTS, "what it is asked about: create, publish; may be repeated", sweep=True),
+    ] = ("create",)
+    ask_headers: Annotated[
+        Sequence[str],
+        Option(EVENTS, HEADERS, "header of a creation that is passed on to the application; may be repeated"),
+    ] = ()
+    ask_timeout: Annotated[
+        float, Option(EVENTS, POSITIVE_TIME, "how long the application may take to reply", sweep=True)
+    ] = 10.0
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -253,8 +270,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError("download", "'redirect' needs --public-url, which says where to")
         if self.webhook_secret and self.webhook_secret_file:
             raise ConfigError("webhook_secret_file", "there is --webhook-secret as well; give one of them")
-        if self.webhook and not (self.webhook_secret or self.webhook_secret_file):
-            raise ConfigError("webhook", "it needs --webhook-secret or --webhook-secret-file, to sign what is sent")
+        if not (self.webhook_secret or self.webhook_secret_file):
+            for name in ("webhook", "ask"):
+                if getattr(self, name):
+                    raise ConfigError(name, "it needs --webhook-secret or --webhook-secret-file, to sign what is sent")
 
     @property
     def is_shared(self) -> bool:

@@ -30,9 +30,10 @@ from onward.server.config import Config, ConfigError
 from onward.server.configured_checks import configured_checks
 from onward.server.control.listener import Control, open_control
 from onward.server.events.delivery import Delivery
-from onward.server.events.targets import signer_of, subscriptions_of, targets_of
+from onward.server.events.targets import ask_of, signer_of, subscriptions_of, targets_of
 from onward.server.events.webhook import OnEvent, open_session
 from onward.server.health import HEALTH, Health
+from onward.server.http.access import ASK_CREATION
 from onward.server.http.app_keys import CHECKS, CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
 from onward.server.uploads.checks import Check
@@ -84,6 +85,8 @@ class Lifespan:
 
         # 1. Open records and bytes. All that can fail is in this step; it closes again what it has opened.
         signer = signer_of(config)
+        ask = ask_of(config) if "create" in config.ask_acts else None
+        app[ASK_CREATION] = ask.creation if ask is not None else None
         engine = app[ENGINE] = await open_engine(config, app[CHECKS], self._on_event)
 
         # 2. Make what requests share: the threads of downloads, the subscriptions of watchers, the probes of health.
@@ -156,7 +159,7 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
 
     Raises ConfigError if the data folder can't be used, and what the stores raise. Nothing stays open then.
     """
-    boot = _boot()
+    boot, checks = _boot(), (*configured_checks(config), *checks)
     try:
         storage = await open_storage(
             state=config.state,
@@ -172,7 +175,6 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
             raise
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
-    checks = (*configured_checks(config), *checks)
     layout = None if config.layout == AS_ID else parse_layout(config.layout)
     publishing = Publishing(layout=layout, public_url=config.public_url)
     engine = Engine(

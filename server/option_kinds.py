@@ -30,7 +30,9 @@ SIMILAR = 0.6  # from 0 to 1: how similar two names must be, so that one is sugg
 BASE_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?", re.ASCII)
 SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 HIGHEST_MODE = 0o777
+ASKED_ACTS = ("create", "publish")
 EVERY_ADDRESS = ""  # as a host: all IPv4 and IPv6 addresses of the machine
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
 _PUBLIC_URL = re.compile(r"https?://[^/?#{}\s]+/[!-~]*", re.ASCII)
 _LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
@@ -195,6 +197,29 @@ def _read_events(value: object) -> tuple[str, ...]:
     return names
 
 
+def _read_one_url(value: object) -> str:
+    urls = _read_urls(value)
+    if len(urls) > 1:
+        raise ValueError(f"{', '.join(map(hide_password, urls))} are several URLs, and only one can be used")
+    return "".join(urls)
+
+
+def _read_acts(value: object) -> tuple[str, ...]:
+    acts = split_words(value)
+    for act in acts:
+        if act not in ASKED_ACTS:
+            raise ValueError(f"{act!r} is not one of {', '.join(ASKED_ACTS)}{suggest(act, ASKED_ACTS)}")
+    return acts
+
+
+def _read_headers(value: object) -> tuple[str, ...]:
+    names = split_words(value)
+    for name in names:
+        if not _HEADER.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header, such as Authorization")
+    return names
+
+
 def _read_secret(value: object) -> Secret:
     """Read the secret of signatures, or nothing. What is wrong with it is said without showing it."""
     if not isinstance(value, str):
@@ -242,6 +267,9 @@ TRUSTED = Kind("ADDRESS", _read_trusted, ", ".join, repeated=True)
 WITHOUT = Kind("EXTENSION", _read_extensions, ", ".join, repeated=True)
 TYPES = Kind("TYPE", _read_types, ", ".join, repeated=True)
 CLAMD = Kind("ADDRESS", _read_clamd)
+URL = Kind("URL", _read_one_url, hide_password)
+ACTS = Kind("ACT", _read_acts, ", ".join, repeated=True)
+HEADERS = Kind("HEADER", _read_headers, ", ".join, repeated=True)
 URLS = Kind("URL", _read_urls, ", ".join, repeated=True)
 EVENT_TYPES = Kind("EVENT", _read_events, ", ".join, repeated=True)
 SECRET = Kind("SECRET", _read_secret)

@@ -20,7 +20,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,7 @@ CLAIM = 30.0  # seconds; longer than an attempt may take, so that no event is cl
 POLL = 1.0  # seconds between two looks into the outbox, if nothing wakes the task
 FIRST, LONGEST = 1.0, 3600.0  # seconds until an event is tried again: at first, and at most
 JITTER = 0.2  # that time is up to a fifth longer or shorter, so that many events are not tried at the same moment
+GIVEN_BACK = 0.25  # seconds that the end of claims may take when the server stops
 LONGEST_REST = 60.0  # seconds for which a target rests at most when it takes nothing
 log = logging.getLogger("onward")
 
@@ -89,7 +90,7 @@ class Delivery:
     ) -> None:
         self.outbox, self.counts = outbox, Counter[str](delivered=0, failed=0)
         self._clock, self._retry_for, self._chance = clock, retry_for, chance
-        self._reports = Reports("the outbox")
+        self._reports, self._stopping = Reports("the outbox"), False
         self._lines = [_Line(target) for target in targets]
         self._tasks = [asyncio.create_task(self._serve(line)) for line in self._lines]
 
@@ -103,19 +104,26 @@ class Delivery:
 
         What was not taken is delivered after the next start, or by another node.
         """
-        for task in self._tasks:
+        self._stopping = True  # the tasks are not cancelled: one that is claiming would leave its claims behind
+        self.wake()
+        await asyncio.wait([*self._tasks, *(each for line in self._lines for each in line.attempts)], timeout=within)
+        late = {task: attempt.event for line in self._lines for task, attempt in line.attempts.items()}
+        for task in (*self._tasks, *late):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if running := [attempt for line in self._lines for attempt in line.attempts]:
-            _, late = await asyncio.wait(running, timeout=within)
-            for attempt in late:
-                attempt.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *late, return_exceptions=True)
+        await self._give_back(late.values())
+
+    async def _give_back(self, events: Iterable[OutgoingEvent]) -> None:
+        """End the claims of events that are not delivered now; if that fails, they end by themselves."""
+        now = self._clock()
+        with suppress(StorageError, TimeoutError):
+            async with asyncio.timeout(GIVEN_BACK):
+                await asyncio.gather(*(self.outbox.move_claim(event, now) for event in events))
 
     async def _serve(self, line: _Line) -> None:
         """Claim events for a target and start attempts, as long as it wants events."""
         loop = asyncio.get_running_loop()
-        while not line.closed:
+        while not line.closed and not self._stopping:
             line.look.clear()
             await self._extend_claims(line)
             wait = POLL
@@ -136,6 +144,9 @@ class Delivery:
                 self._reports.failed(fault)
             return
         self._reports.succeeded()
+        if self._stopping:
+            await self._give_back(each.event for each in claimed)
+            return
         line.may_be_more = len(claimed) == most
         if claimed:
             reach("claimed")
@@ -151,7 +162,7 @@ class Delivery:
             if attempt.until - now < CLAIM / 2:
                 attempt.until = now + CLAIM
                 with suppress(StorageError):
-                    await self.outbox.extend_claim(attempt.event, attempt.until)
+                    await self.outbox.move_claim(attempt.event, attempt.until)
 
     def _note_end(self, line: _Line, attempt: asyncio.Task[None]) -> None:
         del line.attempts[attempt]

@@ -10,6 +10,7 @@ import aiohttp
 
 from onward.protocol.events import EventType, Subscriptions
 from onward.server.config import Config, ConfigError
+from onward.server.events.ask import Ask
 from onward.server.events.signature import Signer, read_secret
 from onward.server.events.webhook import FUNCTION, Function, OnEvent, Target, Webhook
 
@@ -34,6 +35,14 @@ def signer_of(config: Config) -> Signer | None:
     except ValueError as error:  # UnicodeDecodeError is one, and would show a part of the file
         why = "it is not ASCII" if isinstance(error, UnicodeDecodeError) else str(error)
         raise ConfigError("webhook_secret_file", why) from None
+
+
+def ask_of(config: Config) -> Ask | None:
+    """Return the application that is asked, if there is one; raises ConfigError for a wrong file of the secret."""
+    signer = signer_of(config)
+    if not config.ask or signer is None:
+        return None
+    return Ask(config.ask, signer, within=config.ask_timeout, headers=config.ask_headers)
 
 
 def targets_of(

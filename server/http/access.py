@@ -4,7 +4,7 @@ It is given to `create_app`. It allows an act by returning a `Grant`, or None fo
 by raising a Refusal or one of aiohttp's own exceptions. The routes of uploads and of progress ask it here.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 
 from aiohttp import web
@@ -39,16 +39,33 @@ async def allow_everything(
 
 ACCESS: web.AppKey[Access] = web.AppKey("access")
 
+# Asks the application behind `--ask`: called with what is to be created, the address of the client, and the headers of
+# its request. Refuses by raising a Refusal.
+AskCreation = Callable[[CreateRequest, str | None, Mapping[str, str]], Awaitable[Grant]]
+ASK_CREATION: web.AppKey[AskCreation | None] = web.AppKey("ask_creation")
+
 
 def check_access(request: web.Request, act: Act, id: UploadId) -> Awaitable[Grant | None]:
     """Ask whether a request may act on an upload; to await the answer raises what the access function raises."""
     return request.app[ACCESS](request, act, id, None)
 
 
-async def granted_limits(
-    request: web.Request, act: Act, id: UploadId | None, create_request: CreateRequest | None = None
-) -> Limits:
-    """Ask whether a request may create or append, and return its limits; raises what the access function raises."""
-    grant = await request.app[ACCESS](request, act, id, create_request)
+async def granted_limits(request: web.Request, id: UploadId) -> Limits:
+    """Ask whether a request may append, and return its limits; raises what the access function raises."""
+    grant = await request.app[ACCESS](request, Act.APPEND, id, None)
     limits = request.app[ENGINE].limits
     return grant.within(limits) if grant is not None else limits
+
+
+async def granted_creation(request: web.Request, creation: CreateRequest) -> tuple[CreateRequest, Limits]:
+    """Ask whether a request may create an upload: first the access function, then the application behind `--ask`.
+
+    Returns the request with what they changed in it, and its limits. Raises what they raise.
+    """
+    limits = request.app[ENGINE].limits
+    if (grant := await request.app[ACCESS](request, Act.CREATE, None, creation)) is not None:
+        creation, limits = grant.applied_to(creation), grant.within(limits)
+    if (ask := request.app[ASK_CREATION]) is not None:
+        grant = await ask(creation, request.remote, request.headers)
+        creation, limits = grant.applied_to(creation), grant.within(limits)
+    return creation, limits

@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from math import ceil
 
+from msgspec.structs import replace
+
 from onward.protocol import concatenation, decisions
 from onward.protocol.errors import Failed, Unchecked
 from onward.protocol.model import LOST, PART_GONE, Place, Role, Status, Upload, UploadId
@@ -63,7 +65,7 @@ class Completion:
             decisions.judge(upload, sha256)
             reach("judged")
             if upload.role is not Role.PARTIAL:
-                content_type = await self._checks.judge(upload, interrupt, head)
+                content_type = await self._checks.judge(replace(upload, sha256=sha256), interrupt, head)
                 reach("checked")
             acknowledged = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:

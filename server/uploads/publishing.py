@@ -38,7 +38,7 @@ class Publishing(Struct, frozen=True, kw_only=True):
         """
         if self.layout is None or is_staged(upload.place):
             return upload
-        values = PathValues(id=upload.id, sha256=sha256, file_name=file_name(upload))
+        values = PathValues(id=upload.id, sha256=sha256, file_name=file_name(upload), owner=upload.owner)
         place = await records.storage.blobs.stage(
             upload.place,
             upload.offset,

@@ -52,8 +52,8 @@ class Outbox(Protocol):
         claim earlier.
         """
 
-    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
-        """Let a claim end later."""
+    async def move_claim(self, event: OutgoingEvent, until: float) -> None:
+        """Let a claim end at another time: later, or at once to give the event back."""
 
     async def delivered(self, event: OutgoingEvent, now: float) -> bool:
         """Remove an event; the next one of its queue is due at once. Returns whether there is one. May be repeated."""

@@ -63,8 +63,8 @@ class MemoryOutbox:
             first.due = until
         return [Claimed(first.event, first.attempts) for first in due]
 
-    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
-        """Let a claim end later."""
+    async def move_claim(self, event: OutgoingEvent, until: float) -> None:
+        """Let a claim end at another time: later, or at once to give the event back."""
         if first := self._first(event):
             first.due = until
 

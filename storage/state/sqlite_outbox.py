@@ -104,8 +104,8 @@ class SqliteOutbox:
         claimed: list[Claimed] = await self._do(work)
         return claimed
 
-    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
-        """Let a claim end later."""
+    async def move_claim(self, event: OutgoingEvent, until: float) -> None:
+        """Let a claim end at another time: later, or at once to give the event back."""
         update = f"UPDATE outbox SET due = ? WHERE due IS NOT NULL AND {_ONE}"  # noqa: S608
         await self._do(lambda db: db.execute(update, (until, *_key(event))).close())
 

@@ -8,9 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from onward.protocol.events import MOST_BYTES, NOBODY, EventType, Subscriptions, build_body, event_id
+from onward.protocol.events import (
+    MOST_BYTES,
+    NOBODY,
+    EventType,
+    Subscriptions,
+    build_body,
+    build_creation_question,
+    build_publishing_question,
+    event_id,
+)
 from onward.protocol.headers import build_metadata
-from onward.protocol.model import LOST, Concat, Place, Role, Status, Upload, UploadId
+from onward.protocol.model import LOST, Concat, CreateRequest, Place, Role, Status, Upload, UploadId
 
 UPLOAD = Upload(
     id=UploadId("ab" * 16), place=Place("p"), status=Status.COMPLETED, length=1048576, offset=1048576,
@@ -127,3 +136,26 @@ def test_an_id_is_the_same_for_the_same_event_and_has_no_full_stop() -> None:
     ids = {event_id(UploadId(upload), kind) for upload in ("a", "b") for kind in EventType for _ in range(2)}
     assert len(ids) == 2 * len(EventType)
     assert not any("." in id_ for id_ in ids)
+
+
+def test_a_question_about_a_creation_says_who_asks_for_what() -> None:
+    creation = CreateRequest(
+        length=None, metadata="a YQ==,b /w==", promised=None, body_size=0, has_body=False, owner="o"
+    )
+    question = json.loads(build_creation_question(creation, 1764000010.123, "192.0.2.1", {"cookie": "c"}))
+    assert question == {
+        "type": "ask.create",
+        "timestamp": "2025-11-24T16:00:10.123Z",
+        "data": {
+            "act": "create", "owner": "o", "length": None, "metadata": {"a": "a", "b": {"base64": "/w=="}},
+            "client": "192.0.2.1", "headers": {"cookie": "c"},
+        },
+    }  # fmt: skip
+
+
+def test_a_question_about_publishing_is_like_the_event() -> None:
+    verifying = replace(UPLOAD, status=Status.VERIFYING)
+    question = json.loads(build_publishing_question(verifying, 1764000020.5))
+    assert (question["type"], question["timestamp"]) == ("ask.publish", "2025-11-24T16:00:20.500Z")
+    assert question["data"] == json.loads(build_body(verifying, EventType.COMPLETED))["data"]
+    assert question["data"]["status"] == "verifying"

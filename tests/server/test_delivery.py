@@ -267,7 +267,7 @@ def test_a_stop_waits_for_what_runs_but_not_for_long_and_the_next_start_delivers
         assert (outbox.claims, target.running) == (claims, 0)
         target.answer = lambda now: None
         delivery = deliver(outbox, target)
-        await asyncio.sleep(CLAIM)
+        await asyncio.sleep(POLL)  # the claims were given back
         for number in (1, 2):
             id_ = upload_id(number)
             assert target.order(id_) == [f"{id_}_created", f"{id_}_completed"]
@@ -307,5 +307,24 @@ def test_an_attempt_whose_end_can_not_be_noted_is_repeated_with_the_same_id() ->
         assert target.order(id_) == [f"{id_}_created", f"{id_}_created", f"{id_}_completed"]
         assert target.came[f"{id_}_created"][1] >= CLAIM
         await delivery.stop(within=1)
+
+    run_simulated(work())
+
+
+def test_a_stop_in_the_middle_of_a_claim_gives_it_back() -> None:
+    async def work() -> None:
+        class Slow(CountingOutbox):
+            async def claim(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
+                claimed = await super().claim(target, now, until=until, most=most)
+                await asyncio.sleep(0.1)
+                return claimed
+
+        outbox, target = Slow(), FakeTarget("a")
+        await queue(outbox, 1, "a")
+        delivery = deliver(outbox, target)
+        await asyncio.sleep(0.05)
+        await delivery.stop(within=1)
+        assert not target.came
+        assert len(await outbox.claim("a", clock(), until=clock() + 1, most=8)) == 1
 
     run_simulated(work())

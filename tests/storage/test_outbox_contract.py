@@ -98,14 +98,16 @@ async def test_a_claim_ends_by_itself(state: State) -> None:
     assert await claimed(state, 1000.0) == []
 
 
-async def test_a_claim_can_be_extended(state: State) -> None:
+async def test_the_end_of_a_claim_can_be_moved(state: State) -> None:
     await state.insert(UPLOAD, events=[CREATED])
     await claimed(state, 20.0, until=50.0)
-    await state.outbox.extend_claim(CREATED, 80.0)
+    await state.outbox.move_claim(CREATED, 80.0)
     assert await claimed(state, 79.0) == []
     assert await claimed(state, 80.0, until=90.0) == [Claimed(CREATED, 0)]
-    await state.outbox.delivered(CREATED, 81.0)
-    await state.outbox.extend_claim(CREATED, 90.0)
+    await state.outbox.move_claim(CREATED, 81.0)
+    assert await claimed(state, 81.0, until=90.0) == [Claimed(CREATED, 0)]
+    await state.outbox.delivered(CREATED, 82.0)
+    await state.outbox.move_claim(CREATED, 90.0)
     assert await claimed(state, 1000.0) == []
 
 

@@ -122,8 +122,8 @@ class RedisOutbox:
         )
         return Claimed(_decoder.decode(found[0]), int(found[1])) if found else None
 
-    async def extend_claim(self, event: OutgoingEvent, until: float) -> None:
-        """Let a claim end later."""
+    async def move_claim(self, event: OutgoingEvent, until: float) -> None:
+        """Let a claim end at another time: later, or at once to give the event back."""
         await self._move(event, until, failed=False)
 
     async def delivered(self, event: OutgoingEvent, now: float) -> bool:
