@@ -100,7 +100,7 @@ class BodyInterrupt:
         if not self._body.over:
             self.cut(Locked("Another request took the upload over."))
 
-    async def come(self, lease: Awaitable[T]) -> T:
+    async def wait_for(self, lease: Awaitable[T]) -> T:
         """Wait for the lease and return it; raises what cuts the body meanwhile, and what the lease raises."""
         try:
             async with asyncio.timeout(0 if self._cut_by else None) as self._waiting:
