@@ -47,7 +47,7 @@ from onward.storage.base import Full, Modes, StorageError
 # Shares of --drain, counted from the beginning of the stop.
 CUT_DOWNLOADS = 0.8  # downloads that still run are cut, so that aiohttp has time to end their connections
 REQUESTS_END = 0.85  # aiohttp waits for requests no longer, and closes their connections
-DELIVERED = 0.05  # what attempts to deliver events may take from now on; those that take longer are cancelled
+DELIVERED = 0.05  # counted from when delivery stops: attempts that run for longer than that are cancelled
 SETTLED = 0.925  # the wait until all acknowledged bytes are durable ends
 LEAST_TO_SETTLE = SETTLED - REQUESTS_END  # for this, even if an application that embeds the server took longer
 GRACE = 2.0  # seconds after the drain; then the process is ended, whatever still hangs in it
