@@ -106,7 +106,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("SELECT id, version, due, open, document, status FROM uploads LIMIT 0")  # all are there
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
-    except UnicodeDecodeError as error:  # the message about the damage is itself damaged
+    except UnicodeDecodeError as error:  # SQLite's message quotes damaged bytes, which are not UTF-8
         connection.close()
         raise Unreachable(f"{path} is damaged") from error
     except sqlite3.Error as error:

@@ -10,9 +10,9 @@ What a client declares, and the name of the file, count for nothing. `detect` re
               looks like HTML or XML?   as above: in another encoding, or with control characters
               otherwise                 None: not recognised
 
-Text is asked for first, because the marks of some binary formats are short: any text that begins with `BM` would be a
-bitmap. What looks like HTML or XML is never called plain text, since a browser might run it. The library is `filetype`;
-docs/decisions.md says why.
+Whether it is text is found out first, because the marks of some binary formats are short: any text that begins with
+`BM` would be taken for a bitmap. What looks like HTML or XML is never called plain text, since a browser might run it.
+The library is `filetype`; docs/decisions.md says why.
 """
 
 import re
