@@ -131,6 +131,7 @@ def _data(upload: Upload) -> dict[str, Any]:
         "contentType": upload.content_type,
         "path": upload.path,
         "url": upload.url,
+        "duplicateOf": upload.duplicate_of,
         "owner": upload.owner,
         "metadata": readable_metadata(upload),
         "error": error_of(upload),

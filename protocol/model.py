@@ -128,6 +128,9 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     content_type: str | None = None
     # Where the public finds the published file; None if the operator names no such place.
     url: str | None = None
+    # An earlier upload of the same owner with the same bytes, if duplicates are looked for and one was known when this
+    # upload was completed. It may have been removed since.
+    duplicate_of: UploadId | None = None
     # Who the upload belongs to; None if nobody said so.
     owner: str | None = None
     # How long after its last change this upload expires, in seconds; None for what the limits of the server say.

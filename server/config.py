@@ -133,6 +133,15 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["proxy", "redirect"],
         Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url"),
     ] = "proxy"
+    duplicates: Annotated[
+        Literal["keep", "share"],
+        Option(
+            FINISHED,
+            choice(("keep", "share")),
+            "let equal files of one owner share their blocks, where the file system can",
+            sweep=True,
+        ),
+    ] = "keep"
     max_size: Annotated[int, Option(LIMITS, SIZE, "maximum size of an upload; 0 for no limit")] = 0
     max_open: Annotated[int, Option(LIMITS, number(), "maximum number of unfinished uploads; 0 for no limit")] = 0
     reserve: Annotated[

@@ -176,7 +176,7 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
     layout = None if config.layout == AS_ID else parse_layout(config.layout)
-    publishing = Publishing(layout=layout, public_url=config.public_url)
+    publishing = Publishing(layout=layout, public_url=config.public_url, shares=config.duplicates == "share")
     engine = Engine(
         storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks, publishing=publishing
     )

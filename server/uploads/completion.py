@@ -6,6 +6,7 @@
       -> check                what the operator or the application wants to know about the file (not about a part)
                                 if a check can't judge now: the record stays `verifying`, and says when to ask again
       -> seal                 the bytes get their final name (not for a part, which is only made durable)
+      -> share                with an equal file, if the operator wants that (duplicates.py)
       -> record               `completed`, or `failed`
 
 Each step may be repeated. After a crash in between the record still says `verifying`, and the next request for the
@@ -26,6 +27,7 @@ from onward.protocol.errors import Failed, Unchecked
 from onward.protocol.model import LOST, PART_GONE, Place, Role, Status, Upload, UploadId
 from onward.server.uploads.checks import Later
 from onward.server.uploads.checks.asking import Checks
+from onward.server.uploads.duplicates import Duplicates
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.publishing import Publishing
@@ -49,6 +51,7 @@ class Completion:
     def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks, publishing: Publishing) -> None:
         self._records, self._reserve, self._checks, self._publishing = records, reserve, checks, publishing
         self._blobs = records.storage.blobs
+        self.duplicates = Duplicates(records, on=publishing.shares)
 
     async def verify(
         self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt, *, head: bytes | None = None
@@ -71,6 +74,7 @@ class Completion:
             if upload.role is not Role.PARTIAL:
                 upload = await self._publishing.stage(records, upload, sha256, interrupt, acknowledged=acknowledged)
                 upload = await self._publishing.seal(records, upload, interrupt, acknowledged=acknowledged)
+                upload = await self.duplicates.share(upload, sha256, interrupt)
             elif acknowledged:
                 await self._blobs.sync(upload.place)
         except Failed as judged:
@@ -85,6 +89,8 @@ class Completion:
             upload, sha256=sha256, place=upload.place, now=now, limits=limits, content_type=content_type
         )
         upload = await records.end(completed)
+        if upload.role is not Role.PARTIAL:
+            await self.duplicates.note(upload)
         await self._release(upload)
         return upload
 

@@ -222,6 +222,7 @@ class Engine:
         except Full:
             await self._storage.blobs.remove(ended.place)
             ended = await self.records.end(ended)
+        await self._completion.duplicates.forget(ended)
         try:
             await self._storage.blobs.remove(ended.place)
         except StorageError as fault:

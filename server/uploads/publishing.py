@@ -28,6 +28,8 @@ class Publishing(Struct, frozen=True, kw_only=True):
     layout: Layout | None = None
     # With {path} where the path belongs; empty if there is none.
     public_url: str = ""
+    # Whether equal files of one owner share their blocks.
+    shares: bool = False
 
     async def stage(
         self, records: UploadRecords, upload: Upload, sha256: bytes, interrupt: Interrupt, *, acknowledged: bool

@@ -42,7 +42,7 @@ from onward.storage.blobs.folders import Folders
 from onward.storage.blobs.nodes import DiskNodes
 from onward.storage.blobs.places import parts
 from onward.storage.blobs.publishing import STEP, Publishing
-from onward.storage.blobs.reading import DiskReader
+from onward.storage.blobs.sharing import DiskSharing
 from onward.storage.blobs.staging import Staging
 from onward.storage.failpoints import reach
 from onward.storage.running.group_sync import GroupSync
@@ -55,7 +55,7 @@ SLOW_THREADS = 2
 STRIDE = Stride(bytes=16 * 2**20, seconds=0.25)  # a watcher is promised a message every 250 ms
 
 
-class DiskBlobs(DiskReader):
+class DiskBlobs(DiskSharing):
     """Bytes in a local folder; the constructor raises Unreachable if a folder in it is not mounted."""
 
     stride = STRIDE

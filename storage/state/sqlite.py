@@ -28,7 +28,7 @@ from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import NOTHING, Promise, promise, sum_of
 from onward.storage.base import Crowded, Cursor, Durability, Full, Missing, Page, Stale, StorageError, Unreachable
 from onward.storage.codec import decode, encode
-from onward.storage.state import sqlite_list, sqlite_outbox
+from onward.storage.state import sqlite_hints, sqlite_list, sqlite_outbox
 from onward.storage.state.local import Local
 
 DUE_BATCH = 1000
@@ -100,7 +100,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
             _check_new(path)
-        connection.executescript(_SCHEMA)
+        connection.executescript(_SCHEMA + sqlite_hints.SCHEMA)
         sqlite_list.prepare(connection)
         sqlite_outbox.prepare(connection)
         connection.execute("SELECT id, version, due, open, document, status FROM uploads LIMIT 0")  # all are there
@@ -126,6 +126,7 @@ class SqliteState(Local):
     def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
         super().__init__()
         self.outbox = sqlite_outbox.SqliteOutbox(self._do)
+        self.hints = sqlite_hints.SqliteHints(self._do)
         self._connection = _connect(path)
         found = path.stat()
         self._path, self._file = path, (found.st_dev, found.st_ino)

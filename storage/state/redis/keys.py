@@ -12,6 +12,8 @@ over all masters. What concerns all uploads is asked of all buckets in one round
     {onward:07}:listed       zset    the ids of all uploads, by the time of their creation
     {onward:07}:promised     hash    the sums over the unfinished uploads
     {onward:07}:store        string  the name of the data folder that the uploads belong to
+    {onward:07}:hint:KEY     string  the id of an upload that may have the bytes of a new one; only with
+                                     --duplicates=share (hints.py). Its bucket follows from KEY.
     {onward:07}:…            the outbox, which outbox.py describes; only with webhooks
 
     {onward:open}:reserved   zset    the ids of all unfinished uploads, by the time of their reservation; only with
@@ -70,6 +72,11 @@ _OPEN_BUCKET = _bucket(OPEN_TAG)
 def bucket_of(id: UploadId) -> Bucket:
     """Return the bucket that an upload belongs to, for ever."""
     return BUCKETS[crc32(id.encode()) % len(BUCKETS)]
+
+
+def hint_key(key: str) -> str:
+    """Return the key in Redis of a hint."""
+    return f"{BUCKETS[crc32(key.encode()) % len(BUCKETS)].tag}:hint:{key}"
 
 
 @lru_cache(1024)
