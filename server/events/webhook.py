@@ -3,6 +3,7 @@
 `delivery.py` decides when to try, and what follows from the result.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -77,12 +78,21 @@ class Webhook:
         except TimeoutError:
             raise NotTaken(f"no answer within {WITHIN:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as fault:  # ValueError: the answer is not HTTP
-            raise NotTaken(str(fault) or type(fault).__name__) from fault
+            raise NotTaken(why(fault)) from None
         if 200 <= status < 300:
             return
         if status == GONE:
             raise Closed
         raise NotTaken(f"status {status}", after=parse_retry_after(retry_after, now), busy=status in THROTTLED)
+
+
+def why(fault: Exception) -> str:
+    """Say in one line why a request failed, without its URL: the path of a URL may be a secret of the receiver."""
+    if isinstance(fault, aiohttp.ClientResponseError):  # its own text ends with the URL
+        return " ".join(f"the answer is no HTTP: {fault.message}".split())
+    if isinstance(fault, aiohttp.InvalidURL):
+        return type(fault).__name__
+    return str(fault) or type(fault).__name__
 
 
 class Function:
@@ -98,5 +108,9 @@ class Function:
         document = msgspec.json.decode(event.body)
         try:
             await self._on_event({"id": event.id, **document})
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            raise NotTaken("what the function waited for was cancelled") from None
         except Exception as fault:
             raise NotTaken(f"{type(fault).__name__}: {fault}") from fault
