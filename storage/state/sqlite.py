@@ -26,22 +26,16 @@ from msgspec.structs import replace
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import NOTHING, Promise, promise, sum_of
-from onward.storage.base import Crowded, Cursor, Durability, Full, Missing, Page, Stale, StorageError, Unreachable
+from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stale, StorageError, Unreachable
 from onward.storage.codec import decode, encode
 from onward.storage.state import sqlite_hints, sqlite_list, sqlite_outbox
 from onward.storage.state.local import Local
+from onward.storage.state.sqlite_file import connect, fault_of
 
 DUE_BATCH = 1000
 BATCH = 256  # jobs of one transaction at most
 LAZY = 0.01  # seconds that a lazy job waits at most
 RECENT = 1024  # records that are kept in memory, so that the record of a running upload is not fetched each time
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS uploads (
-    id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB, created REAL, status TEXT
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS uploads_due ON uploads (due) WHERE due IS NOT NULL;
-CREATE INDEX IF NOT EXISTS uploads_open ON uploads (open) WHERE open;
-"""
 
 Work = Callable[[sqlite3.Connection], Any]
 
@@ -72,54 +66,6 @@ def _sound(rows: Iterable[tuple[bytes]]) -> Iterator[Upload]:
             yield decode(document)
 
 
-def _fault(error: sqlite3.Error) -> StorageError:
-    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return (Full if full else Unreachable)(f"SQLite: {error}")
-
-
-def _check_new(path: Path) -> None:
-    """Refuse an empty state if there are bytes of unfinished uploads: the clean-up would remove them as strays."""
-    unfinished = path.with_name("partial")
-    if unfinished.is_dir() and any(unfinished.iterdir()):
-        raise Unreachable(
-            f"{path} is new or empty, but {unfinished} has bytes; bring the state back, or move them away"
-        )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file, which is created if there is none; raises Unreachable if it is damaged or in use, and Full."""
-    try:
-        path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
-        connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
-    except OSError as error:
-        raise Unreachable(f"{path}: {error.strerror}") from error
-    except sqlite3.Error as error:
-        raise _fault(error) from error
-    try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
-            _check_new(path)
-        connection.executescript(_SCHEMA + sqlite_hints.SCHEMA)
-        sqlite_list.prepare(connection)
-        sqlite_outbox.prepare(connection)
-        connection.execute("SELECT id, version, due, open, document, status FROM uploads LIMIT 0")  # all are there
-        if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-            raise Unreachable(f"{path} is damaged")
-    except UnicodeDecodeError as error:  # SQLite's message quotes damaged bytes, which are not UTF-8
-        connection.close()
-        raise Unreachable(f"{path} is damaged") from error
-    except sqlite3.Error as error:
-        connection.close()
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            raise Unreachable(f"another process uses {path}") from error
-        raise _fault(error) from error
-    except Unreachable:
-        connection.close()
-        raise
-    return connection
-
-
 class SqliteState(Local):
     """Records in one SQLite file; the constructor raises Unreachable or Full."""
 
@@ -127,7 +73,7 @@ class SqliteState(Local):
         super().__init__()
         self.outbox = sqlite_outbox.SqliteOutbox(self._do)
         self.hints = sqlite_hints.SqliteHints(self._do)
-        self._connection = _connect(path)
+        self._connection = connect(path)
         found = path.stat()
         self._path, self._file = path, (found.st_dev, found.st_ino)
         self._durability, self._synchronous = durability, ""
@@ -318,7 +264,7 @@ class SqliteState(Local):
         except Exception as error:  # whatever it is, each future must get an answer
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-            fault = _fault(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
+            fault = fault_of(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
             return [(job.future, fault) for job in batch]
         return answers
 
