@@ -33,6 +33,7 @@ from onward.storage.state.local import Local
 
 DUE_BATCH = 1000
 BATCH = 256  # jobs of one transaction at most
+LAZY = 0.01  # seconds that a lazy job waits at most
 RECENT = 1024  # records that are kept in memory, so that the record of a running upload is not fetched each time
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS uploads (
@@ -48,7 +49,7 @@ Work = Callable[[sqlite3.Connection], Any]
 class _Job(NamedTuple):
     work: Work
     future: asyncio.Future[Any]
-    durable: bool
+    durable: bool | None  # None if it only reads
 
 
 def _fetch(query: str, values: tuple[object, ...], db: sqlite3.Connection) -> list[tuple[float, str]]:
@@ -99,14 +100,12 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
             _check_new(path)
-        connection.executescript(_SCHEMA + sqlite_outbox.SCHEMA)
+        connection.executescript(_SCHEMA)
         sqlite_list.prepare(connection)
-        columns_of = {"uploads": "id, version, due, open, document, status", "outbox": sqlite_outbox.COLUMNS}
-        for table, columns in columns_of.items():
-            connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # all columns are there  # noqa: S608
+        sqlite_outbox.prepare(connection)
+        connection.execute("SELECT id, version, due, open, document, status FROM uploads LIMIT 0")  # all are there
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
-        sqlite_outbox.end_claims(connection)
     except UnicodeDecodeError as error:  # SQLite's message quotes damaged bytes, which are not UTF-8
         connection.close()
         raise Unreachable(f"{path} is damaged") from error
@@ -135,6 +134,7 @@ class SqliteState(Local):
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lazy: list[_Job] = []
         self._recent: OrderedDict[UploadId, Upload] = OrderedDict()
         self._promised = self._changed = _all_promised(self._connection)
         self._thread = Thread(target=self._run, name="sqlite", daemon=True)
@@ -148,13 +148,12 @@ class SqliteState(Local):
         self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
     ) -> None:
         """Record a new upload; raises Crowded."""
-        listed = (upload.created, upload.status)
-        row = (upload.id, upload.version, upload.due, not upload.status.final, encode(upload), *listed)
+        state = (upload.due, not upload.status.final, encode(upload), upload.created, upload.status)
 
         def work(db: sqlite3.Connection) -> None:
             if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
                 raise Crowded
-            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)", (upload.id, upload.version, *state))
             sqlite_outbox.put(db, events)
             self._promise(NOTHING, promise(upload))
 
@@ -167,7 +166,7 @@ class SqliteState(Local):
             self._recent.move_to_end(id)
             return recent
         query = "SELECT document FROM uploads WHERE id = ?"
-        row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
+        row = await self._do(lambda db: db.execute(query, (id,)).fetchone(), durable=None)
         if row is None:
             raise Missing(id)
         return self._remember(decode(row[0]))
@@ -255,6 +254,7 @@ class SqliteState(Local):
     async def close(self) -> None:
         """Finish the jobs that wait, and close the file."""
         if not self._closing:
+            self._hurry()
             self._closing = True  # no job may follow the None that ends the thread: it would never be done
             self._jobs.put(None)
         await asyncio.shield(self._ended)  # not `join` in a thread: it may be impossible to start one
@@ -270,12 +270,24 @@ class SqliteState(Local):
                 self._recent.popitem(last=False)
         return upload
 
-    async def _do(self, work: Work, *, durable: bool = False) -> Any:
+    async def _do(self, work: Work, *, durable: bool | None = False, lazy: bool = False) -> Any:
+        """Do a job in the next transaction; a lazy one waits a moment for a durable one to go with."""
         if self._closing or not self._thread.is_alive():
             raise Unreachable("the state is closed")
         job = _Job(work, self._loop.create_future(), durable)
-        self._jobs.put(job)
+        if lazy and not self._lazy:
+            self._loop.call_later(LAZY, self._hurry)
+        if lazy:
+            self._lazy.append(job)
+        else:
+            self._jobs.put(job)
+            if durable:
+                self._hurry()
         return await job.future
+
+    def _hurry(self) -> None:
+        while self._lazy:
+            self._jobs.put(self._lazy.pop(0))
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -295,7 +307,8 @@ class SqliteState(Local):
     def _commit(self, batch: list[_Job]) -> list[tuple[asyncio.Future[Any], Any]]:
         """Do a batch of jobs in one transaction, and return each future with its result or its error."""
         try:
-            self._sync(any(job.durable for job in batch))
+            if any(job.durable is not None for job in batch):
+                self._sync(any(job.durable for job in batch))
             self._connection.execute("BEGIN IMMEDIATE")
             self._changed = self._promised
             answers = [(job.future, self._attempt(job.work)) for job in batch]
