@@ -120,14 +120,7 @@ class SqliteOutbox:
 
     async def delivered(self, event: OutgoingEvent, now: float) -> bool:
         """Remove an event. Not durable: after a power cut it may be delivered again."""
-
-        def work(db: sqlite3.Connection) -> bool:
-            db.execute(f"DELETE FROM outbox WHERE {_ONE}", _key(event))  # noqa: S608
-            return db.execute(_NEXT, (now, event.upload, event.target)).rowcount == 1
-
-        followed: bool = await self._do(work, lazy=True)
-        self._claims.pop(_key(event), None)
-        return followed
+        return await self._end(event, now, f"DELETE FROM outbox WHERE {_ONE}", durable=False)  # noqa: S608
 
     async def postpone(self, event: OutgoingEvent, due: float) -> None:
         """Let an event be due again later."""
@@ -137,12 +130,17 @@ class SqliteOutbox:
 
     async def give_up(self, event: OutgoingEvent, now: float) -> bool:
         """Keep an event as failed."""
+        keep = f"UPDATE outbox SET failed = 1, due = NULL WHERE {_ONE}"  # noqa: S608
+        return await self._end(event, now, keep, durable=True)
+
+    async def _end(self, event: OutgoingEvent, now: float, statement: str, *, durable: bool) -> bool:
+        """Take an event out of its queue; the next one is due then. Returns whether there is one."""
 
         def work(db: sqlite3.Connection) -> bool:
-            db.execute(f"UPDATE outbox SET failed = 1, due = NULL WHERE {_ONE}", _key(event))  # noqa: S608
+            db.execute(statement, _key(event))
             return db.execute(_NEXT, (now, event.upload, event.target)).rowcount == 1
 
-        followed: bool = await self._do(work, durable=True)
+        followed: bool = await self._do(work, durable=durable, lazy=not durable)
         self._claims.pop(_key(event), None)
         return followed
 
