@@ -33,6 +33,9 @@ from onward.storage.state.local import Local
 from onward.storage.state.sqlite_file import connect, fault_of
 
 DUE_BATCH = 1000
+_UPDATE = """
+UPDATE uploads SET version = ?, due = ?, open = ?, document = ?, status = ? WHERE id = ? AND version = ?
+"""
 BATCH = 256  # jobs of one transaction at most
 LAZY = 0.01  # seconds that a lazy job waits at most
 RECENT = 1024  # records that are kept in memory, so that the record of a running upload is not fetched each time
@@ -124,15 +127,11 @@ class SqliteState(Local):
         recent = self._recent.get(upload.id)
         known = recent if recent and recent.version == upload.version else None
         after = promise(saved)
-        new: tuple[object, ...] = (saved.version, saved.due, not saved.status.final, encode(saved))
-        columns = "version = ?, due = ?, open = ?, document = ?"
-        if known is None or known.status is not saved.status:  # otherwise the index of the list need not be touched
-            new, columns = (*new, saved.status), f"{columns}, status = ?"
+        new = (saved.version, saved.due, not saved.status.final, encode(saved), saved.status)
 
         def work(db: sqlite3.Connection) -> None:
             before = promise(known) if known else _promised(db, upload.id)
-            update = f"UPDATE uploads SET {columns} WHERE id = ? AND version = ?"  # noqa: S608
-            if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:
+            if db.execute(_UPDATE, (*new, upload.id, upload.version)).rowcount == 1:
                 sqlite_outbox.put(db, events)
                 self._promise(before, after)
                 return

@@ -531,8 +531,8 @@ BUGS = (
     ),
     Bug(
         "60", "a status that changes is not listed", "storage/state/sqlite.py",
-        "        if known is None or known.status is not saved.status:",
-        "        if known is None:",
+        "not saved.status.final, encode(saved), saved.status)",
+        "not saved.status.final, encode(saved), upload.status if known is None else known.status)",
         "tests/storage/test_pages.py -k=statuses_choose",
     ),
     Bug(
@@ -628,10 +628,10 @@ BUGS = (
     ),
     Bug(
         "e1", "an event is queued before its record is saved", "storage/state/sqlite.py",
-        "            if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:\n"
+        "            if db.execute(_UPDATE, (*new, upload.id, upload.version)).rowcount == 1:\n"
         "                sqlite_outbox.put(db, events)\n",
         "            sqlite_outbox.put(db, events)\n"
-        "            if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:\n",
+        "            if db.execute(_UPDATE, (*new, upload.id, upload.version)).rowcount == 1:\n",
         "tests/storage/test_outbox_contract.py -k=refused",
     ),
     Bug(
