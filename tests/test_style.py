@@ -28,7 +28,14 @@ CALLED_FROM_OUTSIDE = {  # by a library, or found by name; for each pattern of f
     "server/uploads/checks/*.py": {"__call__", "early"},  # a check is called, and "early" is read by its name
     "tests/server/test_body.py": {"side_effect"},
     "tests/support/simulated_disk.py": {"_*"},  # stand for functions of os
-    "tests/support/upload_machine*.py": {"patch_wrongly", "set_the_clock", "watchers_are_*", "teardown"},  # hypothesis
+    "tests/support/upload_machine*.py": {  # by hypothesis
+        "patch_wrongly",
+        "set_the_clock",
+        "watchers_are_*",
+        "teardown",
+        "die_at_a_check",
+        "stop_or_start_the_scanner",
+    },
 }
 
 

@@ -32,7 +32,7 @@ _FIELDS = {  # of an upload, in the order of `show`; what is not here follows th
     "lastUpdated": "last change",
     "expires": "expires",
 }
-_PARTS_OF_OTHERS = {"seq", "completed", "progress", "fileSize", "metadata"}  # fields that are shown with another one
+_PARTS_OF_OTHERS = {"seq", "completed", "progress", "fileSize", "metadata"}  # shown within another field, or left out
 
 
 def problem(sentence: object) -> None:

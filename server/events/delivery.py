@@ -1,7 +1,7 @@
 """The task that takes events out of the outbox and delivers them: at least once, and in order for each upload.
 
     records.py --- saves events ---> the outbox of the state
-        |                                |  claim_events: the first of each queue, hidden from others for CLAIM seconds
+        |                                |  claim: the first of each queue, hidden from other claims for CLAIM seconds
         | wake()                         v
         +-----------------------> _serve, one task for each target --> up to AT_ONCE attempts at the same time
                                          |                                    |
@@ -36,7 +36,7 @@ AT_ONCE = 8  # attempts for one target at the same time
 CLAIM = 30.0  # seconds; longer than an attempt may take, so that no event is claimed twice without need
 POLL = 1.0  # seconds between two looks into the outbox, if nothing wakes the task
 FIRST, LONGEST = 1.0, 3600.0  # seconds until an event is tried again: at first, and at most
-JITTER = 0.2  # by how much of itself that time differs, so that many events don't come at the same moment
+JITTER = 0.2  # that time is up to a fifth longer or shorter, so that many events are not tried at the same moment
 GIVEN_BACK = 0.25  # seconds that the end of claims may take when the server stops
 LONGEST_REST = 60.0  # seconds for which a target rests at most when it takes nothing
 log = logging.getLogger("onward")
@@ -156,7 +156,7 @@ class Delivery:
             attempt.add_done_callback(partial(self._note_end, line))
 
     async def _extend_claims(self, line: _Line) -> None:
-        """Extend the claims of attempts that take long; only a function of the application may."""
+        """Extend the claims of attempts that take long, which only a function of the application may do."""
         now = self._clock()
         for attempt in list(line.attempts.values()):
             if attempt.until - now < CLAIM / 2:
@@ -204,9 +204,9 @@ class Delivery:
                 self._reports.failed(fault)
 
     async def _put_off(self, line: _Line, claimed: Claimed, fault: NotTaken) -> bool:
-        """Let an event be tried again later, for the last time when `retry_for` is over; or give it up.
+        """Postpone an event that was not taken; or give it up, if `retry_for` is over.
 
-        Returns whether another event is due now.
+        The last attempt is made when `retry_for` ends. Returns whether another event is due now.
         """
         event, now = claimed.event, self._clock()
         left = event.since + self._retry_for - now

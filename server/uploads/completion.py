@@ -4,7 +4,7 @@
       -> hash                 usually known, since it was computed while the body arrived; otherwise the bytes are read
       -> judge                the SHA-256 against the one that the client announced, if it did
       -> check                what the operator or the application wants to know about the file (not about a part)
-                                a check that can't judge now: the record is held, `verifying`, and rests until its time
+                                if a check can't judge now: the record stays `verifying`, and says when to ask again
       -> seal                 the bytes get their final name (not for a part, which is only made durable)
       -> share                with an equal file, if the operator wants that (duplicates.py)
       -> record               `completed`, or `failed`
@@ -41,6 +41,7 @@ from onward.storage.running.uncancellable import disregard, uncancellable
 SHORTEST_HOLD, LONGEST_HOLD = 1.0, 3600.0  # seconds until a check that can't judge is asked again
 BRIEFLY = 1.0  # seconds that a request for the offset waits for the end of the checks
 LOOK = 0.05  # seconds between two looks at the record meanwhile
+KEPT = "It is kept, and is checked again later."  # what the client of a held upload is told
 log = logging.getLogger("onward")
 
 
@@ -107,7 +108,7 @@ class Completion:
             if loop.time() >= until:
                 decisions.check_open(upload, self._records.clock())
                 left = (upload.held_until or 0.0) - self._records.clock()
-                raise Unchecked("It is kept, and is checked again later.", retry_after=max(ceil(left), 1))
+                raise Unchecked(KEPT, retry_after=max(ceil(left), 1))
             await asyncio.sleep(LOOK)
 
     async def _hold(self, upload: Upload, sha256: bytes, later: Later) -> Unchecked:
@@ -127,7 +128,7 @@ class Completion:
             await self._records.settle(held)
         level = logging.WARNING if upload.held_until is None else logging.INFO
         log.log(level, "upload %s… is held for %g s: %s", upload.id[:8], pause, shorten_ids(str(later)))
-        return Unchecked("It is kept, and is checked again later.", retry_after=ceil(pause))
+        return Unchecked(KEPT, retry_after=ceil(pause))
 
     async def _hash(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> RunningSha256:
         """Return the hash of all bytes: join and hash the parts, or read stored bytes if the hash is not known yet."""

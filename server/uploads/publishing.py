@@ -22,7 +22,7 @@ from onward.storage.failpoints import reach
 
 
 class Publishing(Struct, frozen=True, kw_only=True):
-    """What the operator wants to become of finished files."""
+    """Where finished files go, as the operator has configured it."""
 
     # None for files that are named by the ids of their uploads.
     layout: Layout | None = None

@@ -3,13 +3,15 @@
     data folder
       partial/ID      an upload on its way, mode 0600, written by position and unbuffered
       files/ID        a published upload, mode 0440; it appears whole, by a rename (publishing.py)
+      files/PATH      the same at the path that a layout makes; it appears by a link (staging.py)
       records/ID      backups of records, if the state is shared (backups.py)
       nodes/, lock    which servers are alive (nodes.py)
       volumes, store  what a start has to find again (folders.py, backups.py)
 
-A place is a relative path that consists of the upload's own id, and never moves. This file opens places, reads, joins
-and fences; the steps that other files have in common are in files.py. All of it runs in worker threads: short work in
-`_pool`, long work (hashing, copying) in `_slow`, so that no body waits for it.
+A place is a relative path below the data folder, as places.py says; it changes when a file is staged and published.
+This file opens, joins, fences and removes places, and reading.py reads them; files.py has the steps that they have in
+common. All of it runs in worker threads: short work in `_pool`, long work (hashing, copying) in `_slow`, so that no
+body waits for it.
 """
 
 import os

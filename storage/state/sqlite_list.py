@@ -35,7 +35,7 @@ def prepare(db: sqlite3.Connection) -> None:
 
 
 def _listed(document: bytes) -> tuple[float, str]:
-    """Return the time of creation and the status in a record; a damaged one is listed as the oldest failed one."""
+    """Return the time of creation and the status in a record; a damaged record is listed last, as failed."""
     try:
         upload = decode(document)
     except Unreachable:

@@ -207,7 +207,7 @@ BUGS = (
     ),
     Bug(
         "c2", "a held upload tells an offset that equals its length", "server/uploads/completion.py",
-        '                raise Unchecked("It is kept, and is checked again later.", retry_after=max(ceil(left), 1))\n',
+        '                raise Unchecked(KEPT, retry_after=max(ceil(left), 1))\n',
         "                return upload\n",
         "tests/faults/test_crashes.py -k=held",
     ),

@@ -40,7 +40,7 @@ async def check(page: UploadPage, server: OnwardProcess, *files: Path) -> None:
     for name, sha256 in sums.items():
         row = await page.until(name, "verified", "failed")
         assert (row["state"], row["sha256"]) == ("verified", sha256), row
-        assert row["buttons"] == ["copy", "remove"]
+        assert row["buttons"] == ["download", "copy", "remove"]
     assert sorted(map(sha256_of, published(server))) == sorted(sums.values())
 
 

@@ -32,8 +32,11 @@ async def test_an_application_is_told_of_creation_and_completion(http: aiohttp.C
             url = await tus.create(http, server.url, len(DATA), **METADATA)
             assert (await tus.patch(http, url, 0, DATA)).status == 204
             await hook.until(lambda: len(hook.taken) == 2, within=2)
-            async with http.get(f"http://127.0.0.1:{server.port}/metrics") as answer:
-                metrics = await answer.text()
+            metrics = ""
+            async with asyncio.timeout(5):
+                while "onward_events_waiting 0.0" not in metrics:
+                    async with http.get(f"http://127.0.0.1:{server.port}/metrics") as answer:
+                        metrics = await answer.text()
             for name, value in (("delivered_total", "2.0"), ("failed_total", "0.0"), ("waiting", "0.0")):
                 assert re.search(rf"^onward_events_{name} {value}$", metrics, re.MULTILINE), metrics
             assert "onward_events_oldest_seconds 0.0" in metrics

@@ -12,6 +12,7 @@ ROWS = """[...document.querySelectorAll('#files > .row')].map((row) => ({
   name: row.querySelector('.name').textContent, state: row.dataset.state,
   status: row.querySelector('.status').textContent, figures: row.querySelector('.figures').textContent,
   stored: row.querySelector('progress').value, sha256: row.querySelector('.hash code').textContent,
+  download: row.querySelector('.download:not([hidden])')?.href ?? null,
   buttons: [...row.querySelectorAll('[data-act]:not([hidden])')].map((act) => act.dataset.act),
 }))"""
 FLIPPING = """(() => {

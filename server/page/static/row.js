@@ -3,7 +3,7 @@
 import { paintBar } from './bar.js'
 import { same } from './remembered.js'
 import { copy, say } from './say.js'
-import { watchUrl } from './tus.js'
+import { uploadUrl, watchUrl } from './tus.js'
 import { sayBytes, sayProgress, saySpeed, sayTime } from './words.js'
 
 const BUTTONS = {
@@ -15,7 +15,7 @@ const BUTTONS = {
   verifying: ['cancel', 'copy'],
   retrying: ['pause', 'cancel', 'copy'],
   paused: ['resume', 'cancel', 'copy'],
-  verified: ['copy', 'remove'],
+  verified: ['download', 'copy', 'remove'],
   failed: ['again', 'remove'],
   cancelled: ['again', 'remove'],
 }
@@ -51,7 +51,8 @@ function statusOf(transfer) {
   }
 }
 
-function figuresOf({ state, size, stored, sent, rate }) {
+function figuresOf({ state, size, stored, sent, rate, contentType }) {
+  if (state === 'verified' && contentType) return `${sayBytes(size)} · ${contentType}`
   if (UNMEASURED.has(state)) return sayBytes(size)
   const speed = state === 'uploading' ? rate.perSecond : 0
   return [sayProgress(stored, size), ...saySpeed(speed, (size - sent) / speed)].join(' · ')
@@ -81,10 +82,11 @@ export class Row {
 
   paint() {
     const { transfer, element } = this
-    const { state, size, stored, sent, sha256, id } = transfer
+    const { state, size, stored, sent, sha256, id, url } = transfer
     this.figures.textContent = figuresOf(transfer)
     this.status.textContent = statusOf(transfer)
     paintBar(this.bar, state === 'verified' ? size : stored, sent, size)
+    if (id) element.querySelector('.download').href = url ?? uploadUrl(id)
     if (state === this.#state && Boolean(id) === this.hasLink) return
     this.#state = state
     this.hasLink = Boolean(id)

@@ -4,7 +4,7 @@ import { Digest, Unreadable } from './digest.js'
 import { aborted, delay, pause } from './patience.js'
 import { Rate } from './rate.js'
 import { alone, forget, idOf, remember } from './remembered.js'
-import { append, create, fetchFailure, inspect, terminate } from './tus.js'
+import { append, create, fetchFailure, fetchProgress, inspect, terminate } from './tus.js'
 
 const SMALLEST = 2 ** 20 // bytes of the smallest slice; each request sends one slice
 const LARGEST = 2 ** 25
@@ -37,6 +37,8 @@ export class Transfer {
   stored = 0
   sent = 0
   sha256 = ''
+  contentType = null // what the server has recognised; known once the file is verified, like `url`
+  url = null // where others find the file, if the server tells that
   retryAt = 0
   rate = new Rate()
   changed = () => {}
@@ -66,6 +68,7 @@ export class Transfer {
   async run() {
     const { signal } = (this.#stop = new AbortController())
     this.sha256 = ''
+    this.contentType = this.url = null
     this.become('starting')
     try {
       await alone(this.about, () => this.#persist(signal))
@@ -157,6 +160,16 @@ export class Transfer {
     forget(this.about)
     this.sha256 = ours
     this.become('verified')
+    this.#describe() // does not hold up the next file
+  }
+
+  // Asks what only a progress message tells about a finished file; without an answer the file is shown without it.
+  async #describe() {
+    const message = await fetchProgress(this.id).catch(() => null)
+    if (!message || this.state !== 'verified') return
+    this.contentType = message.contentType
+    this.url = message.url
+    this.changed(this)
   }
 
   async #locate(signal) {

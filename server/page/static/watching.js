@@ -27,17 +27,19 @@ const find = (selector) => view.querySelector(selector)
 
 function paint(id, message) {
   const { status, fileName, fileSize, uploadedBytes, progress, bytesPerSecond, etaSeconds, sha256, error } = message
+  const { contentType, url } = message // told once it is completed
   const text = error ? `${STATUSES[status]}. ${error.title}` : STATUSES[status]
   find('.name').textContent = fileName ?? 'A file without a name'
   document.title = `${fileName ?? 'Upload'} · Onward`
   const percent = progress === null ? [] : [`${Math.floor(progress)} %`]
   const figures = [...percent, sayProgress(uploadedBytes, fileSize), ...saySpeed(bytesPerSecond, etaSeconds)]
+  if (contentType) figures.push(contentType)
   find('.figures').textContent = figures.join(' · ')
   paintBar(find('.bar'), uploadedBytes, uploadedBytes, fileSize)
   find('.hash').hidden = !sha256
   find('.hash code').textContent = sha256 ?? ''
   find('.download').hidden = status !== 'completed'
-  find('.download').href = uploadUrl(id)
+  find('.download').href = url ?? uploadUrl(id)
   if (find('.status').textContent === text) return
   view.dataset.state = status
   find('.status').textContent = text

@@ -17,7 +17,7 @@ over all masters. What concerns all uploads is asked of all buckets in one round
     {onward:07}:…            the outbox, which outbox.py describes; only with webhooks
 
     {onward:open}:reserved   zset    the ids of all unfinished uploads, by the time of their reservation; only with
-    {onward:open}:counted    string  --max-open (open_limit.py). While this one exists, all of them are in it.
+    {onward:open}:counted    string  --max-open (open_limit.py). While `counted` exists, `reserved` is complete.
 
     onward:progress:ID, onward:yield   channels (bus.py)
 
@@ -86,7 +86,7 @@ def keys_of(id: UploadId) -> Keys:
 
 
 def keys_beside_reservations(id: UploadId) -> Keys:
-    """Return such keys in the slot of the reservations, so that PROBE can try its commands there as well."""
+    """Return keys of the same kinds in the slot of the reservations, so that PROBE can try its commands there too."""
     return _keys(id, _OPEN_BUCKET)
 
 

@@ -1,6 +1,6 @@
 """The outbox in Redis. All keys of an event are in the bucket of its upload (keys.py), so it is saved with the record.
 
-    {onward:07}:outbox             zset  the names of all events that wait, by the time since when they do
+    {onward:07}:outbox             zset  the names of all events that wait, by the time when they began to
     {onward:07}:documents          hash  the events, by name
     {onward:07}:failed             zset  the names of those that were given up
     {onward:07}:attempts           hash  how many attempts have failed, by name
