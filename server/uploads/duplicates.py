@@ -61,7 +61,7 @@ class Duplicates:
     async def _find(self, upload: Upload, sha256: bytes) -> Upload | None:
         """Return a completed upload of the same owner with the same SHA-256; None if none is known."""
         id_ = await self._hints.get(hint_of(upload.owner, sha256))
-        if id_ is None or id_ == upload.id:  # its own, if its record was lost after that
+        if id_ is None:
             return None
         try:
             known = await self._records.load(id_)
