@@ -277,6 +277,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
         if self.download == "redirect" and not self.public_url:
             raise ConfigError("download", "'redirect' needs --public-url, which says where to")
+        self._check_application()
+
+    def _check_application(self) -> None:
+        """Check what concerns the application that is told and asked about uploads."""
+        for name, of in (("webhook_events", self.webhook), ("ask_acts", self.ask)):
+            if of and not getattr(self, name):
+                raise ConfigError(name, "it is empty, so nothing would ever be sent; leave it out, or name something")
         if self.webhook_secret and self.webhook_secret_file:
             raise ConfigError("webhook_secret_file", "there is --webhook-secret as well; give one of them")
         if not (self.webhook_secret or self.webhook_secret_file):

@@ -112,7 +112,7 @@ class Sentences:
                 time, type_, status = event["timestamp"], event["type"], event["status"]
                 print(f"{time}  {status:7}  {type_:17}  {event['uploadId']}  {printable(event['target'])}")
             case {"retried": {"events": count}}:
-                print(f"{count} events wait again")
+                print("1 event waits again" if count == 1 else f"{count} events wait again")
             case {"swept": swept}:
                 print(f"{swept['processed']} uploads processed, {swept['leftovers']} leftovers removed")
 

@@ -89,7 +89,7 @@ class Ask:
     ) -> None:
         self._url, self._signer, self._within = URL(url), signer, within
         self._headers, self._clock = tuple(name.lower() for name in headers), clock
-        self._reports = Reports(f"the application at {self._url.host}")
+        self._reports = Reports(f"the application at {self._url.host_port_subcomponent}")
 
     async def creation(self, creation: CreateRequest, client: str | None, headers: MultiMapping[str]) -> Grant:
         """Ask whether an upload may be created. Raises Refused or Unavailable."""

@@ -64,7 +64,9 @@ class Webhook:
 
     def __init__(self, url: str, signer: Signer, session: aiohttp.ClientSession) -> None:
         self.name = url
-        self.shown = f"the webhook at {URL(url).host}"  # the path of a URL may be a secret of the receiver
+        self.shown = (
+            f"the webhook at {URL(url).host_port_subcomponent}"  # the path of a URL may be a secret of the receiver
+        )
         self._url, self._signer, self._session = URL(url), signer, session
 
     async def deliver(self, event: OutgoingEvent, now: float) -> None:

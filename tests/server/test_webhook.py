@@ -140,8 +140,8 @@ async def test_an_endless_answer_is_not_read(session: aiohttp.ClientSession) -> 
 
 
 def test_the_log_names_the_host_of_a_webhook_only() -> None:
-    hook = Webhook("https://user:password@app.example/hooks/secret?key=1", Signer(b""), None)  # type: ignore[arg-type]
-    assert hook.shown == "the webhook at app.example"
+    hook = Webhook("https://user:password@app.example:8443/hooks/secret?key=1", Signer(b""), None)  # type: ignore[arg-type]
+    assert hook.shown == "the webhook at app.example:8443"
 
 
 async def test_a_function_gets_the_event_with_its_id_and_takes_it_by_returning() -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 from onward_process import onward
 from standardwebhooks import Webhook as Verifier
 from webhook_receiver import SECRET, answer_with, receiver
+from yarl import URL
 
 from onward import Config, create_app, create_runner
 
@@ -68,7 +69,7 @@ async def test_only_the_events_that_are_wanted_are_sent_and_one_url_delays_no_ot
             await good.until(lambda: len(good.taken) == 5, within=2)
             await bad.until(lambda: len(bad.received) >= 7, within=10)
             assert {got.type for got in good.taken + bad.received} == {"upload.terminated"}
-            assert "the webhook at 127.0.0.1 fails, and is tried again: status 500" in server.log()
+            assert f"the webhook at {URL(bad.url).authority} fails, and is tried again: status 500" in server.log()
             bad.answer = answer_with(200)
             await bad.until(lambda: len(bad.taken) == 5, within=20)
 

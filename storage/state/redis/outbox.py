@@ -118,7 +118,7 @@ class RedisOutbox:
     async def _claim(self, id: UploadId, target: str, now: float, until: float) -> Claimed | None:
         keys = _keys(id, target)
         found = await self._commands.run(
-            scripts.CLAIM, (keys.documents, keys.attempts, keys.due, keys.queue), id, target, now, until
+            scripts.CLAIM, (keys.documents, keys.attempts, keys.due, keys.queue, keys.outbox), id, target, now, until
         )
         return Claimed(_decoder.decode(found[0]), int(found[1])) if found else None
 
