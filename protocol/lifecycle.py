@@ -117,7 +117,7 @@ LOOKS: dict[Status, Look] = {  # when the sweep looks at an upload next, counted
     Status.EXPIRED: _when_emptied,
 }
 # What is removed from the record of an upload that ends.
-_ENDED: dict[str, Any] = {"volatile": None, "hashing": None, "held_until": None}
+_ENDED: dict[str, Any] = {"volatile": None, "hashing": None, "held_until": None, "checks": ()}
 
 
 def with_next_look(upload: Upload, now: float, limits: Limits) -> Upload:

@@ -125,6 +125,8 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     volatile: str | None = None
     # A check has asked to be called again, not before this time; None if no check holds the upload.
     held_until: float | None = None
+    # The names of the checks that a whole file has to pass: a server that lacks one of them does not publish it.
+    checks: tuple[str, ...] = ()
     # The media type that a check has recognised in the bytes, once the upload is completed; None if none was asked.
     content_type: str | None = None
     # Where the public finds the published file; None if the operator names no such place.

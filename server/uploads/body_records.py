@@ -89,6 +89,7 @@ class BodyRecords:
             completes=licence.completes,
             hashing=hashing,
         )
+        ended = self._records.to_check(ended)
         return await self._records.save(ended)
 
     def _since_last(self, now: float) -> float:

@@ -39,6 +39,7 @@ from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard, uncancellable
 
 SHORTEST_HOLD, LONGEST_HOLD = 1.0, 3600.0  # seconds until a check that can't judge is asked again
+ELSEWHERE = 10.0  # seconds after which a server that has all checks of an upload is expected to look at it
 BRIEFLY = 1.0  # seconds that a request for the offset waits for the end of the checks
 LOOK = 0.05  # seconds between two looks at the record meanwhile
 KEPT = "It is kept, and is checked again later."  # what the client of a held upload is told
@@ -63,6 +64,8 @@ class Completion:
         be repeated.
         """
         records, content_type = self._records, None
+        if lacking := self.lacking(upload):
+            raise await self._leave(upload, lacking)
         try:
             sha256 = upload.sha256 or (await self._hash(upload, running, interrupt)).digest()
             decisions.judge(upload, sha256)
@@ -111,10 +114,23 @@ class Completion:
                 raise Unchecked(KEPT, retry_after=max(ceil(left), 1))
             await asyncio.sleep(LOOK)
 
-    async def _hold(self, upload: Upload, sha256: bytes, later: Later) -> Unchecked:
+    def lacking(self, upload: Upload) -> str:
+        """Return the names of checks that a file has to pass and this server does not have; empty if it has them all.
+
+        Another server has them, or the configuration was changed, or `onward sweep` was given fewer options.
+        """
+        return ", ".join(name for name in upload.checks if name not in self._records.checks)
+
+    async def _leave(self, upload: Upload, lacking: str) -> Unchecked:
+        """Hold an upload for a server that has its checks; one that is held already stays as it is."""
+        if upload.held_until is not None:
+            return Unchecked("It is kept for a server that has its checks.", retry_after=ceil(ELSEWHERE))
+        return await self._hold(upload, upload.sha256, Later(ELSEWHERE, f"this server lacks a check of it: {lacking}"))
+
+    async def _hold(self, upload: Upload, sha256: bytes | None, later: Later) -> Unchecked:
         """Record that the upload is held; returns the refusal for the request that is waiting for its end."""
         pause = min(max(later.retry_after, SHORTEST_HOLD), LONGEST_HOLD)
-        known: bytes | None = sha256
+        known = sha256
         if upload.role is Role.FINAL and upload.sha256 is None:
             try:
                 await self._blobs.sync(upload.place)  # its parts may be gone when it is published

@@ -62,7 +62,7 @@ class FinalUploads:
         now = self._records.clock()
         if parts is None:
             return await self._records.end(self._records.failed(final, PART_GONE))
-        advanced = concatenation.advanced(final, parts, now=now, limits=self._limits)
+        advanced = self._records.to_check(concatenation.advanced(final, parts, now=now, limits=self._limits))
         waiting = advanced.status is final.status
         if waiting and advanced.length == final.length and final.due and final.due > now:
             return final

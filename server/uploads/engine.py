@@ -83,6 +83,7 @@ class Engine:
         self._threads = BodyThreads()
         self.reserve = Reserve(storage, limits.reserve)
         self.checks = Checks(checks, storage.blobs)
+        self.records.checks = self.checks.names
         self._completion = Completion(self.records, self.reserve, self.checks, publishing)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0

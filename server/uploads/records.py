@@ -44,7 +44,7 @@ def _ignore() -> None:
 class UploadRecords:
     """The records of a storage. `boot` is the boot id of the machine; `counts` says how many uploads ended how.
 
-    `on_events` is called after events were saved with a record.
+    `on_events` is called after events were saved with a record. `checks` are the names of the checks of this server.
     """
 
     def __init__(
@@ -56,9 +56,15 @@ class UploadRecords:
         self._state, self._lease_wait, self._boot = storage.state, lease_wait, boot
         self._subscriptions = storage.subscriptions
         self.on_events: Callable[[], None] = _ignore
+        self.checks: tuple[str, ...] = ()
         self._relaxed = storage.durability.relaxed
         self._volatile: set[UploadId] = set()
         self._leases: dict[tuple[UploadId, int], Lease] = {}
+
+    def to_check(self, upload: Upload) -> Upload:
+        """Return a record with the names of the checks that its file has to pass, once that is whole."""
+        whole = upload.status is Status.VERIFYING and upload.role is not Role.PARTIAL
+        return replace(upload, checks=self.checks) if whole else upload
 
     async def insert(self, upload: Upload) -> Upload:
         """Record a new upload; raises Crowded and StorageError."""

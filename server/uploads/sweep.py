@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from math import inf
 
 from onward.protocol import decisions
-from onward.protocol.errors import Locked, Refusal, Unchecked
+from onward.protocol.errors import Locked, Refusal, Unavailable, Unchecked
 from onward.protocol.model import Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.completion import Completion
@@ -146,6 +146,8 @@ class Sweep:
         elif upload.role is Role.FINAL and upload.status is Status.PENDING:
             return (await self._final_uploads.update(upload)).status is Status.VERIFYING
         elif upload.status is Status.VERIFYING:
+            if upload.held_until is not None and (lacking := self._completion.lacking(upload)):
+                raise Unavailable(f"this server lacks a check of it: {lacking}")
             return True
         elif upload.status is Status.UPLOADING:
             await self._record_pause(upload)

@@ -397,12 +397,12 @@ async def test_a_large_body_with_an_early_check_arrives_whole(http: aiohttp.Clie
 
 @pytest.mark.parametrize("what", ["head", "delete", "stop"])
 async def test_a_check_that_hangs_holds_up_nothing_else(what: str, http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    hanging, ended = asyncio.Event(), list[bool]()
+    hanging, freed, ended = asyncio.Event(), asyncio.Event(), list[bool]()
 
     async def hang(_upload: Upload, _content: Content) -> None:
         hanging.set()
         try:
-            await asyncio.Event().wait()
+            await freed.wait()
         finally:
             ended.append(True)
 
@@ -424,8 +424,8 @@ async def test_a_check_that_hangs_holds_up_nothing_else(what: str, http: aiohttp
     assert ended
     assert (await sending)[0] == 503
     assert files_of(tmp_path) == []
-    judge = Judge()
-    async with embedded(tmp_path, [judge]) as files:
+    freed.set()
+    async with embedded(tmp_path, [hang]) as files:
         await until(lambda: _completed(http, f"{files}/{url[-32:]}"))
 
 

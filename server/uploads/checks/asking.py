@@ -41,6 +41,11 @@ class Checks:
         """Return whether an upload is checked: a part is not, since it is not published."""
         return bool(self._checks) and upload.role is not Role.PARTIAL
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the checks."""
+        return tuple(map(_name, self._checks))
+
     async def probe(self) -> None:
         """Ask the checks that have a `probe` whether they can judge at the moment; raises Later if one can't."""
         for check in self._checks:
