@@ -28,6 +28,7 @@ from onward.protocol.events import build_creation_question, build_publishing_que
 from onward.protocol.grants import Grant
 from onward.protocol.headers import build_metadata, parse_base64, parse_metadata
 from onward.protocol.model import CreateRequest, Upload
+from onward.protocol.quantities import MOST_BYTES
 from onward.server.events.signature import Signer
 from onward.server.events.webhook import why
 from onward.server.uploads.checks import Content, Later, Rejected
@@ -178,7 +179,8 @@ def _grant(reply: bytes) -> Grant:
         parse_metadata(build_metadata(metadata or {}))
         if (allowed.maxSize or 0) < 0 or (allowed.expireAfter or 0) < 0:
             raise ValueError("maxSize and expireAfter must not be below 0")
-        return Grant(max_size=allowed.maxSize, owner=allowed.owner, metadata=metadata, expire_after=allowed.expireAfter)
+        most = None if allowed.maxSize is None else min(allowed.maxSize, MOST_BYTES)
+        return Grant(max_size=most, owner=allowed.owner, metadata=metadata, expire_after=allowed.expireAfter)
     except (BadRequest, ValueError) as fault:  # errors of msgspec are ValueErrors
         raise _Unclear(f"its reply can't be used: {fault}") from fault
 

@@ -33,16 +33,6 @@ def test_a_grant_says_who_owns_an_upload_what_is_known_about_it_and_when_it_expi
     assert granted == replace(CREATION, owner="alice", metadata="b /w==", expire_after=0.0)
 
 
-@pytest.mark.parametrize(
-    ("size", "granted", "recorded"),
-    [(None, None, None), (None, 5, 5), (5, None, 5), (5, 3, 3), (3, 5, 3), (None, 2**70, 2**63 - 1)],
-)
-def test_the_smallest_size_that_was_granted_is_recorded(
-    size: int | None, granted: int | None, recorded: int | None
-) -> None:
-    assert Grant(max_size=granted).applied_to(replace(CREATION, max_size=size)).max_size == recorded
-
-
 def test_an_expiry_beyond_all_dates_is_a_hundred_years() -> None:
     assert Grant(expire_after=inf).applied_to(CREATION).expire_after == MOST_SECONDS
 
