@@ -138,7 +138,7 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     owner: str | None = None
     # How long after its last change this upload expires, in seconds; None for what the limits of the server say.
     expire_after: float | None = None
-    # The largest size that the application allowed when the upload was created; None if it named none.
+    # The largest size that the application behind `--ask` allowed at the creation; None if it named none.
     max_size: int | None = None
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
@@ -205,8 +205,8 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     concat: Concat | None = None
     # Whether a final upload may be created before all of its parts are complete.
     may_wait: bool = True
-    # Who the upload will belong to, how long after its last change it expires, and how large it may become, if the
-    # application said so.
+    # Who the upload will belong to, how long after its last change it expires, and how large it may become even if its
+    # length is stated later; if the application said so.
     owner: str | None = None
     expire_after: float | None = None
     max_size: int | None = None

@@ -5,7 +5,8 @@ A question is a signed POST, like a webhook, and the reply is waited for:
     2xx                  allowed; the JSON of the reply may say more (`_Allowed`)
     4xx                  refused; status, title and detail of its problem document (RFC 9457) reach the client
     anything else,       neither: the client is answered 503 with Retry-After, and an upload that is to be published
-    or no reply          is held, and asked about again later
+    or no reply          is held, and asked about again later; there 408, 425 and 429 count as such replies too, since
+                         they refuse the moment, not the file
 
 Each question has a connection of its own, so there is nothing to open and close with the server.
 """
@@ -28,6 +29,7 @@ from onward.protocol.events import build_creation_question, build_publishing_que
 from onward.protocol.grants import Grant
 from onward.protocol.headers import build_metadata, parse_base64, parse_metadata
 from onward.protocol.model import CreateRequest, Upload
+from onward.protocol.quantities import MOST_BYTES
 from onward.server.events.signature import Signer
 from onward.server.events.webhook import why
 from onward.server.uploads.checks import Content, Later, Rejected
@@ -36,6 +38,7 @@ from onward.storage.failure_log import Reports
 
 RETRY_AFTER = 5  # seconds until a client, or the sweep, is to try again
 MOST_REPLY = 2**16  # bytes
+NOT_NOW = frozenset({408, 425, 429})  # statuses that say nothing about a file
 MOST_TITLE, MOST_DETAIL = 200, 1000  # characters of a refusal that reach the client
 PASSED_ON = ("WWW-Authenticate", "Retry-After")  # headers of a refusal that reach the client
 TITLE = "The application refuses the upload"
@@ -116,6 +119,8 @@ class Ask:
         except _Unclear as fault:
             self._reports.failed(fault)
             raise Later(RETRY_AFTER, str(fault)) from fault
+        if status in NOT_NOW:
+            raise Later(RETRY_AFTER, f"the application answers {status}")
         if status >= 400:
             problem = _problem(reply)
             raise Rejected("rejected", HTTPStatus.UNPROCESSABLE_ENTITY, problem.title, problem.detail)
@@ -178,7 +183,8 @@ def _grant(reply: bytes) -> Grant:
         parse_metadata(build_metadata(metadata or {}))
         if (allowed.maxSize or 0) < 0 or (allowed.expireAfter or 0) < 0:
             raise ValueError("maxSize and expireAfter must not be below 0")
-        return Grant(max_size=allowed.maxSize, owner=allowed.owner, metadata=metadata, expire_after=allowed.expireAfter)
+        most = None if allowed.maxSize is None else min(allowed.maxSize, MOST_BYTES)
+        return Grant(max_size=most, owner=allowed.owner, metadata=metadata, expire_after=allowed.expireAfter)
     except (BadRequest, ValueError) as fault:  # errors of msgspec are ValueErrors
         raise _Unclear(f"its reply can't be used: {fault}") from fault
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from aiohttp import web
+from msgspec.structs import replace
 from multidict import MultiMapping
 
 from onward.protocol.grants import Grant
@@ -68,5 +69,6 @@ async def granted_creation(request: web.Request, creation: CreateRequest) -> tup
         creation, limits = grant.applied_to(creation), grant.within(limits)
     if (ask := request.app[ASK_CREATION]) is not None:
         grant = await ask(creation, request.remote, request.headers)
-        creation, limits = grant.applied_to(creation), grant.within(limits)
+        # It is not asked when a body comes, so its size is recorded for a length that is declared later.
+        creation, limits = replace(grant.applied_to(creation), max_size=grant.max_size), grant.within(limits)
     return creation, limits

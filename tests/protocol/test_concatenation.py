@@ -94,3 +94,9 @@ def test_a_final_upload_waits_as_long_as_its_parts_may() -> None:
     assert concatenation.is_needed_longer(replace(DONE, expires=20.0), now=1.0, limits=LIMITS)
     assert not concatenation.is_needed_longer(replace(DONE, expires=21.0), now=1.0, limits=LIMITS)
     assert not concatenation.is_needed_longer(PART, now=50.0, limits=LIMITS)
+
+
+def test_a_final_upload_that_becomes_larger_than_its_record_allows_fails() -> None:
+    final = replace(FINAL, max_size=19)
+    assert concatenation.advanced(final, [DONE, DONE], now=1.0, limits=LIMITS).failure == TOO_LARGE
+    assert advanced(DONE, DONE).status is Status.VERIFYING

@@ -122,6 +122,16 @@ def test_the_length_and_the_promise_may_come_late() -> None:
     assert unlimited.length == 10**6
 
 
+def test_the_largest_size_in_a_record_counts_for_a_length_that_is_declared_later() -> None:
+    upload = created(length=None, max_size=10)
+    _, licence = decisions.append(upload, append_request(), now=1.0, limits=LIMITS)
+    assert licence.end == 10
+    with pytest.raises(TooLarge, match="10 bytes at most"):
+        decisions.append(upload, append_request(length=11), now=1.0, limits=LIMITS)
+    _, licence = decisions.append(replace(upload, max_size=200), append_request(), now=1.0, limits=LIMITS)
+    assert licence.end == 100
+
+
 def test_received_bytes_move_the_offset_and_the_rate() -> None:
     first = decisions.received(created(), 4, now=2.0, since=0.0, limits=LIMITS)
     assert (first.status, first.offset, first.rate, first.expires, first.due) == (Status.UPLOADING, 4, 2.0, 62.0, 7.0)

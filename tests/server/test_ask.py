@@ -218,10 +218,15 @@ async def test_before_publishing_the_application_may_refuse(http: aiohttp.Client
         assert list((server.data / "files").iterdir()) == []
 
 
-async def test_a_file_waits_for_an_application_that_is_away(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "busy", [hang, answer_with(429), answer_with(425), answer_with(503)], ids=["hangs", "429", "425", "503"]
+)
+async def test_a_file_waits_for_an_application_that_is_away_or_busy(
+    http: aiohttp.ClientSession, tmp_path: Path, busy: Answer
+) -> None:
     async with asking(tmp_path, "--ask-acts=create,publish", "--ask-timeout=0.5") as (application, server):
         url = await tus.create(http, server.url, len(DATA))
-        application.answer = hang
+        application.answer = busy
         answer = await tus.patch(http, url, 0, DATA)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
         assert (await tus.head(http, url)).status == 423
