@@ -188,7 +188,7 @@ class ClamdCheck:
 
     def _refusal(self, upload: Upload, content: Content, fault: TooLargeToScan) -> str:
         """Say why a file is too large; a limit that only the scanner knows is for the operator, in the log."""
-        if content.length > self._limit:
+        if self._limit < content.length:
             return f"Files above {sized(self._limit)} can't be scanned for viruses, and are not accepted."
         log.warning(
             "upload %s… is not accepted: %d bytes are below --clamd-max-size, but beyond a limit of clamd itself: %s",
