@@ -6,7 +6,6 @@ pass every answer through `judge`.
 
 import time
 from collections.abc import Mapping
-from email.utils import mktime_tz, parsedate_tz
 
 import msgspec
 
@@ -14,7 +13,7 @@ from onward.client.errors import Interrupted, Refused, Rejected, UploadMissing
 from onward.client.model import MessageError
 from onward.client.text import printable
 from onward.protocol.errors import Refusal
-from onward.protocol.headers import parse_integer, parse_repr_digest
+from onward.protocol.headers import parse_integer, parse_repr_digest, parse_retry_after
 
 TRANSIENT = frozenset({408, 409, 423, 425, 429})
 NOT_IMPLEMENTED = 501
@@ -39,7 +38,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, request: str = "
         return
     sentence, place = f"the server answers {status}{_reason(status, headers, body)}", f" ({request})" if request else ""
     if is_transient(status):
-        raise Interrupted(sentence, parse_retry_after(headers.get("Retry-After", "")))
+        raise Interrupted(sentence, parse_retry_after(headers.get("Retry-After", ""), time.time()))
     if status in ABSENT:
         raise UploadMissing(sentence + place)
     raise (Rejected if status in OF_CONTENT else Refused)(sentence + place, status)
@@ -79,14 +78,6 @@ def _reason(status: int, headers: Mapping[str, str], body: bytes) -> str:
         is_text = headers.get("Content-Type", "").startswith("text/plain")
         reason = body.decode("utf-8", "replace").strip() if is_text else ""
     return f": {printable(reason)[:LONGEST_DETAIL].rstrip('.')}" if reason else ""
-
-
-def parse_retry_after(value: str) -> float:
-    """Read Retry-After (RFC 9110, 10.2.3) as seconds from now; 0 if there is none, or none that can be read."""
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    parsed = parsedate_tz(value)
-    return max(0.0, mktime_tz(parsed) - time.time()) if parsed else 0.0
 
 
 def parse_offset(headers: Mapping[str, str]) -> int | None:

@@ -12,7 +12,9 @@ PIECE = 2**16  # bytes that must go out within `stall_after`
 
 
 class RequestBody:
-    """A body of `size` bytes; `fault` is what went wrong on our side, for which aiohttp reports a lost connection.
+    """A body of `size` bytes.
+
+    `fault` is the error of the source, if it could not be read: aiohttp only reports a lost connection then.
 
     An answer that is late counts as a stall too: the server may be busy with the file, but it can be asked for its
     offset.

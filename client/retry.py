@@ -14,7 +14,7 @@ from onward.client.errors import GivenUp, Interrupted, Unreachable, Unreached
 FIRST = 0.5  # seconds: the limit after the first failure
 LONGEST = 30.0  # seconds: the limit stops doubling here
 UNREACHED_FOR = 5.0  # seconds of trying to reach a server for the first time
-DOUBLINGS = 10  # more would overflow in the end
+DOUBLINGS = 10  # enough to reach LONGEST; without a limit the power would overflow after many failures
 
 
 @dataclass(slots=True)

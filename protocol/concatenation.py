@@ -32,7 +32,7 @@ def check_parts(parts: Sequence[Upload], *, now: float, limits: Limits, may_wait
 def advanced(final: Upload, parts: Sequence[Upload], *, now: float, limits: Limits) -> Upload:
     """Return the next record of a final upload: it waits for its parts, is ready to be joined, or has failed."""
     try:
-        length = check_parts(parts, now=now, limits=limits, may_wait=True)
+        length = check_parts(parts, now=now, limits=limits.at_most(final.max_size), may_wait=True)
     except TooLarge:
         return decisions.failed(final, TOO_LARGE, now=now, limits=limits)
     except Gone:

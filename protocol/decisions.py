@@ -71,6 +71,7 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
         expires=expiry(now, limits, request.expire_after),
         owner=request.owner,
         expire_after=request.expire_after,
+        max_size=request.max_size,
         concat=request.concat,
     )
     return with_next_look(upload, now, limits)
@@ -97,6 +98,7 @@ def append(upload: Upload, request: AppendRequest, *, now: float, limits: Limits
         raise Forbidden("A final upload takes no bytes of its own.")
     if request.offset != upload.offset:
         raise OffsetMismatch(recorded=upload.offset)
+    limits = limits.at_most(upload.max_size)
     upload = _declared(upload, request, limits)
     end = largest(limits) if upload.length is None else upload.length
     if request.body_size is not None and request.body_size > end - upload.offset:

@@ -1,4 +1,4 @@
-"""The events that an application is told about uploads: their types, their JSON, and who wants which of them.
+"""The events by which an application learns about uploads: their types, their JSON, and who wants which of them.
 
 An event tells of one change of an upload. It is made together with the record of that change and saved in the same
 step (`Records.insert` and `Records.save` of the storage), so it can't be lost, and it waits in the outbox until it is
@@ -131,6 +131,7 @@ def _data(upload: Upload) -> dict[str, Any]:
         "contentType": upload.content_type,
         "path": upload.path,
         "url": upload.url,
+        "duplicateOf": upload.duplicate_of,
         "owner": upload.owner,
         "metadata": readable_metadata(upload),
         "error": error_of(upload),
@@ -157,7 +158,7 @@ def _shorten(document: Mapping[str, Any], data: dict[str, Any]) -> None:
         data["fileName"] = None
     left = MOST_BYTES - len(msgspec.json.encode(document))
     for key, value in pairs.items():
-        size = len(msgspec.json.encode({key: value}))  # with two braces, which is one byte more than it adds at most
+        size = len(msgspec.json.encode({key: value}))  # two braces instead of a comma: never too small
         if size <= left:
             kept[key] = value
             left -= size

@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
@@ -188,6 +189,16 @@ def build_attachment(file_name: str | None) -> str:
         return "attachment"
     plain = re.sub(r'[^ -~]|["\\%/]', "_", file_name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='', errors='replace')}"
+
+
+def parse_retry_after(value: str, now: float) -> float:
+    """Read Retry-After, seconds or a date (RFC 9110, 10.2.3), as seconds from `now`; 0 if it can't be read."""
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
+    except (ValueError, OverflowError):  # OverflowError from a year that no date can have
+        return 0.0
 
 
 def parse_upload_ids(words: Sequence[str], most: int) -> list[UploadId]:

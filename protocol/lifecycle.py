@@ -69,7 +69,7 @@ def _when_quiet(upload: Upload, now: float, limits: Limits) -> float | None:
 
 
 def _when_judged(upload: Upload, now: float, limits: Limits) -> float | None:
-    """Look at an upload whose verification may have been interrupted; one that a check holds rests until its time."""
+    """Look at an upload whose verification may have been interrupted; at a held one only at `held_until`."""
     if upload.held_until is None:
         return _when_quiet(upload, now, limits)
     return _not_later(upload.held_until, upload.expires)
@@ -116,7 +116,7 @@ LOOKS: dict[Status, Look] = {  # when the sweep looks at an upload next, counted
     Status.TERMINATED: _when_emptied,
     Status.EXPIRED: _when_emptied,
 }
-# What an upload in a final status has no more.
+# What is removed from the record of an upload that ends.
 _ENDED: dict[str, Any] = {"volatile": None, "hashing": None, "held_until": None, "checks": ()}
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NewType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 UploadId = NewType("UploadId", str)
 Place = NewType("Place", str)
@@ -130,10 +131,15 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     content_type: str | None = None
     # Where the public finds the published file; None if the operator names no such place.
     url: str | None = None
+    # An earlier upload of the same owner with the same bytes, if duplicates are looked for and one was known when this
+    # upload was completed. It may have been removed since.
+    duplicate_of: UploadId | None = None
     # Who the upload belongs to; None if nobody said so.
     owner: str | None = None
     # How long after its last change this upload expires, in seconds; None for what the limits of the server say.
     expire_after: float | None = None
+    # The largest size that the application allowed when the upload was created; None if it named none.
+    max_size: int | None = None
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
@@ -173,6 +179,12 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     # The room that stays free where the bytes are stored.
     reserve: int = 0
 
+    def at_most(self, size: int | None) -> "Limits":
+        """Return the same limits for uploads of `size` bytes at most, and never more than before."""
+        if size is None or (self.max_size is not None and self.max_size <= size):
+            return self
+        return replace(self, max_size=size)
+
 
 class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     """A request to create an upload, as a dialect has read it."""
@@ -193,9 +205,11 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     concat: Concat | None = None
     # Whether a final upload may be created before all of its parts are complete.
     may_wait: bool = True
-    # Who the upload will belong to, and how long after its last change it expires, if the application said so.
+    # Who the upload will belong to, how long after its last change it expires, and how large it may become, if the
+    # application said so.
     owner: str | None = None
     expire_after: float | None = None
+    max_size: int | None = None
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):

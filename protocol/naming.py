@@ -2,8 +2,8 @@
 
 The operator chooses a layout such as `{owner}/{date:%Y/%m}/{name}`. `parse_layout` reads and judges it at the start, so
 that no layout can fail later: whatever a client calls its file, `Layout.path` gives a relative path that stays inside
-the folder, has no empty and no hidden segment, and fits a file system. The publishing of the blob stores asks for it
-when a file is verified, and takes `with_suffix` where the path is taken.
+the folder, has no empty and no hidden segment, and fits a file system. `server/uploads/publishing.py` asks
+for it when a file is verified, and a blob store uses `with_suffix` if another file has that path already.
 
 Names keep what people see, as NFC. What they can't see, or what means something to a file system, goes: control and
 format characters (also those that change the direction of writing), separators, leading dots.
@@ -27,19 +27,8 @@ SUFFIX_DIGITS = 8
 
 _EXTENSION = re.compile(r"(.+?)((?:\.tar)?\.[^.\s/]{1,16})", re.IGNORECASE | re.DOTALL)
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, surrogate, and separators of lines
-_DIRECTIVES = {
-    "Y": 4,
-    "y": 2,
-    "m": 2,
-    "d": 2,
-    "H": 2,
-    "M": 2,
-    "S": 2,
-    "j": 3,
-    "G": 4,
-    "V": 2,
-    "u": 1,
-}  # and their widths
+# The directives that a date may be made of, and how many digits each gives: numbers only.
+_DIRECTIVES = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "j": 3, "G": 4, "V": 2, "u": 1}
 _VARIABLE = {"name": NAME_BYTES, "owner": NAME_BYTES, "ext": EXTENSION_BYTES}
 _FIXED = {"id": 32, "sha256": 64}
 _DISTINCT = "{id}, {sha256} or {name}"
@@ -57,7 +46,7 @@ class PathValues(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class _Token(Struct, frozen=True, gc=False):
-    """One value in a segment. `digits` are the first ones of a SHA-256, `directive` one of a date."""
+    """One value in a segment; `directive` is the directive of a date, such as `%Y`."""
 
     name: str
     most: int  # bytes that the value may have here
@@ -104,7 +93,7 @@ def with_suffix(path: str, id: UploadId, digits: int = SUFFIX_DIGITS) -> str:
 def safe_name(name: str | None, most: int = NAME_BYTES) -> str:
     """Return a name as one segment of a path, of `most` bytes of UTF-8 at most; `_` if nothing of it can stay.
 
-    The extension stays when the name is cut, which `most` must leave room for. Different names may become the same.
+    When the name is cut its extension stays, so `most` must leave room for one. Different names may become the same.
     """
     seen = "".join(letter for letter in name or "" if category(letter) not in _UNSEEN)
     plain = re.sub(r"^[\s.]+", "", normalize("NFC", seen).rstrip()).replace("/", "_").replace("\\", "_")

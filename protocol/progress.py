@@ -77,4 +77,5 @@ def progress(upload: Upload) -> Progress:
     }
     if completed:
         message |= {"contentType": upload.content_type, "path": upload.path, "url": upload.url}
+        message |= {"duplicateOf": upload.duplicate_of}
     return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

@@ -135,6 +135,15 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["proxy", "redirect"],
         Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url"),
     ] = "proxy"
+    duplicates: Annotated[
+        Literal["keep", "share"],
+        Option(
+            FINISHED,
+            choice(("keep", "share")),
+            "let equal files of one owner share their blocks, where the file system can",
+            sweep=True,
+        ),
+    ] = "keep"
     max_size: Annotated[int, Option(LIMITS, SIZE, "maximum size of an upload; 0 for no limit")] = 0
     max_open: Annotated[int, Option(LIMITS, number(), "maximum number of unfinished uploads; 0 for no limit")] = 0
     reserve: Annotated[
@@ -270,6 +279,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
         if self.download == "redirect" and not self.public_url:
             raise ConfigError("download", "'redirect' needs --public-url, which says where to")
+        self._check_application()
+
+    def _check_application(self) -> None:
+        """Check what concerns the application that is told and asked about uploads."""
+        for name, of in (("webhook_events", self.webhook), ("ask_acts", self.ask)):
+            if of and not getattr(self, name):
+                raise ConfigError(name, "it is empty, so nothing would ever be sent; leave it out, or name something")
         if self.webhook_secret and self.webhook_secret_file:
             raise ConfigError("webhook_secret_file", "there is --webhook-secret as well; give one of them")
         if not (self.webhook_secret or self.webhook_secret_file):

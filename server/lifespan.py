@@ -46,8 +46,8 @@ from onward.storage.base import Full, Modes, StorageError
 
 # Shares of --drain, counted from the beginning of the stop.
 CUT_DOWNLOADS = 0.8  # downloads that still run are cut, so that aiohttp has time to end their connections
-REQUESTS_END = 0.85  # aiohttp stops to wait for requests, and closes their connections
-DELIVERED = 0.05  # of the drain, so long running attempts to deliver events may take to end
+REQUESTS_END = 0.85  # aiohttp waits for requests no longer, and closes their connections
+DELIVERED = 0.05  # counted from when delivery stops: attempts that run for longer than that are cancelled
 SETTLED = 0.925  # the wait until all acknowledged bytes are durable ends
 LEAST_TO_SETTLE = SETTLED - REQUESTS_END  # for this, even if an application that embeds the server took longer
 GRACE = 2.0  # seconds after the drain; then the process is ended, whatever still hangs in it
@@ -141,7 +141,7 @@ class Lifespan:
                 await self._control.close()
             await background.stop()
         finally:
-            # 2. Stop to deliver events; those that are not taken yet are delivered after the next start.
+            # 2. Deliver no more events; those that wait are delivered after the next start, or by another node.
             if self._delivery is not None:
                 await self._delivery.stop(within=app[CONFIG].drain * DELIVERED)
                 await self._session.close()
@@ -176,7 +176,7 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
     layout = None if config.layout == AS_ID else parse_layout(config.layout)
-    publishing = Publishing(layout=layout, public_url=config.public_url)
+    publishing = Publishing(layout=layout, public_url=config.public_url, shares=config.duplicates == "share")
     engine = Engine(
         storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks, publishing=publishing
     )

@@ -187,12 +187,22 @@ def _read_clamd(value: object) -> str:
     return read_address(value) if value else ""
 
 
+def _is_url(url: str) -> bool:
+    """Return whether requests can be sent to a URL."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0) and not (
+            parts.fragment or " " in url or not url.isprintable()
+        )
+    except ValueError:  # of the port, or of an IPv6 address
+        return False
+
+
 def _read_urls(value: object) -> tuple[str, ...]:
     """Read URLs that requests are sent to; a comma in one is written %2C."""
     urls = split_words(value)
     for url in urls:
-        parts = urlsplit(url) if url.isprintable() else urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment or " " in url:
+        if not _is_url(url):
             raise ValueError(f"{hide_password(url)!r} is not a URL such as https://app.example/uploads")
     return urls
 

@@ -37,7 +37,7 @@ from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
-from onward.storage.base import Backups, Cursor, Lease, Missing, Outbox, Page, SharedState, Stale, Unreachable
+from onward.storage.base import Backups, Cursor, Hints, Lease, Missing, Outbox, Page, SharedState, Stale, Unreachable
 from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
@@ -169,6 +169,11 @@ class RecoveringState:
     def outbox(self) -> Outbox:
         """The outbox of the state."""
         return self._state.outbox
+
+    @property
+    def hints(self) -> Hints:
+        """The hints of the state; those that it has lost are not put back."""
+        return self._state.hints
 
     def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
         """Follow an upload from now on."""

@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse
 from standardwebhooks import Webhook, WebhookVerificationError
 
 MOST_UPLOADS = 10
-USERS = {"Bearer alice-token": "alice", "Bearer bob-token": "bob"}  # in earnest: look the token up
-files: dict[str, list[dict[str, Any]]] = {}  # in earnest: a table of your database
-handled: set[str] = set()  # in earnest: a column with a unique index, written in the same transaction
+USERS = {"Bearer alice-token": "alice", "Bearer bob-token": "bob"}  # in production: look the token up
+files: dict[str, list[dict[str, Any]]] = {}  # in production: a table of your database
+handled: set[str] = set()  # in production: a column with a unique index, written in the same transaction
 app = FastAPI()
 
 
@@ -67,5 +67,5 @@ async def events(request: Request, event: Signed) -> None:
 
 @app.get("/files/{user}")
 async def listed(user: str) -> list[dict[str, Any]]:
-    """Show the files of a user; in earnest, only to that user."""
+    """Show the files of a user; in production, only to that user."""
     return files.get(user, [])

@@ -30,10 +30,9 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     # The size of the body in bytes; None for a body of unknown size (chunked).
     body_size: int | None = 0
     has_body: bool = False
-    # The path of the collection of uploads, as the client sees it.
-    path: str = "/files"
-    # The host that the client used; None if it isn't known.
-    host: str | None = None
+    # Return the path of the collection of uploads as the client sees it, and the host that it used; None for a host
+    # that isn't known. Few requests need them, and to find them takes time.
+    find_collection: Callable[[], tuple[str, str | None]] = lambda: ("/files", None)
 
 
 class Reply(Struct, frozen=True, kw_only=True, gc=False):

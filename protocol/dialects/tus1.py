@@ -155,7 +155,8 @@ def _concat(request: Request, limits: Limits) -> Concat | None:
     urls = parse_concat(value)
     if urls is None:
         return Concat(role=Role.PARTIAL, told=value)
-    parts = tuple(parse_part(url, host=request.host, path=request.path) for url in urls)
+    path, host = request.find_collection()
+    parts = tuple(parse_part(url, host=host, path=path) for url in urls)
     return Concat(role=Role.FINAL, told=value, parts=parts)
 
 

@@ -42,7 +42,7 @@ async def ask(config: Config, open_engine: Open, name: str, arguments: msgspec.S
         lines = [encode(answer) async for answer in answers]
     finally:
         await engine.close()
-    for line in lines:  # only now: whoever reads them may be slow, and no server could start meanwhile
+    for line in lines:  # only after the storage is closed: a slow reader must not keep a server from starting
         yield msgspec.json.decode(line)
 
 

@@ -49,7 +49,10 @@ def _opened(folder: Path) -> Iterator[tuple[int, str]]:
 
 
 def connect(folder: Path) -> socket.socket | None:
-    """Connect to the server of a data folder; returns None if there is none. Raises OSError, also for another's."""
+    """Connect to the server of a data folder; returns None if there is none.
+
+    Raises OSError, also if it belongs to another user.
+    """
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(WITHIN)
     try:
@@ -66,7 +69,7 @@ def connect(folder: Path) -> socket.socket | None:
 
 
 def listen(folder: Path) -> socket.socket:
-    """Listen in a data folder, in the place of a server that was killed; raises OSError with a reason."""
+    """Listen in a data folder; removes the socket of a server that was killed. Raises OSError with a reason."""
     with _opened(folder) as (fd, address):
         _remove_dead(folder, fd)
         listener = socket.socket(socket.AF_UNIX)

@@ -41,7 +41,10 @@ class Named(Struct, frozen=True):
 
 
 class Events(Struct, frozen=True):
-    """The arguments of `events`: only those that were given up; let these wait again, instead of listing any."""
+    """The arguments of `events`.
+
+    `failed`: list only those that were given up. `retry`: let these wait again, and list nothing.
+    """
 
     failed: bool = False
     retry: bool = False
@@ -101,7 +104,7 @@ async def _find(engine: Engine, name: str) -> UploadId:
 async def _each(
     engine: Engine, names: tuple[str, ...], act: Callable[[UploadId], Awaitable[Answer]]
 ) -> AsyncIterator[Answer]:
-    """Do something with each upload that is named; what can't be done is told, and does not stop the rest."""
+    """Do something with each upload that is named; a `problem` is yielded for each that it can't be done with."""
     for name in names:
         id_ = None
         try:

@@ -32,7 +32,7 @@ _FIELDS = {  # of an upload, in the order of `show`; what is not here follows th
     "lastUpdated": "last change",
     "expires": "expires",
 }
-_PARTS_OF_OTHERS = {"seq", "completed", "progress", "fileSize", "metadata"}  # fields that are shown with another one
+_PARTS_OF_OTHERS = {"seq", "completed", "progress", "fileSize", "metadata"}  # shown within another field, or left out
 
 
 def problem(sentence: object) -> None:
@@ -112,7 +112,7 @@ class Sentences:
                 time, type_, status = event["timestamp"], event["type"], event["status"]
                 print(f"{time}  {status:7}  {type_:17}  {event['uploadId']}  {printable(event['target'])}")
             case {"retried": {"events": count}}:
-                print(f"{count} events wait again")
+                print("1 event waits again" if count == 1 else f"{count} events wait again")
             case {"swept": swept}:
                 print(f"{swept['processed']} uploads processed, {swept['leftovers']} leftovers removed")
 

@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
+from multidict import MultiMapping
 from yarl import URL
 
 from onward.protocol.errors import BadRequest, Denied, Unavailable
@@ -28,6 +29,7 @@ from onward.protocol.grants import Grant
 from onward.protocol.headers import build_metadata, parse_base64, parse_metadata
 from onward.protocol.model import CreateRequest, Upload
 from onward.server.events.signature import Signer
+from onward.server.events.webhook import why
 from onward.server.uploads.checks import Content, Later, Rejected
 from onward.server.uploads.checks.types import detect
 from onward.storage.failure_log import Reports
@@ -87,12 +89,12 @@ class Ask:
     ) -> None:
         self._url, self._signer, self._within = URL(url), signer, within
         self._headers, self._clock = tuple(name.lower() for name in headers), clock
-        self._reports = Reports(f"the application at {self._url.host}")
+        self._reports = Reports(f"the application at {self._url.host_port_subcomponent}")
 
-    async def creation(self, creation: CreateRequest, client: str | None, headers: Mapping[str, str]) -> Grant:
+    async def creation(self, creation: CreateRequest, client: str | None, headers: MultiMapping[str]) -> Grant:
         """Ask whether an upload may be created. Raises Refused or Unavailable."""
         now = self._clock()
-        passed = {name: headers[name] for name in self._headers if name in headers}
+        passed = {name: _text(", ".join(headers.getall(name))) for name in self._headers if name in headers}
         body = build_creation_question(creation, now, client, passed)
         try:
             status, reply, answered = await self._post(secrets.token_hex(16), body, now)
@@ -131,15 +133,30 @@ class Ask:
                 reply = await response.content.read(MOST_REPLY) if response.content_length != 0 else b""
                 while len(reply) < MOST_REPLY and (more := await response.content.read(MOST_REPLY - len(reply))):
                     reply += more
-                answered = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
+                answered = _passed_on(response.headers)
         except TimeoutError:
             raise _Unclear(f"no reply within {self._within:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as fault:
-            raise _Unclear(str(fault) or type(fault).__name__) from fault
+            raise _Unclear(why(fault)) from None
         if not (200 <= status < 300 or 400 <= status < 500):
             raise _Unclear(f"status {status}")
         self._reports.succeeded()
         return status, reply, answered
+
+
+def _text(value: str) -> str:
+    """Return a header as text; what is not UTF-8 in it is read as Latin-1, as HTTP has always had it."""
+    raw = value.encode(errors="surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _passed_on(headers: MultiMapping[str]) -> dict[str, str]:
+    """Return the headers of a refusal that reach the client, except those that can't be sent."""
+    found = {name: ", ".join(headers.getall(name)) for name in PASSED_ON if name in headers}
+    return {name: value for name, value in found.items() if value.isprintable()}
 
 
 def _problem(reply: bytes) -> _Problem:
@@ -159,11 +176,11 @@ def _grant(reply: bytes) -> Grant:
         allowed = msgspec.json.decode(reply, type=_Allowed)
         metadata = None if allowed.metadata is None else {key: _bytes(value) for key, value in allowed.metadata.items()}
         parse_metadata(build_metadata(metadata or {}))
-    except (msgspec.MsgspecError, BadRequest) as fault:
+        if (allowed.maxSize or 0) < 0 or (allowed.expireAfter or 0) < 0:
+            raise ValueError("maxSize and expireAfter must not be below 0")
+        return Grant(max_size=allowed.maxSize, owner=allowed.owner, metadata=metadata, expire_after=allowed.expireAfter)
+    except (BadRequest, ValueError) as fault:  # errors of msgspec are ValueErrors
         raise _Unclear(f"its reply can't be used: {fault}") from fault
-    if (allowed.maxSize or 0) < 0 or not 0 <= (allowed.expireAfter or 0) < float("inf"):
-        raise _Unclear("its reply can't be used: maxSize and expireAfter must not be below 0")
-    return Grant(max_size=allowed.maxSize, owner=allowed.owner, metadata=metadata, expire_after=allowed.expireAfter)
 
 
 def _bytes(value: Any) -> bytes:

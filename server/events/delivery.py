@@ -1,7 +1,7 @@
 """The task that takes events out of the outbox and delivers them: at least once, and in order for each upload.
 
     records.py --- saves events ---> the outbox of the state
-        |                                |  claim_events: the first of each queue, hidden from others for CLAIM seconds
+        |                                |  claim: the first of each queue, hidden from other claims for CLAIM seconds
         | wake()                         v
         +-----------------------> _serve, one task for each target --> up to AT_ONCE attempts at the same time
                                          |                                    |
@@ -36,8 +36,9 @@ AT_ONCE = 8  # attempts for one target at the same time
 CLAIM = 30.0  # seconds; longer than an attempt may take, so that no event is claimed twice without need
 POLL = 1.0  # seconds between two looks into the outbox, if nothing wakes the task
 FIRST, LONGEST = 1.0, 3600.0  # seconds until an event is tried again: at first, and at most
-JITTER = 0.2  # by how much of itself that time differs, so that many events don't come at the same moment
+JITTER = 0.2  # that time is up to a fifth longer or shorter, so that many events are not tried at the same moment
 GIVEN_BACK = 0.25  # seconds that the end of claims may take when the server stops
+TIDY_EVERY = 3600.0  # seconds between two looks for events of targets that are not configured any more
 LONGEST_REST = 60.0  # seconds for which a target rests at most when it takes nothing
 log = logging.getLogger("onward")
 
@@ -93,6 +94,7 @@ class Delivery:
         self._reports, self._stopping = Reports("the outbox"), False
         self._lines = [_Line(target) for target in targets]
         self._tasks = [asyncio.create_task(self._serve(line)) for line in self._lines]
+        self._tidying = asyncio.create_task(self._tidy_for_ever())
 
     def wake(self) -> None:
         """Look into the outbox now: something was put into it."""
@@ -108,9 +110,9 @@ class Delivery:
         self.wake()
         await asyncio.wait([*self._tasks, *(each for line in self._lines for each in line.attempts)], timeout=within)
         late = {task: attempt.event for line in self._lines for task, attempt in line.attempts.items()}
-        for task in (*self._tasks, *late):
+        for task in (*self._tasks, *late, self._tidying):
             task.cancel()
-        await asyncio.gather(*self._tasks, *late, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *late, self._tidying, return_exceptions=True)
         await self._give_back(late.values())
 
     async def _give_back(self, events: Iterable[OutgoingEvent]) -> None:
@@ -125,12 +127,15 @@ class Delivery:
         loop = asyncio.get_running_loop()
         while not line.closed and not self._stopping:
             line.look.clear()
-            await self._extend_claims(line)
             wait = POLL
-            if line.room > 0 and (rest := line.rests_until - loop.time()) <= 0:
-                await self._claim(line)
-            elif line.room > 0:
-                wait = rest
+            try:
+                await self._extend_claims(line)
+                if line.room > 0 and (rest := line.rests_until - loop.time()) <= 0:
+                    await self._claim(line)
+                elif line.room > 0:
+                    wait = rest
+            except Exception:  # whatever it is, this target must not stay without events until the next start
+                log.exception("the events for %s can't be read, which is tried again", line.target.shown)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await line.look.wait()
@@ -156,7 +161,7 @@ class Delivery:
             attempt.add_done_callback(partial(self._note_end, line))
 
     async def _extend_claims(self, line: _Line) -> None:
-        """Extend the claims of attempts that take long; only a function of the application may."""
+        """Extend the claims of attempts that take long, which only a function of the application may do."""
         now = self._clock()
         for attempt in list(line.attempts.values()):
             if attempt.until - now < CLAIM / 2:
@@ -204,9 +209,9 @@ class Delivery:
                 self._reports.failed(fault)
 
     async def _put_off(self, line: _Line, claimed: Claimed, fault: NotTaken) -> bool:
-        """Let an event be tried again later, for the last time when `retry_for` is over; or give it up.
+        """Postpone an event that was not taken; or give it up, if `retry_for` is over.
 
-        Returns whether another event is due now.
+        The last attempt is made when `retry_for` ends. Returns whether another event is due now.
         """
         event, now = claimed.event, self._clock()
         left = event.since + self._retry_for - now
@@ -218,6 +223,28 @@ class Delivery:
         doubled = min(FIRST * 2.0 ** min(claimed.attempts, 20), LONGEST)
         wait = max(doubled * (1 + JITTER * (2 * self._chance() - 1)), fault.after)
         return await self._postpone(event, now + min(wait, left))
+
+    async def _tidy_for_ever(self) -> None:
+        """Give up the events of targets that are not configured any more, once their time is over."""
+        while True:
+            try:
+                await self._tidy()
+            except StorageError as fault:
+                if not fault.reported:
+                    self._reports.failed(fault)
+            except Exception:
+                log.exception("the outbox can't be tidied, which is tried again in %g s", TIDY_EVERY)
+            await asyncio.sleep(TIDY_EVERY)
+
+    async def _tidy(self) -> None:
+        served, now = {line.target.name for line in self._lines}, self._clock()
+        waiting = self.outbox.waiting()
+        late = [event async for event in waiting if event.target not in served and event.since + self._retry_for <= now]
+        for event in late:
+            await self.outbox.give_up(event, now)
+        if late:
+            self.counts["failed"] += len(late)
+            log.warning("%d events for targets that are not configured any more are given up", len(late))
 
     async def _postpone(self, event: OutgoingEvent, due: float) -> bool:
         await self.outbox.postpone(event, due)

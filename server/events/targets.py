@@ -1,4 +1,4 @@
-"""Who is told about uploads, as the configuration and the application say: subscriptions, signatures, and the targets.
+"""Who gets which events: the subscriptions, the targets and the signer, made from the configuration.
 
 `server/lifespan.py` calls this when it starts, before anything is saved.
 """
@@ -16,7 +16,7 @@ from onward.server.events.webhook import FUNCTION, Function, OnEvent, Target, We
 
 
 def subscriptions_of(config: Config, on_event: OnEvent | None = None) -> Subscriptions:
-    """Return which events are saved for whom: the webhooks get those of `--webhook-events`, the function all."""
+    """Return which events each target gets: webhooks those of `--webhook-events`, the function all."""
     wanted = frozenset(EventType(name) for name in config.webhook_events)
     targets = dict.fromkeys(config.webhook, wanted)
     if on_event is not None:

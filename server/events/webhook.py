@@ -3,8 +3,8 @@
 `delivery.py` decides when to try, and what follows from the result.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import aiohttp
@@ -12,6 +12,7 @@ import msgspec
 from yarl import URL
 
 from onward.protocol.events import OutgoingEvent
+from onward.protocol.headers import parse_retry_after
 from onward.server.events.signature import Signer
 
 WITHIN = 15.0  # seconds for a whole attempt: names, connection, request and reply
@@ -49,7 +50,7 @@ class Target(Protocol):
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Open the client for all webhooks. It keeps no cookies, and connections are limited by the deliveries that run."""
+    """Open the client for all webhooks, without cookies. `delivery.py` limits the attempts, and so the connections."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -63,7 +64,9 @@ class Webhook:
 
     def __init__(self, url: str, signer: Signer, session: aiohttp.ClientSession) -> None:
         self.name = url
-        self.shown = f"the webhook at {URL(url).host}"  # the path of a URL may be a secret of the receiver
+        self.shown = (
+            f"the webhook at {URL(url).host_port_subcomponent}"  # the path of a URL may be a secret of the receiver
+        )
         self._url, self._signer, self._session = URL(url), signer, session
 
     async def deliver(self, event: OutgoingEvent, now: float) -> None:
@@ -76,23 +79,22 @@ class Webhook:
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
         except TimeoutError:
             raise NotTaken(f"no answer within {WITHIN:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as fault:  # ValueError from what is no HTTP
-            raise NotTaken(str(fault) or type(fault).__name__) from fault
+        except (aiohttp.ClientError, OSError, ValueError) as fault:  # ValueError: the answer is not HTTP
+            raise NotTaken(why(fault)) from None
         if 200 <= status < 300:
             return
         if status == GONE:
             raise Closed
-        raise NotTaken(f"status {status}", after=_seconds(retry_after, now), busy=status in THROTTLED)
+        raise NotTaken(f"status {status}", after=parse_retry_after(retry_after, now), busy=status in THROTTLED)
 
 
-def _seconds(retry_after: str, now: float) -> float:
-    """Read Retry-After, seconds or a date (RFC 9110, 10.2.3), as seconds from now; 0 if it is neither."""
-    if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after)
-    try:
-        return max(parsedate_to_datetime(retry_after).timestamp() - now, 0.0)
-    except ValueError:
-        return 0.0
+def why(fault: Exception) -> str:
+    """Say in one line why a request failed, without its URL: the path of a URL may be a secret of the receiver."""
+    if isinstance(fault, aiohttp.ClientResponseError):  # its own text ends with the URL
+        return " ".join(f"the answer is no HTTP: {fault.message}".split())
+    if isinstance(fault, aiohttp.InvalidURL):
+        return type(fault).__name__
+    return str(fault) or type(fault).__name__
 
 
 class Function:
@@ -108,5 +110,9 @@ class Function:
         document = msgspec.json.decode(event.body)
         try:
             await self._on_event({"id": event.id, **document})
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            raise NotTaken("what the function waited for was cancelled") from None
         except Exception as fault:
             raise NotTaken(f"{type(fault).__name__}: {fault}") from fault

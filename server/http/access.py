@@ -4,10 +4,11 @@ It is given to `create_app`. It allows an act by returning a `Grant`, or None fo
 by raising a Refusal or one of aiohttp's own exceptions. The routes of uploads and of progress ask it here.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from onward.protocol.grants import Grant
 from onward.protocol.model import CreateRequest, Limits, UploadId
@@ -41,7 +42,7 @@ ACCESS: web.AppKey[Access] = web.AppKey("access")
 
 # Asks the application behind `--ask`: called with what is to be created, the address of the client, and the headers of
 # its request. Refuses by raising a Refusal.
-AskCreation = Callable[[CreateRequest, str | None, Mapping[str, str]], Awaitable[Grant]]
+AskCreation = Callable[[CreateRequest, str | None, MultiMapping[str]], Awaitable[Grant]]
 ASK_CREATION: web.AppKey[AskCreation | None] = web.AppKey("ask_creation")
 
 

@@ -14,7 +14,7 @@ from onward.protocol.dialects import DEFAULT, Dialect, Reply, Request
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from onward.protocol.model import Role, Upload, UploadId
 from onward.server.http.access import Act, check_access, granted_creation, granted_limits
-from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, dialect_of, named_dialect, upload_id
+from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import public_origin
@@ -25,7 +25,8 @@ from onward.server.http.wait_for_store import outlast
 from onward.storage.base import StorageError
 from onward.storage.failure_log import shorten_ids
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# Called with the request and the dialect that it names, or None.
+Handler = Callable[[web.Request, Dialect | None], Awaitable[web.StreamResponse]]
 
 
 def _headers(request: web.Request, dialect: Dialect) -> Mapping[str, str]:
@@ -41,14 +42,17 @@ def _headers(request: web.Request, dialect: Dialect) -> Mapping[str, str]:
 def _readable(request: web.Request, dialect: Dialect) -> Request:
     size = request.content_length
     chunked = size is None and request.body_exists
-    origin = _origin(request)
     return Request(
         headers=_headers(request, dialect),
         body_size=None if chunked else size or 0,
         has_body=chunked or bool(size),
-        path=_collection(request),
-        host=origin[1] if origin else None,
+        find_collection=partial(_find_collection, request),
     )
+
+
+def _find_collection(request: web.Request) -> tuple[str, str | None]:
+    origin = _origin(request)
+    return _collection(request), origin[1] if origin else None
 
 
 def _origin(request: web.Request) -> tuple[str, str] | None:
@@ -78,9 +82,9 @@ def _response(reply: Reply) -> web.Response:
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
 
-async def create(request: web.Request) -> web.Response:
+async def create(request: web.Request, named: Dialect | None) -> web.Response:
     """POST /files."""
-    engine, dialect = request.app[ENGINE], dialect_of(request)
+    engine, dialect = request.app[ENGINE], named or DEFAULT
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
     for part in asked.concat.parts if asked.concat else ():
@@ -123,9 +127,9 @@ def _inspected(request: web.Request, id: UploadId) -> Awaitable[Upload]:
     return outlast(partial(app[ENGINE].inspect, id), within=app[CONFIG].lease_wait, stopping=app[STOPPING])
 
 
-async def append(request: web.Request) -> web.Response:
+async def append(request: web.Request, named: Dialect | None) -> web.Response:
     """PATCH /files/{id}."""
-    engine, id_, dialect = request.app[ENGINE], upload_id(request), dialect_of(request)
+    engine, id_, dialect = request.app[ENGINE], upload_id(request), named or DEFAULT
     limits = await granted_limits(request, id_)
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
     with closing(_body(request, dialect)) as body:
@@ -138,9 +142,8 @@ def _is_plain(request: web.Request, named: Dialect | None) -> bool:
     return named is None and request.method == "HEAD"
 
 
-async def inspect(request: web.Request) -> web.StreamResponse:
+async def inspect(request: web.Request, named: Dialect | None) -> web.StreamResponse:
     """HEAD /files/{id}. A request that names no dialect gets the headers of a download, if there is one."""
-    named = named_dialect(request)
     if _is_plain(request, named):
         with suppress(NotCompleted, Forbidden):  # an unfinished upload can only be asked about in a dialect
             return await download(request)
@@ -150,29 +153,34 @@ async def inspect(request: web.Request) -> web.StreamResponse:
     return _response(dialect.build_inspected(upload, request.app[ENGINE].limits))
 
 
-async def terminate(request: web.Request) -> web.Response:
+async def terminate(request: web.Request, named: Dialect | None) -> web.Response:
     """DELETE /files/{id}."""
-    dialect = dialect_of(request)
+    dialect = named or DEFAULT
     dialect.check_headers(_headers(request, dialect))
     await request.app[ENGINE].terminate(upload_id(request))
     return _response(dialect.build_terminated())
 
 
-async def discover(request: web.Request) -> web.Response:
+async def discover(request: web.Request, named: Dialect | None) -> web.Response:
     """OPTIONS /files and /files/{id}."""
-    return _response(dialect_of(request).build_discovered(request.app[ENGINE].limits))
+    return _response((named or DEFAULT).build_discovered(request.app[ENGINE].limits))
+
+
+async def get(request: web.Request, _: Dialect | None) -> web.StreamResponse:
+    """GET /files/{id}: a download, in every dialect."""
+    return await download(request)
 
 
 async def _expect(_: web.Request) -> None:
     """Send no `100 Continue` yet: the body sends it when it is read, after the licence was granted."""
 
 
-ONE = {"GET": download, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
+ONE = {"GET": get, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
 ALL = {"OPTIONS": discover, "POST": create}
 ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
 
 
-def _dispatch(table: Mapping[str, Handler]) -> Handler:
+def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def dispatch(request: web.Request) -> web.StreamResponse:
         named, limits = named_dialect(request), request.app[ENGINE].limits
         dialect = named or DEFAULT
@@ -182,7 +190,7 @@ def _dispatch(table: Mapping[str, Handler]) -> Handler:
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
-        return await table[method](request)
+        return await table[method](request, named)
 
     return dispatch
 

@@ -93,6 +93,6 @@ class BodyRecords:
         return await self._records.save(ended)
 
     def _since_last(self, now: float) -> float:
-        """Return when the last bytes were recorded: by the steady clock, since the wall clock may have been set."""
+        """Return when the last bytes were recorded; measured by the steady clock, since the wall clock may be set."""
         took, self._began = self._clock.elapsed() - self._began, self._clock.elapsed()
         return now - took

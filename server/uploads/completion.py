@@ -4,8 +4,9 @@
       -> hash                 usually known, since it was computed while the body arrived; otherwise the bytes are read
       -> judge                the SHA-256 against the one that the client announced, if it did
       -> check                what the operator or the application wants to know about the file (not about a part)
-                                a check that can't judge now: the record is held, `verifying`, and rests until its time
+                                if a check can't judge now: the record stays `verifying`, and says when to ask again
       -> seal                 the bytes get their final name (not for a part, which is only made durable)
+      -> share                with an equal file, if the operator wants that (duplicates.py)
       -> record               `completed`, or `failed`
 
 Each step may be repeated. After a crash in between the record still says `verifying`, and the next request for the
@@ -26,6 +27,7 @@ from onward.protocol.errors import Failed, Unchecked
 from onward.protocol.model import LOST, PART_GONE, Place, Role, Status, Upload, UploadId
 from onward.server.uploads.checks import Later
 from onward.server.uploads.checks.asking import Checks
+from onward.server.uploads.duplicates import Duplicates
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.publishing import Publishing
@@ -40,6 +42,7 @@ SHORTEST_HOLD, LONGEST_HOLD = 1.0, 3600.0  # seconds until a check that can't ju
 ELSEWHERE = 10.0  # seconds after which a server that has all checks of an upload is expected to look at it
 BRIEFLY = 1.0  # seconds that a request for the offset waits for the end of the checks
 LOOK = 0.05  # seconds between two looks at the record meanwhile
+KEPT = "It is kept, and is checked again later."  # what the client of a held upload is told
 log = logging.getLogger("onward")
 
 
@@ -49,6 +52,7 @@ class Completion:
     def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks, publishing: Publishing) -> None:
         self._records, self._reserve, self._checks, self._publishing = records, reserve, checks, publishing
         self._blobs = records.storage.blobs
+        self.duplicates = Duplicates(records, on=publishing.shares)
 
     async def verify(
         self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt, *, head: bytes | None = None
@@ -73,6 +77,7 @@ class Completion:
             if upload.role is not Role.PARTIAL:
                 upload = await self._publishing.stage(records, upload, sha256, interrupt, acknowledged=acknowledged)
                 upload = await self._publishing.seal(records, upload, interrupt, acknowledged=acknowledged)
+                upload = await self.duplicates.share(upload, sha256, interrupt)
             elif acknowledged:
                 await self._blobs.sync(upload.place)
         except Failed as judged:
@@ -87,6 +92,8 @@ class Completion:
             upload, sha256=sha256, place=upload.place, now=now, limits=limits, content_type=content_type
         )
         upload = await records.end(completed)
+        if upload.role is not Role.PARTIAL:
+            await self.duplicates.note(upload)
         await self._release(upload)
         return upload
 
@@ -104,7 +111,7 @@ class Completion:
             if loop.time() >= until:
                 decisions.check_open(upload, self._records.clock())
                 left = (upload.held_until or 0.0) - self._records.clock()
-                raise Unchecked("It is kept, and is checked again later.", retry_after=max(ceil(left), 1))
+                raise Unchecked(KEPT, retry_after=max(ceil(left), 1))
             await asyncio.sleep(LOOK)
 
     def lacking(self, upload: Upload) -> str:
@@ -137,7 +144,7 @@ class Completion:
             await self._records.settle(held)
         level = logging.WARNING if upload.held_until is None else logging.INFO
         log.log(level, "upload %s… is held for %g s: %s", upload.id[:8], pause, shorten_ids(str(later)))
-        return Unchecked("It is kept, and is checked again later.", retry_after=ceil(pause))
+        return Unchecked(KEPT, retry_after=ceil(pause))
 
     async def _hash(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> RunningSha256:
         """Return the hash of all bytes: join and hash the parts, or read stored bytes if the hash is not known yet."""

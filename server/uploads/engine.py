@@ -223,6 +223,7 @@ class Engine:
         except Full:
             await self._storage.blobs.remove(ended.place)
             ended = await self.records.end(ended)
+        await self._completion.duplicates.forget(ended)
         try:
             await self._storage.blobs.remove(ended.place)
         except StorageError as fault:
@@ -241,7 +242,7 @@ class Engine:
     ) -> Upload:
         async with AsyncExitStack() as leases:
             leased = self.records.leased(id, interrupt.give_way)
-            recorded = await interrupt.come(leases.enter_async_context(leased))
+            recorded = await interrupt.wait_for(leases.enter_async_context(leased))
             if recorded.status is Status.VERIFYING and not decisions.is_expired(recorded, self._clock()):
                 recorded = check_not_failed(await self._verify(recorded, None))
             upload, licence = decisions.append(recorded, request, now=self._clock(), limits=limits)

@@ -9,8 +9,8 @@ Nothing is cancelled, because a cancelled task could not record what it has done
     a rival, in this process or by the bus  --> on_rival --> give_way --> cut(Locked)
     SIGTERM --> Engine.stop --> Running.stop -------------------------> cut(Unavailable)
 
-A body may be cut while it still waits for the lease. Its wait is an `asyncio.timeout` without an end; to cut it means
-to move that end to now (`reschedule`). The body itself does the same with its wait for bytes.
+A body may be cut while it still waits for the lease. It waits inside an `asyncio.timeout` that has no end; `cut` sets
+that end to now (`reschedule`), and the wait is over. The body itself does the same with its wait for bytes.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class BodyInterrupt:
         if not self._body.over:
             self.cut(Locked("Another request took the upload over."))
 
-    async def come(self, lease: Awaitable[T]) -> T:
+    async def wait_for(self, lease: Awaitable[T]) -> T:
         """Wait for the lease and return it; raises what cuts the body meanwhile, and what the lease raises."""
         try:
             async with asyncio.timeout(0 if self._cut_by else None) as self._waiting:

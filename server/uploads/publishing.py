@@ -22,12 +22,14 @@ from onward.storage.failpoints import reach
 
 
 class Publishing(Struct, frozen=True, kw_only=True):
-    """What the operator wants to become of finished files."""
+    """Where finished files go, as the operator has configured it."""
 
     # None for files that are named by the ids of their uploads.
     layout: Layout | None = None
     # With {path} where the path belongs; empty if there is none.
     public_url: str = ""
+    # Whether equal files of one owner share their blocks.
+    shares: bool = False
 
     async def stage(
         self, records: UploadRecords, upload: Upload, sha256: bytes, interrupt: Interrupt, *, acknowledged: bool

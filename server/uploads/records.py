@@ -201,7 +201,7 @@ class UploadRecords:
         return saved
 
     def _label(self, ended: Upload) -> str:
-        """Return how an upload ended, in one word; a check may make up any number of codes, but not of metrics."""
+        """Return the word under which an end is counted; of the codes that checks invent, only some have their own."""
         code = ended.failure.code if ended.failure else ended.status.value
         return code if code in self.counts or len(self.counts) < LABELS else ended.status.value
 

@@ -8,8 +8,9 @@ Two budgets are kept, both in bytes beyond the reserve:
 A body may begin if it fits into the head, so that bodies that arrive at the same time do not use up the reserve. An
 upload may be created if its length fits into the slack, so that all accepted uploads can finish. Bytes that were not
 promised (an upload whose length is unknown) need both. The free bytes are read at most once a second; in between the
-budgets are counted here. They are never too high: promises are read before the disk, and bytes are stored before they
-are counted. With each reading, several servers learn of each other's promises. Called by the engine and completion.py.
+budgets are counted here. They may be too low for a moment, but never too high: the promises are read before the
+free bytes, and bytes are stored before they are counted as stored. With each reading, several servers learn of each
+other's promises. Called by the engine and completion.py.
 """
 
 import asyncio

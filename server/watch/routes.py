@@ -14,7 +14,7 @@ from onward.protocol.headers import matches_etag, parse_upload_ids
 from onward.protocol.model import UploadId
 from onward.protocol.progress import Progress, progress
 from onward.server.http.access import Act, check_access
-from onward.server.http.app_keys import CONFIG, ENGINE, UPLOAD, upload_id
+from onward.server.http.app_keys import CONFIG, ENGINE, UPLOAD, named_dialect, upload_id
 from onward.server.http.routes import discover
 from onward.server.watch.broadcast import Broadcast
 from onward.server.watch.origin import check_origin, check_sole_origin
@@ -100,8 +100,12 @@ def _document(
     return web.Response(text=serialize(messages), content_type="application/json", headers=headers)
 
 
+async def _discover(request: web.Request) -> web.Response:
+    return await discover(request, named_dialect(request))
+
+
 def add_watching(app: web.Application) -> None:
     """Add the progress routes."""
     for path, handler in ((app[CONFIG].prefix + UPLOAD + "/progress", watch), (MANY, watch_many)):
         app.router.add_get(path, handler, allow_head=False)
-        app.router.add_options(path, discover)
+        app.router.add_options(path, _discover)

@@ -12,8 +12,9 @@ The server never names a store. It works with a few kinds of things, each descri
                  Leases         one writer for each upload               leases.py
                  Events         progress for those who watch             state.py
                  Outbox         events that wait for delivery            outbox.py
+                 Hints          which upload had the same bytes          hints.py
 
-A state is all four in one store, because a save changes the record, is refused without the lease, reports the progress,
+A state is all five in one store, because a save changes the record, is refused without the lease, reports the progress,
 and puts events into the outbox, all in one step. `SharedState` (state.py) adds what a state needs that several servers
 use.
 
@@ -39,6 +40,7 @@ from onward.storage.base.blobs import (
     is_staged,
 )
 from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
+from onward.storage.base.hints import Hints
 from onward.storage.base.leases import ANYONE, Lease, Leases
 from onward.storage.base.nodes import Nodes
 from onward.storage.base.outbox import Claimed, Outbox, OutboxCounts
@@ -60,6 +62,7 @@ __all__ = [
     "Events",
     "Full",
     "Held",
+    "Hints",
     "Lease",
     "Leases",
     "Missing",

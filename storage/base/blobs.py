@@ -235,6 +235,14 @@ class Space(Protocol):
     async def joined_size(self, lengths: Sequence[int]) -> int:
         """Return how many bytes of room it takes to join parts of these lengths: 0 if they can share their blocks."""
 
+    async def share(self, place: Place, equal: Place, length: int, check: Callable[[], None] = lambda: None) -> bool:
+        """Let a published place share the room of another one that has the same `length` bytes, if the store can.
+
+        Returns whether it does. Both places stay as they are, and removing one never harms the other. May be repeated.
+        `check` is called between the steps, and may raise to stop: then a part is shared. Raises Missing if one of the
+        places has fewer bytes, or other ones.
+        """
+
     async def trim(self, place: Place, at: int, holds: Callable[[], bool]) -> int:
         """Give back the room of all bytes from a position on, which no record has, and return how many there were.
 

@@ -2,7 +2,7 @@
 
 A node whose lease ran out may be suspended in the middle of a write, and go on with it later. So the next holder of the
 lease fences the bytes first (`Blobs.fence`), which may mean to copy them. If the node is certainly dead, nothing needs
-to be fenced. A store that cannot know that says of no node that it is dead. Called by `server/uploads/records.py`.
+to be fenced. A store that can't find that out must never call a node dead. Called by `server/uploads/records.py`.
 """
 
 from typing import Protocol

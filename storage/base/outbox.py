@@ -1,6 +1,6 @@
 """The seam of the outbox: events that wait until they are delivered to those who asked for them.
 
-An event is written to the outbox in the same step as the change of the record that it tells (`Records.insert` and
+An event is written to the outbox in the same step as the change that it tells of (`Records.insert` and
 `Records.save`, with `events`). So no change is without its event, and no event tells of a change that did not happen,
 whatever crashes. `server/events/delivery.py` takes events out of the outbox and delivers them.
 
@@ -46,7 +46,7 @@ class Outbox(Protocol):
     """
 
     async def claim(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
-        """Return up to `most` events that are due for a target, each the first of its queue; about the oldest first.
+        """Return up to `most` events that are due for a target, each the first of its queue; roughly the oldest first.
 
         They are hidden from other claims until the time `until`, unless `delivered`, `postpone` or `give_up` ends the
         claim earlier.
@@ -65,7 +65,7 @@ class Outbox(Protocol):
         """Keep an event as failed, otherwise like `delivered`. May be repeated."""
 
     async def count(self) -> OutboxCounts:
-        """Return how many events wait and have failed, at a cost that hardly grows with them."""
+        """Return how many events wait and have failed, at a cost that hardly grows with their number."""
 
     def waiting(self) -> AsyncIterator[OutgoingEvent]:
         """Yield the events that wait, in no particular order."""

@@ -14,6 +14,7 @@ from onward.protocol.model import Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.storage.base.backups import Backups
 from onward.storage.base.blobs import BlobStore, Durability
+from onward.storage.base.hints import Hints
 from onward.storage.base.leases import Leases
 from onward.storage.base.nodes import Nodes
 from onward.storage.base.outbox import Outbox
@@ -36,6 +37,10 @@ class State(Records, Leases, Events, Protocol):
     @property
     def outbox(self) -> Outbox:
         """The events that wait for delivery."""
+
+    @property
+    def hints(self) -> Hints:
+        """Which completed uploads may have the same bytes as a new one."""
 
 
 class SharedState(State, Protocol):

@@ -3,13 +3,15 @@
     data folder
       partial/ID      an upload on its way, mode 0600, written by position and unbuffered
       files/ID        a published upload, mode 0440; it appears whole, by a rename (publishing.py)
+      files/PATH      the same at the path that a layout makes; it appears by a link (staging.py)
       records/ID      backups of records, if the state is shared (backups.py)
       nodes/, lock    which servers are alive (nodes.py)
       volumes, store  what a start has to find again (folders.py, backups.py)
 
-A place is a relative path that consists of the upload's own id, and never moves. This file opens places, reads, joins
-and fences; the steps that other files have in common are in files.py. All of it runs in worker threads: short work in
-`_pool`, long work (hashing, copying) in `_slow`, so that no body waits for it.
+A place is a relative path below the data folder, as places.py says; it changes when a file is staged and published.
+This file opens, joins, fences and removes places, and reading.py reads them; files.py has the steps that they have in
+common. All of it runs in worker threads: short work in `_pool`, long work (hashing, copying) in `_slow`, so that no
+body waits for it.
 """
 
 import os
@@ -40,7 +42,7 @@ from onward.storage.blobs.folders import Folders
 from onward.storage.blobs.nodes import DiskNodes
 from onward.storage.blobs.places import parts
 from onward.storage.blobs.publishing import STEP, Publishing
-from onward.storage.blobs.reading import DiskReader
+from onward.storage.blobs.sharing import DiskSharing
 from onward.storage.blobs.staging import Staging
 from onward.storage.failpoints import reach
 from onward.storage.running.group_sync import GroupSync
@@ -53,7 +55,7 @@ SLOW_THREADS = 2
 STRIDE = Stride(bytes=16 * 2**20, seconds=0.25)  # a watcher is promised a message every 250 ms
 
 
-class DiskBlobs(DiskReader):
+class DiskBlobs(DiskSharing):
     """Bytes in a local folder; the constructor raises Unreachable if a folder in it is not mounted."""
 
     stride = STRIDE

@@ -231,6 +231,18 @@ class MemoryBlobs:
             self._held.pop(arriving, None)
         return final
 
+    async def share(
+        self,
+        place: Place,
+        equal: Place,
+        length: int,
+        check: Callable[[], None] = lambda: None,  # noqa: ARG002
+    ) -> bool:
+        """Return False: each place has its own bytes. Raises Missing if they are not equal."""
+        if self._bytes(place, length)[:length] != self._bytes(equal, length)[:length]:
+            raise Missing(equal)
+        return False
+
     async def trim(self, place: Place, at: int, holds: Callable[[], bool]) -> int:
         """Remove all bytes from a position on, and return how many there were; raises Missing or Stale."""
         async with self.open(place, at, holds):

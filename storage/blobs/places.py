@@ -11,7 +11,7 @@ path. So a file counts as an upload's own only if it has the TOKEN of the record
 was given to it when it was staged and that no other file has. A copy of the data folder has to keep these times.
 
 Where PATH is taken, the next of its `candidates` is tried; the last one is the upload's own name. Called by disk.py,
-publishing.py and layouts.py.
+reading.py, publishing.py and staging.py.
 """
 
 import errno
@@ -29,7 +29,7 @@ from onward.protocol.naming import with_suffix
 MARK = "//"  # no path has two slashes in a row
 # The errors of a name that is not there, or that this file system can't have: the next candidate is tried.
 UNUSABLE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP})
-LONG = 32  # digits of the id: with all of them a suffix is certainly the upload's own
+LONG = 32  # digits of a whole id, which no other upload's suffix can have
 
 
 class Parts(NamedTuple):
@@ -55,7 +55,7 @@ def parts(place: Place) -> Parts:
 
 
 def candidates(path: str, id: UploadId) -> Iterator[str]:
-    """Yield the paths below files/ to try, in order; names that look like the own name of another upload are not."""
+    """Yield the paths below files/ to try, in order, without those that look like the id of another upload."""
     tried = (path, with_suffix(path, id), with_suffix(path, id, LONG))
     yield from (each for each in tried if not re.fullmatch(ID_PATTERN, each))
     yield id
@@ -69,7 +69,7 @@ def marked(fd: int) -> str:
 
 
 def token(found: os.stat_result) -> str:
-    """Return what tells a file from all others that may get its name."""
+    """Return the token of a file, which no other file that gets its name has."""
     return f"{found.st_size:x}-{found.st_mtime_ns:x}"
 
 

@@ -17,7 +17,7 @@ from onward.storage.running.threads import Threads
 
 
 class DiskReader:
-    """The bytes of a local folder, as they are read."""
+    """The reading half of DiskBlobs, which inherits it and has the attributes that it uses."""
 
     _root: Path
     _pool: Threads

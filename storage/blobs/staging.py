@@ -95,7 +95,7 @@ class Staging:
         if not holds():
             raise Stale(unfinished.name)
         own = self._files / unfinished.name
-        if exists(own):  # published under another layout, not recorded, and then joined again from its parts
+        if exists(own):  # published as {id}, not recorded (a crash), and then joined again from its parts
             own.unlink()
             self._sync_folder(self._files)
         return mark
@@ -175,7 +175,7 @@ class Staging:
         return fd
 
     def fence(self, staged: Parts, holds: Callable[[], bool]) -> Place:
-        """Copy a staged file, so that a suspended node has no name of it; returns its new place. Raises Stale."""
+        """Replace a staged file by a copy, so that a suspended node has only the old one. Raises Stale."""
         file = self.find(staged)
         path = published_at(self._files, staged)
         if path is not None and file == self._root / staged.where:  # it has both names
@@ -194,7 +194,7 @@ class Staging:
         return Parts(staged.where, mark, staged.path).place()
 
     def remove(self, place: Parts) -> None:
-        """Remove the file of a staged or published place; other files of its names stay."""
+        """Remove the file of a staged or published place, but no other file that has got its name meanwhile."""
         names = [] if not place.path else [self._root / place.where, self._root / "partial" / place.id]
         for name in names:  # first, so that a suspended node can't publish it any more
             name.unlink(missing_ok=True)

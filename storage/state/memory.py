@@ -9,6 +9,7 @@ from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import Promise, sum_of
 from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stale
+from onward.storage.state.hints import MemoryHints
 from onward.storage.state.local import Local
 from onward.storage.state.outbox import MemoryOutbox
 
@@ -18,7 +19,7 @@ class MemoryState(Local):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outbox = MemoryOutbox()
+        self.outbox, self.hints = MemoryOutbox(), MemoryHints()
         self._uploads: dict[UploadId, Upload] = {}
 
     async def insert(

@@ -26,21 +26,19 @@ from msgspec.structs import replace
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import NOTHING, Promise, promise, sum_of
-from onward.storage.base import Crowded, Cursor, Durability, Full, Missing, Page, Stale, StorageError, Unreachable
+from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stale, StorageError, Unreachable
 from onward.storage.codec import decode, encode
-from onward.storage.state import sqlite_list, sqlite_outbox
+from onward.storage.state import sqlite_hints, sqlite_list, sqlite_outbox
 from onward.storage.state.local import Local
+from onward.storage.state.sqlite_file import connect, fault_of
 
 DUE_BATCH = 1000
-BATCH = 256  # jobs of one transaction at most
-RECENT = 1024  # records that are kept in memory, so that the record of a running upload is not fetched each time
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS uploads (
-    id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB, created REAL, status TEXT
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS uploads_due ON uploads (due) WHERE due IS NOT NULL;
-CREATE INDEX IF NOT EXISTS uploads_open ON uploads (open) WHERE open;
+_UPDATE = """
+UPDATE uploads SET version = ?, due = ?, open = ?, document = ?, status = ? WHERE id = ? AND version = ?
 """
+BATCH = 256  # jobs of one transaction at most
+LAZY = 0.01  # seconds that a lazy job waits at most
+RECENT = 1024  # records that are kept in memory, so that the record of a running upload is not fetched each time
 
 Work = Callable[[sqlite3.Connection], Any]
 
@@ -48,7 +46,7 @@ Work = Callable[[sqlite3.Connection], Any]
 class _Job(NamedTuple):
     work: Work
     future: asyncio.Future[Any]
-    durable: bool
+    durable: bool | None  # None if it only reads
 
 
 def _fetch(query: str, values: tuple[object, ...], db: sqlite3.Connection) -> list[tuple[float, str]]:
@@ -71,63 +69,14 @@ def _sound(rows: Iterable[tuple[bytes]]) -> Iterator[Upload]:
             yield decode(document)
 
 
-def _fault(error: sqlite3.Error) -> StorageError:
-    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return (Full if full else Unreachable)(f"SQLite: {error}")
-
-
-def _check_new(path: Path) -> None:
-    """Refuse an empty state if there are bytes of unfinished uploads: the clean-up would remove them as strays."""
-    unfinished = path.with_name("partial")
-    if unfinished.is_dir() and any(unfinished.iterdir()):
-        raise Unreachable(
-            f"{path} is new or empty, but {unfinished} has bytes; bring the state back, or move them away"
-        )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file, which is created if there is none; raises Unreachable if it is damaged or in use, and Full."""
-    try:
-        path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
-        connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
-    except OSError as error:
-        raise Unreachable(f"{path}: {error.strerror}") from error
-    except sqlite3.Error as error:
-        raise _fault(error) from error
-    try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
-            _check_new(path)
-        connection.executescript(_SCHEMA + sqlite_outbox.SCHEMA)
-        sqlite_list.prepare(connection)
-        columns_of = {"uploads": "id, version, due, open, document, status", "outbox": sqlite_outbox.COLUMNS}
-        for table, columns in columns_of.items():
-            connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # all columns are there  # noqa: S608
-        if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-            raise Unreachable(f"{path} is damaged")
-        sqlite_outbox.end_claims(connection)
-    except UnicodeDecodeError as error:  # the message about the damage is itself damaged
-        connection.close()
-        raise Unreachable(f"{path} is damaged") from error
-    except sqlite3.Error as error:
-        connection.close()
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            raise Unreachable(f"another process uses {path}") from error
-        raise _fault(error) from error
-    except Unreachable:
-        connection.close()
-        raise
-    return connection
-
-
 class SqliteState(Local):
     """Records in one SQLite file; the constructor raises Unreachable or Full."""
 
     def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
         super().__init__()
         self.outbox = sqlite_outbox.SqliteOutbox(self._do)
-        self._connection = _connect(path)
+        self.hints = sqlite_hints.SqliteHints(self._do)
+        self._connection = connect(path)
         found = path.stat()
         self._path, self._file = path, (found.st_dev, found.st_ino)
         self._durability, self._synchronous = durability, ""
@@ -135,6 +84,7 @@ class SqliteState(Local):
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lazy: list[_Job] = []
         self._recent: OrderedDict[UploadId, Upload] = OrderedDict()
         self._promised = self._changed = _all_promised(self._connection)
         self._thread = Thread(target=self._run, name="sqlite", daemon=True)
@@ -148,13 +98,12 @@ class SqliteState(Local):
         self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
     ) -> None:
         """Record a new upload; raises Crowded."""
-        listed = (upload.created, upload.status)
-        row = (upload.id, upload.version, upload.due, not upload.status.final, encode(upload), *listed)
+        state = (upload.due, not upload.status.final, encode(upload), upload.created, upload.status)
 
         def work(db: sqlite3.Connection) -> None:
             if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
                 raise Crowded
-            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)", (upload.id, upload.version, *state))
             sqlite_outbox.put(db, events)
             self._promise(NOTHING, promise(upload))
 
@@ -167,7 +116,7 @@ class SqliteState(Local):
             self._recent.move_to_end(id)
             return recent
         query = "SELECT document FROM uploads WHERE id = ?"
-        row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
+        row = await self._do(lambda db: db.execute(query, (id,)).fetchone(), durable=None)
         if row is None:
             raise Missing(id)
         return self._remember(decode(row[0]))
@@ -178,15 +127,11 @@ class SqliteState(Local):
         recent = self._recent.get(upload.id)
         known = recent if recent and recent.version == upload.version else None
         after = promise(saved)
-        new: tuple[object, ...] = (saved.version, saved.due, not saved.status.final, encode(saved))
-        columns = "version = ?, due = ?, open = ?, document = ?"
-        if known is None or known.status is not saved.status:  # otherwise the index of the list need not be touched
-            new, columns = (*new, saved.status), f"{columns}, status = ?"
+        new = (saved.version, saved.due, not saved.status.final, encode(saved), saved.status)
 
         def work(db: sqlite3.Connection) -> None:
             before = promise(known) if known else _promised(db, upload.id)
-            update = f"UPDATE uploads SET {columns} WHERE id = ? AND version = ?"  # noqa: S608
-            if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:
+            if db.execute(_UPDATE, (*new, upload.id, upload.version)).rowcount == 1:
                 sqlite_outbox.put(db, events)
                 self._promise(before, after)
                 return
@@ -255,6 +200,7 @@ class SqliteState(Local):
     async def close(self) -> None:
         """Finish the jobs that wait, and close the file."""
         if not self._closing:
+            self._hurry()
             self._closing = True  # no job may follow the None that ends the thread: it would never be done
             self._jobs.put(None)
         await asyncio.shield(self._ended)  # not `join` in a thread: it may be impossible to start one
@@ -270,12 +216,24 @@ class SqliteState(Local):
                 self._recent.popitem(last=False)
         return upload
 
-    async def _do(self, work: Work, *, durable: bool = False) -> Any:
+    async def _do(self, work: Work, *, durable: bool | None = False, lazy: bool = False) -> Any:
+        """Do a job in the next transaction; a lazy one waits a moment for a durable one to go with."""
         if self._closing or not self._thread.is_alive():
             raise Unreachable("the state is closed")
         job = _Job(work, self._loop.create_future(), durable)
-        self._jobs.put(job)
+        if lazy and not self._lazy:
+            self._loop.call_later(LAZY, self._hurry)
+        if lazy:
+            self._lazy.append(job)
+        else:
+            self._jobs.put(job)
+            if durable:
+                self._hurry()
         return await job.future
+
+    def _hurry(self) -> None:
+        while self._lazy:
+            self._jobs.put(self._lazy.pop(0))
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -295,7 +253,8 @@ class SqliteState(Local):
     def _commit(self, batch: list[_Job]) -> list[tuple[asyncio.Future[Any], Any]]:
         """Do a batch of jobs in one transaction, and return each future with its result or its error."""
         try:
-            self._sync(any(job.durable for job in batch))
+            if any(job.durable is not None for job in batch):
+                self._sync(any(job.durable for job in batch))
             self._connection.execute("BEGIN IMMEDIATE")
             self._changed = self._promised
             answers = [(job.future, self._attempt(job.work)) for job in batch]
@@ -304,7 +263,7 @@ class SqliteState(Local):
         except Exception as error:  # whatever it is, each future must get an answer
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-            fault = _fault(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
+            fault = fault_of(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
             return [(job.future, fault) for job in batch]
         return answers
 

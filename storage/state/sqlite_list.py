@@ -1,7 +1,7 @@
 """The list of all uploads in the SQLite file, the newest first: its columns, its index, and how a page is read.
 
-The index begins with the status. So a page is found at once whichever statuses are asked for: the newest uploads of
-each status are looked up, and merged. `created` is written once, by the insert, so that no upload moves in the list.
+The index has what never changes, the time of creation and the id. So no upload moves in the list, and a save, which may
+change the status, need not touch the index. A page of few statuses is found by a look at the uploads in their order.
 Called by sqlite.py, in its thread.
 """
 
@@ -13,12 +13,9 @@ from onward.protocol.model import Status, UploadId
 from onward.storage.base import Cursor, Page, Unreachable
 from onward.storage.codec import decode
 
-INDEX = "CREATE INDEX IF NOT EXISTS uploads_listed ON uploads (status, created, id)"
+INDEX = "CREATE INDEX IF NOT EXISTS uploads_listed ON uploads (created, id)"
 _FIRST = Cursor(inf, UploadId(""))
-_OF_STATUS = """
-SELECT * FROM (SELECT created, id FROM uploads WHERE status = ? AND (created, id) < (?, ?)
-               ORDER BY created DESC, id DESC LIMIT ?)
-"""
+_ALL = frozenset(Status)
 
 
 def prepare(db: sqlite3.Connection) -> None:
@@ -35,7 +32,7 @@ def prepare(db: sqlite3.Connection) -> None:
 
 
 def _listed(document: bytes) -> tuple[float, str]:
-    """Return the time of creation and the status in a record; a damaged one is listed as the oldest failed one."""
+    """Return the time of creation and the status in a record; a damaged record is listed last, as failed."""
     try:
         upload = decode(document)
     except Unreachable:
@@ -47,9 +44,13 @@ def read_page(db: sqlite3.Connection, after: Cursor | None, limit: int, statuses
     """Read one page (`Records.page`)."""
     if not statuses:
         return Page([], [], None)
-    query = f"{' UNION ALL '.join([_OF_STATUS] * len(statuses))} ORDER BY created DESC, id DESC LIMIT ?"
-    values = [value for status in statuses for value in (status, *(after or _FIRST), limit + 1)]
-    places = [Cursor(created, UploadId(id_)) for created, id_ in db.execute(query, (*values, limit + 1))]
+    wanted = () if set(statuses) >= _ALL else tuple(statuses)
+    chosen = f"AND status IN ({', '.join('?' * len(wanted))})" if wanted else ""
+    query = (
+        f"SELECT created, id FROM uploads WHERE (created, id) < (?, ?) {chosen} ORDER BY created DESC, id DESC LIMIT ?"  # noqa: S608
+    )
+    found = db.execute(query, (*(after or _FIRST), *wanted, limit + 1))
+    places = [Cursor(created, UploadId(id_)) for created, id_ in found]
     page = Page([], [], places[limit - 1] if len(places) > limit else None)
     for place in places[:limit]:
         (document,) = db.execute("SELECT document FROM uploads WHERE id = ?", (place.id,)).fetchone()

@@ -207,7 +207,7 @@ BUGS = (
     ),
     Bug(
         "c2", "a held upload tells an offset that equals its length", "server/uploads/completion.py",
-        '                raise Unchecked("It is kept, and is checked again later.", retry_after=max(ceil(left), 1))\n',
+        '                raise Unchecked(KEPT, retry_after=max(ceil(left), 1))\n',
         "                return upload\n",
         "tests/faults/test_crashes.py -k=held",
     ),
@@ -537,8 +537,8 @@ BUGS = (
     ),
     Bug(
         "60", "a status that changes is not listed", "storage/state/sqlite.py",
-        "        if known is None or known.status is not saved.status:",
-        "        if known is None:",
+        "not saved.status.final, encode(saved), saved.status)",
+        "not saved.status.final, encode(saved), upload.status if known is None else known.status)",
         "tests/storage/test_pages.py -k=statuses_choose",
     ),
     Bug(
@@ -634,10 +634,10 @@ BUGS = (
     ),
     Bug(
         "e1", "an event is queued before its record is saved", "storage/state/sqlite.py",
-        "            if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:\n"
+        "            if db.execute(_UPDATE, (*new, upload.id, upload.version)).rowcount == 1:\n"
         "                sqlite_outbox.put(db, events)\n",
         "            sqlite_outbox.put(db, events)\n"
-        "            if db.execute(update, (*new, upload.id, upload.version)).rowcount == 1:\n",
+        "            if db.execute(_UPDATE, (*new, upload.id, upload.version)).rowcount == 1:\n",
         "tests/storage/test_outbox_contract.py -k=refused",
     ),
     Bug(
@@ -683,5 +683,41 @@ BUGS = (
         "created=told.created(copy), ended=told.ended(copy))",
         "created=(), ended=())",
         "tests/storage/test_lost_outbox.py",
+    ),
+    Bug(
+        "d1", "a file of another owner is told", "server/uploads/duplicates.py",
+        "(known.owner, known.sha256, known.offset) == (upload.owner, sha256, upload.offset)",
+        "(known.sha256, known.offset) == (sha256, upload.offset)",
+        "tests/server/test_duplicates.py -k=owner",
+    ),
+    Bug(
+        "d2", "one hint for all owners", "server/uploads/duplicates.py",
+        "hashlib.sha256(msgspec.json.encode(owner) + sha256)",
+        "hashlib.sha256(sha256)",
+        "tests/server/test_duplicates.py -k=owners",
+    ),
+    Bug(
+        "d3", "a file that differs counts as shared", "storage/blobs/sharing.py",
+        "    return 0 if status == _DIFFERS else shared\n",
+        "    return shared or count\n",
+        "tests/storage/test_sharing.py -k=damaged",
+    ),
+    Bug(
+        "d4", "a fault of sharing fails the upload", "server/uploads/duplicates.py",
+        "        except StorageError as fault:  # perhaps",
+        "        except ZeroDivisionError as fault:  # perhaps",
+        "tests/server/test_duplicates.py -k=fault_of_sharing",
+    ),
+    Bug(
+        "d5", "a hint is believed without its record", "server/uploads/duplicates.py",
+        "        return known if is_there and is_equal and known.role is not Role.PARTIAL else None\n",
+        "        return known\n",
+        "tests/server/test_duplicates.py -k=not_believed",
+    ),
+    Bug(
+        "d6", "a second upload never shares", "server/uploads/duplicates.py",
+        "                await self._blobs.share(upload.place, equal.place, upload.offset, interrupt.check)\n",
+        "                pass\n",
+        "tests/faults/test_shared_blocks.py -k=room",
     ),
 )  # fmt: skip

@@ -38,7 +38,7 @@ def test_the_body_is_what_the_documentation_shows() -> None:
         "data": {
             "uploadId": "ab" * 16, "seq": 9, "status": "completed", "fileName": "a.pdf", "fileSize": 1048576,
             "uploadedBytes": 1048576, "sha256": "01" * 32, "contentType": "application/pdf", "path": None, "url": None,
-            "owner": None, "metadata": {"filename": "a.pdf", "empty": ""}, "error": None,
+            "duplicateOf": None, "owner": None, "metadata": {"filename": "a.pdf", "empty": ""}, "error": None,
             "created": "2025-11-24T16:00:00.000Z", "lastUpdated": "2025-11-24T16:00:10.123Z",
         },
     }  # fmt: skip

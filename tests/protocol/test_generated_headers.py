@@ -62,7 +62,9 @@ def test_any_value_is_read_or_refused(parse: Callable[[str], Any], value: str) -
 def test_any_headers_are_read_or_refused(told: dict[str, str], has_body: bool) -> None:
     sound = {"tus-resumable": tus1.VERSION, "content-type": tus1.CONTENT_TYPE, "upload-offset": "0"}
     for known in ({}, sound):
-        request = Request(headers=known | told, body_size=None, has_body=has_body, host="t")
+        request = Request(
+            headers=known | told, body_size=None, has_body=has_body, find_collection=lambda: ("/files", "t")
+        )
         for read in (tus1.read_create, tus1.read_append):
             with suppress(Refusal):
                 read(request, Limits())

@@ -178,3 +178,20 @@ def test_checksums_and_concatenations_are_read_as_they_are_written() -> None:
     for urls in (None, ("/files/a", "http://t/files/b")):
         assert headers.parse_concat(headers.build_concat(urls)) == urls
     assert ALGORITHMS["crc32"].begin().digest() == bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("", 0),
+        ("7", 7),
+        ("soon", 0),
+        ("Thu, 01 Jan 1970 00:02:00 GMT", 20),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Mon, 01 Jan 99999 00:00:00 GMT", 0),
+        (f"Mon, 01 Jan {'9' * 40} 00:00:00 GMT", 0),
+        ("9" * 5000, 999_999_999),
+    ],
+)
+def test_retry_after_is_read(value: str, seconds: float) -> None:
+    assert headers.parse_retry_after(value, 100.0) == seconds

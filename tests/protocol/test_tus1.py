@@ -134,11 +134,11 @@ def test_a_checksum_is_read() -> None:
 
 
 def test_a_concatenation_is_read_and_returned_as_it_was_received() -> None:
-    asked = Request(headers=V | FINAL, host="t")
+    asked = Request(headers=V | FINAL, find_collection=lambda: ("/files", "t"))
     concat = tus1.read_create(asked, Limits()).concat
     assert concat == Concat(role=Role.FINAL, told=FINAL["upload-concat"], parts=(PART, PART))
     with pytest.raises(BadRequest):
-        tus1.read_create(replace(asked, host="other"), Limits())
+        tus1.read_create(replace(asked, find_collection=lambda: ("/files", "other")), Limits())
     waiting = tus1.build_inspected(replace(UPLOAD, concat=concat, length=None, offset=0), Limits()).headers
     assert waiting["Upload-Concat"] == FINAL["upload-concat"]
     assert not {"Upload-Offset", "Upload-Length", "Upload-Defer-Length"} & set(waiting)

@@ -14,7 +14,8 @@ import tus_requests as tus
 from aiohttp import web
 from onward_process import OnwardProcess, onward
 from standardwebhooks import Webhook as Verifier
-from webhook_receiver import SECRET, Answer, Received, Receiver, answer_with, hang, receiver
+from webhook_receiver import SECRET, Answer, Received, Receiver, answer_with, hang, raw_receiver, receiver
+from yarl import URL
 
 DATA = b"may this be here?" * 10
 METADATA = {"Upload-Metadata": "filename YS5wZGY="}
@@ -118,9 +119,9 @@ async def test_a_refusal_reaches_the_client_with_its_reason(
     [
         answer_with(500), answer_with(302, Location="http://127.0.0.1:1/"), hang, reply("no JSON"), reply({"maxSize": -1}),
         reply({"owner": 7}), reply({"metadata": {"a b": "c"}}), reply({"metadata": {"a": "x" * 5000}}),
-        reply({"expireAfter": -1}), reply({"metadata": {"a": {"base64": "!"}}}),
+        reply({"expireAfter": -1}), reply({"metadata": {"a": {"base64": "!"}}}), reply({"owner": "ä" * 501}),
     ],
-    ids=["500", "redirect", "hangs", "no JSON", "size", "owner", "key", "long", "expiry", "base64"],
+    ids=["500", "redirect", "hangs", "no JSON", "size", "owner", "key", "long", "expiry", "base64", "long owner"],
 )  # fmt: skip
 async def test_without_a_clear_reply_nothing_is_created_and_the_client_may_come_again(
     http: aiohttp.ClientSession, tmp_path: Path, answer: Answer
@@ -130,7 +131,61 @@ async def test_without_a_clear_reply_nothing_is_created_and_the_client_may_come_
         status, document, headers = await create(http, server)
         assert (status, document["code"], headers["Retry-After"]) == (503, "unavailable", "5")
         assert list((server.data / "partial").iterdir()) == []
-        assert "the application at 127.0.0.1 fails, and is tried again" in server.log()
+        assert f"the application at {URL(application.url).authority} fails, and is tried again" in server.log()
+
+
+@pytest.mark.parametrize("after", ["1e12", "1e18", "1e300", "9" * 30])
+async def test_an_expiry_beyond_all_dates_is_a_hundred_years(
+    http: aiohttp.ClientSession, tmp_path: Path, after: str
+) -> None:
+    async with asking(tmp_path) as (application, server):
+        application.answer = reply(f'{{"expireAfter": {after}, "maxSize": {"9" * 30}}}')
+        status, _, headers = await create(http, server)
+        assert status == 201
+        assert "Upload-Expires" in headers
+        assert (await tus.head(http, headers["Location"])).status == 200
+
+
+async def test_the_size_of_a_reply_counts_for_a_length_that_is_stated_later(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with asking(tmp_path) as (application, server):
+        application.answer = reply({"maxSize": 10})
+        url = await tus.create(http, server.url, None)
+        assert (await tus.patch(http, url, 0, b"x" * 11)).status == 413
+        assert (await tus.patch(http, url, 0, b"x" * 6)).status == 204
+        assert (await tus.patch(http, url, 6, b"", Upload_Length="11")).status == 413
+        assert (await tus.patch(http, url, 6, b"x" * 4, Upload_Length="10")).status == 204
+        application.answer = answer_with(204)
+        parts = [await tus.create(http, server.url, None, **{"Upload-Concat": "partial"}) for _ in range(2)]
+        application.answer = reply({"maxSize": 10})
+        assert (waits := await tus.final(http, server.url, parts)).status == 201
+        for part in parts:
+            assert (await tus.patch(http, part, 0, b"x" * 6, Upload_Length="6")).status == 204
+        assert (await tus.head(http, waits.headers["Location"])).status == 410
+
+
+async def test_headers_of_any_bytes_are_asked_about_and_a_reason_passes_only_with_headers_that_can_be_sent(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with asking(tmp_path, "--ask-headers=authorization") as (application, server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(
+            b"POST /files HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 1\r\nConnection: close\r\n"
+            b"Authorization: caf\xe9\r\nAuthorization: caf\xc3\xa9, 2\r\n\r\n"
+        )
+        assert (await reader.readline()).split()[1] == b"201"
+        writer.close()
+        (got,) = application.received
+        assert got.event["data"]["headers"] == {"authorization": "caf\xe9, caf\u00c3\u00a9, 2"}
+
+    answer = b"HTTP/1.1 401 No\r\nRetry-After: a\x7fb\r\nWWW-Authenticate: A\r\nWWW-Authenticate: B\r\nContent-Length: 0\r\n\r\n"
+    async with raw_receiver(answer) as origin:
+        words = [f"--ask={origin}", f"--webhook-secret={SECRET}"]
+        async with onward(tmp_path / "other", "sqlite:", words) as server:
+            status, _, headers = await create(http, server)
+            assert (status, headers["WWW-Authenticate"]) == (401, "A, B")
+            assert "Retry-After" not in headers
 
 
 async def test_a_final_upload_is_asked_about_too(http: aiohttp.ClientSession, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ async def test_events_that_were_given_up_are_listed_and_tried_again(
             assert shown == f"{event['timestamp']}  failed   upload.created     {id_}  {event['target']}\n"
             hook.answer = take
             again = await command(data, state_url, "events", "--retry")
-            assert again.out == "1 events wait again\n"
+            assert again.out == "1 event waits again\n"
             await hook.until(lambda: [got.upload for got in hook.taken] == [id_], within=10)
             assert await events(data, state_url) == []
 

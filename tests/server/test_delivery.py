@@ -328,3 +328,37 @@ def test_a_stop_in_the_middle_of_a_claim_gives_it_back() -> None:
         assert len(await outbox.claim("a", clock(), until=clock() + 1, most=8)) == 1
 
     run_simulated(work())
+
+
+def test_events_of_a_target_that_is_not_configured_any_more_are_given_up_when_their_time_is_over() -> None:
+    async def work() -> None:
+        outbox, target = CountingOutbox(), FakeTarget("a")
+        await queue(outbox, 1, "a", "gone")
+        delivery = deliver(outbox, target, retry_for=5 * HOUR)
+        await asyncio.sleep(4 * HOUR)
+        assert await outbox.count() == OutboxCounts(2, 0, START)
+        await asyncio.sleep(1.5 * HOUR)
+        assert await outbox.count() == OutboxCounts(0, 2, None)
+        assert delivery.counts == {"delivered": 2, "failed": 2}
+        await delivery.stop(within=1)
+
+    run_simulated(work())
+
+
+def test_an_unexpected_fault_of_the_outbox_does_not_end_the_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    class Damaged(CountingOutbox):
+        async def claim(self, target: str, now: float, *, until: float, most: int) -> list[Claimed]:
+            if now < START + 10:
+                raise TypeError("nonsense")
+            return await super().claim(target, now, until=until, most=most)
+
+    async def work() -> None:
+        outbox, target = Damaged(), FakeTarget("a")
+        await queue(outbox, 1, "a")
+        delivery = deliver(outbox, target)
+        await asyncio.sleep(15)
+        assert len(target.taken) == 2
+        await delivery.stop(within=1)
+
+    run_simulated(work())
+    assert "the events for a can't be read" in caplog.text

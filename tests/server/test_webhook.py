@@ -10,12 +10,18 @@ import aiohttp
 import pytest
 from aiohttp import web
 from msgspec.structs import replace
+from multidict import CIMultiDict
 from standardwebhooks import Webhook as Verifier
 from test_outbox_contract import COMPLETED
-from webhook_receiver import SECRET, Received, answer_with, hang, receiver
+from webhook_receiver import SECRET, Received, answer_with, hang, raw_receiver, receiver
 
+from onward.protocol.errors import Unavailable
+from onward.protocol.model import CreateRequest
+from onward.server.events.ask import Ask
 from onward.server.events.signature import Signer, read_secret
 from onward.server.events.webhook import Closed, Function, NotTaken, Webhook, open_session
+
+CREATION = CreateRequest(length=1, metadata=None, promised=None, body_size=0, has_body=False)
 
 
 @pytest.fixture
@@ -55,18 +61,21 @@ async def test_another_status_does_not(session: aiohttp.ClientSession, status: i
 @pytest.mark.parametrize(
     ("header", "after"),
     [
-        (formatdate(time.time() + 600, usegmt=True), 600.0),
+        ("in 600 s", 600.0),
         ("Mon, 01 Jan 2024 00:00:00 GMT", 0.0),
         ("soon", 0.0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0.0),
+        ("Sun, 06 Nov 1994 08:49:37 +999999999999999999999", 0.0),
         ("-5", 0.0),
         ("٣", 0.0),
     ],
-    ids=("later", "past", "no date", "negative", "other digits"),
+    ids=("later", "past", "no date", "year", "zone", "negative", "other digits"),
 )
 async def test_retry_after_may_be_a_date_and_nonsense_is_ignored(
     session: aiohttp.ClientSession, header: str, after: float
 ) -> None:
-    async with receiver(answer_with(503, Retry_After=header)) as hook:
+    said = formatdate(time.time() + after, usegmt=True) if after else header
+    async with receiver(answer_with(503, Retry_After=said)) as hook:
         with pytest.raises(NotTaken) as refused:
             await deliver(hook.url, session)
     assert refused.value.after == pytest.approx(after, abs=60)
@@ -132,8 +141,8 @@ async def test_an_endless_answer_is_not_read(session: aiohttp.ClientSession) -> 
 
 
 def test_the_log_names_the_host_of_a_webhook_only() -> None:
-    hook = Webhook("https://user:password@app.example/hooks/secret?key=1", Signer(b""), None)  # type: ignore[arg-type]
-    assert hook.shown == "the webhook at app.example"
+    hook = Webhook("https://user:password@app.example:8443/hooks/secret?key=1", Signer(b""), None)  # type: ignore[arg-type]
+    assert hook.shown == "the webhook at app.example:8443"
 
 
 async def test_a_function_gets_the_event_with_its_id_and_takes_it_by_returning() -> None:
@@ -149,3 +158,46 @@ async def test_a_function_gets_the_event_with_its_id_and_takes_it_by_returning()
         await function.deliver(event, 0.0)
     await function.deliver(event, 0.0)
     assert got == [{"id": COMPLETED.id, "type": "upload.completed", "data": {"a": 1}}] * 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"",
+    ],
+    ids=["garbage", "long header", "length", "closed"],
+)
+async def test_what_is_no_http_is_told_without_the_path_of_the_url(
+    session: aiohttp.ClientSession, answer: bytes
+) -> None:
+    async with raw_receiver(answer) as origin:
+        with pytest.raises(NotTaken) as refused:
+            await deliver(f"{origin}/path-is-secret?key-is-secret", session)
+        assert "secret" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+        ask = Ask(f"{origin}/path-is-secret", Signer(read_secret(SECRET)), within=5, headers=())
+        with pytest.raises(Unavailable) as unclear:
+            await ask.creation(CREATION, None, CIMultiDict[str]())
+        assert "secret" not in f"{unclear.value} {unclear.value.__cause__}"
+
+
+async def test_a_function_whose_own_wait_was_cancelled_has_not_taken_the_event() -> None:
+    async def on_event(event: dict[str, Any]) -> None:
+        helper = asyncio.ensure_future(asyncio.sleep(10))
+        helper.cancel()
+        await helper
+
+    with pytest.raises(NotTaken, match="cancelled"):
+        await Function(on_event).deliver(COMPLETED, 0)
+
+    async def waits(event: dict[str, Any]) -> None:
+        await asyncio.sleep(10)
+
+    attempt = asyncio.create_task(Function(waits).deliver(COMPLETED, 0))
+    await asyncio.sleep(0)
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt

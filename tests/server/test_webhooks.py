@@ -12,6 +12,7 @@ from aiohttp import web
 from onward_process import onward
 from standardwebhooks import Webhook as Verifier
 from webhook_receiver import SECRET, answer_with, receiver
+from yarl import URL
 
 from onward import Config, create_app, create_runner
 
@@ -32,8 +33,11 @@ async def test_an_application_is_told_of_creation_and_completion(http: aiohttp.C
             url = await tus.create(http, server.url, len(DATA), **METADATA)
             assert (await tus.patch(http, url, 0, DATA)).status == 204
             await hook.until(lambda: len(hook.taken) == 2, within=2)
-            async with http.get(f"http://127.0.0.1:{server.port}/metrics") as answer:
-                metrics = await answer.text()
+            metrics = ""
+            async with asyncio.timeout(5):
+                while "onward_events_waiting 0.0" not in metrics:
+                    async with http.get(f"http://127.0.0.1:{server.port}/metrics") as answer:
+                        metrics = await answer.text()
             for name, value in (("delivered_total", "2.0"), ("failed_total", "0.0"), ("waiting", "0.0")):
                 assert re.search(rf"^onward_events_{name} {value}$", metrics, re.MULTILINE), metrics
             assert "onward_events_oldest_seconds 0.0" in metrics
@@ -65,7 +69,7 @@ async def test_only_the_events_that_are_wanted_are_sent_and_one_url_delays_no_ot
             await good.until(lambda: len(good.taken) == 5, within=2)
             await bad.until(lambda: len(bad.received) >= 7, within=10)
             assert {got.type for got in good.taken + bad.received} == {"upload.terminated"}
-            assert "the webhook at 127.0.0.1 fails, and is tried again: status 500" in server.log()
+            assert f"the webhook at {URL(bad.url).authority} fails, and is tried again: status 500" in server.log()
             bad.answer = answer_with(200)
             await bad.until(lambda: len(bad.taken) == 5, within=20)
 

@@ -296,6 +296,20 @@ async def test_parts_that_fill_no_block_are_copied_when_they_are_joined(blobs: B
     assert await blobs.joined_size([]) == 0
 
 
+async def test_equal_files_may_share_their_room_and_each_stays_whole(blobs: BlobStore) -> None:
+    data, places = random.Random(1).randbytes(300_000), []
+    for id_ in (ID, OTHER):
+        place = await write(blobs, await blobs.create(id_), 0, data)
+        places.append(await blobs.seal(place, len(data)))
+    steps: list[None] = []
+    assert await blobs.share(places[1], places[0], len(data), lambda: steps.append(None)) == bool(steps)
+    await blobs.remove(places[0])
+    assert await content(blobs, places[1], 0, len(data)) == data
+    with pytest.raises(Missing):
+        await blobs.share(places[1], places[0], len(data))
+    assert await content(blobs, places[1], 0, len(data)) == data
+
+
 async def test_the_newest_backup_of_a_record_is_kept(stored: StoredBytes) -> None:
     backups, newer = stored.backups, replace(UPLOAD, version=UPLOAD.version + 1)
     assert backups.store

@@ -11,13 +11,15 @@ import redis
 from msgspec.structs import replace
 from redis.asyncio.client import PubSub
 from redis_process import RedisProcess, redis_server
+from test_outbox_contract import A, event
 from test_state_contract import ID, UPLOAD, ignore
 
 import onward.storage.state.redis.bus
 import onward.storage.state.redis.leases
+from onward.protocol.events import EventType
 from onward.protocol.model import UploadId
 from onward.protocol.progress import progress
-from onward.storage.base import Stale, Unreachable
+from onward.storage.base import Claimed, OutboxCounts, Stale, Unreachable
 from onward.storage.codec import encode
 from onward.storage.state.redis import scripts
 from onward.storage.state.redis.bus import message
@@ -261,3 +263,18 @@ async def test_an_adopted_record_has_an_epoch_beyond_all_forgotten_leases_by_any
     await state.adopt(replace(UPLOAD, epoch=epoch))
     async with state.hold(ID, wait=0, on_rival=ignore) as lease:
         assert lease.epoch > forgotten
+
+
+async def test_an_event_whose_document_was_evicted_does_not_stop_those_behind_it(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    state, _ = nodes
+    created, completed = event(1, EventType.CREATED), event(2, EventType.COMPLETED)
+    await state.insert(UPLOAD, events=[created])
+    with redis.Redis(port=redis_process.port) as client:
+        client.delete(f"{bucket_of(ID).tag}:documents")
+    assert await state.outbox.claim(A, 20.0, until=30.0, most=1) == []
+    assert await state.outbox.count() == OutboxCounts(0, 0, None)
+    async with state.hold(ID, wait=1, on_rival=ignore) as lease:
+        await state.save(replace(UPLOAD, epoch=lease.epoch), events=[completed])
+    assert await state.outbox.claim(A, 20.0, until=30.0, most=1) == [Claimed(completed, 0)]

@@ -84,3 +84,31 @@ def loop_disk(folder: Path, size: int) -> Iterator[LoopDisk]:
         yield disk
     finally:
         unmount(folder)
+
+
+class SharingDisk:
+    """An XFS or btrfs in a file, whose files can share blocks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def used(self) -> int:
+        """Return the bytes that are in use, after everything was written."""
+        subprocess.run(["sync", "--file-system", str(self.folder)], check=True)
+        found = os.statvfs(self.folder)
+        return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+@contextmanager
+def sharing_disk(folder: Path, kind: str) -> Iterator[SharingDisk]:
+    """Make one of a kind, `xfs` or `btrfs`, and mount it; skips, loudly, where that can't be."""
+    image = folder.with_suffix(f".{kind}")
+    with image.open("wb") as file:
+        file.truncate(400 * 2**20)
+    subprocess.run([require(f"mkfs.{kind}"), "-q", str(image)], check=True, capture_output=True)
+    _mount(folder, "-o", "loop", str(image))
+    try:
+        yield SharingDisk(folder)
+    finally:
+        unmount(folder)
+        image.unlink()

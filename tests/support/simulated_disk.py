@@ -202,8 +202,14 @@ class SimulatedDisk:
 
     @property
     def still_open(self) -> list[str]:
-        """Give the files that nobody has closed."""
-        return [name for name, _ in self._open.values()]
+        """Give the files that nobody has closed, by `os.close` or in a file object of their own (aiofiles)."""
+        return [name for fd, (name, _) in self._open.items() if self._is_open(fd, name)]
+
+    def _is_open(self, fd: int, name: str) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(self.folder / name))
+        except OSError:  # closed; or open, but its name is gone, which `os.fstat` would not raise for
+            return Path(f"/proc/self/fd/{fd}").is_symlink()
 
     def _rename(self, old: Any, new: Any) -> None:
         source, target = self._path(old), self._path(new)

@@ -114,3 +114,19 @@ async def receiver(answer: Answer = take) -> AsyncIterator[Receiver]:
         yield found
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def raw_receiver(answer: bytes) -> AsyncIterator[str]:
+    """Run a receiver that answers each request with these bytes, whatever they are; gives its origin."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = next(line for line in head.lower().splitlines() if line.startswith(b"content-length:"))
+        await reader.readexactly(int(size.partition(b":")[2]))
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

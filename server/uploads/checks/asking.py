@@ -113,7 +113,7 @@ class Head:
     async def judge(self, position: int, *, proved: bool = False) -> None:
         """Ask the early checks once the first bytes are there, up to `position`; raises Failed and StorageError.
 
-        `proved`: the body had the checksum that was announced. What a check can't judge now is left to the end.
+        `proved`: the body had the checksum that was announced. If a check can't judge now, it is asked at the end.
         """
         if self._judged or position < HEAD or (self._licence.checksum and not proved):
             return

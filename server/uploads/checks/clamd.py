@@ -7,11 +7,11 @@
 Each question has a connection of its own, as clamd wants it. clamd is alive if it answers PING at once; so a file is
 sent only to a scanner that is there, and one that hangs is noticed in seconds.
 
-The size is compared first. Of a larger stream clamd resets the connection, and a larger file it calls clean without a
-look at it, unless its AlertExceedsMax is set.
+The size is compared with the limit before clamd is asked. Beyond the limits in its own configuration clamd
+resets the connection of a stream, and calls a file clean without a look at it, unless its AlertExceedsMax is set.
 
-What `--clamd-unavailable` and `--clamd-too-large` say is done here too. A scanner that is only busy always holds the
-file: otherwise many uploads at once would be a way past it.
+What `--clamd-unavailable` and `--clamd-too-large` say is done here too. While a scanner is only busy, the
+file is held whatever they say: otherwise a file would pass unscanned if it came with many others.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ AT_ONCE = 4  # scans: more would compete with each other, and with the server if
 QUEUED_WITHIN = 30.0  # seconds that a file waits for one of these scans
 ALIVE_WITHIN = 5.0  # seconds for a connection, and for the answer to PING
 SILENT_FOR = 5.0  # seconds for which a clamd that was not there is not asked again
-SENT_WITHIN = 30.0  # seconds that clamd may take none of the bytes
+SENT_WITHIN = 30.0  # seconds for clamd to take one block
 SCANNED_WITHIN = 150.0  # seconds for the verdict: clamd itself gives up after 120 (MaxScanTime)
 RETRY_AFTER = 10.0
 MOST_ANSWER = 4096  # bytes

@@ -12,10 +12,12 @@ over all masters. What concerns all uploads is asked of all buckets in one round
     {onward:07}:listed       zset    the ids of all uploads, by the time of their creation
     {onward:07}:promised     hash    the sums over the unfinished uploads
     {onward:07}:store        string  the name of the data folder that the uploads belong to
+    {onward:07}:hint:KEY     string  the id of an upload that may have the bytes of a new one; only with
+                                     --duplicates=share (hints.py). Its bucket follows from KEY.
     {onward:07}:…            the outbox, which outbox.py describes; only with webhooks
 
     {onward:open}:reserved   zset    the ids of all unfinished uploads, by the time of their reservation; only with
-    {onward:open}:counted    string  --max-open (open_limit.py). While this one exists, all of them are in it.
+    {onward:open}:counted    string  --max-open (open_limit.py). While `counted` exists, `reserved` is complete.
 
     onward:progress:ID, onward:yield   channels (bus.py)
 
@@ -72,6 +74,11 @@ def bucket_of(id: UploadId) -> Bucket:
     return BUCKETS[crc32(id.encode()) % len(BUCKETS)]
 
 
+def hint_key(key: str) -> str:
+    """Return the key in Redis of a hint."""
+    return f"{BUCKETS[crc32(key.encode()) % len(BUCKETS)].tag}:hint:{key}"
+
+
 @lru_cache(1024)
 def keys_of(id: UploadId) -> Keys:
     """Return the keys of an upload, which are in one slot."""
@@ -79,7 +86,7 @@ def keys_of(id: UploadId) -> Keys:
 
 
 def keys_beside_reservations(id: UploadId) -> Keys:
-    """Return such keys in the slot of the reservations, so that PROBE can try its commands there as well."""
+    """Return keys of the same kinds in the slot of the reservations, so that PROBE can try its commands there too."""
     return _keys(id, _OPEN_BUCKET)
 
 

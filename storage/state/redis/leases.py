@@ -62,7 +62,7 @@ class RedisLeases:
 
     def __init__(self, commands: Commands, node: str, ask_to_yield: Callable[[UploadId], Awaitable[None]]) -> None:
         self._commands, self._node, self._ask_to_yield = commands, node, ask_to_yield
-        self._queue = LocalLeases()  # of the requests in this process, the one that may ask Redis
+        self._queue = LocalLeases()  # which request of this process may ask Redis; the others wait
         self._held: dict[tuple[UploadId, int], _Held] = {}  # our leases, by upload and epoch
         self._holders: dict[UploadId, Callable[[], None]] = {}  # the `on_rival` of each of our leases
         self._releases: set[asyncio.Task[None]] = set()  # releases that Redis did not confirm, being repeated

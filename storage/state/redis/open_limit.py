@@ -40,7 +40,7 @@ class OpenLimit:
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
-        self._counting = asyncio.Lock()  # of the inserts of this process, one counts
+        self._counting = asyncio.Lock()  # so that only one insert of this process counts, while the others wait for it
 
     async def reserve(self, id: UploadId, most: int) -> None:
         """Reserve room for one more unfinished upload; raises Crowded if there are `most` already."""

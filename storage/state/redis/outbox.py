@@ -1,6 +1,6 @@
 """The outbox in Redis. All keys of an event are in the bucket of its upload (keys.py), so it is saved with the record.
 
-    {onward:07}:outbox             zset  the names of all events that wait, by the time since when they do
+    {onward:07}:outbox             zset  the names of all events that wait, by the time when they began to
     {onward:07}:documents          hash  the events, by name
     {onward:07}:failed             zset  the names of those that were given up
     {onward:07}:attempts           hash  how many attempts have failed, by name
@@ -118,7 +118,7 @@ class RedisOutbox:
     async def _claim(self, id: UploadId, target: str, now: float, until: float) -> Claimed | None:
         keys = _keys(id, target)
         found = await self._commands.run(
-            scripts.CLAIM, (keys.documents, keys.attempts, keys.due, keys.queue), id, target, now, until
+            scripts.CLAIM, (keys.documents, keys.attempts, keys.due, keys.queue, keys.outbox), id, target, now, until
         )
         return Claimed(_decoder.decode(found[0]), int(found[1])) if found else None
 

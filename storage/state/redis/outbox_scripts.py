@@ -26,16 +26,26 @@ _FIRST = """
 local function first(queue) return redis.call('ZRANGEBYSCORE', queue, '-inf', '+inf', 'LIMIT', 0, 1)[1] end
 """
 
-# KEYS: documents, attempts, due, queue. ARGV: id, target, now, until. Returns the document and the failed attempts of
-# the first event if it is due, and hides it. If the answer is lost, the event stays hidden until the claim ends.
+# KEYS: documents, attempts, due, queue, outbox. ARGV: id, target, now, until. Returns the document and the failed
+# attempts of the first event if it is due, and hides it. If the answer is lost, the event stays hidden until the claim
+# ends. An event without its document, which a Redis that evicts keys has dropped, is removed.
 CLAIM = f"""{_FIRST}
 local due = redis.call('ZSCORE', KEYS[3], ARGV[1])
 if not due or tonumber(due) > tonumber(ARGV[3]) then return false end
 local event = first(KEYS[4])
-if not event then return false end
-local name = ARGV[2] .. ' ' .. event
-redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
-return {{redis.call('HGET', KEYS[1], name), redis.call('HGET', KEYS[2], name) or 0}}
+while event do
+  local name = ARGV[2] .. ' ' .. event
+  local document = redis.call('HGET', KEYS[1], name)
+  if document then
+    redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
+    return {{document, redis.call('HGET', KEYS[2], name) or 0}}
+  end
+  redis.call('ZREM', KEYS[4], event)
+  redis.call('ZREM', KEYS[5], name)
+  event = first(KEYS[4])
+end
+redis.call('ZREM', KEYS[3], ARGV[1])
+return false
 """
 
 # KEYS: due, queue, attempts. ARGV: id, name, id of the event, when it is due, 1 if an attempt has failed.

@@ -5,6 +5,7 @@ keys.py         the names of all keys; the buckets that spread the uploads over 
 scripts.py      what Redis has to do in one step; all changes are made by these scripts
 leases.py       one holder for each upload
 outbox.py       events that wait for delivery
+hints.py        which upload had the same bytes
 open_limit.py   --max-open among all servers
 due.py          what the sweep has to look at, from all buckets
 listing.py      the list of all uploads, from all buckets
@@ -35,6 +36,7 @@ from onward.storage.state.redis.bus import RedisBus, message
 from onward.storage.state.redis.client import connect, mapped, refusal
 from onward.storage.state.redis.commands import Commands
 from onward.storage.state.redis.due import all_due
+from onward.storage.state.redis.hints import RedisHints
 from onward.storage.state.redis.keys import (
     BUCKETS,
     PROGRESS_PREFIX,
@@ -65,6 +67,7 @@ class RedisState:
         self._leases = RedisLeases(self._commands, node, self._bus.ask_to_yield)
         self._limit = OpenLimit(self._commands)
         self.outbox = RedisOutbox(self._commands)
+        self.hints = RedisHints(self._commands)
 
     async def open(self) -> None:
         """Check that Redis answers, and begin to listen; raises Unreachable."""

@@ -1,0 +1,125 @@
+"""Equal uploads on a file system that can share blocks: the room that they take, and kill -9 around the sharing."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from async_http_connection import Lost, connected
+from forking_server import Child, Zygote, zygote
+from http_connection import OCTETS, Tus, path_of, poll
+from mounts import sharing_disk
+from server_process import serving
+
+DATA = hashlib.shake_256(b"killed").digest(5_000_001)
+CONFIG: dict[str, Any] = {"sweep_every": 0.05, "quiet_after": 0.05, "duplicates": "share"}
+KINDS = ("xfs", "btrfs")
+
+
+def duplicate_of(tus: Tus, path: str) -> Any:
+    message = json.loads(tus.progress(path))
+    assert message["status"] == "completed"
+    return message["duplicateOf"]
+
+
+def id_of(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("layout", ["{id}", "{sha256:2}/{name}"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_equal_uploads_take_the_room_of_one(kind: str, layout: str, tmp_path: Path) -> None:
+    data = hashlib.shake_256(b"room").digest(20_000_001)
+    options = ["--duplicates=share", f"--layout={layout}"]
+    with (
+        sharing_disk(tmp_path / "disk", kind) as disk,
+        serving(disk.folder / "data", options, log=tmp_path / "log") as server,
+    ):
+        empty = disk.used()
+        paths = [server.tus.stored(data) for _ in range(10)]
+        assert disk.used() - empty < 2 * len(data)
+        assert [duplicate_of(server.tus, path) for path in paths] == [None, *(id_of(path) for path in paths[:-1])]
+        for path in paths[:-1]:
+            assert server.tus.ask("DELETE", path, {"Tus-Resumable": "1.0.0"}).status == 204
+        assert server.tus.ask("GET", paths[-1]).body == data
+        assert server.tus.ask("DELETE", paths[-1], {"Tus-Resumable": "1.0.0"}).status == 204
+        poll(lambda: disk.used() - empty < len(data) // 4)  # XFS frees shared blocks a little later
+
+
+@pytest.fixture
+async def warm(tmp_path: Path) -> AsyncIterator[Zygote]:
+    async with zygote(tmp_path / "log") as warm:
+        yield warm
+        assert "Traceback" not in warm.log(), warm.log()
+
+
+async def listening(child: Child) -> int:
+    port = await child.port()
+    assert port is not None, "it died before it listened"
+    return port
+
+
+async def create(port: int) -> str:
+    async with connected(port) as line:
+        return path_of((await line.ask("POST", "/files", {"Upload-Length": str(len(DATA))})).headers["location"])
+
+
+async def send(port: int, path: str) -> None:
+    """Send what is missing."""
+    async with connected(port) as line:
+        state = await line.ask("HEAD", path, {})
+        if state.status == 200 and (offset := int(state.headers["upload-offset"])) < len(DATA):
+            await line.ask("PATCH", path, {"Content-Type": OCTETS, "Upload-Offset": str(offset)}, DATA[offset:])
+
+
+async def completed(port: int, path: str) -> dict[str, Any]:
+    """Wait until the upload is completed; only its progress is asked for, so that the sweep may have to do it."""
+    async with asyncio.timeout(20):
+        while True:
+            async with connected(port) as line:
+                message: dict[str, Any] = json.loads((await line.ask("GET", f"{path}/progress", {})).body)
+            if message["completed"]:
+                return message
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("state", ["sqlite:", "redis"])
+@pytest.mark.parametrize("point", ["sealed", "shared", "recorded"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_kill_around_the_sharing_loses_nothing(
+    kind: str, point: str, state: str, warm: Zygote, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    config = CONFIG | {"state": request.getfixturevalue("redis_url") if state == "redis" else state}
+    with sharing_disk(tmp_path / "disk", kind) as disk:
+        data = disk.folder / "data"
+        child = await warm.fork(data, config=config)
+        port = await listening(child)
+        first = await create(port)
+        await send(port, first)
+        assert (await completed(port, first))["duplicateOf"] is None
+        second = await create(port)
+        await child.kill()
+        one = disk.used()
+
+        for hit in (1, 2):
+            child = await warm.fork(data, point=point, hit=hit, config=config)
+            with suppress(Lost):
+                if port_ := await child.port():
+                    await send(port_, second)
+                    await asyncio.sleep(0.1)
+            await child.kill()
+
+        child = await warm.fork(data, config=config)
+        port = await listening(child)
+        await send(port, second)
+        assert (await completed(port, second))["duplicateOf"] == id_of(first)
+        poll(lambda: disk.used() - one < len(DATA) // 2)
+        async with connected(port) as line:
+            assert (await line.ask("DELETE", first, {"Tus-Resumable": "1.0.0"})).status == 204
+        async with connected(port) as line:
+            assert (await line.ask("GET", second, {})).body == DATA
+        await child.kill()
