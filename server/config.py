@@ -19,7 +19,9 @@ from onward.server.option_kinds import (
     BASE,
     CLAMD,
     EVENT_TYPES,
+    FILE_MODE,
     FOLDER,
+    FOLDER_MODE,
     HEADERS,
     HOSTS,
     LAYOUT,
@@ -118,10 +120,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str,
         Option(FINISHED, LAYOUT, "path of a finished file below files/, such as {date:%Y/%m/%d}/{name}", sweep=True),
     ] = "{id}"
-    file_mode: Annotated[int, Option(FINISHED, MODE, "permissions of finished files", sweep=True)] = 0o440
-    dir_mode: Annotated[int, Option(FINISHED, MODE, "permissions of the folders that a layout needs", sweep=True)] = (
-        0o700
-    )
+    file_mode: Annotated[int, Option(FINISHED, FILE_MODE, "permissions of finished files", sweep=True)] = 0o440
+    dir_mode: Annotated[
+        int, Option(FINISHED, FOLDER_MODE, "permissions of the folders that a layout needs", sweep=True)
+    ] = 0o700
     keep_completed: Annotated[
         float,
         Option(FINISHED, TIME, "remove a finished file after this long; 0 for never", sweep=True),

@@ -121,6 +121,14 @@ def _read_mode(value: object) -> int:
     return mode
 
 
+def _read_mode_with(least: int, value: object) -> int:
+    """Read permissions that leave the server itself at least those it needs."""
+    mode = _read_mode(value)
+    if mode & least != least:
+        raise ValueError(f"{mode:04o} would keep the server from its own files: it must include {least:04o}")
+    return mode
+
+
 def _read_choice(values: Mapping[str, Any], value: object) -> object:
     if not isinstance(value, str) or value.lower() not in values:
         near = suggest(str(value).lower(), values)
@@ -271,6 +279,8 @@ PATH = Kind("PATH", partial(_read_path, needed=False))
 FOLDER = Kind("PATH", partial(_read_path, needed=True))
 BASE = Kind("PATH", _read_base_path)
 MODE = Kind("MODE", _read_mode, "{:04o}".format)
+FILE_MODE = Kind("MODE", partial(_read_mode_with, 0o400), "{:04o}".format)
+FOLDER_MODE = Kind("MODE", partial(_read_mode_with, 0o700), "{:04o}".format)
 HOSTS = Kind("HOST", _read_hosts, ", ".join, repeated=True)
 ORIGINS = Kind("ORIGIN", _read_origins, ", ".join, repeated=True)
 TRUSTED = Kind("ADDRESS", _read_trusted, ", ".join, repeated=True)

@@ -314,6 +314,12 @@ BUGS = (
         "tests/protocol/test_naming.py",
     ),
     Bug(
+        "c20", "who lacks a check publishes what waits for it", "server/uploads/completion.py",
+        " if name not in self._records.checks)",
+        " if not name)",
+        "tests/server/test_lacking_checks.py -k=only_who_has_the_scanner",
+    ),
+    Bug(
         "11", "joined bytes not synced", "storage/blobs/disk.py",
         "                await self._sync_file(target)\n",
         "                self._publishing._synced = False\n",

@@ -136,6 +136,20 @@ async def test_a_scanner_that_tells_its_limits_is_believed(tmp_path: Path, blobs
         await Clamd(telling.unix).scan(content)
 
 
+async def test_a_limit_of_the_scanner_itself_is_not_told_as_that_of_the_server(
+    tmp_path: Path, blobs: Blobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = await stored(blobs, bytes(2**21))
+    with (
+        clamd_running(tmp_path / "clamd", "MaxFileSize 1M", "AlertExceedsMax yes") as telling,
+        pytest.raises(Rejected) as refusal,
+    ):
+        await check(telling.unix)(UPLOAD, content)
+    assert refusal.value.code == "unscannable"
+    assert refusal.value.detail == "The file is beyond a limit of the virus scanner, and is not accepted."
+    assert "--clamd-max-size" in caplog.text, "the operator is told what to change"
+
+
 @pytest.mark.parametrize("address", ["unix:/nonexistent/clamd.ctl", "tcp:127.0.0.1:1", "tcp:localhost:1"])
 async def test_a_scanner_that_is_down_is_treated_as_told(address: str, blobs: Blobs) -> None:
     await is_treated_as_told(address, blobs)

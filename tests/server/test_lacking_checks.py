@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def held(tus: Tus) -> list[str]:
 def due(server: Server, paths: list[str]) -> None:
     """Wait until the scanner has to be asked again."""
     poll(lambda: all(int(server.tus.head(path)["Retry-After"]) <= 1 for path in paths), within=20)
+    time.sleep(1.5)  # the header has whole seconds, and 1 is its least
 
 
 def check_outcome(tus: Tus, data: Path, paths: list[str]) -> None:

@@ -130,6 +130,8 @@ def test_a_finished_file_is_kept_as_long_as_it_shall_be(start: Start, layout: st
         (["--download=redirect"], "--public-url"),
         (["--public-url=https://cdn.example/"], "{path}"),
         (["--public-url=ftp://cdn.example/{path}"], "is not a URL"),
+        (["--file-mode=0044"], "--file-mode: 0044 "),
+        (["--dir-mode=0500"], "--dir-mode: 0500 "),
     ],
 )
 def test_what_can_not_work_is_refused_at_the_start(tmp_path: Path, options: list[str], why: str) -> None:

@@ -171,8 +171,7 @@ class ClamdCheck:
             found = await self._scan(content)
         except TooLargeToScan as fault:
             if self._too_large is WhenTooLarge.REFUSE:
-                limit = f"Files above {sized(self._limit)} can't be scanned for viruses, and are not accepted."
-                raise Rejected("unscannable", 422, TITLE_UNSCANNABLE, limit) from fault
+                raise Rejected("unscannable", 422, TITLE_UNSCANNABLE, self._refusal(upload, content, fault)) from fault
             _pass_unscanned(upload, content, fault)
         except Unanswered as fault:
             if self._unavailable is WhenUnavailable.HOLD:
@@ -186,6 +185,16 @@ class ClamdCheck:
             if found is not None:
                 name = re.sub(r"[^ -~]", "?", found)[:100]
                 raise Rejected("infected", 422, TITLE_INFECTED, f"The virus scanner found {name} in the file.")
+
+    def _refusal(self, upload: Upload, content: Content, fault: TooLargeToScan) -> str:
+        """Say why a file is too large; a limit that only the scanner knows is for the operator, in the log."""
+        if self._limit < content.length:
+            return f"Files above {sized(self._limit)} can't be scanned for viruses, and are not accepted."
+        log.warning(
+            "upload %s… is not accepted: %d bytes are below --clamd-max-size, but beyond a limit of clamd itself: %s",
+            upload.id[:8], content.length, fault,
+        )  # fmt: skip
+        return "The file is beyond a limit of the virus scanner, and is not accepted."
 
     async def _scan(self, content: Content) -> str | None:
         if content.length > self._limit:
