@@ -11,19 +11,14 @@ from typing import Any
 import pytest
 from async_http_connection import Lost, connected
 from forking_server import Child, Zygote, zygote
-from http_connection import OCTETS, Tus, path_of, poll
+from http_connection import OCTETS, path_of, poll
 from mounts import sharing_disk
 from server_process import serving
+from shown_upload import shown_upload
 
 DATA = hashlib.shake_256(b"killed").digest(5_000_001)
 CONFIG: dict[str, Any] = {"sweep_every": 0.05, "quiet_after": 0.05, "duplicates": "share"}
 KINDS = ("xfs", "btrfs")
-
-
-def duplicate_of(tus: Tus, path: str) -> Any:
-    message = json.loads(tus.progress(path))
-    assert message["status"] == "completed"
-    return message["duplicateOf"]
 
 
 def id_of(path: str) -> str:
@@ -42,7 +37,10 @@ def test_ten_equal_uploads_take_the_room_of_one(kind: str, layout: str, tmp_path
         empty = disk.used()
         paths = [server.tus.stored(data) for _ in range(10)]
         assert disk.used() - empty < 2 * len(data)
-        assert [duplicate_of(server.tus, path) for path in paths] == [None, *(id_of(path) for path in paths[:-1])]
+        assert [shown_upload(disk.folder / "data", id_of(path))["duplicateOf"] for path in paths] == [
+            None,
+            *(id_of(path) for path in paths[:-1]),
+        ]
         for path in paths[:-1]:
             assert server.tus.ask("DELETE", path, {"Tus-Resumable": "1.0.0"}).status == 204
         assert server.tus.ask("GET", paths[-1]).body == data
@@ -76,15 +74,18 @@ async def send(port: int, path: str) -> None:
             await line.ask("PATCH", path, {"Content-Type": OCTETS, "Upload-Offset": str(offset)}, DATA[offset:])
 
 
-async def completed(port: int, path: str) -> dict[str, Any]:
+async def duplicate_of(data: Path, port: int, path: str, state: str) -> str | None:
     """Wait until the upload is completed; only its progress is asked for, so that the sweep may have to do it."""
     async with asyncio.timeout(20):
         while True:
             async with connected(port) as line:
                 message: dict[str, Any] = json.loads((await line.ask("GET", f"{path}/progress", {})).body)
             if message["completed"]:
-                return message
+                break
             await asyncio.sleep(0.02)
+    shown = await asyncio.to_thread(shown_upload, data, id_of(path), f"--state={state}")
+    found: str | None = shown["duplicateOf"]
+    return found
 
 
 @pytest.mark.parametrize("state", ["sqlite:", "redis"])
@@ -100,7 +101,7 @@ async def test_a_kill_around_the_sharing_loses_nothing(
         port = await listening(child)
         first = await create(port)
         await send(port, first)
-        assert (await completed(port, first))["duplicateOf"] is None
+        assert await duplicate_of(data, port, first, config["state"]) is None
         second = await create(port)
         await child.kill()
         one = disk.used()
@@ -116,7 +117,7 @@ async def test_a_kill_around_the_sharing_loses_nothing(
         child = await warm.fork(data, config=config)
         port = await listening(child)
         await send(port, second)
-        assert (await completed(port, second))["duplicateOf"] == id_of(first)
+        assert await duplicate_of(data, port, second, config["state"]) == id_of(first)
         poll(lambda: disk.used() - one < len(DATA) // 2)
         async with connected(port) as line:
             assert (await line.ask("DELETE", first, {"Tus-Resumable": "1.0.0"})).status == 204

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from bodies import WholeBody
-from http_connection import Tus
-from server_process import Start, serving
+from msgspec.structs import replace
+from server_process import Server, Start, serving
+from shown_upload import shown_upload
 
 from onward.protocol.errors import Locked
 from onward.protocol.events import EventType, build_body
+from onward.protocol.listing import listed
 from onward.protocol.model import AppendRequest, Concat, CreateRequest, Limits, Place, Role, Status, Upload, UploadId
+from onward.protocol.progress import progress
 from onward.server.uploads.duplicates import hint_of
 from onward.server.uploads.engine import Engine
 from onward.server.uploads.publishing import Publishing
@@ -155,32 +158,43 @@ async def test_without_the_option_nothing_is_asked_and_nothing_told(
     await engine.close()
 
 
-def told(tus: Tus, path: str) -> Any:
-    message = json.loads(tus.progress(path))
+def told(server: Server, path: str, *options: str) -> Any:
+    message = json.loads(server.tus.progress(path))
     assert message["status"] == "completed"
-    return message["duplicateOf"]
+    assert message["duplicateOf"] is None, "an upload without an owner is told of another one"
+    return shown_upload(server.data, id_of(path), *options)["duplicateOf"]
+
+
+def test_progress_tells_it_to_an_owner_only() -> None:
+    completed = Upload(
+        id=UploadId("a" * 32), place=Place("files/a"), status=Status.COMPLETED, length=1, offset=1, metadata=None,
+        promised=None, created=0.0, updated=0.0, duplicate_of=UploadId("b" * 32), owner="somebody",
+    )  # fmt: skip
+    assert json.loads(progress(completed).json)["duplicateOf"] == "b" * 32
+    assert json.loads(progress(replace(completed, owner=None)).json)["duplicateOf"] is None
+    assert listed(replace(completed, owner=None))["duplicateOf"] == "b" * 32
 
 
 def id_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def test_progress_tells_it_also_after_a_restart(start: Start, tmp_path: Path) -> None:
+def test_the_operator_is_told_also_after_a_restart(start: Start, tmp_path: Path) -> None:
     server = start("--duplicates=share")
     first = server.tus.stored(DATA)
-    assert told(server.tus, first) is None
+    assert told(server, first) is None
     second = server.tus.stored(DATA)
-    assert told(server.tus, second) == id_of(first)
+    assert told(server, second) == id_of(first)
     server.process.kill()
     server.process.wait()
     with serving(server.data, ["--duplicates=share"], log=tmp_path / "again.log") as again:
-        assert told(again.tus, second) == id_of(first)
-        assert told(again.tus, again.tus.stored(DATA)) == id_of(second)
+        assert told(again, second) == id_of(first)
+        assert told(again, again.tus.stored(DATA)) == id_of(second)
 
 
 def test_by_default_nothing_is_told(start: Start) -> None:
-    tus = start().tus
-    assert [told(tus, tus.stored(DATA)) for _ in range(2)] == [None, None]
+    server = start()
+    assert [told(server, server.tus.stored(DATA)) for _ in range(2)] == [None, None]
 
 
 def test_two_nodes_over_redis_tell_of_each_others_files(tmp_path: Path, redis_url: str) -> None:
@@ -191,4 +205,4 @@ def test_two_nodes_over_redis_tell_of_each_others_files(tmp_path: Path, redis_ur
     ):
         first = a.tus.stored(DATA)
         second = b.tus.stored(DATA)
-        assert told(a.tus, second) == id_of(first)
+        assert told(a, second, f"--state={redis_url}") == id_of(first)
