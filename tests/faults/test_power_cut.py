@@ -18,6 +18,7 @@ from crash_rounds import Rounds
 from forking_server import Child, Zygote, zygote
 from power_cut_disk import Disk, disk
 
+from onward.server.control.channel import NAME
 from onward.storage.base import Durability
 
 SHARES = {Durability.FULL: 0.5, Durability.GROUP: 0.2, Durability.PROCESS: 0.3}
@@ -46,7 +47,8 @@ class Cuts(Rounds):
                 for _ in range(ENOUGH_TO_GROW):
                     assert (await line.ask("POST", "/files", {"Upload-Length": "1"})).status == 201
             await child.kill()
-        await asyncio.to_thread(shutil.copytree, self._grown, path)
+        no_socket = shutil.ignore_patterns(NAME)
+        await asyncio.to_thread(shutil.copytree, self._grown, path, ignore=no_socket)
         os.sync()
 
     def _more(self) -> dict[str, Any]:

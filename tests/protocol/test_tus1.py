@@ -108,6 +108,9 @@ def test_the_state_is_in_the_headers() -> None:
     assert not {"Upload-Length", "Upload-Metadata", "Upload-Expires"} & set(deferred)
     done = replace(UPLOAD, status=Status.COMPLETED, sha256=SHA256)
     assert tus1.build_upload_headers(done)["Repr-Digest"] == build_repr_digest(SHA256)
+    public = replace(done, url="https://cdn.example/a.bin")
+    assert tus1.build_upload_headers(public)["Content-Location"] == "https://cdn.example/a.bin"
+    assert "Content-Location" not in tus1.build_upload_headers(done)
 
 
 def test_extensions_are_switched_off_with_all_that_needs_them() -> None:

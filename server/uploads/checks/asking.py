@@ -63,7 +63,10 @@ class Checks:
             content.is_unjudged = False
             await self.ask(check, upload, content, interrupt)
             self.counts[_name(check), "unjudged" if content.is_unjudged else "passed"] += 1
-        return content.content_type or detect(await content.head())
+        if content.content_type is None:
+            with suppress(StorageError):  # the type is only told; nothing depends on it
+                return detect(await content.head())
+        return content.content_type
 
     async def ask(self, check: Check, upload: Upload, content: Content, interrupt: Interrupt) -> None:
         """Ask one check, and count it if the file does not pass; raises what `judge` raises."""
