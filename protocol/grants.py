@@ -30,7 +30,7 @@ class Grant(Struct, frozen=True, kw_only=True, gc=False):
     expire_after: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the owner, who is part of every event. Raises ValueError."""
+        """Check the length of the owner's name, which is in every event. Raises ValueError."""
         if self.owner is not None and len(self.owner.encode()) > MOST_OWNER:
             raise ValueError(f"an owner has {MOST_OWNER} bytes at most")
 

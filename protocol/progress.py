@@ -77,6 +77,6 @@ def progress(upload: Upload) -> Progress:
     }
     if completed:
         message |= {"contentType": upload.content_type, "path": upload.path, "url": upload.url}
-        # Who knows an id may use the upload, unless it has an owner. So it is told only among the uploads of an owner.
+        # Without an owner, an id is all that it takes to use an upload, so it is told only if there is an owner.
         message |= {"duplicateOf": None if upload.owner is None else upload.duplicate_of}
     return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))

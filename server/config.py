@@ -282,7 +282,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         self._check_application()
 
     def _check_application(self) -> None:
-        """Check what concerns the application that is told and asked about uploads."""
+        """Check the options of events and of `--ask`. Raises ConfigError."""
         for name, of in (("webhook_events", self.webhook), ("ask_acts", self.ask)):
             if of and not getattr(self, name):
                 raise ConfigError(name, "it is empty, so nothing would ever be sent; leave it out, or name something")

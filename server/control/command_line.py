@@ -59,7 +59,7 @@ async def run(config: Config, options: Mapping[str, Any], open_engine: Open) -> 
                 output.show(answer)
         output.end()
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         drop(sys.stdout)
     return FAILED if failed else 0
 
