@@ -51,13 +51,18 @@ def sized(count: int) -> str:
     return f"{count} bytes" if count < 10_000 else f"{count:,} bytes"
 
 
-def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:
-    """Return the record of a new upload. Raises TooLarge."""
+def check_creation(request: CreateRequest, limits: Limits) -> None:
+    """Refuse a creation of more than the limits allow. Raises TooLarge."""
     check_size(request.length or 0, limits)
     if request.body_size is not None and request.body_size > (
         largest(limits) if request.length is None else request.length
     ):
         raise TooLarge("The body is longer than the upload.")
+
+
+def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:
+    """Return the record of a new upload. Raises TooLarge."""
+    check_creation(request, limits)
     upload = Upload(
         id=id,
         place=place,
@@ -73,6 +78,7 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
         expire_after=request.expire_after,
         max_size=request.max_size,
         concat=request.concat,
+        creation_key=request.creation_key,
     )
     return with_next_look(upload, now, limits)
 

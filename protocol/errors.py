@@ -8,7 +8,8 @@ Refusal
 │  ├─ BadRequest 400          ├─ RangeUnsatisfiable 416
 │  ├─ MethodNotAllowed 405    ├─ ExpectationFailed 417
 │  ├─ VersionUnsupported 412  ├─ HeadTooLarge 431
-│  └─ MediaType 415           └─ BodyMismatch 460
+│  ├─ MediaType 415           ├─ BodyMismatch 460
+│  └─ KeyReused 422
 ├─ Denied: this act is not allowed
 │  ├─ Forbidden 403           ├─ AccessDenied 403         └─ ForeignOrigin 403
 ├─ Absent: there is no such upload
@@ -139,6 +140,12 @@ class BodyMismatch(ClientFault):
     """The bytes of a body don't have its announced checksum. None of them is kept (tus 1.0.0, checksum)."""
 
     status, code, title = 460, "body-checksum-mismatch", "The body does not have the announced checksum"
+
+
+class KeyReused(ClientFault):
+    """An Idempotency-Key was sent before, with a creation that asked for something else."""
+
+    status, code, title = 422, "idempotency-key-reused", "The Idempotency-Key was used for another creation"
 
 
 class Forbidden(Denied):

@@ -83,6 +83,15 @@ class Concat(Struct, frozen=True, kw_only=True, gc=False):
     parts: tuple[UploadId, ...] = ()
 
 
+class CreationKey(Struct, frozen=True, kw_only=True, gc=False):
+    """The key under which a creation may be repeated, as it is remembered (creation_keys.py)."""
+
+    # The hash of the client's key and of its owner.
+    hash: str
+    # The hash of what the client asked for.
+    request: str
+
+
 class Upload(Struct, frozen=True, kw_only=True, gc=False):
     """The record of one upload. Times are in seconds since the epoch, sizes in bytes."""
 
@@ -140,6 +149,8 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     expire_after: float | None = None
     # The largest size that the application behind `--ask` allowed at the creation; None if it named none.
     max_size: int | None = None
+    # The key that the client gave to the creation, so that it may be repeated; None if it gave none.
+    creation_key: CreationKey | None = None
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
@@ -210,6 +221,8 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     owner: str | None = None
     expire_after: float | None = None
     max_size: int | None = None
+    # The key under which this creation may be repeated; None if the client gave none.
+    creation_key: CreationKey | None = None
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):

@@ -22,26 +22,57 @@ Records are adopted one by one, whenever one is asked for. A state that is empty
 lost one master), is noticed by the sweep, when it asks what is due: then all missing records are adopted. Only after
 that is the state marked as belonging to this data folder (`claim`), so that a crash in between begins again.
 
+The keys of creations are lost as well. Each record has its own key, which is bound again when the record is adopted.
+
 The outbox is lost together with the records. So the latest event of each adopted upload is queued again, with the same
 id as before; a receiver that has it already recognises it by that.
 """
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
 
+from onward.protocol.creation_keys import KEPT
 from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
-from onward.protocol.model import Status, Upload, UploadId
+from onward.protocol.model import CreationKey, Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
-from onward.storage.base import Backups, Cursor, Hints, Lease, Missing, Outbox, Page, SharedState, Stale, Unreachable
+from onward.storage.base import (
+    Backups,
+    Binding,
+    CreationKeys,
+    Cursor,
+    Hints,
+    Lease,
+    Missing,
+    Outbox,
+    Page,
+    SharedState,
+    Stale,
+    Unreachable,
+)
 from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
 log = logging.getLogger("onward")
+
+
+class _RecoveringKeys:
+    """The keys of creations of a state that may come back empty: it is filled before a key counts as unknown."""
+
+    def __init__(self, keys: CreationKeys, fill_if_empty: Callable[[], Awaitable[None]]) -> None:
+        self._keys, self._fill_if_empty = keys, fill_if_empty
+        self.unbind, self.tidy = keys.unbind, keys.tidy
+
+    async def bind(
+        self, key: str, binding: Binding, *, now: float, kept: float, instead_of: Binding | None = None
+    ) -> Binding:
+        """Bind a key, unless it is bound to another upload, now or before the state was lost."""
+        await self._fill_if_empty()
+        return await self._keys.bind(key, binding, now=now, kept=kept, instead_of=instead_of)
 
 
 class RecoveringState:
@@ -69,10 +100,12 @@ class RecoveringState:
     async def insert(
         self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
     ) -> None:
-        """Write the first copy, then the record; raises Crowded."""
+        """Write the first copy, then the record; raises Crowded, or Stale and keeps the copy of the other record."""
         await self._backups.begin(upload, durable=durable)
         try:
             await self._state.insert(upload, durable=durable, most=most, events=events)
+        except Stale:
+            raise
         except BaseException:
             await self._backups.drop(upload.id)
             raise
@@ -175,6 +208,11 @@ class RecoveringState:
         """The hints of the state; those that it has lost are not put back."""
         return self._state.hints
 
+    @property
+    def creation_keys(self) -> CreationKeys:
+        """The keys of creations; an empty state gets them back with the records."""
+        return _RecoveringKeys(self._state.creation_keys, self._fill_if_empty)
+
     def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
         """Follow an upload from now on."""
         return self._state.subscribe(id)
@@ -207,10 +245,19 @@ class RecoveringState:
         copy = await self._backups.kept(id)
         if copy is None:
             return False
+        if copy.creation_key is not None:
+            await self._bind_again(copy, copy.creation_key)
         told = self._subscriptions
         await self._state.adopt(copy, created=told.created(copy), ended=told.ended(copy))
         log.warning("the record of %s… was missing or old, and is adopted from its copy at %d", id[:8], copy.offset)
         return True
+
+    async def _bind_again(self, copy: Upload, key: CreationKey) -> None:
+        """Let the key of a creation stand for its upload again, until its time is over, unless it is bound already."""
+        now = await self._state.time() or copy.created
+        if (kept := copy.created + KEPT - now) > 0:
+            binding = Binding(id=copy.id, request=key.request)
+            await self._state.creation_keys.bind(key.hash, binding, now=now, kept=kept)
 
     async def _adopt_if_it_can_be(self, id: UploadId) -> None:
         """Adopt a record, unless its copy is damaged: that must not stop the adoption of the others."""

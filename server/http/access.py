@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec.structs import replace
 from multidict import MultiMapping
 
+from onward.protocol.creation_keys import HEADER, build_creation_key, parse_key
 from onward.protocol.grants import Grant
 from onward.protocol.model import CreateRequest, Limits, UploadId
 from onward.server.http.app_keys import ENGINE
@@ -62,13 +63,17 @@ async def granted_limits(request: web.Request, id: UploadId) -> Limits:
 async def granted_creation(request: web.Request, creation: CreateRequest) -> tuple[CreateRequest, Limits]:
     """Ask whether a request may create an upload: first the access function, then the application behind `--ask`.
 
-    Returns the request with what they changed in it, and its limits. Raises what they raise.
+    Returns the request with what they changed in it and with the Idempotency-Key of its owner, and its limits. Raises
+    what they raise, and BadRequest for a malformed key.
     """
-    limits = request.app[ENGINE].limits
+    limits, asked = request.app[ENGINE].limits, creation
+    key = parse_key(request.headers.getall(HEADER, ()))
     if (grant := await request.app[ACCESS](request, Act.CREATE, None, creation)) is not None:
         creation, limits = grant.applied_to(creation), grant.within(limits)
     if (ask := request.app[ASK_CREATION]) is not None:
         grant = await ask(creation, request.remote, request.headers)
         # It is not asked when a body comes, so its size is recorded for a length that is declared later.
         creation, limits = replace(grant.applied_to(creation), max_size=grant.max_size), grant.within(limits)
+    if key is not None:
+        creation = replace(creation, creation_key=build_creation_key(key, creation.owner, asked))
     return creation, limits

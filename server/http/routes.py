@@ -22,6 +22,7 @@ from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
 from onward.server.http.wait_for_store import outlast
+from onward.server.uploads.create_once import create_once
 from onward.storage.base import StorageError
 from onward.storage.failure_log import shorten_ids
 
@@ -89,8 +90,10 @@ async def create(request: web.Request, named: Dialect | None) -> web.Response:
     asked, limits = await granted_creation(request, asked)
     for part in asked.concat.parts if asked.concat else ():
         await check_access(request, Act.JOIN, part)
-    upload = await engine.create(asked, limits=limits)
-    location = _location(request, upload.id)
+    created = await create_once(engine, asked, limits=limits)
+    upload, location = created.upload, _location(request, created.upload.id)
+    if not created.new:
+        return _response(dialect.build_created(upload, location, limits))
     try:
         if dialect.build_interim is not None:
             await send_interim(request, dialect.build_interim(upload, location, limits))

@@ -90,16 +90,19 @@ class Engine:
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
         self.received = 0
 
-    async def create(self, request: CreateRequest, *, limits: Limits | None = None) -> Upload:
+    async def create(
+        self, request: CreateRequest, *, limits: Limits | None = None, id: UploadId | None = None
+    ) -> Upload:
         """Create an upload without bytes. `limits` are those of this request, if they differ from the server's own.
 
-        Raises TooLarge, StorageFull, Crowded, and for a final upload Missing, Gone or BadRequest for its parts.
+        `id` is the one that a key stands for (create_once.py). Raises TooLarge, StorageFull, Crowded, Stale if there is
+        an upload with this id, and for a final upload Missing, Gone or BadRequest for its parts.
         """
         size = request.body_size or 0 if request.length is None else request.length
         if request.concat and request.concat.parts:
             length, lengths = await self._final_uploads.keep_parts(request.concat.parts, may_wait=request.may_wait)
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
-        now, id_ = self._clock(), new_id()
+        now, id_ = self._clock(), id or new_id()
         place = await self._storage.blobs.create(id_)
         upload = decisions.create(request, id=id_, place=place, now=now, limits=limits or self.limits)
         await self.reserve.promise(size)

@@ -100,7 +100,11 @@ class Sweep:
         return self._catching_up.cancel() | self._pauses.cancel() | self.long.cancel()
 
     async def tidy(self) -> int:
-        """Remove unfinished bytes that have no record and are an hour old; returns how many places were removed."""
+        """Remove unfinished bytes that have no record and are an hour old; returns how many places were removed.
+
+        Also removes the keys of creations whose day is over.
+        """
+        await self._storage.state.creation_keys.tidy(self._records.clock())
         removed, now = 0, self._files()
         if self._files.stepped_within(STRAY):  # then the times of files are not comparable with the clock
             return 0
@@ -154,13 +158,18 @@ class Sweep:
         elif upload.volatile and not upload.status.final:
             await self._records.settle(upload)
         elif decisions.is_forgotten(upload, now, self._limits):
-            await self._storage.blobs.remove(upload.place)
-            await self._storage.state.forget(upload.id)
-            reach("forgotten")
+            await self._forget(upload)
         elif upload.status in (Status.FAILED, Status.TERMINATED, Status.EXPIRED):
             await self._storage.blobs.remove(upload.place)
             await self._records.save(decisions.emptied(upload, limits=self._limits))
         return False
+
+    async def _forget(self, upload: Upload) -> None:
+        await self._storage.blobs.remove(upload.place)
+        if upload.creation_key is not None:  # before the record: an id must not be used again
+            await self._storage.state.creation_keys.unbind(upload.creation_key.hash, upload.id)
+        await self._storage.state.forget(upload.id)
+        reach("forgotten")
 
     async def _record_pause(self, upload: Upload) -> None:
         upload = await self._records.save(decisions.paused(upload, now=self._records.clock(), limits=self._limits))

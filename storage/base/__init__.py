@@ -13,8 +13,9 @@ The server never names a store. It works with a few kinds of things, each descri
                  Events         progress for those who watch             state.py
                  Outbox         events that wait for delivery            outbox.py
                  Hints          which upload had the same bytes          hints.py
+                 CreationKeys   which upload a repeated creation means   creation_keys.py
 
-A state is all five in one store, because a save changes the record, is refused without the lease, reports the progress,
+A state is all six in one store, because a save changes the record, is refused without the lease, reports the progress,
 and puts events into the outbox, all in one step. `SharedState` (state.py) adds what a state needs that several servers
 use.
 
@@ -39,6 +40,7 @@ from onward.storage.base.blobs import (
     Stride,
     is_staged,
 )
+from onward.storage.base.creation_keys import Binding, CreationKeys
 from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.base.hints import Hints
 from onward.storage.base.leases import ANYONE, Lease, Leases
@@ -51,11 +53,13 @@ __all__ = [
     "ANYONE",
     "USUAL_MODES",
     "Backups",
+    "Binding",
     "BlobStore",
     "BlobWriter",
     "Blobs",
     "Block",
     "Claimed",
+    "CreationKeys",
     "Crowded",
     "Cursor",
     "Durability",

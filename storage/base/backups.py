@@ -19,7 +19,10 @@ class Backups(Protocol):
         """Return the name of the data folder: random, made once, and the same for all servers that use the folder."""
 
     async def begin(self, upload: Upload, *, durable: bool) -> None:
-        """Write the first copy of a record; `durable` asks for a sync."""
+        """Write the first copy of a record; `durable` asks for a sync.
+
+        Raises Stale if there is a copy of another record under this id that is as new or newer.
+        """
 
     async def keep(self, upload: Upload, *, durable: bool) -> None:
         """Replace the copy by a newer one; a crash in between leaves the older one.

@@ -36,7 +36,8 @@ class Records(Protocol):
     ) -> None:
         """Record a new upload, durably by default, and put `events` into the outbox in the same step.
 
-        Raises Crowded if `most` uploads are unfinished already.
+        Raises Crowded if `most` uploads are unfinished already, and Stale if there is another record with this id: only
+        a creation with a key may have an id that was chosen before (creation_keys.py).
         """
 
     async def load(self, id: UploadId) -> Upload:

@@ -14,6 +14,7 @@ from onward.protocol.model import Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.storage.base.backups import Backups
 from onward.storage.base.blobs import BlobStore, Durability
+from onward.storage.base.creation_keys import CreationKeys
 from onward.storage.base.hints import Hints
 from onward.storage.base.leases import Leases
 from onward.storage.base.nodes import Nodes
@@ -41,6 +42,10 @@ class State(Records, Leases, Events, Protocol):
     @property
     def hints(self) -> Hints:
         """Which completed uploads may have the same bytes as a new one."""
+
+    @property
+    def creation_keys(self) -> CreationKeys:
+        """Which uploads the keys of creations stand for."""
 
 
 class SharedState(State, Protocol):

@@ -38,7 +38,7 @@ class DiskBackups:
             self.store = self._named(folder.parent / "store")
 
     async def begin(self, upload: Upload, *, durable: bool) -> None:
-        """Write the first copy of a record."""
+        """Write the first copy of a record; raises Stale."""
         with self._mapped():
             await self._pool.call(self._begin, upload, durable and self._synced)
 

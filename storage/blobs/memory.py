@@ -53,13 +53,17 @@ class MemoryBackups:
         self._kept: dict[UploadId, Upload] = {}
 
     async def begin(self, upload: Upload, *, durable: bool) -> None:  # noqa: ARG002
-        """Write the first copy of a record."""
-        self._kept[upload.id] = upload
+        """Write the first copy of a record; raises Stale."""
+        self._put(upload)
 
     async def keep(self, upload: Upload, *, durable: bool) -> None:  # noqa: ARG002
         """Replace the copy by a newer one; raises Missing or Stale."""
-        if (known := self._kept.get(upload.id)) is None:
+        if upload.id not in self._kept:
             raise Missing(upload.id)
+        self._put(upload)
+
+    def _put(self, upload: Upload) -> None:
+        known = self._kept.get(upload.id, upload)
         if known != upload and (known.epoch, known.version) >= (upload.epoch, upload.version):
             raise Stale(upload.id)
         self._kept[upload.id] = upload

@@ -9,6 +9,7 @@ from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import Promise, sum_of
 from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stale
+from onward.storage.state.creation_keys import MemoryCreationKeys
 from onward.storage.state.hints import MemoryHints
 from onward.storage.state.local import Local
 from onward.storage.state.outbox import MemoryOutbox
@@ -19,7 +20,7 @@ class MemoryState(Local):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outbox, self.hints = MemoryOutbox(), MemoryHints()
+        self.outbox, self.hints, self.creation_keys = MemoryOutbox(), MemoryHints(), MemoryCreationKeys()
         self._uploads: dict[UploadId, Upload] = {}
 
     async def insert(
@@ -30,7 +31,9 @@ class MemoryState(Local):
         most: int | None = None,
         events: Sequence[OutgoingEvent] = (),
     ) -> None:
-        """Record a new upload; raises Crowded."""
+        """Record a new upload; raises Crowded or Stale."""
+        if upload.id in self._uploads:
+            raise Stale(upload.id)
         if most is not None and sum(not known.status.final for known in self._uploads.values()) >= most:
             raise Crowded
         self._uploads[upload.id] = upload

@@ -28,7 +28,7 @@ from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import NOTHING, Promise, promise, sum_of
 from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stale, StorageError, Unreachable
 from onward.storage.codec import decode, encode
-from onward.storage.state import sqlite_hints, sqlite_list, sqlite_outbox
+from onward.storage.state import sqlite_creation_keys, sqlite_hints, sqlite_list, sqlite_outbox
 from onward.storage.state.local import Local
 from onward.storage.state.sqlite_file import connect, fault_of
 
@@ -76,6 +76,7 @@ class SqliteState(Local):
         super().__init__()
         self.outbox = sqlite_outbox.SqliteOutbox(self._do)
         self.hints = sqlite_hints.SqliteHints(self._do)
+        self.creation_keys = sqlite_creation_keys.SqliteCreationKeys(self._do)
         self._connection = connect(path)
         found = path.stat()
         self._path, self._file = path, (found.st_dev, found.st_ino)
@@ -97,13 +98,15 @@ class SqliteState(Local):
     async def insert(
         self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
     ) -> None:
-        """Record a new upload; raises Crowded."""
+        """Record a new upload; raises Crowded or Stale."""
         state = (upload.due, not upload.status.final, encode(upload), upload.created, upload.status)
 
         def work(db: sqlite3.Connection) -> None:
             if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
                 raise Crowded
-            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)", (upload.id, upload.version, *state))
+            insert = "INSERT OR IGNORE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)"
+            if db.execute(insert, (upload.id, upload.version, *state)).rowcount == 0:
+                raise Stale(upload.id)
             sqlite_outbox.put(db, events)
             self._promise(NOTHING, promise(upload))
 

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from onward.storage.base import Full, StorageError, Unreachable
-from onward.storage.state import sqlite_hints, sqlite_list, sqlite_outbox
+from onward.storage.state import sqlite_creation_keys, sqlite_hints, sqlite_list, sqlite_outbox
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS uploads (
@@ -44,7 +44,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
             _check_new(path)
-        connection.executescript(_SCHEMA + sqlite_hints.SCHEMA)
+        connection.executescript(_SCHEMA + sqlite_hints.SCHEMA + sqlite_creation_keys.SCHEMA)
         sqlite_list.prepare(connection)
         sqlite_outbox.prepare(connection)
         connection.execute("SELECT id, version, due, open, document, status FROM uploads LIMIT 0")  # all are there

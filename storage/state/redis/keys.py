@@ -14,6 +14,8 @@ over all masters. What concerns all uploads is asked of all buckets in one round
     {onward:07}:store        string  the name of the data folder that the uploads belong to
     {onward:07}:hint:KEY     string  the id of an upload that may have the bytes of a new one; only with
                                      --duplicates=share (hints.py). Its bucket follows from KEY.
+    {onward:07}:key:HASH     string  the id of the upload that a repeated creation means (creation_keys.py). Its
+                                     bucket follows from HASH, and it ends after a day.
     {onward:07}:…            the outbox, which outbox.py describes; only with webhooks
 
     {onward:open}:reserved   zset    the ids of all unfinished uploads, by the time of their reservation; only with
@@ -77,6 +79,11 @@ def bucket_of(id: UploadId) -> Bucket:
 def hint_key(key: str) -> str:
     """Return the key in Redis of a hint."""
     return f"{BUCKETS[crc32(key.encode()) % len(BUCKETS)].tag}:hint:{key}"
+
+
+def creation_key_key(hash: str) -> str:
+    """Return the key in Redis of the key of a creation."""
+    return f"{BUCKETS[crc32(hash.encode()) % len(BUCKETS)].tag}:key:{hash}"
 
 
 @lru_cache(1024)

@@ -51,9 +51,11 @@ end
 """
 
 # ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation, created,
-# events.
+# events. Returns 'KNOWN', and changes nothing, if there is another record; a repeated insert finds its own.
 INSERT = f"""{_PROMISE}{PUT}
-if redis.call('EXISTS', KEYS[1]) == 0 then
+local known = redis.call('HGET', KEYS[1], 'document')
+if known and known ~= ARGV[1] then return 'KNOWN' end
+if not known then
   if ARGV[9] == '1' then
     if redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end
     redis.call('HSET', KEYS[1], 'reserved', 1)
@@ -173,6 +175,22 @@ local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[1] then return 0 end
 if known[2] == ARGV[2] and (holder or tonumber(known[1]) == ended) then redis.call('HDEL', KEYS[1], 'node') end
 return redis.call('DEL', KEYS[2])
+"""
+
+# KEYS[1] is the key of a creation. ARGV: what it shall stand for, milliseconds, and what it may stand for now, or ''.
+# Returns what it stands for then.
+BIND = """
+local known = redis.call('GET', KEYS[1])
+if known and known ~= ARGV[3] then return known end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+"""
+
+# KEYS[1] is the key of a creation. ARGV: the id of the upload that it stands for.
+UNBIND = """
+local known = redis.call('GET', KEYS[1])
+if known and string.sub(known, 1, #ARGV[1] + 1) == ARGV[1] .. ' ' then redis.call('DEL', KEYS[1]) end
+return 'OK'
 """
 
 # KEYS[1] says which server of a cluster is asked: always the same one.

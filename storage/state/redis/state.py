@@ -6,6 +6,7 @@ scripts.py      what Redis has to do in one step; all changes are made by these 
 leases.py       one holder for each upload
 outbox.py       events that wait for delivery
 hints.py        which upload had the same bytes
+creation_keys.py  which upload a repeated creation means
 open_limit.py   --max-open among all servers
 due.py          what the sweep has to look at, from all buckets
 listing.py      the list of all uploads, from all buckets
@@ -35,6 +36,7 @@ from onward.storage.state.redis import scripts
 from onward.storage.state.redis.bus import RedisBus, message
 from onward.storage.state.redis.client import connect, mapped, refusal
 from onward.storage.state.redis.commands import Commands
+from onward.storage.state.redis.creation_keys import RedisCreationKeys
 from onward.storage.state.redis.due import all_due
 from onward.storage.state.redis.hints import RedisHints
 from onward.storage.state.redis.keys import (
@@ -68,6 +70,7 @@ class RedisState:
         self._limit = OpenLimit(self._commands)
         self.outbox = RedisOutbox(self._commands)
         self.hints = RedisHints(self._commands)
+        self.creation_keys = RedisCreationKeys(self._commands)
 
     async def open(self) -> None:
         """Check that Redis answers, and begin to listen; raises Unreachable."""
@@ -83,7 +86,7 @@ class RedisState:
         most: int | None = None,
         events: Sequence[OutgoingEvent] = (),
     ) -> None:
-        """Record a new upload; raises Crowded."""
+        """Record a new upload; raises Crowded or Stale."""
         if limited := most is not None:
             await self._limit.reserve(upload.id, most)
         arguments = (encode(upload), upload.version, upload.epoch, *_indexed(upload), int(limited), upload.created)
@@ -93,6 +96,10 @@ class RedisState:
             if limited:
                 await self._limit.give_back(upload.id)
             raise
+        if (
+            answer == b"KNOWN" and upload.creation_key is not None
+        ):  # otherwise it is the caller's, and was changed since
+            raise Stale(upload.id)
         if answer == b"BARRED":
             raise Unreachable("the upload was recorded too late: its reservation has been removed")
 
