@@ -4,6 +4,7 @@ The server may be any server of tus 1.0.0, so nothing in an answer is trusted. `
 pass every answer through `judge`.
 """
 
+import re
 import time
 from collections.abc import Mapping
 
@@ -23,6 +24,7 @@ ABSENT = frozenset({404, GONE})
 OF_CONTENT = frozenset({415, 422})  # the server does not accept what the file contains
 LOST_BY_SERVER = frozenset({"lost", "part-gone"})  # codes of failures for which nobody refuses the file
 LONGEST_DETAIL = 200  # characters of the server's reason that are shown
+_MOST = re.compile(r"(?:^|,)[ \t]*max-append-size=([0-9]{1,15})(?=[ \t]*(?:[,;]|$))", re.ASCII)
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -96,6 +98,12 @@ def _integer(name: str, headers: Mapping[str, str]) -> int | None:
         return None if value is None else parse_integer(name, value)
     except Refusal as refusal:
         raise Refused(f"the server's answer is malformed: {refusal}") from None
+
+
+def parse_most(headers: Mapping[str, str]) -> int | None:
+    """Read the largest body of one request from Upload-Limit (the IETF draft); None if there is no such limit."""
+    found = _MOST.search(headers.get("Upload-Limit", ""))
+    return int(found[1]) or None if found else None
 
 
 def parse_sha256(headers: Mapping[str, str]) -> bytes | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from onward.client.answers import GONE, judge, judge_outcome, parse_length, parse_offset, parse_sha256
+from onward.client.answers import GONE, judge, judge_outcome, parse_length, parse_most, parse_offset, parse_sha256
 from onward.client.errors import Interrupted, Refused, Unreached, UploadMissing
 from onward.client.model import Options
 from onward.client.origin_headers import adding_headers
@@ -55,6 +55,7 @@ class Connection:
     def __init__(self, session: aiohttp.ClientSession, target: str, options: Options, reach: Reach) -> None:
         self._session, self._options, self._reach = session, options, reach
         self.target = target
+        self.most: int | None = None  # bytes that the server takes in one request, once it has stated that
 
     async def extensions(self, url: str | None = None) -> frozenset[str]:
         """Ask which extensions the server offers, at the target or at another URL."""
@@ -114,6 +115,7 @@ class Connection:
                         method, place, headers=tus_headers, data=data, allow_redirects=False, middlewares=[user_headers]
                     ) as answer:
                         self._reach.made = True
+                        self.most = parse_most(answer.headers) or self.most
                         reason = b"" if answer.ok else await answer.content.read(LONGEST_REASON)
         except Unreached as fault:
             if self._reach.made:

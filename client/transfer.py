@@ -137,7 +137,8 @@ class Transfer:
 
     def _end_of_request(self, offset: int, stop: int) -> int:
         """Return where the request from `offset` ends: at a multiple of the chunk size, as some servers demand."""
-        size = self._options.chunk_size
+        sizes = [size for size in (self._options.chunk_size, self._connection.most) if size]
+        size = min(sizes, default=None)
         return min(stop, (offset // size + 1) * size) if size else stop
 
     async def _wait(self, fault: Interrupted) -> None:

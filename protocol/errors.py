@@ -18,7 +18,8 @@ Refusal
 │  ├─ OffsetMismatch 409      ├─ Locked 423
 │  ├─ NotCompleted 409        └─ BodyStalled 423
 ├─ LimitExceeded: more than there is room for
-│  ├─ TooLarge 413            ├─ Crowded 503              └─ StorageFull 507
+│  ├─ TooLarge 413            ├─ Crowded 503              ├─ StorageFull 507
+│  └─ RequestTooLarge 413
 ├─ Failed: the upload has failed in this request; status, code and title are those of its Failure
 └─ ServerFault 500: the fault is the server's
    ├─ Unavailable 503         └─ Unchecked 503
@@ -219,6 +220,19 @@ class TooLarge(LimitExceeded):
 
     def __init__(self, detail: str = "", *, limit: int | None = None) -> None:
         super().__init__(detail)
+        self.limit = limit
+
+
+class RequestTooLarge(LimitExceeded):
+    """The body of one request is larger than the server takes at once; the upload itself may be larger.
+
+    `limit` is the largest body in bytes.
+    """
+
+    status, code, title = 413, "request-too-large", "The body of the request is too large"
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"A request may bring {limit} bytes at most.")
         self.limit = limit
 
 

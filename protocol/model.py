@@ -189,6 +189,8 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     max_open: int | None = None
     # The room that stays free where the bytes are stored.
     reserve: int = 0
+    # The largest body of one request.
+    max_request: int | None = None
 
     def at_most(self, size: int | None) -> "Limits":
         """Return the same limits for uploads of `size` bytes at most, and never more than before."""

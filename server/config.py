@@ -145,6 +145,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = "keep"
     max_size: Annotated[int, Option(LIMITS, SIZE, "maximum size of an upload; 0 for no limit")] = 0
+    max_request: Annotated[
+        int, Option(LIMITS, SIZE, "maximum size of the body of one request, for a CDN that cuts more; 0 for no limit")
+    ] = 0
     max_open: Annotated[int, Option(LIMITS, number(), "maximum number of unfinished uploads; 0 for no limit")] = 0
     reserve: Annotated[
         int,
@@ -317,6 +320,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             quiet_after=self.quiet_after,
             max_open=self.max_open or None,
             reserve=self.reserve,
+            max_request=self.max_request or None,
         )
 
 

@@ -15,6 +15,7 @@ from onward.protocol.errors import (
     MediaType,
     OffsetMismatch,
     Refusal,
+    RequestTooLarge,
     TooLarge,
     VersionUnsupported,
 )
@@ -92,7 +93,12 @@ def build_discovered(limits: Limits) -> Reply:
         headers["Tus-Checksum-Algorithm"] = ",".join(ALGORITHMS)
     if limits.max_size is not None:
         headers["Tus-Max-Size"] = str(limits.max_size)
-    return Reply(status=204, headers=headers)
+    return Reply(status=204, headers=headers | build_request_limit(limits.max_request))
+
+
+def build_request_limit(most: int | None) -> dict[str, str]:
+    """Return the header with the largest body of one request; tus has none, so it is that of the IETF draft."""
+    return {} if most is None else {"Upload-Limit": f"max-append-size={most}"}
 
 
 def check_version(headers: Headers) -> None:
@@ -226,9 +232,10 @@ def build_upload_headers(upload: Upload) -> dict[str, str]:
     return headers
 
 
-def build_created(upload: Upload, location: str, _limits: Limits) -> Reply:
+def build_created(upload: Upload, location: str, limits: Limits) -> Reply:
     """Return the reply to a creation (tus 1.0.0, creation)."""
-    return Reply(status=201, headers={"Location": location} | build_upload_headers(upload))
+    headers = {"Location": location} | build_upload_headers(upload) | build_request_limit(limits.max_request)
+    return Reply(status=201, headers=headers)
 
 
 def build_appended(upload: Upload, _limits: Limits) -> Reply:
@@ -241,7 +248,7 @@ def build_terminated() -> Reply:
     return Reply(status=204, headers={})
 
 
-def build_inspected(upload: Upload, _limits: Limits) -> Reply:
+def build_inspected(upload: Upload, limits: Limits) -> Reply:
     """Return the reply to HEAD (tus 1.0.0, Core Protocol, HEAD)."""
     headers = build_upload_headers(upload) | {"Cache-Control": "no-store"}
     if upload.length is not None:
@@ -252,7 +259,7 @@ def build_inspected(upload: Upload, _limits: Limits) -> Reply:
         headers["Upload-Metadata"] = upload.metadata
     if upload.concat is not None:
         headers["Upload-Concat"] = upload.concat.told
-    return Reply(status=200, headers=headers)
+    return Reply(status=200, headers=headers | build_request_limit(limits.max_request))
 
 
 def build_refused(refusal: Refusal, for_offset: bool) -> Reply:
@@ -268,6 +275,8 @@ def _refusal_headers(refusal: Refusal) -> dict[str, str]:
         headers["Upload-Offset"] = str(refusal.recorded)
     elif isinstance(refusal, TooLarge) and refusal.limit is not None:
         headers["Tus-Max-Size"] = str(refusal.limit)
+    elif isinstance(refusal, RequestTooLarge):
+        headers |= build_request_limit(refusal.limit)
     elif isinstance(refusal, VersionUnsupported):
         headers["Tus-Version"] = VERSION
     return headers
@@ -285,7 +294,7 @@ DIALECT = Dialect(
     cors_replies=frozenset({
         "Content-Location", "Location", "Repr-Digest", "Tus-Checksum-Algorithm", "Tus-Extension", "Tus-Max-Size",
         "Tus-Resumable", "Tus-Version", "Upload-Concat", "Upload-Defer-Length", "Upload-Expires", "Upload-Length",
-        "Upload-Metadata", "Upload-Offset",
+        "Upload-Limit", "Upload-Metadata", "Upload-Offset",
     }),
     find_method=find_method,
     offers_method=offers_method,

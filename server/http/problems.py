@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, web
 
 from onward.protocol import errors
 from onward.protocol.dialects import DEFAULT, Dialect
-from onward.server.http.app_keys import dialect_of, named_dialect
+from onward.server.http.app_keys import CONFIG, dialect_of, named_dialect
 from onward.server.http.proxies import HOST
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.failure_log import shorten_ids
@@ -109,7 +109,15 @@ def _check_message(request: web.Request) -> None:
         raise errors.BadRequest("The only supported Transfer-Encoding is chunked, of HTTP/1.1.")
 
 
+def _check_size(request: web.Request) -> None:
+    """Refuse a body of known size that is larger than one request may bring. RequestBody counts those in chunks."""
+    most = request.app[CONFIG].max_request
+    if most and (request.content_length or 0) > most:
+        raise errors.RequestTooLarge(limit=most)
+
+
 async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+    _check_size(request)
     if request.version >= HttpVersion11 and request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
         raise errors.ExpectationFailed
     try:

@@ -76,7 +76,7 @@ def _location(request: web.Request, id: UploadId) -> str:
 def _body(request: web.Request, dialect: Dialect) -> RequestBody:
     config, build, limits = request.app[CONFIG], dialect.build_interim, request.app[ENGINE].limits
     tell = None if build is None else lambda upload: build(upload, None, limits)
-    return RequestBody(request, config.body_idle, config.body_rate, tell)
+    return RequestBody(request, config.body_idle, config.body_rate, tell, most=limits.max_request)
 
 
 def _response(reply: Reply) -> web.Response:

@@ -63,5 +63,6 @@ def add_page(app: web.Application) -> None:
     for file in STATIC.iterdir():
         content, path = file.read_bytes(), PLACE + file.name
         if file.name == INDEX:
-            content, path = content.replace(b"{endpoint}", endpoint.encode()), "/"
+            most = str(config.max_request or "")
+            content, path = content.replace(b"{endpoint}", endpoint.encode()).replace(b"{most}", most.encode()), "/"
         app.router.add_get(path, _serve(content, MEDIA_TYPES[file.suffix]))

@@ -736,7 +736,7 @@ BUGS = (
         "k3", "an insert over Redis finds any record its own", "storage/state/redis/scripts.py",
         "if known and known ~= ARGV[1] then return 'KNOWN' end\n",
         "",
-        "tests/storage/test_creation_keys.py -k=redis",
+        "tests/storage/test_creation_keys.py -k=drops_no_copy",
     ),
     Bug(
         "k4", "a key is bound twice at once", "storage/state/redis/scripts.py",
@@ -779,5 +779,23 @@ BUGS = (
         "            former = bound\n            continue\n",
         "            return Created(await engine.records.load(bound.id), new=False)\n",
         "tests/server/test_create_once.py -k=ended_without",
+    ),
+    Bug(
+        "m1", "a body in chunks may be of any size", "server/http/transport/body.py",
+        "        self._room -= len(data)\n",
+        "",
+        "tests/server/test_max_request.py -k=chunks",
+    ),
+    Bug(
+        "m2", "a large body is refused after it was read", "server/http/problems.py",
+        "    _check_size(request)\n",
+        "",
+        "tests/server/test_max_request.py -k=larger",
+    ),
+    Bug(
+        "m3", "the client does not heed the limit of the server", "client/transfer.py",
+        "(self._options.chunk_size, self._connection.most)",
+        "(self._options.chunk_size,)",
+        "tests/server/test_max_request.py -k=pieces",
     ),
 )  # fmt: skip

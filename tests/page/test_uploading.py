@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from end_to_end_scenario import sha256_of
 from midway_wait import HEADERS, offsets
-from onward_process import OnwardProcess
+from onward_process import OnwardProcess, onward
 from unreliable_proxy import RoughLine
 from upload_page import UploadPage, page_under_way, upload_page
 
@@ -56,6 +56,17 @@ async def test_a_file_is_uploaded_and_verified(
         assert await page.rows() == []
         await page.reload()
         assert await page.rows() == [], "nothing is left to do"
+        assert page.tab.faults == []
+
+
+async def test_no_request_is_larger_than_the_server_takes(browser: str, tmp_path: Path, write: Write) -> None:
+    file = write(NAME, 2_000_000)
+    async with (
+        onward(tmp_path / "limited", "sqlite:", ["--max-request=300KB"]) as server,
+        upload_page(browser, server.url.removesuffix("files")) as page,
+    ):
+        await page.choose(file)
+        await check(page, server, file)
         assert page.tab.faults == []
 
 

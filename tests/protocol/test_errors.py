@@ -15,13 +15,15 @@ STATUSES = {
     "BadRequest": 400, "MethodNotAllowed": 405, "VersionUnsupported": 412, "MediaType": 415,
     "RangeUnsatisfiable": 416, "ExpectationFailed": 417, "HeadTooLarge": 431, "Forbidden": 403, "AccessDenied": 403,
     "ForeignOrigin": 403, "NotFound": 404, "Gone": 410, "OffsetMismatch": 409, "NotCompleted": 409, "Locked": 423,
-    "BodyStalled": 423, "TooLarge": 413, "Crowded": 503, "StorageFull": 507,
+    "BodyStalled": 423, "TooLarge": 413, "RequestTooLarge": 413, "Crowded": 503,
+    "StorageFull": 507,
     "BodyMismatch": 460, "KeyReused": 422, "Unavailable": 503, "Unchecked": 503,
 }  # fmt: skip
 WITH_VALUES: list[tuple[Refusal, dict[str, str]]] = [
     (errors.OffsetMismatch(recorded=7), {"Upload-Offset": "7"}),
     (errors.TooLarge(limit=5), {"Tus-Max-Size": "5"}),
     (errors.TooLarge("4 bytes are left to send."), {}),
+    (errors.RequestTooLarge(limit=8), {"Upload-Limit": "max-append-size=8"}),
     (errors.VersionUnsupported(), {"Tus-Version": "1.0.0"}),
     (errors.MethodNotAllowed(allowed={"PATCH", "HEAD"}), {"Allow": "HEAD,PATCH"}),
     (errors.Unavailable("why"), {"Retry-After": "1"}),

@@ -16,12 +16,13 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Protocol, cast
 
 from aiohttp import HttpVersion11, StreamReader, web
 
 from onward.protocol.dialects import Reply
-from onward.protocol.errors import BadRequest, BodyStalled, Refusal, Unavailable
+from onward.protocol.errors import BadRequest, BodyStalled, Refusal, RequestTooLarge, Unavailable
 from onward.protocol.model import Upload
 from onward.server.http.transport.connection import Connection
 from onward.server.http.transport.interim import CONTINUE, send_interim
@@ -79,6 +80,9 @@ def _plain(request: web.Request) -> asyncio.Transport | None:
 class RequestBody:
     """The body of a request. It is cut if `idle` seconds bring no byte, or fewer than `rate` bytes a second.
 
+    A body in chunks is cut behind its first `most` bytes. A larger one of known size comes no further than
+    `server/http/problems.py`.
+
     `build_interim` writes the informational replies of its dialect.
     """
 
@@ -88,8 +92,11 @@ class RequestBody:
         idle: float,
         rate: float = 0,
         build_interim: Callable[[Upload], Reply] | None = None,
+        *,
+        most: int | None = None,
     ) -> None:
         self._request, self._build_interim = request, build_interim
+        self._most, self._room = most, inf if most is None else most  # bytes that may still come
         self._content: StreamReader = request.content
         self._idle, self._least = idle, idle * rate
         self._timer: asyncio.Timeout | None = None
@@ -242,12 +249,20 @@ class RequestBody:
                     data = await self._content.read(most) if most > 0 else await self._content.readany()
         except (OSError, web.RequestPayloadError):  # a TimeoutError is one, of the timer or of the connection
             self._hear(0, loop.time() - began)
-            return self._rest(), True
+            return self._bounded(self._rest()), True
         finally:
             self._timer = None
         self._ended = self._content.at_eof()
         self._hear(len(data), loop.time() - began)
-        return data, False
+        return self._bounded(data), False
+
+    def _bounded(self, data: bytes) -> bytes:
+        """Count bytes against the largest body of one request; those beyond it are dropped, and cut the body."""
+        self._room -= len(data)
+        if self._room >= 0 or self._most is None:
+            return data
+        self._ended, self._cut_by = False, RequestTooLarge(limit=self._most)
+        return data[: len(data) + int(self._room)]
 
     def _hear(self, count: int, seconds: float) -> None:
         """Count the bytes of a wait that took so many seconds; cut a body that brings none, or too few."""

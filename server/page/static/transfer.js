@@ -6,8 +6,9 @@ import { Rate } from './rate.js'
 import { alone, forget, idOf, remember } from './remembered.js'
 import { append, create, fetchFailure, fetchProgress, inspect, terminate } from './tus.js'
 
-const SMALLEST = 2 ** 20 // bytes of the smallest slice; each request sends one slice
-const LARGEST = 2 ** 25
+const MOST = Number(document.body.dataset.maxRequest) || Infinity // bytes that the server takes in one request
+const SMALLEST = Math.min(2 ** 20, MOST) // bytes of the smallest slice; each request sends one slice
+const LARGEST = Math.min(2 ** 25, MOST)
 const QUICK = 1000 // ms: a slice that took less is followed by a larger one
 const LONG = 4000
 const LAST_TRY = 8
