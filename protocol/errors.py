@@ -8,7 +8,8 @@ Refusal
 │  ├─ BadRequest 400          ├─ RangeUnsatisfiable 416
 │  ├─ MethodNotAllowed 405    ├─ ExpectationFailed 417
 │  ├─ VersionUnsupported 412  ├─ HeadTooLarge 431
-│  └─ MediaType 415           └─ BodyMismatch 460
+│  ├─ PreconditionFailed 412  └─ BodyMismatch 460
+│  └─ MediaType 415
 ├─ Denied: this act is not allowed
 │  ├─ Forbidden 403           ├─ AccessDenied 403         └─ ForeignOrigin 403
 ├─ Absent: there is no such upload
@@ -105,6 +106,12 @@ class VersionUnsupported(ClientFault):
     """The request names no version of its dialect, or one that is not supported."""
 
     status, code, title = 412, "version-unsupported", "The protocol version is not supported"
+
+
+class PreconditionFailed(ClientFault):
+    """If-Match asks for a file that is to be replaced, and no file is ever replaced (RFC 9110, 13.1.1)."""
+
+    status, code, title = 412, "precondition-failed", "No file is replaced here"
 
 
 class MediaType(ClientFault):

@@ -140,6 +140,8 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     expire_after: float | None = None
     # The largest size that the application behind `--ask` allowed at the creation; None if it named none.
     max_size: int | None = None
+    # Whether the upload is made by one request that can't be resumed (PUT, a form): unfinished, it expires soon.
+    in_one_request: bool = False
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
@@ -210,6 +212,8 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     owner: str | None = None
     expire_after: float | None = None
     max_size: int | None = None
+    # Whether the body of this request has to bring the whole upload, since no other request can go on with it.
+    in_one_request: bool = False
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):
