@@ -33,7 +33,8 @@ class Refusal(Exception):
     """A request is refused. The upload stays as it was recorded.
 
     `detail` is a sentence for people. `retry_after` is the number of seconds after which a retry is welcome, or None.
-    `headers` are for headers of HTTP that no value stands for, such as WWW-Authenticate.
+    `headers` are for headers of HTTP that no value stands for, such as WWW-Authenticate; `members` are further members
+    of the problem document.
     """
 
     status: int = 500
@@ -47,6 +48,7 @@ class Refusal(Exception):
         super().__init__(detail or self.title)
         self.detail = detail
         self.headers = dict(headers or {})
+        self.members: dict[str, object] = {}
         if retry_after is not None:
             self.retry_after = retry_after
 
@@ -161,9 +163,9 @@ class AccessDenied(Denied):
 
 
 class ForeignOrigin(Denied):
-    """A page of an origin that is not allowed asks to watch. Browsers open WebSockets to any page (RFC 6455, 10.2)."""
+    """A page of an origin that is not allowed asks to watch, or sends a form. Browsers let any page do so."""
 
-    status, code, title = 403, "foreign-origin", "Pages of this origin may not watch"
+    status, code, title = 403, "foreign-origin", "Pages of this origin may not do this"
 
 
 class NotFound(Absent):

@@ -71,6 +71,11 @@ def parse_metadata(value: str) -> dict[str, bytes]:
     return pairs
 
 
+def is_metadata_key(text: str) -> bool:
+    """Return whether a text can be a key of Upload-Metadata."""
+    return _METADATA_KEY.fullmatch(text) is not None
+
+
 def build_metadata(pairs: dict[str, bytes]) -> str:
     """Write Upload-Metadata. A pair with an empty value is written as its key alone."""
     return ",".join(f"{key} {b64encode(value).decode()}" if value else key for key, value in pairs.items())

@@ -16,6 +16,7 @@ from onward.protocol.model import Role, Upload, UploadId
 from onward.server.http.access import Act, check_access, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
+from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import public_origin
 from onward.server.http.put import put_file
@@ -83,8 +84,11 @@ def _response(reply: Reply) -> web.Response:
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
 
-async def create(request: web.Request, named: Dialect | None) -> web.Response:
-    """POST /files."""
+async def create(request: web.Request, named: Dialect | None) -> web.StreamResponse:
+    """POST /files: a creation in a dialect, or a form without one."""
+    if named is None and request.content_type == FORM:
+        with closing(_body(request, DEFAULT)) as body:
+            return await receive_form(request, _headers(request, DEFAULT), body, partial(_location, request))
     engine, dialect = request.app[ENGINE], named or DEFAULT
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
