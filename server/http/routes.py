@@ -1,4 +1,4 @@
-"""The routes of uploads: POST /files, and PATCH, HEAD, DELETE, GET and OPTIONS of /files/{id}.
+"""The routes of uploads: POST /files, PUT /files/{name}, and PATCH, HEAD, DELETE, GET and OPTIONS of /files/{id}.
 
 Each handler reads the request by its dialect, calls the engine, and lets the dialect write the reply. Refusals are
 raised from here, and answered in problems.py. server/app.py adds the routes.
@@ -11,13 +11,15 @@ from functools import partial
 from aiohttp import web
 
 from onward.protocol.dialects import DEFAULT, Dialect, Reply, Request
-from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
+from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, NotFound, Refusal
 from onward.protocol.model import Role, Upload, UploadId
 from onward.server.http.access import Act, check_access, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
+from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import public_origin
+from onward.server.http.put import put_file
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
@@ -64,7 +66,7 @@ def _origin(request: web.Request) -> tuple[str, str] | None:
 def _collection(request: web.Request) -> str:
     """Return the path of the collection of uploads, with the prefix of an application that mounts the server."""
     resource = request.match_info.route.resource
-    return resource.canonical.removesuffix("/{id}").rstrip("/") if resource else ""
+    return resource.canonical.removesuffix("/{id}").removesuffix("/{name}").rstrip("/") if resource else ""
 
 
 def _location(request: web.Request, id: UploadId) -> str:
@@ -83,8 +85,11 @@ def _response(reply: Reply) -> web.Response:
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
 
-async def create(request: web.Request, named: Dialect | None) -> web.Response:
-    """POST /files."""
+async def create(request: web.Request, named: Dialect | None) -> web.StreamResponse:
+    """POST /files: a creation in a dialect, or a form without one."""
+    if named is None and request.content_type == FORM:
+        with closing(_body(request, DEFAULT)) as body:
+            return await receive_form(request, _headers(request, DEFAULT), body, partial(_location, request))
     engine, dialect = request.app[ENGINE], named or DEFAULT
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
@@ -174,11 +179,18 @@ async def get(request: web.Request, _: Dialect | None) -> web.StreamResponse:
     return await download(request)
 
 
+async def put(request: web.Request, _: Dialect | None) -> web.StreamResponse:
+    """PUT /files/{name}: a file in one request, without a dialect; an id in place of the name is only a name."""
+    with closing(_body(request, DEFAULT)) as body:
+        return await put_file(request, _readable(request, DEFAULT), body, partial(_location, request))
+
+
 async def _expect(_: web.Request) -> None:
     """Send no `100 Continue` yet: the body sends it when it is read, after the licence was granted."""
 
 
-ONE = {"GET": get, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
+ONE = {"GET": get, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate, "PUT": put}
+NAMED = {"OPTIONS": discover, "PUT": put}
 ALL = {"OPTIONS": discover, "POST": create}
 ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
 
@@ -188,6 +200,8 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         named, limits = named_dialect(request), request.app[ENGINE].limits
         dialect = named or DEFAULT
         method = dialect.find_method(request.method, request.headers)
+        if table is NAMED and method not in table:
+            raise NotFound  # no upload has such an id
         if method not in table or not dialect.offers_method(method, limits):
             raise MethodNotAllowed(allowed=[name for name in table if dialect.offers_method(name, limits)])
         if method in ACTS:
@@ -205,5 +219,5 @@ def add_routes(app: web.Application) -> None:
     request, and aiohttp has chosen the route before that. It tries the routes in this order.
     """
     base = app[CONFIG].prefix
-    for path, table in ((base + UPLOAD, ONE), (base, ALL), (f"{base}/", ALL)):
+    for path, table in ((base + UPLOAD, ONE), (base, ALL), (f"{base}/", ALL), (f"{base}/{{name:[^/]+}}", NAMED)):
         app.router.add_route("*", path, _dispatch(table), expect_handler=_expect)

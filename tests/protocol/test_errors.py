@@ -16,8 +16,8 @@ STATUSES = {
     "RangeUnsatisfiable": 416, "ExpectationFailed": 417, "HeadTooLarge": 431, "Forbidden": 403, "AccessDenied": 403,
     "ForeignOrigin": 403, "NotFound": 404, "Gone": 410, "OffsetMismatch": 409, "NotCompleted": 409, "Locked": 423,
     "BodyStalled": 423, "TooLarge": 413, "RequestTooLarge": 413, "Crowded": 503,
-    "StorageFull": 507,
-    "BodyMismatch": 460, "KeyReused": 422, "Unavailable": 503, "Unchecked": 503,
+    "StorageFull": 507, "BodyMismatch": 460, "KeyReused": 422, "PreconditionFailed": 412,
+    "Unavailable": 503, "Unchecked": 503,
 }  # fmt: skip
 WITH_VALUES: list[tuple[Refusal, dict[str, str]]] = [
     (errors.OffsetMismatch(recorded=7), {"Upload-Offset": "7"}),
