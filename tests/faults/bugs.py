@@ -374,7 +374,7 @@ BUGS = (
         "tests/faults/test_crashes.py -k=longer",
     ),
     Bug(
-        "22", "a wrong body kept", "server/uploads/engine.py",
+        "22", "a wrong body kept", "server/uploads/bodies.py",
         "                check_body(body, licence, summed)\n",
         "                pass\n",
         MODEL,
@@ -476,7 +476,7 @@ BUGS = (
         "tests/server/test_reserve.py -k=count_once",
     ),
     Bug(
-        "39", "bytes that no record has keep their room", "server/uploads/engine.py",
+        "39", "bytes that no record has keep their room", "server/uploads/bodies.py",
         "            if not await self._trim(upload):\n",
         "            if True:\n",
         "tests/server/test_reserve.py -k=come_again",
