@@ -3,7 +3,7 @@
 Nobody can go on with these uploads, so unlike all others they don't wait for the days of `--expire-after`.
 """
 
-# ruff: noqa: ASYNC110, ASYNC240 - what another process does can only be polled
+# ruff: noqa: ASYNC110 - what another process does can only be polled
 
 import asyncio
 from contextlib import suppress
