@@ -28,6 +28,7 @@ MOST_HEADERS = 8  # of a part
 STEP = 0.25  # seconds after which the bounds of a body, and the stop of the server, are looked at
 AS_IT_IS = frozenset({"", "7bit", "8bit", "binary"})  # the encodings of a part that change no byte
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]", re.ASCII)
+_BROKEN = re.compile(r"[\0\r\n]")
 _EXTENDED = re.compile(r';\s*filename\*\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 
@@ -161,6 +162,8 @@ class FormReader:
 
 def _part_of(segment: MultipartSegment) -> Part:
     """Return the head of a part. Raises BadRequest."""
+    if any(_BROKEN.search(value) for _, value in segment.headerlist):
+        raise BadRequest("The head of a part has a line break or a NUL in a header.")
     coding = segment.header("Content-Transfer-Encoding", "").strip().lower()
     if coding not in AS_IT_IS:
         raise BadRequest("A Content-Transfer-Encoding is not supported.")

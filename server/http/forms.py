@@ -1,9 +1,9 @@
 """POST /files with `multipart/form-data`: each file of the form is an upload. The routes call `receive_form`.
 
-The files are received one after the other, as they come. One that is refused (its type, its size, another SHA-256) does
-not keep the others from being published: what comes of it is skipped, up to MOST_SKIPPED bytes of a form. Whatever
-concerns more than one file - a form that is cut or malformed, no access, no room, a store that does not answer - ends
-the form. The files that were published before stay.
+The files are received one after the other, as they come. One that is refused (its type, its size, another SHA-256) or
+that a check holds does not keep the others from being published: what comes of it is skipped, up to MOST_SKIPPED bytes
+of a form. Whatever concerns more than one file - a form that is cut or malformed, no access, no room, a store that does
+not answer - ends the form. The files that were published before stay.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from onward.protocol.errors import BadRequest, ClientFault, Failed, MediaType, Refusal, TooLarge
+from onward.protocol.errors import BadRequest, ClientFault, Failed, MediaType, Refusal, TooLarge, Unchecked
 from onward.protocol.forms import MOST_FILES, FormFields
 from onward.protocol.model import Upload, UploadId
 from onward.protocol.progress import progress
@@ -30,7 +30,7 @@ from onward.storage.base import StorageError
 
 FORM = "multipart/form-data"
 MOST_SKIPPED = 2**26  # bytes of refused files in a form; then it is answered without the rest
-OF_ONE_FILE = (ClientFault, Failed, TooLarge)  # refusals after which the next file may be accepted
+OF_ONE_FILE = (ClientFault, Failed, TooLarge, Unchecked)  # refusals after which the form goes on
 
 
 async def receive_form(

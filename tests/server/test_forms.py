@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from embedded_server import embedded
 from form_bodies import field, file, form, post
 from http_connection import Answer, Connection, Headers, Tus, path_of, poll
 from onward_process import onward
@@ -17,7 +18,9 @@ from redis_process import require
 from server_process import Server, Start
 from webhook_receiver import SECRET, Received, receiver
 
+from onward import Content, Later
 from onward.protocol.headers import parse_metadata
+from onward.protocol.model import Upload
 
 OPTIONS = (
     "--sweep-every=0.2",
@@ -269,6 +272,23 @@ async def test_the_application_is_asked_about_each_file(tmp_path: Path) -> None:
             await application.until(lambda: len(application.received) == 4)
     types = sorted(event.type for event in application.received)
     assert types == ["ask.create", "ask.create", "upload.completed", "upload.created"]
+
+
+async def test_a_file_that_a_check_holds_is_published_later(tmp_path: Path) -> None:
+    verdicts = [Later(0.2, "not now")]
+
+    async def check(_upload: Upload, _content: Content) -> None:
+        if verdicts:
+            raise verdicts.pop()
+
+    async with embedded(tmp_path / "data", [check], sweep_every=0.1) as url:
+        tus = Tus(int(url.split(":")[2].partition("/")[0]))
+        answer = await asyncio.to_thread(send, tus, form(file("a", ONE), file("b", ONE)))
+        told = document(answer)
+        assert (answer.status, told["code"]) == (503, "unchecked")
+        assert [upload["status"] for upload in told["uploads"]] == ["verifying", "completed"]
+        path = path_of(told["uploads"][0]["location"])
+        await asyncio.to_thread(poll, lambda: tus.ask("GET", path).status == 200)
 
 
 def test_curl_sends_a_form(server: Server, tmp_path: Path) -> None:
