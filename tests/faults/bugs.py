@@ -781,6 +781,24 @@ BUGS = (
         "tests/server/test_create_once.py -k=ended_without",
     ),
     Bug(
+        "p1", "a prefix may be anything", "server/http/proxies.py",
+        "not _PREFIX.fullmatch(path) or",
+        "",
+        "tests/server/test_public_base.py -k=farthest",
+    ),
+    Bug(
+        "p2", "what is beyond an unknown address is believed", "server/http/proxies.py",
+        "        if not _trusts_node(trusted, node):\n            break\n        behind += 1\n",
+        "        behind += 1\n",
+        "tests/server/test_public_base.py -k=farthest",
+    ),
+    Bug(
+        "p3", "SVG is shown", "server/uploads/checks/types.py",
+        "    return found not in (None, SVG) and",
+        "    return found is not None and",
+        "tests/server/test_inline.py -k=safe",
+    ),
+    Bug(
         "m1", "a body in chunks may be of any size", "server/http/transport/body.py",
         "        self._room -= len(data)\n",
         "",
