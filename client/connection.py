@@ -1,4 +1,4 @@
-"""The requests of tus 1.0.0 to one server, one method each.
+"""The requests of tus 1.0.0, or of the IETF draft (protocols.py), to one server, one method each.
 
 A request either returns what the server has stated, or raises Interrupted, UploadMissing or Refused. It is never
 repeated here: that is the work of `transfer.py`, the only caller beside the command's batch.
@@ -17,11 +17,11 @@ from onward.client.answers import GONE, judge, judge_outcome, parse_length, pars
 from onward.client.errors import Interrupted, Refused, Unreached, UploadMissing
 from onward.client.model import Options
 from onward.client.origin_headers import adding_headers
+from onward.client.protocols import PROTOCOLS
 from onward.client.request_body import RequestBody
 from onward.client.retry import Reach
 from onward.client.transport_errors import CONNECT_WAIT, translated
 from onward.client.urls import parse_target, parse_url, without_secrets
-from onward.protocol.dialects.tus1 import CONTENT_TYPE, VERSION
 
 ANSWER_WAIT = 30.0  # seconds until a request without a body must have been answered
 JOIN_WAIT = 3600.0  # seconds that concatenating parts may take; asking again would start it from the beginning
@@ -39,6 +39,7 @@ class Stored:
     offset: int  # the bytes that it has stored
     sha256: bytes | None = None  # of the whole upload, if the server computes it
     length: int | None = None
+    finished: bool | None = None  # None where the offset alone says that
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,17 @@ class Connection:
 
     def __init__(self, session: aiohttp.ClientSession, target: str, options: Options, reach: Reach) -> None:
         self._session, self._options, self._reach = session, options, reach
-        self.target = target
+        self.target, self.protocol = target, PROTOCOLS[options.protocol]
         self.most: int | None = None  # bytes that the server takes in one request, once it has stated that
 
-    async def extensions(self, url: str | None = None) -> frozenset[str]:
-        """Ask which extensions the server offers, at the target or at another URL."""
-        _, headers = await self._request("OPTIONS", url or self.target, {})
+    async def takes_uploads(self, url: str) -> bool:
+        """Ask whether a URL takes uploads."""
+        _, headers = await self._request("OPTIONS", url, {})
+        return self.protocol.offered(headers)
+
+    async def extensions(self) -> frozenset[str]:
+        """Ask which extensions of tus the server offers."""
+        _, headers = await self._request("OPTIONS", self.target, {})
         return frozenset(name.strip() for name in headers.get("Tus-Extension", "").split(",") if name.strip())
 
     async def create(self, headers: Headers, *, wait: float = ANSWER_WAIT) -> Created:
@@ -80,14 +86,17 @@ class Connection:
         stated_length = parse_length(answer)
         if length is not None and (stated_length not in (None, length) or offset > length):
             raise UploadMissing("the server has an upload of another length there")
-        return Stored(offset, parse_sha256(answer), stated_length)
+        return Stored(offset, parse_sha256(answer), stated_length, self.protocol.finished(answer))
 
-    async def append(self, url: str, offset: int, body: RequestBody, headers: Headers) -> Stored:
-        """Append a body at an offset; raises the UploadError of a file that can't be read as well."""
+    async def append(self, url: str, offset: int, body: RequestBody, headers: Headers, *, ends: bool) -> Stored:
+        """Append a body at an offset, which `ends` the upload or does not.
+
+        Raises the UploadError of a file that can't be read as well.
+        """
         append_headers = {
             "Upload-Offset": str(offset),
-            "Content-Type": CONTENT_TYPE,
             "Content-Length": str(body.size),
+            **self.protocol.append(ends),
             **headers,
         }
         try:
@@ -99,20 +108,20 @@ class Connection:
         stored = parse_offset(answer)
         if stored is None:
             raise Interrupted("the answer has no Upload-Offset")
-        return Stored(stored, parse_sha256(answer))
+        return Stored(stored, parse_sha256(answer), finished=self.protocol.finished(answer))
 
     async def _request(
         self, method: str, url: str, headers: Headers, *, wait: float = ANSWER_WAIT, body: RequestBody | None = None
     ) -> tuple[URL, Headers]:
         """Send a request; returns the URL and the headers of a success."""
-        place, tus_headers = URL(url), {"Tus-Resumable": VERSION, **headers}
-        user_headers = adding_headers(self._options.headers, URL(self.target), tus_headers)
+        place, own_headers = URL(url), {**self.protocol.marks, **headers}
+        user_headers = adding_headers(self._options.headers, URL(self.target), own_headers)
         try:
             with translated(place):
                 async with asyncio.timeout(wait) as limit:
                     data = body.pieces(limit) if body is not None else None
                     async with self._session.request(
-                        method, place, headers=tus_headers, data=data, allow_redirects=False, middlewares=[user_headers]
+                        method, place, headers=own_headers, data=data, allow_redirects=False, middlewares=[user_headers]
                     ) as answer:
                         self._reach.made = True
                         self.most = parse_most(answer.headers) or self.most

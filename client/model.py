@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from onward.client.protocols import IETF, NAMES, TUS
 from onward.protocol.quantities import read_number, read_size, read_time
 
 RETRY_FOR = 3600.0  # seconds
@@ -24,9 +25,17 @@ def _read_headers(headers: object) -> object:
     return headers
 
 
+def read_protocol(name: object) -> str:
+    """Read the name of a protocol; raises ValueError."""
+    if not isinstance(name, str) or name.lower() not in NAMES:
+        raise ValueError(f"{name!r} is not one of {', '.join(NAMES)}")
+    return name.lower()
+
+
 _READERS: Mapping[str, Callable[[object], object]] = {
     "chunk_size": lambda size: None if size is None else read_size(size, least=1),
     "headers": _read_headers,
+    "protocol": read_protocol,
     "parallel": partial(read_number, least=1),
     "retry_for": read_time,
     "stall_after": partial(read_time, positive=True),
@@ -37,6 +46,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
 class Options:
     """How to send; times in seconds, sizes in bytes."""
 
+    protocol: str = TUS  # `tus` for tus 1.0.0, `ietf` for the IETF draft
     chunk_size: int | None = None  # the maximum size of one request; None for the whole rest
     parallel: int = 1  # how many uploads send one file, which the server then concatenates
     headers: Mapping[str, str] = field(default_factory=dict)  # sent to the origin of the target, and to no other
@@ -51,6 +61,8 @@ class Options:
                 object.__setattr__(self, name, read(getattr(self, name)))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+        if self.parallel > 1 and self.protocol == IETF:
+            raise ValueError("parallel: the IETF draft can't join uploads; use the protocol tus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ import msgspec
 
 from onward.client.errors import Busy, UploadError
 from onward.client.file import Identity
+from onward.client.protocols import TUS
 from onward.client.text import readable
 
 KEPT = 30 * 86400.0  # seconds until an unused resume file is removed, and what a killed process left beside it
@@ -95,9 +96,12 @@ class ResumeFile:
 
 
 @contextmanager
-def open_resume_file(folder: Path, file: Identity, target: str, *, tidy: bool = True) -> Iterator[ResumeFile]:
-    """Lock the resume file of a file and a target, and remove old ones; raises Busy or UploadError."""
-    name = hashlib.sha256(msgspec.json.encode([*astuple(file), target])).hexdigest()[:32]
+def open_resume_file(
+    folder: Path, file: Identity, target: str, protocol: str = TUS, *, tidy: bool = True
+) -> Iterator[ResumeFile]:
+    """Lock the resume file of a file, a target and a protocol, and remove old ones; raises Busy or UploadError."""
+    whose = [*astuple(file), target, *([] if protocol == TUS else [protocol])]
+    name = hashlib.sha256(msgspec.json.encode(whose)).hexdigest()[:32]
     lock = folder / (name + LOCK)
     with _folder_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -26,9 +26,7 @@ from onward.client.model import Options, Uploaded
 from onward.client.request_body import RequestBody
 from onward.client.retry import Backoff
 from onward.client.urls import without_secrets
-from onward.protocol.headers import build_metadata
 
-UNKNOWN_TYPE = "application/octet-stream"
 USUAL_PATH = "files"  # where this server, and most others, take uploads
 METHOD_NOT_ALLOWED = 405
 
@@ -64,13 +62,15 @@ class Transfer:
         """Say that the target takes no uploads, and which URL does if the usual one does."""
         usual = URL(self._connection.target).with_query(None) / USUAL_PATH
         try:
-            found = bool(await self._connection.extensions(str(usual)))
+            found = await self._connection.takes_uploads(str(usual))
         except (Setback, UploadError):
             found = False
         return f"this URL takes no uploads{f'; did you mean {without_secrets(usual)}?' if found else ''}"
 
     async def require(self, extension: str, purpose: str) -> None:
-        """Check that an extension is offered; raises Refused. A server that won't say so may still offer it."""
+        """Check that an extension of tus is offered; raises Refused. A server that won't say so may still offer it."""
+        if not self._connection.protocol.has_extensions:
+            return
         try:
             offered = await self.retry(self._connection.extensions)
         except (Refused, UploadMissing):
@@ -95,19 +95,21 @@ class Transfer:
         source: Source,
         stop: int,
         *,
-        known: int | None,
+        known: Stored | None,
         base: int = 0,
         length: int | None = None,
         headers: Mapping[str, str] | None = None,
+        ends: bool = False,
     ) -> Stored:
         """Send until the server has stored the bytes up to `stop`; returns what it stated last.
 
-        `known` is the offset of the server, None to ask for it; `base` is the position in the source of the upload's
-        first byte; `length` is the length of the upload, if it is fixed; `headers` go with the request that ends at
-        `stop`. Raises UploadMissing, GivenUp, Refused, and what the source raises.
+        `known` is what the server has stated before, None to ask it; `base` is the position in the source of the
+        upload's first byte; `length` is the length of the upload, if it is fixed; `headers` go with the request that
+        ends at `stop`, and `ends` says that this request ends the upload. Raises UploadMissing, GivenUp, Refused, and
+        what the source raises.
         """
         last_headers = dict(headers or {})
-        furthest, stored = known or 0, None if known is None else Stored(known)
+        furthest, stored = known.offset if known else 0, known
         while True:
             try:
                 if stored is None:
@@ -118,7 +120,7 @@ class Transfer:
                 if stored.offset > furthest:
                     furthest = stored.offset
                     self._backoff.progressed()
-                if stored.offset >= stop:
+                if stored.offset >= stop and not (ends and stored.finished is False):
                     return stored
                 offset, stored = stored.offset, None  # unknown as long as this request is under way
                 end = self._end_of_request(offset, stop)
@@ -126,12 +128,16 @@ class Transfer:
                 body = RequestBody(
                     blocks, end - offset, stall_after=self._options.stall_after, on_sent=self._meter.add_sent
                 )
-                stored = await self._connection.append(url, offset, body, last_headers if end == stop else {})
+                is_last = end == stop
+                more = last_headers if is_last else {}
+                stored = await self._connection.append(url, offset, body, more, ends=ends and is_last)
                 if not offset <= stored.offset <= end:
                     raise Refused(f"the server states offset {stored.offset} after bytes {offset} to {end}")
                 self._meter.confirm(base + stored.offset)
-                if stored.offset == offset:
+                if stored.offset == offset < end:
                     raise Interrupted("the server accepted no bytes")
+                if ends and stored.offset == stop and stored.finished is False:
+                    raise Interrupted("the server has not finished the upload")
             except Interrupted as fault:
                 await self._wait(fault)
 
@@ -145,11 +151,6 @@ class Transfer:
         seconds = self._backoff.wait(fault)
         self._meter.report_trouble(str(fault), seconds)
         await asyncio.sleep(seconds)
-
-
-def build_name_header(name: bytes, media_type: str | None = None) -> dict[str, str]:
-    """Return the header with a file's name and type."""
-    return {"Upload-Metadata": build_metadata({"filename": name, "filetype": (media_type or UNKNOWN_TYPE).encode()})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from onward.client.model import OnProgress, Options, Uploaded
 from onward.client.resume_file import Part, ResumeFile, ResumeState, open_resume_file
 from onward.client.retry import Reach
 from onward.client.text import readable
-from onward.client.transfer import Sent, Transfer, build_name_header, verify
+from onward.client.transfer import Sent, Transfer, verify
 from onward.protocol.headers import build_concat, build_repr_digest
 
 ATTEMPTS = 4  # how often one call begins an upload, if the server loses it again and again
@@ -37,7 +37,7 @@ async def upload(
     """Upload a file to a tus server, resuming what an earlier call has begun; raises UploadError."""
     options = options or Options()
     folder = options.state or state_folder()
-    with opened(Path(path)) as file, open_resume_file(folder, file.identity, url) as resume_file:
+    with opened(Path(path)) as file, open_resume_file(folder, file.identity, url, options.protocol) as resume_file:
         result = await send(file, url, resume_file, Reach(), on_progress=on_progress, options=options)
         resume_file.forget()
         return result
@@ -81,7 +81,7 @@ class _Job:
 
 async def _send(job: _Job) -> Sent:
     name = job.file.path.name
-    metadata = build_name_header(os.fsencode(name), mimetypes.guess_type(name)[0])
+    metadata = job.connection.protocol.name(os.fsencode(name), mimetypes.guess_type(name)[0])
     for _ in range(ATTEMPTS):
         saved = job.resume_file.load()
         in_parts = job.options.parallel > 1 if saved is None else len(saved.parts) > 1
@@ -102,7 +102,7 @@ async def _send_whole(job: _Job, saved: ResumeState | None, metadata: Mapping[st
     """Send the file as one upload; raises UploadMissing if the server no longer has it."""
     transfer, file, known = job.transfer(), job.file, Stored(0)
     if saved is None:
-        url = (await transfer.create({"Upload-Length": str(file.size), **metadata})).url
+        url = (await transfer.create({**job.connection.protocol.create(file.size), **metadata})).url
         job.save((Part(0, file.size, url),))
     else:
         url = saved.parts[0].url
@@ -110,10 +110,10 @@ async def _send_whole(job: _Job, saved: ResumeState | None, metadata: Mapping[st
     if saved is not None or not file.size:  # an empty upload is complete, and states its SHA-256 only when asked
         known = await transfer.retry(lambda: job.connection.stored(url, file.size))
     before_last = start_of_last_request(file.size, job.options)
-    stored = await transfer.send_until(url, file, before_last, known=known.offset, length=file.size)
+    stored = await transfer.send_until(url, file, before_last, known=known, length=file.size)
     promise = {"Repr-Digest": build_repr_digest(await file.sha256())}
     file.check_unchanged()
-    stored = await transfer.send_until(url, file, file.size, known=stored.offset, length=file.size, headers=promise)
+    stored = await transfer.send_until(url, file, file.size, known=stored, length=file.size, headers=promise, ends=True)
     return Sent(url=url, sha256=stored.sha256 or known.sha256, resumed_from=known.offset)
 
 
@@ -164,7 +164,7 @@ async def _send_part(job: _Job, part: Part) -> int:
     """Send a part to its end; returns how much of it was stored before."""
     transfer, length = job.transfer(part.start), part.stop - part.start
     known = await transfer.retry(lambda: job.connection.stored(part.url, length))
-    await transfer.send_until(part.url, job.file, length, known=known.offset, base=part.start, length=length)
+    await transfer.send_until(part.url, job.file, length, known=known, base=part.start, length=length)
     return known.offset
 
 

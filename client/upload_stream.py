@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 
 from onward.client.answers import MISMATCH
-from onward.client.connection import connected
+from onward.client.connection import Stored, connected
 from onward.client.errors import Mismatch, Refused, UploadMissing
 from onward.client.meter import Meter
 from onward.client.model import OnProgress, Options, Uploaded
+from onward.client.protocols import Protocol
 from onward.client.retry import Reach
-from onward.client.transfer import Sent, Transfer, build_name_header, verify
+from onward.client.transfer import Sent, Transfer, verify
 from onward.protocol.headers import build_repr_digest
 
 CHUNK = 8 * 2**20  # bytes, unless the options say otherwise
@@ -51,21 +52,23 @@ async def upload_stream(
     options = options or Options()
     meter, sha256 = Meter(name, None, on_progress), hashlib.sha256()
     async with connected(url, options, Reach()) as connection:
-        transfer = Transfer(connection, meter.add_part(), options)
+        transfer, protocol = Transfer(connection, meter.add_part(), options), connection.protocol
         place, offset, stated_sha256 = "", 0, None
         async with aclosing(_chunks(stream, options.chunk_size or CHUNK)) as chunks:
             async for data, is_last in chunks:
                 await asyncio.to_thread(sha256.update, data)
                 chunk = _Chunk(offset, data)
-                length = {"Upload-Length": str(chunk.stop)} if is_last else {}
+                length = protocol.end(chunk.stop) if is_last else {}
                 if not place:
-                    place = await _create(transfer, name, length)
+                    place = await _create(transfer, protocol, name, chunk.stop if is_last else None)
                     meter.set_url(place)
                     length = {}
                 promise = {"Repr-Digest": build_repr_digest(sha256.digest())} if is_last else {}
-                known = offset if data else None  # an empty upload states its SHA-256 only when asked
+                known = Stored(offset) if data else None  # an empty upload states its SHA-256 only when asked
                 try:
-                    stored = await transfer.send_until(place, chunk, chunk.stop, known=known, headers=length | promise)
+                    stored = await transfer.send_until(
+                        place, chunk, chunk.stop, known=known, headers=length | promise, ends=is_last
+                    )
                 except UploadMissing as missing:
                     raise Refused(f"{missing}, and a stream can't be read again") from None
                 except Refused as refused:
@@ -78,11 +81,11 @@ async def upload_stream(
     return verify(Sent(url=place, sha256=stated_sha256), sha256.digest(), meter, offset)
 
 
-async def _create(transfer: Transfer, name: str, length: dict[str, str]) -> str:
-    """Create the upload; its length is deferred unless the first chunk is the last."""
-    if not length:
+async def _create(transfer: Transfer, protocol: Protocol, name: str, length: int | None) -> str:
+    """Create the upload; its length is stated later unless the first chunk is the last."""
+    if length is None:
         await transfer.require("creation-defer-length", "a stream")
-    headers = (length or {"Upload-Defer-Length": "1"}) | build_name_header(name.encode())
+    headers = protocol.create(length) | protocol.name(name.encode(), None)
     return (await transfer.create(headers)).url
 
 

@@ -23,6 +23,7 @@ MAX_METADATA_KEYS = 32
 SHA256_SIZE = 32
 
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+_COMMA = re.compile(r",[ \t]*", re.ASCII)
 _METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _DIGEST_MEMBER = re.compile(r"([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/=]*):", re.ASCII)
@@ -53,13 +54,16 @@ def parse_base64(what: str, value: str) -> bytes:
 
 
 def parse_metadata(value: str) -> dict[str, bytes]:
-    """Read Upload-Metadata (tus 1.0.0, creation): comma-separated pairs of a key and a Base64 value."""
+    """Read Upload-Metadata (tus 1.0.0, creation): comma-separated pairs of a key and a Base64 value.
+
+    Some clients write a space behind each comma, as in other lists of HTTP (RFC 9110, 5.6.1).
+    """
     if not value:
         return {}
     if len(value) > MAX_METADATA:
         raise BadRequest(f"Upload-Metadata must not exceed {MAX_METADATA} bytes.")
     pairs: dict[str, bytes] = {}
-    for pair in value.split(","):
+    for pair in _COMMA.split(value):
         key, _, encoded = pair.partition(" ")
         if not _METADATA_KEY.fullmatch(key):
             raise BadRequest("A key of Upload-Metadata must be visible ASCII, not empty.")
@@ -188,12 +192,15 @@ def parse_range(value: str, size: int) -> tuple[int, int] | None:
     return start, stop
 
 
-def build_attachment(file_name: str | None) -> str:
-    """Write Content-Disposition (RFC 6266, 4) for any file name, with an ASCII version for old clients."""
+def build_disposition(kind: str, file_name: str | None) -> str:
+    """Write Content-Disposition (RFC 6266, 4) for any file name, with an ASCII version for old clients.
+
+    `kind` is `attachment`, or `inline` for a file that browsers may show.
+    """
     if not file_name:
-        return "attachment"
+        return kind
     plain = re.sub(r'[^ -~]|["\\%/]', "_", file_name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='', errors='replace')}"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='', errors='replace')}"
 
 
 def parse_retry_after(value: str, now: float) -> float:

@@ -49,7 +49,8 @@ def create_app(
     add_watching(app)
     add_health(app)
     app.on_response_prepare.append(mark)
-    add_cors(app, parse_origins(config.cors_origins), credentials=config.cors_credentials)
+    origins, further = parse_origins(config.cors_origins), config.cors_headers
+    add_cors(app, origins, credentials=config.cors_credentials, further=further)
     Lifespan(on_event).add_to(app)
     return app
 

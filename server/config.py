@@ -24,12 +24,14 @@ from onward.server.option_kinds import (
     FOLDER_MODE,
     HEADERS,
     HOSTS,
+    INLINE,
     LAYOUT,
     MODE,
     ORIGINS,
     PATH,
     POSITIVE_SIZE,
     POSITIVE_TIME,
+    PUBLIC_BASE,
     PUBLIC_URL,
     SECRET,
     SIZE,
@@ -135,6 +137,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["proxy", "redirect"],
         Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url"),
     ] = "proxy"
+    inline: Annotated[
+        Sequence[str],
+        Option(FINISHED, INLINE, "let browsers show downloads of this type, such as image/*; may be repeated"),
+    ] = ()
     duplicates: Annotated[
         Literal["keep", "share"],
         Option(
@@ -223,11 +229,18 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["x-forwarded", "forwarded"],
         Option(PROXIES, choice(("x-forwarded", "forwarded")), "which forwarding headers those proxies write"),
     ] = "x-forwarded"
+    public_base: Annotated[
+        str, Option(PROXIES, PUBLIC_BASE, "where clients reach the server, such as https://app.example/api")
+    ] = ""
     cors_origins: Annotated[
         Sequence[str],
         Option(PROXIES, ORIGINS, "origin whose pages may upload from a browser, or * for all; may be repeated"),
     ] = ()
     cors_credentials: Annotated[bool, Option(PROXIES, SWITCH, "let those pages send cookies")] = False
+    cors_headers: Annotated[
+        Sequence[str],
+        Option(PROXIES, HEADERS, "further header that those pages may send; may be repeated"),
+    ] = ()
     quiet_after: Annotated[
         float,
         Option(WATCHING, POSITIVE_TIME, "report an upload as paused after this long without a request", sweep=True),

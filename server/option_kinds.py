@@ -21,9 +21,9 @@ from onward.protocol.naming import parse_layout
 from onward.protocol.quantities import read_number, read_size, read_time, show_size, show_time
 from onward.server.events.signature import read_secret
 from onward.server.http.cors import parse_origins
-from onward.server.http.proxies import parse_trusted
+from onward.server.http.proxies import parse_base, parse_trusted
 from onward.server.uploads.checks.clamd import read_address
-from onward.server.uploads.checks.types import read_types
+from onward.server.uploads.checks.types import read_inline, read_types
 from onward.storage import BLOBS, SHARED, STATES
 
 SIMILAR = 0.6  # from 0 to 1: how similar two names must be, so that one is suggested for the other
@@ -270,6 +270,17 @@ def _read_public_url(value: object) -> str:
     return text
 
 
+def _read_public_base(value: object) -> str:
+    text = str(value)
+    if text:
+        parse_base(text)
+    return text
+
+
+def _read_inline(value: object) -> tuple[str, ...]:
+    return read_inline(split_words(value))
+
+
 SIZE = Kind("BYTES", read_size, show_size)
 POSITIVE_SIZE = Kind("BYTES", partial(read_size, least=1), show_size)
 TIME = Kind("SECONDS", read_time, show_time)
@@ -294,6 +305,8 @@ URLS = Kind("URL", _read_urls, ", ".join, repeated=True)
 EVENT_TYPES = Kind("EVENT", _read_events, ", ".join, repeated=True)
 SECRET = Kind("SECRET", _read_secret)
 LAYOUT = Kind("TEMPLATE", _read_layout)
+PUBLIC_BASE = Kind("URL", _read_public_base)
+INLINE = Kind("TYPE", _read_inline, ", ".join, repeated=True)
 PUBLIC_URL = Kind("URL", _read_public_url)
 STATE = Kind("URL", partial(_read_url, STATES), hide_password)
 STORE = Kind("URL", partial(_read_url, BLOBS), hide_password)

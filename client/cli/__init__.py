@@ -21,7 +21,8 @@ from onward.client.cli.upload import run as upload
 from onward.client.cli.watch import run as watch
 from onward.client.environment import read_variable, variable_name
 from onward.client.errors import Refused
-from onward.client.model import RETRY_FOR, STALL_AFTER
+from onward.client.model import RETRY_FOR, STALL_AFTER, read_protocol
+from onward.client.protocols import IETF, TUS
 from onward.client.transport_errors import reason_of
 from onward.client.urls import parse_target
 from onward.client.watch_upload import parse_progress_url
@@ -131,6 +132,8 @@ def _check_arguments(options: argparse.Namespace) -> None:
     """Check what is to be uploaded or watched; raises ValueError."""
     if options.command == "upload" and options.files.count(STDIN) > 1:
         raise ValueError(f"stdin ({STDIN}) can be uploaded only once")
+    if options.command == "upload" and options.protocol == IETF and options.parallel > 1:
+        raise ValueError("--parallel: the IETF draft can't join uploads; leave out --protocol=ietf")
     for url in options.urls if options.command == "watch" else ():
         _checked(parse_progress_url, url)
 
@@ -163,6 +166,7 @@ VALUES = {
         "where the server takes uploads, such as http://host/files",
         required=True,
     ),
+    "protocol": Value("tus|ietf", read_protocol, "tus 1.0.0, or the IETF draft Resumable Uploads for HTTP", TUS),
     "parallel": Value(
         "N", partial(read_number, least=1), "send each file as N uploads at once, which the server joins", 1
     ),

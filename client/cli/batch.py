@@ -38,7 +38,7 @@ class Batch:
         folder, tidy = self._options.state or state_folder(), not self._files
         with (
             opened(Path(path)) as file,
-            open_resume_file(folder, file.identity, self._target, tidy=tidy) as resume_file,
+            open_resume_file(folder, file.identity, self._target, self._options.protocol, tidy=tidy) as resume_file,
         ):
             self._files.append(file.identity)
             if not again and (uploaded := await self._finished(file, resume_file, on_progress)):
@@ -78,6 +78,9 @@ class Batch:
         """Remove the resume files, since all files are uploaded; those that another process has locked stay."""
         folder = self._options.state or state_folder()
         for identity in self._files:
-            with suppress(UploadError), open_resume_file(folder, identity, self._target, tidy=False) as resume_file:
+            with (
+                suppress(UploadError),
+                open_resume_file(folder, identity, self._target, self._options.protocol, tidy=False) as resume_file,
+            ):
                 if resume_file.finished():
                     resume_file.forget()

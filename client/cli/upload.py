@@ -27,6 +27,7 @@ READ = 2**20  # bytes that are read from stdin at once
 async def run(arguments: argparse.Namespace) -> int:
     """Upload what the arguments name; returns the exit status."""
     options = Options(
+        protocol=arguments.protocol,
         chunk_size=arguments.chunk_size,
         parallel=arguments.parallel,
         headers=dict(arguments.header or ()),

@@ -31,12 +31,16 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(set(names), key=str.lower))
 
 
-ALLOWED = _listed((*SENT, *chain.from_iterable(dialect.cors_requests for dialect in DIALECTS)))
+ALLOWED = (*SENT, *chain.from_iterable(dialect.cors_requests for dialect in DIALECTS))
 EXPOSED = _listed((*READ, *chain.from_iterable(dialect.cors_replies for dialect in DIALECTS)))
 
 
-def add_cors(app: web.Application, origins: frozenset[str], *, credentials: bool) -> None:
-    """Let pages of these origins read every reply, including refusals, and answer their preflight requests."""
+def add_cors(app: web.Application, origins: frozenset[str], *, credentials: bool, further: Iterable[str] = ()) -> None:
+    """Let pages of these origins read every reply, including refusals, and answer their preflight requests.
+
+    `further` are headers that these pages may send besides those that the server knows.
+    """
+    allowed = _listed((*ALLOWED, *further))
 
     async def share(request: web.Request, response: web.StreamResponse) -> None:
         headers = response.headers
@@ -52,7 +56,7 @@ def add_cors(app: web.Application, origins: frozenset[str], *, credentials: bool
             headers["Access-Control-Allow-Credentials"] = "true"
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             headers["Access-Control-Allow-Methods"] = METHODS
-            headers["Access-Control-Allow-Headers"] = ALLOWED
+            headers["Access-Control-Allow-Headers"] = allowed
             headers["Access-Control-Max-Age"] = str(REMEMBERED)
 
     if origins:

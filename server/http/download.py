@@ -6,18 +6,19 @@ blocks pass through this process. A client that stops reading is reset, and a st
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from aiohttp import web
 
 from onward.protocol.errors import Gone
-from onward.protocol.headers import build_attachment, build_repr_digest, matches_etag, parse_range
+from onward.protocol.headers import build_disposition, build_repr_digest, matches_etag, parse_range
 from onward.protocol.model import Upload
 from onward.protocol.progress import file_name
 from onward.server.http.app_keys import CONFIG, ENGINE, upload_id
 from onward.server.http.transport.sendfile import send_file
 from onward.server.http.transport.tcp import reset
+from onward.server.uploads.checks.types import TEXT, is_shown
 from onward.storage.base import Missing, StorageError
 from onward.storage.running.threads import Threads
 
@@ -55,7 +56,7 @@ async def download(
     """
     engine = request.app[ENGINE]
     upload = await engine.published(upload_id(request))
-    headers = _headers(upload) | (dict(describe(upload)) if describe else {})
+    headers = _headers(upload, request.app[CONFIG].inline) | (dict(describe(upload)) if describe else {})
     if upload.url is not None and request.app[CONFIG].download == "redirect":
         return web.Response(status=302, headers={"Location": upload.url, "Cache-Control": "private, no-cache"})
     if matches_etag(request.headers.get("If-None-Match", ""), headers["ETag"]):
@@ -93,15 +94,19 @@ async def download(
     return response
 
 
-def _headers(upload: Upload) -> dict[str, str]:
-    sha256 = upload.sha256 or b""
+def _headers(upload: Upload, inline: Sequence[str]) -> dict[str, str]:
+    """Return the headers of a download, which browsers show only if its recognised type is one of `inline`."""
+    sha256, kind, media_type = upload.sha256 or b"", "attachment", "application/octet-stream"
+    if upload.content_type is not None and is_shown(upload.content_type, inline):
+        kind, media_type = "inline", upload.content_type
+        media_type += "; charset=utf-8" if media_type == TEXT else ""
     location = {} if upload.url is None else {"Content-Location": upload.url}
     return location | {
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
-        "Content-Disposition": build_attachment(file_name(upload)),
+        "Content-Disposition": build_disposition(kind, file_name(upload)),
         "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Content-Type": "application/octet-stream",
+        "Content-Type": media_type,
         "Cross-Origin-Resource-Policy": "same-origin",
         "ETag": f'"{sha256.hex()}"',
         "Repr-Digest": build_repr_digest(sha256),

@@ -17,8 +17,8 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 def _own(request: web.Request) -> str | None:
     config = request.app[CONFIG]
-    own = public_origin(request, config.trusted_proxies, config.proxy_headers)
-    return f"{own[0]}://{own[1].lower().removesuffix(DEFAULT_PORTS[own[0]])}" if own else None
+    own = public_origin(request, config.trusted_proxies, config.proxy_headers, config.public_base)
+    return f"{own.scheme}://{own.host.lower().removesuffix(DEFAULT_PORTS[own.scheme])}" if own else None
 
 
 def check_sole_origin(request: web.Request) -> None:

@@ -28,7 +28,7 @@ from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_
 from onward.server.http.download import download
 from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
-from onward.server.http.proxies import public_origin
+from onward.server.http.proxies import Public, public_origin
 from onward.server.http.put import put_file
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
@@ -69,12 +69,12 @@ def _readable(request: web.Request, dialect: Dialect) -> Request:
 
 def _find_collection(request: web.Request) -> tuple[str, str | None]:
     origin = _origin(request)
-    return _collection(request), origin[1] if origin else None
+    return _collection(request), origin.host if origin else None
 
 
-def _origin(request: web.Request) -> tuple[str, str] | None:
+def _origin(request: web.Request) -> Public | None:
     config = request.app[CONFIG]
-    return public_origin(request, config.trusted_proxies, config.proxy_headers)
+    return public_origin(request, config.trusted_proxies, config.proxy_headers, config.public_base)
 
 
 def _collection(request: web.Request) -> str:
@@ -86,7 +86,7 @@ def _collection(request: web.Request) -> str:
 def _location(request: web.Request, id: UploadId) -> str:
     path = f"{_collection(request)}/{id}"
     origin = _origin(request)
-    return f"{origin[0]}://{origin[1]}{path}" if origin else path
+    return f"{origin.scheme}://{origin.host}{origin.prefix}{path}" if origin else path
 
 
 def _body(request: web.Request, dialect: Dialect) -> RequestBody:

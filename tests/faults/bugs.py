@@ -781,6 +781,24 @@ BUGS = (
         "tests/server/test_create_once.py -k=ended_without",
     ),
     Bug(
+        "p1", "a prefix may be anything", "server/http/proxies.py",
+        "not _PREFIX.fullmatch(path) or",
+        "",
+        "tests/server/test_public_base.py -k=farthest",
+    ),
+    Bug(
+        "p2", "what is beyond an unknown address is believed", "server/http/proxies.py",
+        "        if not _trusts_node(trusted, node):\n            break\n        behind += 1\n",
+        "        behind += 1\n",
+        "tests/server/test_public_base.py -k=farthest",
+    ),
+    Bug(
+        "p3", "SVG is shown", "server/uploads/checks/types.py",
+        "    return found not in (None, SVG) and",
+        "    return found is not None and",
+        "tests/server/test_inline.py -k=safe",
+    ),
+    Bug(
         "m1", "a body in chunks may be of any size", "server/http/transport/body.py",
         "        self._room -= len(data)\n",
         "",
@@ -797,6 +815,8 @@ BUGS = (
         "(self._options.chunk_size, self._connection.most)",
         "(self._options.chunk_size,)",
         "tests/server/test_max_request.py -k=pieces",
+    ),
+    Bug(
         "f1", "a cut form is finished as if it were whole", "server/http/form_reader.py",
         "        return None if self._ended else self._form.fault\n",
         "        return None\n",

@@ -150,7 +150,7 @@ def test_a_range_lies_inside_the_file(size: int, start: int, stop: int) -> None:
 @MANY
 @given(name=TEXTS)
 def test_a_file_name_is_read_back(name: str) -> None:
-    told = headers.build_attachment(name)
+    told = headers.build_disposition("attachment", name)
     assert told.isascii()
     assert told.isprintable()
     if name:

@@ -40,6 +40,7 @@ def test_what_is_no_integer_is_refused(value: str) -> None:
         ("a YQ==", {"a": b"a"}),
         ("a", {"a": b""}),
         ("a ", {"a": b""}),
+        ("a YQ==, b Yg==,  c,\td ZA==", {"a": b"a", "b": b"b", "c": b"", "d": b"d"}),
         ("filename d29ybGQ=,is_confidential", {"filename": b"world", "is_confidential": b""}),
     ],
 )
@@ -60,6 +61,9 @@ def test_metadata_is_read(value: str, pairs: dict[str, bytes]) -> None:
         "a YWJj====",
         "a YR==",
         "a YQ==,a YQ==",
+        "a YQ==, ",
+        "a YQ== ,b Yg==",
+        "a YQ==, , b Yg==",
         "é YQ==",
     ]
     + ["a YQ==,", "a\udcff YQ==", "a é", "a " + "A" * 5000, ",".join(f"k{n}" for n in range(33))],
@@ -143,7 +147,7 @@ def test_a_date_is_an_imf_fixdate() -> None:
     ],
 )
 def test_any_file_name_makes_an_attachment(name: str | None, value: str) -> None:
-    assert headers.build_attachment(name) == value
+    assert headers.build_disposition("attachment", name) == value
 
 
 PARSERS: list[Callable[[str], Any]] = [

@@ -26,6 +26,7 @@ from onward.server.uploads.checks import HEAD, Content, Rejected
 
 ANY = "*/*"
 UNRECOGNISED = "application/octet-stream"
+SHOWN_KINDS, SHOWN = ("image", "audio", "video"), ("text/plain", "application/pdf")  # without SVG: `--inline`
 WRITTEN_AS_TEXT = frozenset({"application/pdf", "application/postscript", "application/rtf"})
 HTML, SVG, XML, TEXT = MARKUP_AND_TEXT = ("text/html", "image/svg+xml", "application/xml", "text/plain")
 # How files of some types begin. Their matchers look at much more, which takes longer than all others together.
@@ -72,6 +73,23 @@ def read_types(words: Iterable[str]) -> tuple[str, ...]:
             meant = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"{word!r} is never recognised, so no file would be accepted as it{meant}")
     return allowed
+
+
+def read_inline(words: Iterable[str]) -> tuple[str, ...]:
+    """Read the types that browsers may show. Raises ValueError for one that a browser might run scripts of."""
+    types = read_types(words)
+    for word in types:
+        kind, _, subtype = word.partition("/")
+        if word not in SHOWN and (kind not in SHOWN_KINDS or "xml" in subtype):
+            raise ValueError(
+                f"{word!r} can't be shown safely; what can is image/*, audio/*, video/*, {' and '.join(SHOWN)}"
+            )
+    return types
+
+
+def is_shown(found: str | None, inline: Iterable[str]) -> bool:
+    """Return whether a download of this type is shown by browsers; SVG never is, since it may have scripts."""
+    return found not in (None, SVG) and is_allowed(found, inline)
 
 
 def known_types() -> frozenset[str]:
