@@ -87,6 +87,7 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
         expire_after=request.expire_after,
         max_size=request.max_size,
         in_one_request=request.in_one_request,
+        types=request.types,
         concat=request.concat,
         creation_key=request.creation_key,
     )

@@ -22,8 +22,9 @@ from onward.protocol.errors import (
     NotFound,
     Refusal,
 )
+from onward.protocol.grants import Act
 from onward.protocol.model import Role, Upload, UploadId
-from onward.server.http.access import Act, check_access, granted_creation, granted_limits
+from onward.server.http.access import check_access, check_token, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
 from onward.server.http.forms import FORM, receive_form
@@ -249,6 +250,8 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
+        elif method in ("POST", "PUT"):  # what is to be created is not known yet
+            await check_token(request, Act.CREATE)
         try:
             return await table[method](request, named)
         except (Refusal, StorageError) as fault:
