@@ -36,6 +36,7 @@ class Status(StrEnum):
 
 
 FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.TERMINATED, Status.EXPIRED})
+GONE = FINAL - {Status.COMPLETED}
 
 
 class Role(StrEnum):
@@ -81,6 +82,18 @@ class Concat(Struct, frozen=True, kw_only=True, gc=False):
     told: str
     # The parts of a final upload, in order.
     parts: tuple[UploadId, ...] = ()
+
+
+class Allowance(Struct, frozen=True, kw_only=True, gc=False):
+    """What limits the owner of an upload beside the upload itself; the record keeps it, so that it can be given back."""
+
+    # The bytes that all uploads of the owner may have together, stored and promised; None for no limit.
+    quota: int | None = None
+    # The token under which the upload was created, if that limits how many there may be: unique among those of the
+    # owner.
+    token: str | None = None
+    # How many uploads there may be under that token; None for no limit.
+    max_uploads: int | None = None
 
 
 class Upload(Struct, frozen=True, kw_only=True, gc=False):
@@ -140,6 +153,8 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     expire_after: float | None = None
     # The largest size that the application behind `--ask` allowed at the creation; None if it named none.
     max_size: int | None = None
+    # What limited the owner when the upload was created, and limits its growth; None if nothing did.
+    allowance: Allowance | None = None
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
@@ -178,6 +193,8 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     max_open: int | None = None
     # The room that stays free where the bytes are stored.
     reserve: int = 0
+    # The bytes that all uploads of one owner may have together, stored and promised.
+    quota: int | None = None
 
     def at_most(self, size: int | None) -> "Limits":
         """Return the same limits for uploads of `size` bytes at most, and never more than before."""
@@ -210,6 +227,8 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     owner: str | None = None
     expire_after: float | None = None
     max_size: int | None = None
+    # What limits the owner; None if nothing does.
+    allowance: Allowance | None = None
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):
