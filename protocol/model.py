@@ -85,7 +85,7 @@ class Concat(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Allowance(Struct, frozen=True, kw_only=True, gc=False):
-    """What limits the owner of an upload beside the upload itself; the record keeps it, so that it can be given back."""
+    """What limits all uploads of an owner together; each record keeps it, so that its share can be given back."""
 
     # The bytes that all uploads of the owner may have together, stored and promised; None for no limit.
     quota: int | None = None

@@ -37,7 +37,19 @@ from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
-from onward.storage.base import Backups, Cursor, Hints, Lease, Missing, Outbox, Page, Quotas, SharedState, Stale, Unreachable
+from onward.storage.base import (
+    Backups,
+    Cursor,
+    Hints,
+    Lease,
+    Missing,
+    Outbox,
+    Page,
+    Quotas,
+    SharedState,
+    Stale,
+    Unreachable,
+)
 from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again

@@ -132,8 +132,8 @@ class SqliteState(Local):
         saved = replace(upload, version=upload.version + 1)
         recent = self._recent.get(upload.id)
         known = recent if recent and recent.version == upload.version else None
-        new = (saved.version, saved.due, not saved.status.final, encode(saved), saved.status)
-        new += sqlite_quotas.columns_of(saved)
+        columns = (encode(saved), saved.status, *sqlite_quotas.columns_of(saved))
+        new = (saved.version, saved.due, not saved.status.final, *columns)
 
         def work(db: sqlite3.Connection) -> None:
             before = known or _recorded(db, upload.id)

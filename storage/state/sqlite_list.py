@@ -1,7 +1,7 @@
 """The list of all uploads in the SQLite file, the newest first: its columns, its index, and how a page is read.
 
 The index has what never changes, the time of creation and the id. So no upload moves in the list, and a save, which may
-change the status, need not touch the index. A page of few statuses is found by a look at the uploads in their order.
+change the status, need not touch the index. A page of few statuses is found by a look at some uploads in their order.
 The uploads of one owner have an index of their own (sqlite_quotas.py). Called by sqlite.py, in its thread.
 """
 
@@ -18,7 +18,7 @@ INDEX = "CREATE INDEX IF NOT EXISTS uploads_listed ON uploads (created, id);"
 # The columns that earlier versions did not have.
 _ADDED = {"created": "REAL", "status": "TEXT", "owner": "TEXT", "charge": "INTEGER", "token": "TEXT"}
 _FILL = "UPDATE uploads SET created = ?, status = ?, owner = ?, charge = ?, token = ? WHERE id = ?"
-LOOKED_AT = 1000  # uploads of an owner that a page of few statuses looks at
+LOOKED_AT = 1000  # uploads that a page of few statuses looks at
 _FIRST = Cursor(inf, UploadId(""))
 _ALL = frozenset(Status)
 
@@ -49,35 +49,20 @@ def _listed(document: bytes) -> tuple[object, ...]:
 def read_page(
     db: sqlite3.Connection, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None
 ) -> Page:
-    """Read one page (`Records.page`)."""
-    if not statuses:
-        return Page([], [], None)
-    wanted = () if set(statuses) >= _ALL else tuple(statuses)
-    if owner is not None:
-        return _page_of(db, owner, after or _FIRST, limit, wanted)
-    chosen = f"AND status IN ({', '.join('?' * len(wanted))})" if wanted else ""
-    query = (
-        f"SELECT created, id FROM uploads WHERE (created, id) < (?, ?) {chosen} ORDER BY created DESC, id DESC LIMIT ?"  # noqa: S608
-    )
-    found = db.execute(query, (*(after or _FIRST), *wanted, limit + 1))
-    places = [Cursor(created, UploadId(id_)) for created, id_ in found]
-    return _page(db, places[:limit], places[limit - 1] if len(places) > limit else None)
-
-
-def _page_of(db: sqlite3.Connection, owner: str, after: Cursor, limit: int, wanted: tuple[Status, ...]) -> Page:
-    """Read a page of one owner; if few of its uploads have a status that is wanted, the page is short."""
-    query = """
+    """Read one page (`Records.page`); if few of the uploads have a status that is wanted, it is short."""
+    whose, values = ("", ()) if owner is None else ("owner = ? AND", (owner,))
+    query = f"""
         SELECT created, id, status FROM uploads
-        WHERE owner = ? AND (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?
-    """
-    looked_at = max(limit, LOOKED_AT) if wanted else limit
+        WHERE {whose} (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?
+    """  # noqa: S608
+    looked_at = limit if set(statuses) >= _ALL else max(limit, LOOKED_AT)
     places: list[Cursor] = []
     last: Cursor | None = None
-    for count, (created, id_, status) in enumerate(db.execute(query, (owner, *after, looked_at + 1))):
+    for count, (created, id_, status) in enumerate(db.execute(query, (*values, *(after or _FIRST), looked_at + 1))):
         if count == looked_at or len(places) == limit:
             return _page(db, places, last)
         last = Cursor(created, UploadId(id_))
-        if not wanted or status in wanted:
+        if status in statuses:
             places.append(last)
     return _page(db, places, None)
 

@@ -111,7 +111,9 @@ class SqliteQuotas:
                 self._sums.clear()
             (total,) = db.execute(_SUM, (owner,)).fetchone()
             for id_, (claimer, claimed) in self._claimed.items():
-                if claimer == owner and (row := db.execute("SELECT charge FROM uploads WHERE id = ?", (id_,)).fetchone()):
+                if claimer == owner and (
+                    row := db.execute("SELECT charge FROM uploads WHERE id = ?", (id_,)).fetchone()
+                ):
                     total += max(claimed - (row[0] or 0), 0)
             self._sums[owner] = total
         return self._sums[owner]
