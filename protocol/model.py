@@ -63,6 +63,7 @@ class Failure(Struct, frozen=True, kw_only=True, gc=False):
 CHECKSUM_MISMATCH = Failure(code="checksum-mismatch", status=460, title="The SHA-256 is not the promised one")
 LOST = Failure(code="lost", status=410, title="Stored bytes were lost")
 PART_GONE = Failure(code="part-gone", status=410, title="A partial upload of it is gone")
+QUOTA_EXCEEDED = Failure(code="quota-exceeded", status=413, title="The quota is used up")
 TOO_LARGE = Failure(code="too-large", status=413, title="The upload would become too large")
 
 

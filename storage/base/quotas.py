@@ -41,11 +41,14 @@ class Quotas(Protocol):
         """Reserve `size` bytes in all for an upload, or as many of them as the quota has room for.
 
         Returns how many are reserved, which may be more. Raises Exceeded, and reserves nothing more, if that would be
-        fewer than `least`. `upload` is the record as it is saved.
+        fewer than `least`.
         """
 
     async def settle(self, upload: Upload) -> None:
-        """Reserve exactly what the record says from now on, if anything is reserved; may be repeated."""
+        """Reserve exactly what the record says from now on, if anything is reserved; may be repeated.
+
+        `upload` is the record as it is saved.
+        """
 
     async def usage(self, owner: str) -> Usage:
         """Return what is reserved for an owner; uploads that have no reservation yet are not counted."""

@@ -31,6 +31,12 @@ def columns_of(upload: Upload) -> tuple[int | None, str | None]:
     return charge(upload), upload.allowance.token if upload.allowance else None
 
 
+def _charged(db: sqlite3.Connection, id: UploadId) -> int:
+    """Return what the record of an upload takes."""
+    row = db.execute("SELECT charge FROM uploads WHERE id = ?", (id,)).fetchone()
+    return (row[0] or 0) if row else 0
+
+
 class SqliteQuotas:
     """Sums over the records. `do` runs a function in the thread of the connection, as a transaction."""
 
@@ -70,7 +76,7 @@ class SqliteQuotas:
         owner, quota = upload.owner or "", upload.allowance.quota if upload.allowance else None
 
         def work(db: sqlite3.Connection) -> int:
-            reserved = max(charge(upload), self._claimed_for(upload.id))
+            reserved = max(_charged(db, upload.id), self._claimed_for(upload.id))
             others = self._sum(db, owner) - reserved
             found = fitting(size, least=least, reserved=reserved, others=others, quota=quota)
             self._claimed[upload.id] = owner, found
@@ -83,10 +89,10 @@ class SqliteQuotas:
     async def settle(self, upload: Upload) -> None:
         """Reserve what the record says."""
 
-        def work(_: sqlite3.Connection) -> None:
+        def work(db: sqlite3.Connection) -> None:
             owner, claimed = self._claimed.pop(upload.id, ("", 0))
             if owner in self._sums:
-                self._sums[owner] -= max(claimed - charge(upload), 0)
+                self._sums[owner] -= max(claimed - _charged(db, upload.id), 0)
 
         await self._do(work)
 
@@ -111,9 +117,7 @@ class SqliteQuotas:
                 self._sums.clear()
             (total,) = db.execute(_SUM, (owner,)).fetchone()
             for id_, (claimer, claimed) in self._claimed.items():
-                if claimer == owner and (
-                    row := db.execute("SELECT charge FROM uploads WHERE id = ?", (id_,)).fetchone()
-                ):
-                    total += max(claimed - (row[0] or 0), 0)
+                if claimer == owner:
+                    total += max(claimed - _charged(db, id_), 0)
             self._sums[owner] = total
         return self._sums[owner]

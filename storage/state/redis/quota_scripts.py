@@ -17,23 +17,24 @@ local function text(number) return string.format('%.0f', number) end
 
 # KEYS: reservations, unsure, under the token, counted. ARGV: id, entry in unsure, bytes, the least that is enough,
 # quota or '', token or '', the most uploads under the token or '', owner, 1 to reserve before all was counted. Returns
-# the bytes that are reserved now, or why it is refused.
+# two values: the bytes that are reserved now, or why it is refused; and since when they are unsure.
 CLAIM = f"""{_KNOWN}
-if ARGV[9] == '0' and redis.call('EXISTS', KEYS[4]) == 0 then return 'UNCOUNTED' end
+if ARGV[9] == '0' and redis.call('EXISTS', KEYS[4]) == 0 then return {{'UNCOUNTED', ''}} end
 local wanted = tonumber(ARGV[3])
 if ARGV[5] ~= '' and wanted > reserved then
   wanted = math.max(math.min(wanted, tonumber(ARGV[5]) - (sum - reserved)), reserved)
-  if wanted < tonumber(ARGV[4]) then return 'QUOTA' end
+  if wanted < tonumber(ARGV[4]) then return {{'QUOTA', ''}} end
 end
 if ARGV[7] ~= '' and redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 0 then
-  if redis.call('SCARD', KEYS[3]) >= tonumber(ARGV[7]) then return 'UPLOADS' end
+  if redis.call('SCARD', KEYS[3]) >= tonumber(ARGV[7]) then return {{'UPLOADS', ''}} end
 end
 wanted = math.max(wanted, reserved)
 redis.call('HSET', KEYS[1], ARGV[1], text(wanted) .. ' ' .. ARGV[6], 'bytes', text(sum + wanted - reserved), 'owner', ARGV[8])
 if ARGV[6] ~= '' then redis.call('SADD', KEYS[3], ARGV[1]) end
 local now = redis.call('TIME')
-redis.call('ZADD', KEYS[2], now[1] .. '.' .. string.format('%06d', now[2]), ARGV[2])
-return text(wanted)
+now = now[1] .. '.' .. string.format('%06d', now[2])
+redis.call('ZADD', KEYS[2], now, ARGV[2])
+return {{text(wanted), now}}
 """  # noqa: E501
 
 # KEYS: reservations, unsure, under the token. ARGV: id, entry in unsure, the bytes that are right, '' to give all back,

@@ -79,27 +79,34 @@ class RedisQuotas:
         self._commands = commands
         self._counting = asyncio.Lock()  # so that only one insert of this process counts, while the others wait for it
         self._looked = float("-inf")
+        self._claims: dict[UploadId, float] = {}  # when a body of this process last claimed bytes for an upload
         self.fill: Callable[[], Awaitable[None]] = _nothing
 
     async def reserve(self, upload: Upload) -> None:
-        """Reserve what a new upload takes; raises Exceeded. What is cancelled or unanswered is put right later."""
+        """Reserve what a new upload takes; raises Exceeded. If there is no answer, the sweep puts it right."""
         size = charge(upload)
-        await self._claim(upload, size, least=size, uploads=True)
+        try:
+            await self._claim(upload, size, least=size, uploads=True)
+        except asyncio.CancelledError:
+            await asyncio.shield(self.give_back(upload))
+            raise
 
     async def give_back(self, upload: Upload) -> None:
         """Give back all that an upload has; if Redis does not answer, the sweep does it."""
         try:
-            await self._settle(upload, None)
+            await self._settle(upload, None, None)
         except StorageError:
             return
 
     async def claim(self, upload: Upload, size: int, *, least: int) -> int:
         """Reserve more for an upload; raises Exceeded."""
-        return await self._claim(upload, size, least=least)
+        reserved, self._claims[upload.id] = await self._claim(upload, size, least=least)
+        return reserved
 
     async def settle(self, upload: Upload) -> None:
-        """Reserve exactly what the record says."""
-        await self._settle(upload, None if upload.status in GONE else charge(upload))
+        """Reserve exactly what the record says, unless another server has claimed more since this one did."""
+        since = self._claims.pop(upload.id, None)
+        await self._settle(upload, None if upload.status in GONE else charge(upload), since)
 
     async def usage(self, owner: str) -> Usage:
         """Return what is reserved for an owner."""
@@ -155,26 +162,29 @@ class RedisQuotas:
             await self._commands.of_each(tasks, settle)
         return len(found) - len(tasks)
 
-    async def _claim(self, upload: Upload, size: int, *, least: int, uploads: bool = False) -> int:
+    async def _claim(self, upload: Upload, size: int, *, least: int, uploads: bool = False) -> tuple[int, float]:
+        """Return what is reserved, and since when."""
         owner = upload.owner or ""
-        while (answer := await self._try(upload, size, least, uploads=uploads)) == b"UNCOUNTED":
+        answer, since = await self._try(upload, size, least, uploads=uploads)
+        while answer == b"UNCOUNTED":
             async with self._counting:
-                if (answer := await self._try(upload, size, least, uploads=uploads)) != b"UNCOUNTED":
-                    break
-                await self._count(owner)
+                answer, since = await self._try(upload, size, least, uploads=uploads)
+                if answer == b"UNCOUNTED":
+                    await self._count(owner)
         if answer in (b"QUOTA", b"UPLOADS"):
             raise Exceeded(uploads=answer == b"UPLOADS")
-        return int(answer)
+        return int(answer), float(since)
 
-    async def _try(self, upload: Upload, size: int, least: int, *, uploads: bool) -> bytes:
+    async def _try(self, upload: Upload, size: int, least: int, *, uploads: bool) -> tuple[bytes, bytes]:
         keys, arguments = _claim(upload, size, least, uploads=uploads)
-        return cast("bytes", await self._commands.run(quota_scripts.CLAIM, keys, *arguments, 0))
+        answer, since = await self._commands.run(quota_scripts.CLAIM, keys, *arguments, 0)
+        return answer, since
 
-    async def _settle(self, upload: Upload, size: int | None) -> None:
+    async def _settle(self, upload: Upload, size: int | None, since: float | None) -> None:
         async def run(text: str, count: int, *words: Any) -> None:
             await self._commands.run(text, words[:count], *words[count:])
 
-        await _settle(run, _Reservation(hashed(upload.owner or ""), upload.id), _token(upload), size)
+        await _settle(run, _Reservation(hashed(upload.owner or ""), upload.id, since), _token(upload), size)
 
     async def _count(self, name: str) -> None:
         """Give a reservation to each upload of an owner that has none."""
