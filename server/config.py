@@ -146,7 +146,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "keep"
     max_size: Annotated[int, Option(LIMITS, SIZE, "maximum size of an upload; 0 for no limit")] = 0
     max_open: Annotated[int, Option(LIMITS, number(), "maximum number of unfinished uploads; 0 for no limit")] = 0
-    quota: Annotated[int, Option(LIMITS, SIZE, "maximum size of all uploads of one owner together; 0 for no limit")] = 0
+    quota: Annotated[
+        int, Option(LIMITS, SIZE, "maximum size of all uploads of one owner together; 0 for no limit", sweep=True)
+    ] = 0
     reserve: Annotated[
         int,
         Option(LIMITS, SIZE, "keep this much disk space free: refuse uploads that would use it; 0 disables the check"),

@@ -38,6 +38,12 @@ def check_access(request: web.Request, act: Act, id: UploadId) -> Awaitable[Gran
     return request.app[ACCESS](request, act, id, None)
 
 
+async def granted_list(request: web.Request) -> tuple[Grant, ...]:
+    """Ask whether a request may list uploads; returns what was granted, and raises what the access function raises."""
+    grant = await request.app[ACCESS](request, Act.LIST, None, None)
+    return () if grant is None else (grant,)
+
+
 async def granted_limits(request: web.Request, id: UploadId) -> Limits:
     """Ask whether a request may append, and return its limits; raises what the access function raises."""
     grant = await request.app[ACCESS](request, Act.APPEND, id, None)

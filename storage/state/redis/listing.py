@@ -94,7 +94,7 @@ async def read_page(
     documents = await commands.of_each(places[:looked_at], ask) if places else []
     for count, (place, document) in enumerate(zip(places, documents, strict=False)):
         if len(page.uploads) + len(page.damaged) == limit:
-            return page._replace(following=places[count - 1])
+            return Page(page.uploads, page.damaged, places[count - 1])
         if document is None:  # forgotten meanwhile
             continue
         try:

@@ -37,6 +37,12 @@ redis.call('ZADD', KEYS[2], now, ARGV[2])
 return {{text(wanted), now}}
 """  # noqa: E501
 
+# KEYS: unsure. ARGV: entry in unsure.
+DOUBT = """
+local now = redis.call('TIME')
+return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]), ARGV[1])
+"""
+
 # KEYS: reservations, unsure, under the token. ARGV: id, entry in unsure, the bytes that are right, '' to give all back,
 # and since when it is unsure if it must not have been reserved again in the meantime, or ''.
 SETTLE = f"""{_KNOWN}

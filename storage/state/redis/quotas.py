@@ -13,14 +13,13 @@ spread over groups, as the uploads are over buckets; all keys of an owner are in
     OWNER and TOKEN are hashes of their names.
 
     insert    CLAIM (refused if it does not fit) -> INSERT, which notes `charged` in the record
-    save      SAVE of the end answers that the record is charged -> SETTLE gives all back
+    save      before an end DOUBT, after it SETTLE, which gives all back
     claim     CLAIM before the bytes are received; SETTLE when the body has ended
 
 A reservation bears the id of its upload, so each step may be repeated. A step that makes or raises one puts it into
-`unsure`. If it is still there a minute later, the sweep examines the upload: without a record the reservation is given
-back, and a late INSERT is barred, as `open_limit.py` does it; with one, exactly what the record says stays reserved.
-An upload that has ended and was not given back, since the server crashed in between, is given back when the sweep
-looks at it next.
+`unsure`, and so does one that is about to end the upload. If it is still there a minute later, the sweep examines the
+upload: without a record the reservation is given back, and a late INSERT is barred, as `open_limit.py` does it; with
+one, exactly what the record says stays reserved.
 
 Uploads without a reservation (they were created without a quota, or Redis has lost some) are found by a count: before
 the first reservation of an owner, and again after ten minutes.
@@ -90,6 +89,11 @@ class RedisQuotas:
         except asyncio.CancelledError:
             await asyncio.shield(self.give_back(upload))
             raise
+
+    async def doubt(self, upload: Upload) -> None:
+        """Have an upload examined that is about to end, unless it is given back before that."""
+        owner = hashed(upload.owner or "")
+        await self._commands.run(quota_scripts.DOUBT, [_keys(owner).unsure], f"{owner} {upload.id}")
 
     async def give_back(self, upload: Upload) -> None:
         """Give back all that an upload has; if Redis does not answer, the sweep does it."""
@@ -260,6 +264,7 @@ def _claim(
 
 def _settle(run: Callable[..., Any], of: _Reservation, token: str, size: int | None) -> Any:
     """Call SETTLE by `run`, which gets what EVAL does."""
-    keys = _keys(of.owner, token)[:3]
+    found = _keys(of.owner, token)
+    keys = (found.reserved, found.unsure, found.token)
     right, seen = "" if size is None else size, "" if of.since is None else repr(of.since)
     return run(quota_scripts.SETTLE, len(keys), *keys, of.id, f"{of.owner} {of.id}", right, seen)
