@@ -24,6 +24,7 @@ from onward.protocol.headers import MAX_INTEGER
 from onward.protocol.lifecycle import TRANSITIONS, Change, expiry, moved, unfinished_expiry, with_next_look
 from onward.protocol.model import (
     CHECKSUM_MISMATCH,
+    Allowance,
     AppendRequest,
     CreateRequest,
     Failure,
@@ -88,10 +89,18 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
         max_size=request.max_size,
         in_one_request=request.in_one_request,
         types=request.types,
+        allowance=_allowance(request, limits),
         concat=request.concat,
         creation_key=request.creation_key,
     )
     return with_next_look(upload, now, limits)
+
+
+def _allowance(request: CreateRequest, limits: Limits) -> Allowance | None:
+    """Return what limits the owner; None if there is no owner, or no limit."""
+    if request.owner is None or (limits.quota is None and request.allowance is None):
+        return None
+    return replace(request.allowance or Allowance(), quota=limits.quota)
 
 
 def check_open(upload: Upload, now: float) -> None:

@@ -21,7 +21,7 @@ Refusal
 │  ├─ NotCompleted 409        └─ BodyStalled 423
 ├─ LimitExceeded: more than there is room for
 │  ├─ TooLarge 413            ├─ Crowded 503              ├─ StorageFull 507
-│  │  └─ LengthExceeded       └─ RequestTooLarge 413
+│  │  └─ LengthExceeded       ├─ RequestTooLarge 413     └─ QuotaExceeded 413
 ├─ Failed: the upload has failed in this request; status, code and title are those of its Failure
 └─ ServerFault 500: the fault is the server's
    ├─ Unavailable 503         └─ Unchecked 503
@@ -266,6 +266,12 @@ class RequestTooLarge(LimitExceeded):
 
 class LengthExceeded(TooLarge):
     """The body has more bytes than the upload has left."""
+
+
+class QuotaExceeded(LimitExceeded):
+    """The owner would have more bytes, or the token more uploads, than is allowed. What is removed is given back."""
+
+    status, code, title = 413, "quota-exceeded", "The quota is used up"
 
 
 class Crowded(LimitExceeded):

@@ -36,6 +36,7 @@ class Status(StrEnum):
 
 
 FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.TERMINATED, Status.EXPIRED})
+GONE = FINAL - {Status.COMPLETED}
 
 
 class Role(StrEnum):
@@ -63,6 +64,7 @@ CHECKSUM_MISMATCH = Failure(code="checksum-mismatch", status=460, title="The SHA
 LOST = Failure(code="lost", status=410, title="Stored bytes were lost")
 PART_GONE = Failure(code="part-gone", status=410, title="A partial upload of it is gone")
 EXCEEDED = Failure(code="length-exceeded", status=400, title="More bytes were sent than the upload has")
+QUOTA_EXCEEDED = Failure(code="quota-exceeded", status=413, title="The quota is used up")
 TOO_LARGE = Failure(code="too-large", status=413, title="The upload would become too large")
 
 
@@ -91,6 +93,18 @@ class CreationKey(Struct, frozen=True, kw_only=True, gc=False):
     hash: str
     # The hash of what the client asked for.
     request: str
+
+
+class Allowance(Struct, frozen=True, kw_only=True, gc=False):
+    """What limits all uploads of an owner together; each record keeps it, so that its share can be given back."""
+
+    # The bytes that all uploads of the owner may have together, stored and promised; None for no limit.
+    quota: int | None = None
+    # The token under which the upload was created, if that limits how many there may be: unique among those of the
+    # owner.
+    token: str | None = None
+    # How many uploads there may be under that token; None for no limit.
+    max_uploads: int | None = None
 
 
 class Upload(Struct, frozen=True, kw_only=True, gc=False):
@@ -157,6 +171,8 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     # The allow-lists of media types that the grants of the creation named, beside that of the server: the file must be
     # on each of them.
     types: tuple[tuple[str, ...], ...] = ()
+    # What limited the owner when the upload was created, and limits its growth; None if nothing did.
+    allowance: Allowance | None = None
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
@@ -197,6 +213,8 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     reserve: int = 0
     # The largest body of one request.
     max_request: int | None = None
+    # The bytes that all uploads of one owner may have together, stored and promised.
+    quota: int | None = None
 
     def at_most(self, size: int | None) -> "Limits":
         """Return the same limits for uploads of `size` bytes at most, and never more than before."""
@@ -244,6 +262,9 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
         if size is None or (self.max_size is not None and self.max_size <= size):
             return self
         return replace(self, max_size=size)
+
+    # What limits the owner; None if nothing does.
+    allowance: Allowance | None = None
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):

@@ -154,6 +154,9 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         int, Option(LIMITS, SIZE, "maximum size of the body of one request, for a CDN that cuts more; 0 for no limit")
     ] = 0
     max_open: Annotated[int, Option(LIMITS, number(), "maximum number of unfinished uploads; 0 for no limit")] = 0
+    quota: Annotated[
+        int, Option(LIMITS, SIZE, "maximum size of all uploads of one owner together; 0 for no limit", sweep=True)
+    ] = 0
     reserve: Annotated[
         int,
         Option(LIMITS, SIZE, "keep this much disk space free: refuse uploads that would use it; 0 disables the check"),
@@ -335,6 +338,7 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             max_open=self.max_open or None,
             reserve=self.reserve,
             max_request=self.max_request or None,
+            quota=self.quota or None,
         )
 
 

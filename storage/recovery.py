@@ -50,6 +50,7 @@ from onward.storage.base import (
     Missing,
     Outbox,
     Page,
+    Quotas,
     SharedState,
     Stale,
     Unreachable,
@@ -84,6 +85,7 @@ class RecoveringState:
     def __init__(self, state: SharedState, backups: Backups, subscriptions: Subscriptions = NOBODY) -> None:
         self._state, self._backups, self._subscriptions = state, backups, subscriptions
         state.read_watched_by(self.load)
+        state.fill_before_count(self._fill_if_empty)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def open(self) -> None:
@@ -100,7 +102,7 @@ class RecoveringState:
     async def insert(
         self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
     ) -> None:
-        """Write the first copy, then the record; raises Crowded, or Stale and keeps the copy of the other record."""
+        """Write the first copy, then the record; raises Crowded, Exceeded, or Stale and keeps the copy of the other."""
         await self._backups.begin(upload, durable=durable)
         try:
             await self._state.insert(upload, durable=durable, most=most, events=events)
@@ -167,13 +169,15 @@ class RecoveringState:
         async for id_ in self._state.due(now):
             yield id_
 
-    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+    async def page(
+        self, *, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None = None
+    ) -> Page:
         """Return one page of all uploads; an empty state is filled from the copies first.
 
         A single record that the state has lost is on no page until it is adopted.
         """
         await self._fill_if_empty()
-        return await self._state.page(after=after, limit=limit, statuses=statuses)
+        return await self._state.page(after=after, limit=limit, statuses=statuses, owner=owner)
 
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
@@ -212,6 +216,11 @@ class RecoveringState:
     def creation_keys(self) -> CreationKeys:
         """The keys of creations; an empty state gets them back with the records."""
         return _RecoveringKeys(self._state.creation_keys, self._fill_if_empty)
+
+    @property
+    def quotas(self) -> Quotas:
+        """The quotas of the state."""
+        return self._state.quotas
 
     def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
         """Follow an upload from now on."""

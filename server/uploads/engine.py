@@ -9,6 +9,7 @@ A PATCH, from the call to the file and the record:
     append                       in a task of its own, which a disconnect of the client does not cancel
       _append                    wait for the lease, which asks the holder to end       records.py, interrupt.py
         decisions.append         the licence: which bytes may be written; or a refusal
+        allotted                 bytes of the owner's quota; or a refusal               quotas.py
         claim                    a claim on the free room; or a refusal                 bodies.py, reserve.py
         receive                  open the place, continue the saved hash                bodies.py
           receive                stride by stride: bytes, sync, record                  receive.py
@@ -49,11 +50,12 @@ from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
 from onward.server.uploads.publishing import AS_IDS, Publishing
+from onward.server.uploads.quotas import Budget, allotted, refused
 from onward.server.uploads.receive import Body
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Reserve
 from onward.server.uploads.sweep import Sweep
-from onward.storage.base import Full, Held, Storage, StorageError
+from onward.storage.base import Exceeded, Full, Held, Storage, StorageError
 from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard
@@ -112,6 +114,8 @@ class Engine:
         await self.reserve.promise(size)
         try:
             return await self.records.insert(upload)
+        except Exceeded as fault:
+            raise refused(fault, upload) from fault
         finally:
             self.reserve.recorded(size)
 
@@ -164,7 +168,7 @@ class Engine:
     async def append(self, id: UploadId, request: AppendRequest, body: Body, *, limits: Limits | None = None) -> Upload:
         """Append a body, as far as it arrives, and publish the upload if it is complete then.
 
-        Raises what `decisions.append` raises, Missing or Held for the lease, StorageFull, BodyMismatch,
+        Raises what `decisions.append` raises, Missing or Held for the lease, QuotaExceeded, StorageFull, BodyMismatch,
         Failed if the upload fails now, and what cut the body short.
         """
         interrupt = BodyInterrupt(body)
@@ -300,11 +304,17 @@ class Engine:
             if upload.status is Status.COMPLETED:
                 await self._bodies.check_empty(body, licence)
                 return upload
+            holds = self.records.holds(upload)
+            allotment = await leases.enter_async_context(
+                allotted(self._storage, recorded, upload, request.body_size, holds)
+            )
             claim = await self._bodies.claim(recorded, upload, request.body_size)
             leases.callback(claim.end)
             if upload.length != recorded.length and licence.checksum is None:
                 upload = recorded = await self.records.save(upload)
-            upload, running, head = await self._bodies.receive(recorded, upload, licence, body, claim)
+            upload, running, head = await self._bodies.receive(
+                recorded, upload, licence, body, Budget(claim, allotment)
+            )
             if upload.status is Status.VERIFYING:
                 upload = await self._verify(upload, running, head)
         check_not_failed(upload)

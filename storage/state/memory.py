@@ -13,6 +13,7 @@ from onward.storage.state.creation_keys import MemoryCreationKeys
 from onward.storage.state.hints import MemoryHints
 from onward.storage.state.local import Local
 from onward.storage.state.outbox import MemoryOutbox
+from onward.storage.state.quotas import MemoryQuotas
 
 
 class MemoryState(Local):
@@ -22,6 +23,7 @@ class MemoryState(Local):
         super().__init__()
         self.outbox, self.hints, self.creation_keys = MemoryOutbox(), MemoryHints(), MemoryCreationKeys()
         self._uploads: dict[UploadId, Upload] = {}
+        self.quotas = MemoryQuotas(self._uploads)
 
     async def insert(
         self,
@@ -31,11 +33,12 @@ class MemoryState(Local):
         most: int | None = None,
         events: Sequence[OutgoingEvent] = (),
     ) -> None:
-        """Record a new upload; raises Crowded or Stale."""
+        """Record a new upload; raises Crowded, Exceeded or Stale."""
         if upload.id in self._uploads:
             raise Stale(upload.id)
         if most is not None and sum(not known.status.final for known in self._uploads.values()) >= most:
             raise Crowded
+        self.quotas.check(upload)
         self._uploads[upload.id] = upload
         self.outbox.put(events)
 
@@ -79,9 +82,12 @@ class MemoryState(Local):
             if at <= now:
                 yield upload.id
 
-    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+    async def page(
+        self, *, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None = None
+    ) -> Page:
         """Return the uploads of one page, the newest first."""
-        found = {Cursor(each.created, each.id): each for each in self._uploads.values() if each.status in statuses}
+        chosen = [each for each in self._uploads.values() if each.status in statuses and owner in (None, each.owner)]
+        found = {Cursor(each.created, each.id): each for each in chosen}
         places = sorted((place for place in found if after is None or place < after), reverse=True)
         page = places[:limit]
         return Page([found[place] for place in page], [], page[-1] if len(places) > limit else None)
