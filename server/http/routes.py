@@ -116,8 +116,6 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     engine, dialect = request.app[ENGINE], named or DEFAULT
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
-    for part in asked.concat.parts if asked.concat else ():
-        await check_access(request, Act.JOIN, part)
     created = await create_once(engine, asked, limits=limits)
     upload, location = created.upload, _location(request, created.upload.id)
     if not created.new:

@@ -728,8 +728,8 @@ BUGS = (
     ),
     Bug(
         "k2", "a second insert replaces the record", "storage/state/sqlite.py",
-        "INSERT OR IGNORE INTO uploads VALUES",
-        "INSERT OR REPLACE INTO uploads VALUES",
+        "                raise Stale(upload.id)\n            if most",
+        "                db.execute(\"DELETE FROM uploads WHERE id = ?\", (upload.id,))\n            if most",
         "tests/storage/test_creation_keys.py -k=sqlite",
     ),
     Bug(

@@ -156,7 +156,6 @@ def test_a_grant_without_scopes_becomes_a_token_with_the_usual_ones() -> None:
     [
         Grant(expires=NOW),
         Grant(owner="alice"),
-        Grant(owner="alice", expires=NOW, max_uploads=1),
         Grant(owner="alice", expires=NOW, metadata={}),
         Grant(owner="alice", expires=NOW, expire_after=5),
         Grant(owner="alice", expires=NOW, added_metadata={"a": b"\xff"}),
@@ -166,3 +165,8 @@ def test_a_grant_without_scopes_becomes_a_token_with_the_usual_ones() -> None:
 def test_a_grant_that_no_token_can_carry_is_refused(grant: Grant) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         build_claims(grant)
+
+
+def test_a_limit_of_uploads_needs_the_token_that_they_are_counted_by() -> None:
+    with pytest.raises(ValueError, match="token_id"):
+        Grant(owner="alice", expires=NOW, max_uploads=1)
