@@ -10,7 +10,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from onward.protocol.errors import BadRequest, Failed, Forbidden, Gone, OffsetMismatch, TooLarge
+from onward.protocol.errors import (
+    BadRequest,
+    Failed,
+    Forbidden,
+    Gone,
+    InconsistentLength,
+    LengthExceeded,
+    OffsetMismatch,
+    TooLarge,
+)
 from onward.protocol.headers import MAX_INTEGER
 from onward.protocol.lifecycle import TRANSITIONS, Change, expiry, moved, with_next_look
 from onward.protocol.model import (
@@ -57,7 +66,7 @@ def check_creation(request: CreateRequest, limits: Limits) -> None:
     if request.body_size is not None and request.body_size > (
         largest(limits) if request.length is None else request.length
     ):
-        raise TooLarge("The body is longer than the upload.")
+        raise excess(largest(limits), request.length)
 
 
 def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, limits: Limits) -> Upload:
@@ -97,35 +106,51 @@ def append(upload: Upload, request: AppendRequest, *, now: float, limits: Limits
     """Return the record with what the request declares, and the licence to store the body.
 
     A completed upload accepts an empty body at its end, so that a repeated request succeeds. Raises Gone, Forbidden,
-    OffsetMismatch, BadRequest or TooLarge.
+    OffsetMismatch, BadRequest, TooLarge, or LengthExceeded if the body has more bytes than are left to send.
     """
     check_open(upload, now)
     if upload.role is Role.FINAL:
         raise Forbidden("A final upload takes no bytes of its own.")
     if request.offset != upload.offset:
-        raise OffsetMismatch(recorded=upload.offset)
+        raise OffsetMismatch(recorded=upload.offset, provided=request.offset)
     limits = limits.at_most(upload.max_size)
     upload = _declared(upload, request, limits)
     end = largest(limits) if upload.length is None else upload.length
     if request.body_size is not None and request.body_size > end - upload.offset:
-        raise TooLarge(f"{end - upload.offset} bytes are left to send.")
-    if request.completes and request.body_size is not None and upload.length is not None:
-        _check_end(upload.offset + request.body_size, upload.length)
-    return upload, Licence(start=upload.offset, end=end, checksum=request.checksum, completes=request.completes)
+        raise excess(end, upload.length)
+    if request.completes and request.body_size is not None:
+        upload = _ended_at(upload, upload.offset + request.body_size)
+    return upload, Licence(
+        start=upload.offset,
+        end=end if upload.length is None else upload.length,
+        checksum=request.checksum,
+        declared=upload.length is not None,
+        completes=request.completes and request.body_size is None,
+        stays_open=request.stays_open,
+        excess_fails=request.excess_fails,
+    )
 
 
-def _check_end(end: int, length: int) -> None:
-    if end != length:
-        raise BadRequest(f"The body would end the upload at {end}, but its length is {length}.")
+def excess(end: int, length: int | None) -> TooLarge:
+    """Return the refusal of a body that goes beyond `end`, which is the length of the upload if that is known."""
+    if length is None:
+        return TooLarge(f"An upload may have {sized(end)} at most.", limit=end)
+    return LengthExceeded(f"The upload has {sized(length)}, and the body goes beyond them.")
+
+
+def _ended_at(upload: Upload, end: int) -> Upload:
+    if upload.length not in (None, end):
+        raise InconsistentLength(f"The body would end the upload at {end}, but its length is {upload.length}.")
+    return upload if upload.length == end else replace(upload, length=end)
 
 
 def _declared(upload: Upload, request: AppendRequest, limits: Limits) -> Upload:
     length, promised = upload.length, upload.promised
     if request.length is not None:
         if length is not None and request.length != length:
-            raise BadRequest("Upload-Length was stated before, and differs.")
+            raise InconsistentLength("Upload-Length was stated before, and differs.")
         if request.length < upload.offset:
-            raise BadRequest("Upload-Length is below the offset.")
+            raise InconsistentLength("Upload-Length is below the offset.")
         check_size(request.length, limits)
         length = request.length
     if request.promised is not None:
@@ -173,17 +198,31 @@ def ended(
     limits: Limits,
     cut: bool,
     completes: bool = False,
+    stays_open: bool = False,
     hashing: bytes | None = None,
 ) -> Upload:
-    """Record the end of a body: the upload is uploading, paused if the body was cut, or verifying if it is full.
+    """Record the end of a body: the upload is uploading, paused if the body was cut, or verifying if it is finished.
 
     `completes`: the end of the body is the end of the upload. Without a stated length the offset becomes the length;
     a stated length stays, and an upload that is shorter is unfinished. A body that was cut completes nothing.
+    `stays_open`: the upload is not finished even if all of its bytes are there.
     """
     length = offset if completes and not cut and upload.length is None else upload.length
-    change = Change.FILL if offset == length else Change.PAUSE if cut else Change.RECEIVE
+    finished = offset == length and not stays_open and not (completes and cut)
+    change = Change.FILL if finished else Change.PAUSE if cut else Change.RECEIVE
     changes = _progress(upload, offset, now, since, limits)
     return moved(upload, change, now, limits, length=length, hashing=hashing, **changes)
+
+
+def is_filled(upload: Upload) -> bool:
+    """Return whether all bytes of an upload are there, but nothing has finished it yet: it was left open."""
+    unfinished = (upload.status, Change.FILL) in TRANSITIONS
+    return unfinished and upload.role is not Role.FINAL and upload.offset == upload.length
+
+
+def filled(upload: Upload, *, now: float, limits: Limits) -> Upload:
+    """Record that an upload that was left open is to be finished, without another body."""
+    return moved(upload, Change.FILL, now, limits, hashing=None)
 
 
 def paused(upload: Upload, *, now: float, limits: Limits) -> Upload:

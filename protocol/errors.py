@@ -6,6 +6,7 @@ dialect of the request writes them as headers, and server/http/problems.py write
 Refusal
 ├─ ClientFault: the request itself is wrong, and would be refused again
 │  ├─ BadRequest 400          ├─ RangeUnsatisfiable 416
+│  │  └─ InconsistentLength
 │  ├─ MethodNotAllowed 405    ├─ ExpectationFailed 417
 │  ├─ VersionUnsupported 412  ├─ HeadTooLarge 431
 │  ├─ MediaType 415           ├─ BodyMismatch 460
@@ -19,7 +20,7 @@ Refusal
 │  ├─ NotCompleted 409        └─ BodyStalled 423
 ├─ LimitExceeded: more than there is room for
 │  ├─ TooLarge 413            ├─ Crowded 503              ├─ StorageFull 507
-│  └─ RequestTooLarge 413
+│  │  └─ LengthExceeded       └─ RequestTooLarge 413
 ├─ Failed: the upload has failed in this request; status, code and title are those of its Failure
 └─ ServerFault 500: the fault is the server's
    ├─ Unavailable 503         └─ Unchecked 503
@@ -27,7 +28,7 @@ Refusal
 
 from collections.abc import Iterable, Mapping
 
-from onward.protocol.model import Failure
+from onward.protocol.model import Failure, Upload
 
 
 class Refusal(Exception):
@@ -41,6 +42,8 @@ class Refusal(Exception):
     code: str = "refused"
     title: str = "The request was refused"
     retry_after: int | None = None
+    # The upload that the request is about, as it is recorded, if the dialect of the request tells of it.
+    upload: Upload | None = None
 
     def __init__(
         self, detail: str = "", *, retry_after: int | None = None, headers: Mapping[str, str] | None = None
@@ -91,6 +94,10 @@ class BadRequest(ClientFault):
     """A header is malformed, is missing, or contradicts another one."""
 
     status, code, title = 400, "bad-request", "The request is malformed"
+
+
+class InconsistentLength(BadRequest):
+    """The length that the request states, or the end of its body, is not the length of the upload."""
 
 
 class MethodNotAllowed(ClientFault):
@@ -180,13 +187,13 @@ class Gone(Absent):
 
 
 class OffsetMismatch(Conflict):
-    """The request continues at another offset than the recorded one, which is `recorded`."""
+    """The request continues at `provided`, which is another offset than the recorded one, `recorded`."""
 
     status, code, title = 409, "offset-mismatch", "Upload-Offset is not the offset of the upload"
 
-    def __init__(self, *, recorded: int) -> None:
+    def __init__(self, *, recorded: int, provided: int) -> None:
         super().__init__(f"The upload continues at {recorded}.")
-        self.recorded = recorded
+        self.recorded, self.provided = recorded, provided
 
 
 class NotCompleted(Conflict):
@@ -221,6 +228,10 @@ class TooLarge(LimitExceeded):
     def __init__(self, detail: str = "", *, limit: int | None = None) -> None:
         super().__init__(detail)
         self.limit = limit
+
+
+class LengthExceeded(TooLarge):
+    """The body has more bytes than the upload has left."""
 
 
 class RequestTooLarge(LimitExceeded):

@@ -62,6 +62,7 @@ class Failure(Struct, frozen=True, kw_only=True, gc=False):
 CHECKSUM_MISMATCH = Failure(code="checksum-mismatch", status=460, title="The SHA-256 is not the promised one")
 LOST = Failure(code="lost", status=410, title="Stored bytes were lost")
 PART_GONE = Failure(code="part-gone", status=410, title="A partial upload of it is gone")
+EXCEEDED = Failure(code="length-exceeded", status=400, title="More bytes were sent than the upload has")
 TOO_LARGE = Failure(code="too-large", status=413, title="The upload would become too large")
 
 
@@ -225,6 +226,10 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     max_size: int | None = None
     # The key under which this creation may be repeated; None if the client gave none.
     creation_key: CreationKey | None = None
+    # The same three as in an AppendRequest, for the body that comes with the request.
+    completes: bool = False
+    stays_open: bool = False
+    excess_fails: bool = False
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):
@@ -243,6 +248,11 @@ class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):
     # Whether the end of this body is the end of the upload. If no length is known, the offset at the end becomes the
     # length. A body that is cut short completes nothing.
     completes: bool = False
+    # Whether the upload is not finished by this body even if all bytes are there then: the client will say by another
+    # request that it is complete.
+    stays_open: bool = False
+    # Whether the upload fails if this body has more bytes than are left to send.
+    excess_fails: bool = False
 
 
 class Licence(Struct, frozen=True, kw_only=True, gc=False):
@@ -257,5 +267,10 @@ class Licence(Struct, frozen=True, kw_only=True, gc=False):
     end: int
     # With a checksum the body is kept as a whole once it has proved right, or not at all.
     checksum: Checksum | None = None
-    # Whether the end of the body is the end of the upload.
+    # Whether `end` is the length of the upload; otherwise it is the largest size that is allowed.
+    declared: bool = True
+    # Whether the end of the body, whose size is not known, is the end of the upload.
     completes: bool = False
+    # As in the AppendRequest.
+    stays_open: bool = False
+    excess_fails: bool = False

@@ -14,7 +14,7 @@ from onward.server.http.access import ACCESS, Access, allow_everything
 from onward.server.http.app_keys import CHECKS, CONFIG
 from onward.server.http.cors import add_cors, parse_origins
 from onward.server.http.problems import answering, mark
-from onward.server.http.routes import add_routes
+from onward.server.http.routes import add_routes, discovering
 from onward.server.http.transport.server import Runner
 from onward.server.lifespan import REQUESTS_END, Lifespan
 from onward.server.page.page import add_page
@@ -42,7 +42,7 @@ def create_app(
     again later until it returns. Raises ConfigError, which is a ValueError, for an origin that can't be one. What can't
     be opened is raised by the start of the application.
     """
-    app = web.Application(middlewares=[answering])
+    app = web.Application(middlewares=[answering, discovering])
     app[CONFIG], app[ACCESS], app[CHECKS] = config, access, tuple(checks)
     add_page(app)  # before the routes of uploads: with the base path `/` both are at `/`
     add_routes(app)

@@ -30,6 +30,8 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     # The size of the body in bytes; None for a body of unknown size (chunked).
     body_size: int | None = 0
     has_body: bool = False
+    # The name of the file if it is in the URL (PUT).
+    name: str | None = None
     # Return the path of the collection of uploads as the client sees it, and the host that it used; None for a host
     # that isn't known. Few requests need them, and to find them takes time.
     find_collection: Callable[[], tuple[str, str | None]] = lambda: ("/files", None)
@@ -63,11 +65,12 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     # The name for people, as in logs and documents.
     name: str
-    # Return whether a request is one of this dialect, from its headers.
-    claims: Callable[[Headers], bool]
+    # Return whether a request is one of this dialect, from its method and its headers.
+    claims: Callable[[str, Headers], bool]
     # The headers that every reply of this dialect carries.
     stamp: Headers
-    # A request may carry a header only once if its name begins with one of these; in lower case.
+    # A request may carry a header only once if its name begins with one of these; in lower case. The values of any
+    # other header that is sent twice are joined, as HTTP has it.
     sent_once: tuple[str, ...]
     # The headers that a page of another origin may send, and those that it may read (CORS).
     cors_requests: frozenset[str]
@@ -81,23 +84,31 @@ class Dialect(Struct, frozen=True, kw_only=True):
     # Read a request to create an upload, or to append a body (PATCH). Both raise ClientFault and Denied.
     read_create: Callable[[Request, Limits], CreateRequest]
     read_append: Callable[[Request, Limits], AppendRequest]
-    # Check a request that has nothing else to read (HEAD, DELETE). Raises ClientFault.
-    check_headers: Callable[[Headers], None]
+    # Check a request that has nothing else to read (HEAD, DELETE), by its method and headers. Raises ClientFault.
+    check_headers: Callable[[str, Headers], None]
 
-    # Return the reply to a creation (with the URL of the upload), to an append, to HEAD, to DELETE, and to OPTIONS.
-    build_created: Callable[[Upload, str, Limits], Reply]
-    build_appended: Callable[[Upload, Limits], Reply]
-    build_inspected: Callable[[Upload, Limits], Reply]
+    # Return the reply to a creation (with the URL of the upload), to an append, to HEAD, to DELETE, and to OPTIONS. The
+    # last argument is the time, in seconds since the epoch.
+    build_created: Callable[[Upload, str, Limits, float], Reply]
+    build_appended: Callable[[Upload, Limits, float], Reply]
+    build_inspected: Callable[[Upload, Limits, float], Reply]
     build_terminated: Callable[[], Reply]
     build_discovered: Callable[[Limits], Reply]
     # Return the reply to a request that is refused. The second argument says whether it asks, or may ask, for the
     # offset of an upload.
-    build_refused: Callable[[Refusal, bool], Reply]
+    build_refused: Callable[[Refusal, bool, Limits, float], Reply]
     # Return an informational reply (1xx), which comes before the reply itself: to a creation before its body is read,
     # with the URL of the upload, and after each stride of a body, without it. None if the dialect has no such replies.
-    build_interim: Callable[[Upload, str | None, Limits], Reply] | None = None
+    build_interim: Callable[[Upload, str | None, Limits, float], Reply] | None = None
+    # Return what a download says about its upload in this dialect. None for nothing.
+    build_described: Callable[[Upload, Limits, float], Headers] | None = None
 
     # What an operator may switch off (--without); the extensions of tus give the features their names.
     features: tuple[str, ...]
     # Return whether a request that is answered with this status may succeed later.
     is_passing: Callable[[int], bool]
+    # Whether an upload is finished by its last byte. Otherwise a request says so, and HEAD may tell of an upload whose
+    # bytes are all there that it is not finished.
+    last_byte_finishes: bool = True
+    # Whether a refusal tells of the upload that the request is about.
+    tells_when_refused: bool = False

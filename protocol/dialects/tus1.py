@@ -69,7 +69,7 @@ def offers(limits: Limits, name: str) -> bool:
     return name not in limits.without and (needed is None or offers(limits, needed))
 
 
-def claims(headers: Headers) -> bool:
+def claims(_method: str, headers: Headers) -> bool:
     """Return whether a request names tus, in any version."""
     return "Tus-Resumable" in headers
 
@@ -80,8 +80,8 @@ def find_method(method: str, headers: Headers) -> str:
 
 
 def offers_method(method: str, limits: Limits) -> bool:
-    """Return whether the extension that a method belongs to is offered."""
-    return method not in _METHODS or offers(limits, _METHODS[method])
+    """Return whether the extension that a method belongs to is offered; tus has no PUT."""
+    return method != "PUT" and (method not in _METHODS or offers(limits, _METHODS[method]))
 
 
 def build_discovered(limits: Limits) -> Reply:
@@ -232,13 +232,13 @@ def build_upload_headers(upload: Upload) -> dict[str, str]:
     return headers
 
 
-def build_created(upload: Upload, location: str, limits: Limits) -> Reply:
+def build_created(upload: Upload, location: str, limits: Limits, _now: float) -> Reply:
     """Return the reply to a creation (tus 1.0.0, creation)."""
     headers = {"Location": location} | build_upload_headers(upload) | build_request_limit(limits.max_request)
     return Reply(status=201, headers=headers)
 
 
-def build_appended(upload: Upload, _limits: Limits) -> Reply:
+def build_appended(upload: Upload, _limits: Limits, _now: float) -> Reply:
     """Return the reply to PATCH (tus 1.0.0, Core Protocol, PATCH)."""
     return Reply(status=204, headers=build_upload_headers(upload))
 
@@ -248,7 +248,7 @@ def build_terminated() -> Reply:
     return Reply(status=204, headers={})
 
 
-def build_inspected(upload: Upload, limits: Limits) -> Reply:
+def build_inspected(upload: Upload, limits: Limits, _now: float) -> Reply:
     """Return the reply to HEAD (tus 1.0.0, Core Protocol, HEAD)."""
     headers = build_upload_headers(upload) | {"Cache-Control": "no-store"}
     if upload.length is not None:
@@ -262,7 +262,7 @@ def build_inspected(upload: Upload, limits: Limits) -> Reply:
     return Reply(status=200, headers=headers | build_request_limit(limits.max_request))
 
 
-def build_refused(refusal: Refusal, for_offset: bool) -> Reply:
+def build_refused(refusal: Refusal, for_offset: bool, _limits: Limits, _now: float) -> Reply:
     """Return the reply to a request that is refused; its values are in the headers of HTTP and of tus."""
     status = choose_status(refusal.status, for_offset)
     headers = _refusal_headers(refusal)
@@ -300,7 +300,7 @@ DIALECT = Dialect(
     offers_method=offers_method,
     read_create=read_create,
     read_append=read_append,
-    check_headers=check_version,
+    check_headers=lambda _method, headers: check_version(headers),
     build_created=build_created,
     build_appended=build_appended,
     build_inspected=build_inspected,

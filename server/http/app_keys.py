@@ -28,9 +28,9 @@ def upload_id(request: web.Request) -> UploadId:
 
 def named_dialect(request: web.Request) -> Dialect | None:
     """Return the dialect that a request names, or None. To look costs less than to remember it in the request."""
-    return named(request.headers)
+    return named(request.method, request.headers)
 
 
 def dialect_of(request: web.Request) -> Dialect:
     """Return the dialect that a request is read and answered in: the one that it names, or else the default."""
-    return named(request.headers) or DEFAULT
+    return named(request.method, request.headers) or DEFAULT

@@ -6,7 +6,7 @@ blocks pass through this process. A client that stops reading is reset, and a st
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from aiohttp import web
@@ -46,14 +46,17 @@ class Downloads:
 DOWNLOADS: web.AppKey[Downloads] = web.AppKey("downloads", Downloads)
 
 
-async def download(request: web.Request) -> web.StreamResponse:
+async def download(
+    request: web.Request, describe: Callable[[Upload], Mapping[str, str]] | None = None
+) -> web.StreamResponse:
     """GET /files/{id}, and HEAD without `Tus-Resumable`: the same headers, and no body.
 
+    `describe` returns what else is said about the upload.
     Raises Gone if the bytes are missing, and what `Engine.published` and `parse_range` raise.
     """
     engine = request.app[ENGINE]
     upload = await engine.published(upload_id(request))
-    headers = _headers(upload, request.app[CONFIG].inline)
+    headers = _headers(upload, request.app[CONFIG].inline) | (dict(describe(upload)) if describe else {})
     if upload.url is not None and request.app[CONFIG].download == "redirect":
         return web.Response(status=302, headers={"Location": upload.url, "Cache-Control": "private, no-cache"})
     if matches_etag(request.headers.get("If-None-Match", ""), headers["ETag"]):

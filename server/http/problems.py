@@ -13,7 +13,8 @@ from aiohttp import HttpVersion11, web
 
 from onward.protocol import errors
 from onward.protocol.dialects import DEFAULT, Dialect
-from onward.server.http.app_keys import CONFIG, dialect_of, named_dialect
+from onward.protocol.model import Limits
+from onward.server.http.app_keys import CONFIG, ENGINE, dialect_of, named_dialect
 from onward.server.http.proxies import HOST
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.failure_log import shorten_ids
@@ -38,14 +39,28 @@ APPLICATION = {kind.status: kind for kind in (errors.BadRequest, errors.AccessDe
 OF_BODIES = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
 
 
-def problem(refusal: errors.Refusal, dialect: Dialect = DEFAULT, *, for_offset: bool = False) -> web.Response:
+def problem(
+    refusal: errors.Refusal,
+    dialect: Dialect = DEFAULT,
+    *,
+    for_offset: bool = False,
+    limits: Limits | None = None,
+    now: float = 0.0,
+) -> web.Response:
     """Write a refusal as a reply; `for_offset` if the request asks, or may ask, for the offset of an upload."""
-    reply = dialect.build_refused(refusal, for_offset)
+    reply = dialect.build_refused(refusal, for_offset, limits or Limits(), now)
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
 
 def _answer(request: web.Request, refusal: errors.Refusal) -> web.Response:
-    return problem(refusal, dialect_of(request), for_offset=_asks_for_offset(request))
+    engine = request.app[ENGINE]
+    return problem(
+        refusal,
+        dialect_of(request),
+        for_offset=_asks_for_offset(request),
+        limits=engine.limits,
+        now=engine.records.clock(),
+    )
 
 
 def _refused_by_aiohttp(error: web.HTTPException) -> errors.Refusal:

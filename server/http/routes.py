@@ -1,4 +1,4 @@
-"""The routes of uploads: POST /files, and PATCH, HEAD, DELETE, GET and OPTIONS of /files/{id}.
+"""The routes of uploads: POST /files, PUT /files/{name}, and PATCH, HEAD, DELETE, GET and OPTIONS of /files/{id}.
 
 Each handler reads the request by its dialect, calls the engine, and lets the dialect write the reply. Refusals are
 raised from here, and answered in problems.py. server/app.py adds the routes.
@@ -10,8 +10,18 @@ from functools import partial
 
 from aiohttp import web
 
-from onward.protocol.dialects import DEFAULT, Dialect, Reply, Request
-from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
+from onward.protocol.dialects import DEFAULT, DIALECTS, Dialect, Reply, Request
+from onward.protocol.errors import (
+    Absent,
+    BadRequest,
+    Denied,
+    Failed,
+    Forbidden,
+    MethodNotAllowed,
+    NotCompleted,
+    NotFound,
+    Refusal,
+)
 from onward.protocol.model import Role, Upload, UploadId
 from onward.server.http.access import Act, check_access, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
@@ -23,7 +33,7 @@ from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
 from onward.server.http.wait_for_store import outlast
 from onward.server.uploads.create_once import create_once
-from onward.storage.base import StorageError
+from onward.storage.base import Missing, StorageError
 from onward.storage.failure_log import shorten_ids
 
 # Called with the request and the dialect that it names, or None.
@@ -34,9 +44,12 @@ def _headers(request: web.Request, dialect: Dialect) -> Mapping[str, str]:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
-        if lower in headers and lower.startswith(dialect.sent_once):
+        if lower not in headers:
+            headers[lower] = value
+        elif lower.startswith(dialect.sent_once):
             raise BadRequest(f"{name} was sent twice.")
-        headers[lower] = value
+        else:
+            headers[lower] += f", {value}"
     return headers
 
 
@@ -47,6 +60,7 @@ def _readable(request: web.Request, dialect: Dialect) -> Request:
         headers=_headers(request, dialect),
         body_size=None if chunked else size or 0,
         has_body=chunked or bool(size),
+        name=request.match_info.get("name", request.match_info.get("id")) if request.method == "PUT" else None,
         find_collection=partial(_find_collection, request),
     )
 
@@ -64,7 +78,7 @@ def _origin(request: web.Request) -> Public | None:
 def _collection(request: web.Request) -> str:
     """Return the path of the collection of uploads, with the prefix of an application that mounts the server."""
     resource = request.match_info.route.resource
-    return resource.canonical.removesuffix("/{id}").rstrip("/") if resource else ""
+    return resource.canonical.removesuffix("/{id}").removesuffix("/{name}").rstrip("/") if resource else ""
 
 
 def _location(request: web.Request, id: UploadId) -> str:
@@ -74,9 +88,13 @@ def _location(request: web.Request, id: UploadId) -> str:
 
 
 def _body(request: web.Request, dialect: Dialect) -> RequestBody:
-    config, build, limits = request.app[CONFIG], dialect.build_interim, request.app[ENGINE].limits
-    tell = None if build is None else lambda upload: build(upload, None, limits)
-    return RequestBody(request, config.body_idle, config.body_rate, tell, most=limits.max_request)
+    config, build, engine = request.app[CONFIG], dialect.build_interim, request.app[ENGINE]
+    tell = None if build is None else lambda upload: build(upload, None, engine.limits, engine.records.clock())
+    return RequestBody(request, config.body_idle, config.body_rate, tell, most=engine.limits.max_request)
+
+
+def _now(request: web.Request) -> float:
+    return request.app[ENGINE].records.clock()
 
 
 def _response(reply: Reply) -> web.Response:
@@ -90,28 +108,31 @@ async def create(request: web.Request, named: Dialect | None) -> web.Response:
     asked, limits = await granted_creation(request, asked)
     for part in asked.concat.parts if asked.concat else ():
         await check_access(request, Act.JOIN, part)
-    created = await create_once(engine, asked, limits=limits)
+    # Whoever brings all of the upload in one request sends all of it again, and does not ask for an offset.
+    created = await create_once(engine, asked, limits=limits, resumable=not asked.completes)
     upload, location = created.upload, _location(request, created.upload.id)
     if not created.new:
-        return _response(dialect.build_created(upload, location, limits))
+        return _response(dialect.build_created(upload, location, limits, _now(request)))
     try:
         if dialect.build_interim is not None:
-            await send_interim(request, dialect.build_interim(upload, location, limits))
+            await send_interim(request, dialect.build_interim(upload, location, limits, _now(request)))
         with closing(_body(request, dialect)) as body:
             upload = await engine.fill(upload, asked, body, limits=limits)
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers["Location"] = location
-        stored = await _stored_of(request, upload) if dialect.is_passing(refusal.status) else None
+        # The success of a request that was to bring all of the upload would be taken for the end of it.
+        partly = dialect.is_passing(refusal.status) and not asked.completes
+        stored = await _stored_of(request, dialect, upload) if partly else None
         if stored is None:
             raise refusal from fault
         why = shorten_ids(str(fault))
         log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, why)
         upload = stored
-    return _response(dialect.build_created(upload, location, limits))
+    return _response(dialect.build_created(upload, location, limits, _now(request)))
 
 
-async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
+async def _stored_of(request: web.Request, dialect: Dialect, upload: Upload) -> Upload | None:
     """Return the recorded state of an upload whose creation brought a body that was cut; None if it isn't known.
 
     The reply to a creation states how much of its body was stored. A client that is refused would begin another upload.
@@ -119,15 +140,16 @@ async def _stored_of(request: web.Request, upload: Upload) -> Upload | None:
     if upload.role is Role.FINAL:
         return None
     try:
-        return await _inspected(request, upload.id)
+        return await _inspected(request, dialect, upload.id)
     except (Refusal, StorageError):
         return None
 
 
-def _inspected(request: web.Request, id: UploadId) -> Awaitable[Upload]:
+def _inspected(request: web.Request, dialect: Dialect, id: UploadId) -> Awaitable[Upload]:
     """Return the state of an upload, even if the store does not answer for a few seconds."""
     app = request.app
-    return outlast(partial(app[ENGINE].inspect, id), within=app[CONFIG].lease_wait, stopping=app[STOPPING])
+    work = partial(app[ENGINE].inspect, id, finish=dialect.last_byte_finishes)
+    return outlast(work, within=app[CONFIG].lease_wait, stopping=app[STOPPING])
 
 
 async def append(request: web.Request, named: Dialect | None) -> web.Response:
@@ -137,7 +159,7 @@ async def append(request: web.Request, named: Dialect | None) -> web.Response:
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
     with closing(_body(request, dialect)) as body:
         upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))
-    return _response(dialect.build_appended(upload, limits))
+    return _response(dialect.build_appended(upload, limits, _now(request)))
 
 
 def _is_plain(request: web.Request, named: Dialect | None) -> bool:
@@ -151,35 +173,60 @@ async def inspect(request: web.Request, named: Dialect | None) -> web.StreamResp
         with suppress(NotCompleted, Forbidden):  # an unfinished upload can only be asked about in a dialect
             return await download(request)
     dialect = named or DEFAULT
-    dialect.check_headers(_headers(request, dialect))
-    upload = await _inspected(request, upload_id(request))
-    return _response(dialect.build_inspected(upload, request.app[ENGINE].limits))
+    dialect.check_headers("HEAD", _headers(request, dialect))
+    upload = await _inspected(request, dialect, upload_id(request))
+    return _response(dialect.build_inspected(upload, request.app[ENGINE].limits, _now(request)))
 
 
 async def terminate(request: web.Request, named: Dialect | None) -> web.Response:
     """DELETE /files/{id}."""
     dialect = named or DEFAULT
-    dialect.check_headers(_headers(request, dialect))
+    dialect.check_headers("DELETE", _headers(request, dialect))
     await request.app[ENGINE].terminate(upload_id(request))
     return _response(dialect.build_terminated())
 
 
 async def discover(request: web.Request, named: Dialect | None) -> web.Response:
-    """OPTIONS /files and /files/{id}."""
-    return _response((named or DEFAULT).build_discovered(request.app[ENGINE].limits))
+    """OPTIONS of every route: what each dialect offers. That of the request has the last word."""
+    limits = request.app[ENGINE].limits
+    own, headers = (named or DEFAULT).build_discovered(limits), dict[str, str]()
+    for dialect in DIALECTS:
+        headers |= dialect.build_discovered(limits).headers
+    return web.Response(status=own.status, headers=headers | own.headers)
 
 
-async def get(request: web.Request, _: Dialect | None) -> web.StreamResponse:
+@web.middleware
+async def discovering(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer `OPTIONS *`, which asks about the whole server; aiohttp's router knows paths only."""
+    if request.method == "OPTIONS" and request.raw_path == "*":
+        return await discover(request, named_dialect(request))
+    return await handler(request)
+
+
+async def get(request: web.Request, named: Dialect | None) -> web.StreamResponse:
     """GET /files/{id}: a download, in every dialect."""
-    return await download(request)
+    describe, limits = named.build_described if named else None, request.app[ENGINE].limits
+    if describe is None:
+        return await download(request)
+    return await download(request, lambda upload: describe(upload, limits, _now(request)))
+
+
+async def put(request: web.Request, named: Dialect | None) -> web.StreamResponse:
+    """PUT /files/{name}: a creation, in a dialect that has it. The name of a file may look like an id."""
+    return await create(request, named)
 
 
 async def _expect(_: web.Request) -> None:
     """Send no `100 Continue` yet: the body sends it when it is read, after the licence was granted."""
 
 
-ONE = {"GET": get, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate}
+ONE = {"GET": get, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELETE": terminate, "PUT": put}
+NAMED = {"OPTIONS": discover, "PUT": put}
 ALL = {"OPTIONS": discover, "POST": create}
+ABOUT_ONE = ("GET", "HEAD", "PATCH", "DELETE")
+UNTOLD = (Absent, Denied, Failed, Missing)  # refusals that say nothing about the upload, since it is over or private
 ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
 
 
@@ -188,12 +235,24 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         named, limits = named_dialect(request), request.app[ENGINE].limits
         dialect = named or DEFAULT
         method = dialect.find_method(request.method, request.headers)
+        if table is NAMED and method not in table:
+            raise NotFound  # no upload has such an id
         if method not in table or not dialect.offers_method(method, limits):
             raise MethodNotAllowed(allowed=[name for name in table if dialect.offers_method(name, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
-        return await table[method](request, named)
+        try:
+            return await table[method](request, named)
+        except (Refusal, StorageError) as fault:
+            if not dialect.tells_when_refused or method not in ABOUT_ONE or isinstance(fault, UNTOLD):
+                raise
+            refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
+            with suppress(StorageError):
+                refusal.upload = await request.app[ENGINE].records.load(upload_id(request))
+            if refusal is fault:
+                raise
+            raise refusal from fault
 
     return dispatch
 
@@ -205,5 +264,5 @@ def add_routes(app: web.Application) -> None:
     request, and aiohttp has chosen the route before that. It tries the routes in this order.
     """
     base = app[CONFIG].prefix
-    for path, table in ((base + UPLOAD, ONE), (base, ALL), (f"{base}/", ALL)):
+    for path, table in ((base + UPLOAD, ONE), (base, ALL), (f"{base}/", ALL), (f"{base}/{{name:[^/]+}}", NAMED)):
         app.router.add_route("*", path, _dispatch(table), expect_handler=_expect)

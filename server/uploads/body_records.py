@@ -65,18 +65,19 @@ class BodyRecords:
         self._claim.recorded()
         await self._body.tell(self._upload)
 
-    async def pause(self) -> None:
-        """Record that the upload waits for another body, unless the state does not answer."""
+    async def pause(self) -> Upload:
+        """Record that the upload waits for another body, unless the state does not answer; return the record."""
         if self.recorded.status is Status.UPLOADING:
             now = self._clock()
             paused = decisions.paused(self._records.carried(self.recorded, now), now=now, limits=self._records.limits)
             with suppress(StorageError):
-                await self._records.save(paused)
+                self.recorded = await self._records.save(paused)
+        return self.recorded
 
     async def end(self, position: int, place: Place, licence: Licence) -> Upload:
         """Record the end of the body, which may have been cut, at the durable position; raises StorageError."""
         # A full upload needs no saved hash: if its verification is interrupted, the bytes are read from the medium.
-        full = position == self._upload.length
+        full = position == self._upload.length and not licence.stays_open
         hashing = self._running.state(position) if self._running and not full else None
         upload = self._records.carried(replace(self._upload, place=place), now := self._clock())
         ended = decisions.ended(
@@ -87,6 +88,7 @@ class BodyRecords:
             limits=self._records.limits,
             cut=self._body.cut_by is not None,
             completes=licence.completes,
+            stays_open=licence.stays_open,
             hashing=hashing,
         )
         ended = self._records.to_check(ended)

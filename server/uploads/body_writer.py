@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from onward.protocol.errors import TooLarge
+from onward.protocol.decisions import excess
 from onward.protocol.model import Licence
 from onward.server.uploads.hashing import HashQueue, RunningHash
 from onward.storage.base import BlobWriter, Block
@@ -59,7 +59,7 @@ class BodyWriter:
         writer: BlobWriter | None = None,
     ) -> None:
         self.position = licence.start
-        self._threads, self._write, self._end, self._writer = threads, write, licence.end, writer
+        self._threads, self._write, self._licence, self._writer = threads, write, licence, writer
         self._queues = [HashQueue(threads.hashing, each) for each in hashes]
 
     @property
@@ -78,8 +78,9 @@ class BodyWriter:
         The block must not change until it is hashed (see `wait`).
         Raises TooLarge if the block goes beyond the licence, and what `write` and the hashes raise.
         """
-        if len(block) > self._end - self.position:
-            raise TooLarge("The body is longer than what is left to send.")
+        end = self._licence.end
+        if len(block) > end - self.position:
+            raise excess(end, end if self._licence.declared else None)
         small = len(block) <= SMALL
         if not small:
             for queue in self._queues:

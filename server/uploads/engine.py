@@ -9,14 +9,14 @@ A PATCH, from the call to the file and the record:
     append                       in a task of its own, which a disconnect of the client does not cancel
       _append                    wait for the lease, which asks the holder to end       records.py, interrupt.py
         decisions.append         the licence: which bytes may be written; or a refusal
-        _claim                   a claim on the free room; or a refusal                 reserve.py
-        _receive                 open the place, continue the saved hash
+        claim                    a claim on the free room; or a refusal                 bodies.py, reserve.py
+        receive                  open the place, continue the saved hash                bodies.py
           receive                stride by stride: bytes, sync, record                  receive.py
             body.pour            blocks from the socket, or from aiohttp's stream       server/http/transport/body.py
               BodyWriter.take    each block: written to the file, and hashed            body_writer.py, hashing.py
             BodyRecords.note     decisions.received, then save; watchers are notified   body_records.py
           BodyRecords.end        decisions.ended, the record at the end of this body
-          _verify                if that was the last byte: hash, judge, publish        completion.py
+        _verify                  if that was the last byte: hash, judge, publish        completion.py
       the upload, or what made it fail (check_not_failed), or what cut the body short
 """
 
@@ -30,29 +30,34 @@ from math import inf
 from msgspec.structs import replace
 
 from onward.protocol import decisions
-from onward.protocol.checksums import ALGORITHMS
-from onward.protocol.errors import Failed, Forbidden, Gone, NotCompleted, Refusal, StorageFull, Unavailable
-from onward.protocol.model import LOST, AppendRequest, CreateRequest, Licence, Limits, Role, Status, Upload, UploadId
-from onward.server.uploads.body_records import BodyRecords
-from onward.server.uploads.body_writer import BodyThreads, BodyWriter
+from onward.protocol.errors import (
+    Forbidden,
+    Gone,
+    InconsistentLength,
+    LengthExceeded,
+    NotCompleted,
+    Unavailable,
+    Unchecked,
+)
+from onward.protocol.model import AppendRequest, CreateRequest, Limits, Role, Status, Upload, UploadId
+from onward.server.uploads.bodies import Bodies
 from onward.server.uploads.checks import Check
 from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.completion import Completion
 from onward.server.uploads.concatenation import FinalUploads
-from onward.server.uploads.hashing import RunningHash, RunningSha256
+from onward.server.uploads.hashing import RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
 from onward.server.uploads.publishing import AS_IDS, Publishing
-from onward.server.uploads.receive import Body, check_body, receive
+from onward.server.uploads.receive import Body
 from onward.server.uploads.records import UploadRecords, check_not_failed
-from onward.server.uploads.reserve import Claim, Reserve
+from onward.server.uploads.reserve import Reserve
 from onward.server.uploads.sweep import Sweep
-from onward.storage.base import Full, Held, Missing, Storage, StorageError
+from onward.storage.base import Full, Held, Storage, StorageError
 from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard
 
-EMPTY_WITHIN = 1.0  # seconds to look for an unexpected body on a completed upload before answering
 CLOSING = 0.25  # seconds that cancelled work may take to end; what takes longer ends when the storage is closed
 log = logging.getLogger("onward")
 
@@ -80,15 +85,14 @@ class Engine:
         self.records = UploadRecords(storage, limits, lease_wait=lease_wait, boot=boot, clock=clock)
         self._storage = storage
         self._clock = self.records.clock
-        self._threads = BodyThreads()
         self.reserve = Reserve(storage, limits.reserve)
         self.checks = Checks(checks, storage.blobs)
         self.records.checks = self.checks.names
         self._completion = Completion(self.records, self.reserve, self.checks, publishing)
         self._final_uploads = FinalUploads(self.records, self._completion)
+        self._bodies = Bodies(self.records, self.reserve, self.checks)
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
-        self.received = 0
 
     async def create(
         self, request: CreateRequest, *, limits: Limits | None = None, id: UploadId | None = None
@@ -118,24 +122,42 @@ class Engine:
         if not request.has_body and request.length != 0:
             return upload
         first = AppendRequest(
-            offset=0, length=None, promised=None, body_size=request.body_size, checksum=request.checksum
+            offset=0,
+            length=None,
+            promised=None,
+            body_size=request.body_size,
+            checksum=request.checksum,
+            completes=request.completes,
+            stays_open=request.stays_open,
+            excess_fails=request.excess_fails,
         )
         return await self.append(upload.id, first, body, limits=limits)
 
-    async def inspect(self, id: UploadId) -> Upload:
-        """Return the record of an upload while no request is changing it; raises Missing, Held, Gone or Unchecked."""
+    async def inspect(self, id: UploadId, *, finish: bool = True) -> Upload:
+        """Return the record of an upload while no request is changing it; raises Missing, Held, Gone or Unchecked.
+
+        `finish`: finish an upload whose bytes are all there before its offset is told, since the client will take it
+        for finished. Unchecked is raised only then. Otherwise one that is open, or held by a check, is told as it is.
+        """
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
         if upload.status is Status.VERIFYING and self.checks.concern(upload):
             if resting is None or upload.held_until is None:  # no request may be working on it
                 self.sweep.long.add(id)
-            upload = await self._completion.outcome(id)
+            try:
+                upload = await self._completion.outcome(id)
+            except Unchecked:
+                if finish:
+                    raise
         elif upload.role is Role.FINAL and not upload.status.final:
             with suppress(Held):
                 upload = await self._join(id, wait=0)
-        elif not upload.status.final and (resting is None or upload.status is Status.VERIFYING):
-            async with self.records.leased(id, lambda: None) as held:
-                upload = await self._verify(held, None) if held.status is Status.VERIFYING else held
+        elif not upload.status.final and (
+            resting is None or upload.status is Status.VERIFYING or (finish and decisions.is_filled(upload))
+        ):
+            upload = await self._finish(id, finish=finish)
+            if upload.status is Status.VERIFYING:  # it has checks
+                return await self.inspect(id, finish=finish)
         decisions.check_open(upload, self._clock())
         return upload
 
@@ -174,6 +196,11 @@ class Engine:
         return self._storage.blobs.read(upload.place, start, stop)
 
     @property
+    def received(self) -> int:
+        """Return how many bytes of bodies were stored."""
+        return self._bodies.received
+
+    @property
     def running(self) -> int:
         """Return how many bodies, joins and verifications are running."""
         return self._under_way + len(self.sweep.long)
@@ -192,7 +219,7 @@ class Engine:
             log.warning(
                 "%d uploads could not be settled; they are lost if the machine stops before the next start", left
             )
-        self._threads.close()
+        self._bodies.close()
         await self._storage.close()
         await asyncio.gather(settling, return_exceptions=True)
 
@@ -210,6 +237,17 @@ class Engine:
                 raise
             finally:
                 self._under_way -= 1
+
+    async def _finish(self, id: UploadId, *, finish: bool) -> Upload:
+        """Take the lease, and return the record; verify the upload if all bytes are there and it has no checks."""
+        async with self.records.leased(id, lambda: None) as held:
+            upload, running = held, RunningSha256.of(held)
+            if finish and decisions.is_filled(upload):
+                filled = decisions.filled(upload, now=self._clock(), limits=self.limits)
+                upload = await self.records.save(self.records.to_check(filled))
+            if upload.status is Status.VERIFYING and not self.checks.concern(upload):
+                upload = await self._verify(upload, running)
+        return upload
 
     async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:
         """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""
@@ -248,78 +286,25 @@ class Engine:
             recorded = await interrupt.wait_for(leases.enter_async_context(leased))
             if recorded.status is Status.VERIFYING and not decisions.is_expired(recorded, self._clock()):
                 recorded = check_not_failed(await self._verify(recorded, None))
-            upload, licence = decisions.append(recorded, request, now=self._clock(), limits=limits)
+            try:
+                upload, licence = decisions.append(recorded, request, now=self._clock(), limits=limits)
+            except LengthExceeded:
+                await self._bodies.note_excess(recorded, request)
+                raise
             if upload.status is Status.COMPLETED:
-                nowhere = BodyWriter(self._threads, lambda block, at: None, licence, ())  # refuses any byte  # noqa: ARG005
-                await body.pour(nowhere, 1, asyncio.get_running_loop().time() + EMPTY_WITHIN)
-                if (announced := licence.checksum) is not None:
-                    check_body(body, licence, RunningHash(ALGORITHMS[announced.algorithm].begin()))
+                await self._bodies.check_empty(body, licence)
                 return upload
-            claim = await self._claim(recorded, upload, request.body_size)
+            claim = await self._bodies.claim(recorded, upload, request.body_size)
             leases.callback(claim.end)
-            upload = await self._receive(recorded, upload, licence, body, claim)
+            if upload.length != recorded.length and licence.checksum is None:
+                upload = recorded = await self.records.save(upload)
+            upload, running, head = await self._bodies.receive(recorded, upload, licence, body, claim)
+            if upload.status is Status.VERIFYING:
+                upload = await self._verify(upload, running, head)
         check_not_failed(upload)
         if body.cut_by is not None and upload.status is not Status.COMPLETED:
             raise body.cut_by
+        if licence.completes and upload.status is not Status.COMPLETED:
+            raise InconsistentLength(f"The body ended at {upload.offset}, but the length is {upload.length}.")
         reach("answering")
         return upload
-
-    async def _claim(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
-        """Claim room for a body; if there is none, first remove the bytes of this upload that are in no record.
-
-        Raises StorageFull.
-        """
-        try:
-            return await self.reserve.claim_body(recorded, upload, size)
-        except StorageFull:
-            if not await self._trim(upload):
-                raise
-        self.reserve.look_again()
-        return await self.reserve.claim_body(recorded, upload, size)
-
-    async def _trim(self, upload: Upload) -> int:
-        """Remove bytes that were written but never recorded (a rejected body, a crash); return how many."""
-        with suppress(StorageError):
-            return await self._storage.blobs.trim(upload.place, upload.offset, self.records.holds(upload))
-        return 0
-
-    async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim) -> Upload:
-        """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next."""
-        blobs, running = self._storage.blobs, RunningSha256.of(recorded)
-        announced = licence.checksum
-        summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
-        hashes = [each for each in (running, summed) if each is not None]
-        noted = BodyRecords(self.records, recorded, upload, running=running, claim=claim, body=body, count=self._count)
-        body_writer, head = None, self.checks.head(upload, licence)
-        try:
-            async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
-                write = head.tapped(claim.counted(writer.write))
-                body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
-                position = await receive(
-                    body,
-                    body_writer,
-                    licence,
-                    writer,
-                    noted.note,
-                    stride=blobs.stride,
-                    check_room=claim.note,
-                    head=head,
-                )
-                place = writer.place
-            if summed is not None:
-                check_body(body, licence, summed)
-                await head.judge(position, proved=True)
-        except (Failed, Missing) as fault:
-            failure = fault.failure if isinstance(fault, Failed) else LOST
-            return await self.records.end(self.records.failed(noted.recorded, failure))
-        except (Refusal, StorageError):
-            await noted.pause()
-            raise
-        finally:
-            if body_writer is not None:
-                noted.count(body_writer.position)
-        ended = await noted.end(position, place, licence)
-        return await self._verify(ended, running, head.of(ended)) if ended.status is Status.VERIFYING else ended
-
-    def _count(self, more: int) -> None:
-        self.received += more

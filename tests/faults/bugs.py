@@ -374,7 +374,7 @@ BUGS = (
         "tests/faults/test_crashes.py -k=longer",
     ),
     Bug(
-        "22", "a wrong body kept", "server/uploads/engine.py",
+        "22", "a wrong body kept", "server/uploads/bodies.py",
         "                check_body(body, licence, summed)\n",
         "                pass\n",
         MODEL,
@@ -476,7 +476,7 @@ BUGS = (
         "tests/server/test_reserve.py -k=count_once",
     ),
     Bug(
-        "39", "bytes that no record has keep their room", "server/uploads/engine.py",
+        "39", "bytes that no record has keep their room", "server/uploads/bodies.py",
         "            if not await self._trim(upload):\n",
         "            if True:\n",
         "tests/server/test_reserve.py -k=come_again",
@@ -779,6 +779,18 @@ BUGS = (
         "            former = bound\n            continue\n",
         "            return Created(await engine.records.load(bound.id), new=False)\n",
         "tests/server/test_create_once.py -k=ended_without",
+    ),
+    Bug(
+        "i1", "the client takes stored bytes for a finished upload", "client/transfer.py",
+        "if stored.offset >= stop and not (ends and stored.finished is False):",
+        "if stored.offset >= stop:",
+        "tests/client/test_ietf.py -k=not_finished",
+    ),
+    Bug(
+        "i2", "the client resumes an upload of another protocol", "client/resume_file.py",
+        "*([] if protocol == TUS else [protocol])",
+        "*[]",
+        "tests/client/test_resume_file.py -k=protocol",
     ),
     Bug(
         "p1", "a prefix may be anything", "server/http/proxies.py",

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from onward.protocol import decisions, lifecycle
-from onward.protocol.errors import BadRequest, Failed, Gone, OffsetMismatch, Refusal, TooLarge
+from onward.protocol.errors import BadRequest, Failed, Gone, LengthExceeded, OffsetMismatch, Refusal, TooLarge
 from onward.protocol.headers import MAX_INTEGER
 from onward.protocol.lifecycle import Change
 from onward.protocol.model import (
@@ -336,8 +336,11 @@ def at_end(upload: Upload, offset: int, *, cut: bool = False, completes: bool = 
 
 def test_a_body_that_completes_gives_the_upload_its_length() -> None:
     deferred = created(length=None)
-    _, licence = decisions.append(deferred, append_request(completes=True), now=1.0, limits=LIMITS)
-    assert licence.completes
+    upload, licence = decisions.append(deferred, append_request(completes=True, body_size=None), now=1.0, limits=LIMITS)
+    assert (upload.length, licence.completes, licence.declared) == (None, True, False)
+    upload, licence = decisions.append(deferred, append_request(completes=True, body_size=7), now=1.0, limits=LIMITS)
+    assert (upload.length, licence.end, licence.declared) == (7, 7, True)
+    assert not licence.completes, "all of its bytes are all of the body, however it ends"
     for offset in (0, 7):
         full = at_end(deferred, offset)
         assert (full.status, full.length, full.offset) == (Status.VERIFYING, offset, offset)
@@ -360,7 +363,30 @@ def test_a_stated_length_stays() -> None:
             with pytest.raises(BadRequest):
                 decisions.append(created(), asked, now=1.0, limits=LIMITS)
         else:
-            assert decisions.append(created(), asked, now=1.0, limits=LIMITS)[1].completes
+            licence = decisions.append(created(), asked, now=1.0, limits=LIMITS)[1]
+            assert (licence.end, licence.completes) == (10, body_size is None)
+
+
+def test_an_upload_that_is_left_open_is_finished_by_another_request() -> None:
+    left = decisions.ended(created(), 10, now=1.0, since=0.0, limits=LIMITS, cut=False, stays_open=True, hashing=b"h")
+    assert (left.status, left.offset, left.hashing) == (Status.UPLOADING, 10, b"h")
+    cut = at_end(created(), 10, cut=True)
+    assert cut.status is Status.PAUSED, "a body of unknown size that was cut completes nothing"
+    for upload in (left, cut):
+        assert decisions.is_filled(upload)
+        filled = decisions.filled(upload, now=2.0, limits=LIMITS)
+        assert (filled.status, filled.offset, filled.hashing) == (Status.VERIFYING, 10, None)
+        assert not decisions.is_filled(filled)
+    assert not decisions.is_filled(created())
+    assert decisions.is_filled(created(length=0))
+
+
+def test_a_body_that_is_too_long_exceeds_the_length_or_the_limit() -> None:
+    with pytest.raises(LengthExceeded):
+        decisions.append(created(), append_request(body_size=11, excess_fails=True), now=1.0, limits=LIMITS)
+    with pytest.raises(TooLarge) as raised:
+        decisions.append(created(length=None), append_request(body_size=101), now=1.0, limits=LIMITS)
+    assert (type(raised.value), raised.value.limit) == (TooLarge, 100)
 
 
 def test_a_clock_that_was_set_back_changes_no_rate_and_carried_records_keep_the_time_they_have() -> None:

@@ -7,7 +7,7 @@ from onward.protocol.dialects import DIALECTS, Dialect, tus1
 from onward.protocol.dialects.dialect import PROBLEM
 from onward.protocol.errors import Refusal
 from onward.protocol.headers import build_refusal_headers
-from onward.protocol.model import LOST, Failure
+from onward.protocol.model import LOST, Failure, Limits
 
 KINDS = [kind for kind in Refusal.__subclasses__() if kind.__module__ == errors.__name__]
 LEAVES = [leaf for kind in KINDS for leaf in kind.__subclasses__() if leaf.__module__ == errors.__name__]
@@ -20,7 +20,7 @@ STATUSES = {
     "BodyMismatch": 460, "KeyReused": 422, "Unavailable": 503, "Unchecked": 503,
 }  # fmt: skip
 WITH_VALUES: list[tuple[Refusal, dict[str, str]]] = [
-    (errors.OffsetMismatch(recorded=7), {"Upload-Offset": "7"}),
+    (errors.OffsetMismatch(recorded=7, provided=6), {"Upload-Offset": "7"}),
     (errors.TooLarge(limit=5), {"Tus-Max-Size": "5"}),
     (errors.TooLarge("4 bytes are left to send."), {}),
     (errors.RequestTooLarge(limit=8), {"Upload-Limit": "max-append-size=8"}),
@@ -74,7 +74,7 @@ def test_a_refusal_has_a_sentence() -> None:
 
 @pytest.mark.parametrize(("refusal", "headers"), WITH_VALUES, ids=repr)
 def test_values_become_headers_in_the_dialect(refusal: Refusal, headers: dict[str, str]) -> None:
-    reply = tus1.build_refused(refusal, False)
+    reply = tus1.build_refused(refusal, False, Limits(), 0)
     assert reply.headers == PROBLEM | headers
     assert not {"Allow", "Retry-After"} & refusal.headers.keys()
 
@@ -82,4 +82,6 @@ def test_values_become_headers_in_the_dialect(refusal: Refusal, headers: dict[st
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_every_dialect_says_what_http_has_a_header_for(dialect: Dialect) -> None:
     for refusal, _ in WITH_VALUES:
-        assert build_refusal_headers(refusal).items() <= dialect.build_refused(refusal, False).headers.items()
+        assert (
+            build_refusal_headers(refusal).items() <= dialect.build_refused(refusal, False, Limits(), 0).headers.items()
+        )

@@ -95,7 +95,7 @@ def test_an_append_is_refused(headers: dict[str, str], refusal: type[Refusal]) -
 
 
 def test_the_state_is_in_the_headers() -> None:
-    assert tus1.build_inspected(UPLOAD, Limits()).headers == {
+    assert tus1.build_inspected(UPLOAD, Limits(), 0).headers == {
         "Tus-Resumable": "1.0.0",
         "Upload-Offset": "4",
         "Upload-Expires": "Sun, 06 Nov 1994 08:49:37 GMT",
@@ -103,7 +103,7 @@ def test_the_state_is_in_the_headers() -> None:
         "Upload-Length": "10",
         "Upload-Metadata": "a YQ==",
     }
-    deferred = tus1.build_inspected(replace(UPLOAD, length=None, metadata=None, expires=None), Limits()).headers
+    deferred = tus1.build_inspected(replace(UPLOAD, length=None, metadata=None, expires=None), Limits(), 0).headers
     assert deferred["Upload-Defer-Length"] == "1"
     assert not {"Upload-Length", "Upload-Metadata", "Upload-Expires"} & set(deferred)
     done = replace(UPLOAD, status=Status.COMPLETED, sha256=SHA256)
@@ -142,10 +142,12 @@ def test_a_concatenation_is_read_and_returned_as_it_was_received() -> None:
     assert concat == Concat(role=Role.FINAL, told=FINAL["upload-concat"], parts=(PART, PART))
     with pytest.raises(BadRequest):
         tus1.read_create(replace(asked, find_collection=lambda: ("/files", "other")), Limits())
-    waiting = tus1.build_inspected(replace(UPLOAD, concat=concat, length=None, offset=0), Limits()).headers
+    waiting = tus1.build_inspected(replace(UPLOAD, concat=concat, length=None, offset=0), Limits(), 0).headers
     assert waiting["Upload-Concat"] == FINAL["upload-concat"]
     assert not {"Upload-Offset", "Upload-Length", "Upload-Defer-Length"} & set(waiting)
-    joined = tus1.build_inspected(replace(UPLOAD, concat=concat, status=Status.COMPLETED, offset=10), Limits()).headers
+    joined = tus1.build_inspected(
+        replace(UPLOAD, concat=concat, status=Status.COMPLETED, offset=10), Limits(), 0
+    ).headers
     assert (joined["Upload-Offset"], joined["Upload-Length"]) == ("10", "10")
 
 
@@ -188,13 +190,13 @@ def test_an_extension_brings_its_method() -> None:
 
 
 def test_replies_are_written() -> None:
-    created = tus1.build_created(UPLOAD, "http://t/files/i", Limits())
+    created = tus1.build_created(UPLOAD, "http://t/files/i", Limits(), 0)
     assert (created.status, created.headers["Location"], created.headers["Upload-Offset"]) == (
         201,
         "http://t/files/i",
         "4",
     )
-    assert tus1.build_appended(UPLOAD, Limits()).status == tus1.build_terminated().status == 204
-    refused = tus1.build_refused(errors.Crowded(), True)
+    assert tus1.build_appended(UPLOAD, Limits(), 0).status == tus1.build_terminated().status == 204
+    refused = tus1.build_refused(errors.Crowded(), True, Limits(), 0)
     assert (refused.status, refused.headers["Retry-After"]) == (423, "10")
-    assert tus1.build_refused(errors.StorageFull(), True).headers["Retry-After"] == "1"
+    assert tus1.build_refused(errors.StorageFull(), True, Limits(), 0).headers["Retry-After"] == "1"

@@ -38,20 +38,20 @@ def _read_append(request: Request, _limits: Limits) -> AppendRequest:
     return AppendRequest(offset=offset, length=None, promised=None, body_size=request.body_size, completes=True)
 
 
-def _check(headers: Headers) -> None:
+def _check(_method: str, headers: Headers) -> None:
     if "other-length" in headers:
         raise BadRequest("There is nothing to state here.")
 
 
-def _build_created(upload: Upload, location: str, _limits: Limits) -> Reply:
+def _build_created(upload: Upload, location: str, _limits: Limits, _now: float) -> Reply:
     return Reply(status=200, headers={"Location": location} | _told(upload), body=b"made")
 
 
-def _build_interim(upload: Upload, location: str | None, _limits: Limits) -> Reply:
+def _build_interim(upload: Upload, location: str | None, _limits: Limits, _now: float) -> Reply:
     return Reply(status=104, headers=_told(upload) | ({} if location is None else {"Location": location}))
 
 
-def _build_refused(refusal: Refusal, for_offset: bool) -> Reply:
+def _build_refused(refusal: Refusal, for_offset: bool, _limits: Limits, _now: float) -> Reply:
     return build_problem(
         refusal, refusal.status, {"Other-Done": "?0"}, type="https://other.example/no", asks=for_offset
     )
@@ -59,7 +59,7 @@ def _build_refused(refusal: Refusal, for_offset: bool) -> Reply:
 
 OTHER = Dialect(
     name="other",
-    claims=lambda headers: "Other-Version" in headers,
+    claims=lambda _method, headers: "Other-Version" in headers,
     stamp=MARK,
     sent_once=("other-",),
     cors_requests=frozenset({"Other-Version", "Other-Length", "Other-Offset"}),
@@ -70,8 +70,8 @@ OTHER = Dialect(
     read_append=_read_append,
     check_headers=_check,
     build_created=_build_created,
-    build_appended=lambda upload, _limits: Reply(status=200, headers=_told(upload)),
-    build_inspected=lambda upload, _limits: Reply(status=204, headers=_told(upload)),
+    build_appended=lambda upload, _limits, _now: Reply(status=200, headers=_told(upload)),
+    build_inspected=lambda upload, _limits, _now: Reply(status=204, headers=_told(upload)),
     build_terminated=lambda: Reply(status=200, headers={}),
     build_discovered=lambda _limits: Reply(status=200, headers={}),
     build_refused=_build_refused,

@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, web
 
 from onward.protocol.dialects import Reply
 
-PHRASES = {status.value: status.phrase for status in HTTPStatus}
+PHRASES = {status.value: status.phrase for status in HTTPStatus} | {104: "Upload Resumption Supported"}
 CONTINUE = Reply(status=100, headers={})
 
 

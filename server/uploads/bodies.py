@@ -1,0 +1,115 @@
+"""The bodies of requests: the room for one is claimed, its bytes are written, and what arrived is recorded.
+
+The engine calls it with the lease held and the licence granted; `receive.py` has the loop over the strides. How a body
+ends is in the record that `receive` returns: the upload may be unfinished, `verifying`, or failed.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from onward.protocol.checksums import ALGORITHMS
+from onward.protocol.errors import Failed, LengthExceeded, Refusal, StorageFull
+from onward.protocol.model import EXCEEDED, LOST, AppendRequest, Licence, Upload
+from onward.server.uploads.body_records import BodyRecords
+from onward.server.uploads.body_writer import BodyThreads, BodyWriter
+from onward.server.uploads.checks.asking import Checks
+from onward.server.uploads.hashing import RunningHash, RunningSha256
+from onward.server.uploads.receive import Body, check_body, receive
+from onward.server.uploads.records import UploadRecords
+from onward.server.uploads.reserve import Claim, Reserve
+from onward.storage.base import Missing, StorageError
+
+EMPTY_WITHIN = 1.0  # seconds to look for an unexpected body on a completed upload before answering
+
+
+class Bodies:
+    """Stores the bodies of requests; `received` counts their bytes."""
+
+    def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks) -> None:
+        self._records, self._reserve, self._checks = records, reserve, checks
+        self._blobs, self._threads = records.storage.blobs, BodyThreads()
+        self.received = 0
+
+    def close(self) -> None:
+        """Wait until all writing is done, and end the threads."""
+        self._threads.close()
+
+    async def check_empty(self, body: Body, licence: Licence) -> None:
+        """Check that a completed upload gets no more bytes; raises LengthExceeded, and for a checksum BodyMismatch."""
+        nowhere = BodyWriter(self._threads, lambda block, at: None, licence, ())  # noqa: ARG005
+        await body.pour(nowhere, 1, asyncio.get_running_loop().time() + EMPTY_WITHIN)
+        if (announced := licence.checksum) is not None:
+            check_body(body, licence, RunningHash(ALGORITHMS[announced.algorithm].begin()))
+
+    async def note_excess(self, upload: Upload, asked: AppendRequest | Licence) -> None:
+        """Let an unfinished upload fail, if that is what follows from a body with more bytes than it has left."""
+        if asked.excess_fails and not upload.status.final:
+            await self._records.end(self._records.failed(upload, EXCEEDED))
+
+    async def claim(self, recorded: Upload, upload: Upload, size: int | None) -> Claim:
+        """Claim room for a body; if there is none, first remove the bytes of this upload that are in no record.
+
+        Raises StorageFull.
+        """
+        try:
+            return await self._reserve.claim_body(recorded, upload, size)
+        except StorageFull:
+            if not await self._trim(upload):
+                raise
+        self._reserve.look_again()
+        return await self._reserve.claim_body(recorded, upload, size)
+
+    async def _trim(self, upload: Upload) -> int:
+        """Remove bytes that were written but never recorded (a rejected body, a crash); return how many."""
+        with suppress(StorageError):
+            return await self._blobs.trim(upload.place, upload.offset, self._records.holds(upload))
+        return 0
+
+    async def receive(
+        self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim
+    ) -> tuple[Upload, RunningSha256 | None, bytes | None]:
+        """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next.
+
+        Returns the record, and the hash and the first bytes of the whole file if they are known. Raises what cuts the
+        body or refuses more of it, and StorageError.
+        """
+        running = RunningSha256.of(recorded)
+        announced = licence.checksum
+        summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
+        hashes = [each for each in (running, summed) if each is not None]
+        noted = BodyRecords(self._records, recorded, upload, running=running, claim=claim, body=body, count=self._count)
+        body_writer, head = None, self._checks.head(upload, licence)
+        try:
+            async with self._blobs.open(upload.place, licence.start, self._records.holds(upload)) as writer:
+                write = head.tapped(claim.counted(writer.write))
+                body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
+                position = await receive(
+                    body,
+                    body_writer,
+                    licence,
+                    writer,
+                    noted.note,
+                    stride=self._blobs.stride,
+                    check_room=claim.note,
+                    head=head,
+                )
+                place = writer.place
+            if summed is not None:
+                check_body(body, licence, summed)
+                await head.judge(position, proved=True)
+        except (Failed, Missing) as fault:
+            failure = fault.failure if isinstance(fault, Failed) else LOST
+            return await self._records.end(self._records.failed(noted.recorded, failure)), None, None
+        except (Refusal, StorageError) as fault:
+            recorded = await noted.pause()
+            if isinstance(fault, LengthExceeded):
+                await self.note_excess(recorded, licence)
+            raise
+        finally:
+            if body_writer is not None:
+                noted.count(body_writer.position)
+        ended = await noted.end(position, place, licence)
+        return ended, running, head.of(ended)
+
+    def _count(self, more: int) -> None:
+        self.received += more
