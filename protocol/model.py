@@ -255,16 +255,16 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     completes: bool = False
     stays_open: bool = False
     excess_fails: bool = False
+    # The allow-lists of media types that the grants name.
     types: tuple[tuple[str, ...], ...] = ()
+    # What limits the owner; None if nothing does.
+    allowance: Allowance | None = None
 
     def at_most(self, size: int | None) -> "CreateRequest":
         """Return the same request for an upload of `size` bytes at most, and never more than before."""
         if size is None or (self.max_size is not None and self.max_size <= size):
             return self
         return replace(self, max_size=size)
-
-    # What limits the owner; None if nothing does.
-    allowance: Allowance | None = None
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):

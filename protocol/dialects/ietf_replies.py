@@ -16,6 +16,7 @@ from onward.protocol.errors import (
     LengthExceeded,
     OffsetMismatch,
     Refusal,
+    RequestTooLarge,
     StorageFull,
     TooLarge,
 )
@@ -142,7 +143,7 @@ def build_refused(version: Version, refusal: Refusal, _for_offset: bool, limits:
         status = version.more_data
     elif isinstance(refusal, LengthExceeded | InconsistentLength):
         status, type_ = 400, f"{PROBLEM_TYPES}inconsistent-upload-length"
-    elif isinstance(refusal, TooLarge | StorageFull | Crowded):
+    elif isinstance(refusal, TooLarge | RequestTooLarge | StorageFull | Crowded):
         allowed = limits.at_most(refusal.limit) if isinstance(refusal, TooLarge) else limits
         headers |= (
             build_limit(version, allowed, limits.expire_after)

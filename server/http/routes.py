@@ -116,7 +116,8 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     engine, dialect = request.app[ENGINE], named or DEFAULT
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
-    created = await create_once(engine, asked, limits=limits)
+    # Whoever brings all of the upload in one request sends all of it again, and does not ask for an offset.
+    created = await create_once(engine, asked, limits=limits, resumable=not asked.completes)
     upload, location = created.upload, _location(request, created.upload.id)
     if not created.new:
         return _response(dialect.build_created(upload, location, limits, _now(request)))

@@ -83,7 +83,8 @@ async def _found(engine: Engine, bound: Binding, request: str, *, resumable: boo
         raise
     if bound.request != request:
         raise KeyReused
-    if upload.status is Status.VERIFYING or (upload.role is Role.FINAL and not upload.status.final):
+    is_whole = upload.status is Status.VERIFYING or upload.offset == upload.length
+    if not upload.status.final and (is_whole or upload.role is Role.FINAL):
         return await engine.inspect(bound.id)  # an offset that equals the length must not be told before its time
     if not resumable and not upload.status.final:
         await _replace(engine, upload)

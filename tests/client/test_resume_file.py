@@ -44,3 +44,12 @@ def test_a_lock_that_a_kill_left_holds_nobody_up(tmp_path: Path) -> None:
     with open_resume_file(tmp_path, FILE, "http://127.0.0.1/files") as resume_file:
         assert resume_file.load() == RECORD
     assert not lock.exists()
+
+
+def test_each_protocol_has_a_resume_file_of_its_own(tmp_path: Path) -> None:
+    with (
+        open_resume_file(tmp_path, FILE, "http://127.0.0.1/files") as one,
+        open_resume_file(tmp_path, FILE, "http://127.0.0.1/files", "ietf") as other,
+    ):
+        one.save(ResumeState(file="f", parts=(Part(0, 1, "http://127.0.0.1/files/1"),)))
+        assert other.load() is None

@@ -781,6 +781,18 @@ BUGS = (
         "tests/server/test_create_once.py -k=ended_without",
     ),
     Bug(
+        "i1", "the client takes stored bytes for a finished upload", "client/transfer.py",
+        "if stored.offset >= stop and not (ends and stored.finished is False):",
+        "if stored.offset >= stop:",
+        "tests/client/test_ietf.py -k=not_finished",
+    ),
+    Bug(
+        "i2", "the client resumes an upload of another protocol", "client/resume_file.py",
+        "*([] if protocol == TUS else [protocol])",
+        "*[]",
+        "tests/client/test_resume_file.py -k=protocol",
+    ),
+    Bug(
         "p1", "a prefix may be anything", "server/http/proxies.py",
         "not _PREFIX.fullmatch(path) or",
         "",
