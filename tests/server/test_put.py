@@ -17,7 +17,14 @@ from onward import Content, Later
 from onward.protocol.headers import build_repr_digest, parse_metadata
 from onward.protocol.model import Upload
 
-OPTIONS = ("--sweep-every=0.2", "--quiet-after=0.3", "--max-size=1MB", "--body-idle=1", "--release-after=0")
+OPTIONS = (
+    "--durability=none",
+    "--sweep-every=0.2",
+    "--quiet-after=0.3",
+    "--max-size=1MB",
+    "--body-idle=1",
+    "--release-after=0",
+)
 DATA = b"one file, one request" * 100
 DIGEST = build_repr_digest(hashlib.sha256(DATA).digest())
 LARGE = 400_000  # bytes; such a body is read from the socket itself
