@@ -5,6 +5,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from onward.protocol.dialects import Request
+from onward.protocol.errors import Unchecked
 from onward.protocol.headers import build_repr_digest
 from onward.protocol.model import Upload, UploadId
 from onward.protocol.plain import read_put
@@ -24,10 +25,15 @@ async def put_file(
     engine, segment = request.app[ENGINE], request.rel_url.raw_path.rpartition("/")[2]
     creation, limits = await granted_creation(request, read_put(asked, segment.encode(errors="surrogateescape")))
     upload = await engine.create(creation, limits=limits)
-    upload = await receive_whole(engine, upload, body, size=creation.body_size, limits=limits)
-    return web.Response(status=201, headers=_headers(upload, location(upload.id)), body=progress(upload).json.encode())
+    where = {"Location": location(upload.id)}
+    try:
+        upload = await receive_whole(engine, upload, body, size=creation.body_size, limits=limits)
+    except Unchecked as held:  # it is whole, and will be published there
+        held.headers |= where
+        raise
+    return web.Response(status=201, headers=_headers(upload) | where, body=progress(upload).json.encode())
 
 
-def _headers(upload: Upload, location: str) -> dict[str, str]:
-    headers = JSON | {"Location": location, "Repr-Digest": build_repr_digest(upload.sha256 or b"")}
+def _headers(upload: Upload) -> dict[str, str]:
+    headers = JSON | {"Repr-Digest": build_repr_digest(upload.sha256 or b"")}
     return headers if upload.url is None else headers | {"Content-Location": upload.url}

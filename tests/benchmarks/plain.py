@@ -4,7 +4,6 @@ One file by each way in turn, by curl too, and the memory of many forms at once.
 """
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from load import Client, pieces, upload
 SIZE, ROUNDS = 2**30, 5  # bytes of the one file
 FORMS, EACH = 20, 2**26  # forms at once, and the bytes of the file in each
 MARK = "-" * 24 + "0123456789abcdef"
+Way = Callable[[int, str, int], None]  # called with the port, the path of the uploads, and the size
 HEAD = f'--{MARK}\r\nContent-Disposition: form-data; name="f"; filename="a"\r\nContent-Type: video/mp4\r\n\r\n'.encode()
 END = f"\r\n--{MARK}--\r\n".encode()
 
@@ -47,37 +47,51 @@ def send_form(port: int, path: str, size: int) -> None:
     client.close()
 
 
-def by_curl(file: Path, *words: str) -> Callable[[int, str, int], None]:
-    """Return a way to send a file by curl, whose words may have %F for the file and %U for the URL."""
+def by_curl(file: Path, *words: str) -> Way:
+    """Return a way to send a file by curl, to a URL in which there is %U for that of the uploads."""
 
-    def send(port: int, path: str, _size: int) -> None:
+    def send(port: int, path: str, size: int) -> None:
         url = f"http://127.0.0.1:{port}{path}"
-        told = [re.sub("%U", url, re.sub("%F", str(file), word)) for word in words]
+        if "PATCH" in words:
+            client = Client(port, path)
+            url = f"http://127.0.0.1:{port}{client.create(size)}"
+            client.close()
+        told = [word.replace("%U", url).replace("%F", str(file)) for word in words]
         subprocess.run(["curl", "--silent", "--show-error", "--fail", "-o", os.devnull, *told], check=True)
 
     return send
 
 
 def rates(server: Running, file: Path) -> Iterator[str]:
-    """Send one file by each way in turn; give the rates, and what each is beside a PATCH of the same round."""
-    ways: dict[str, Callable[[int, str, int], None]] = {
+    """Send one file by each way in turn; give the rates, and what they are beside a PATCH by the same client."""
+    octets = "Content-Type: application/offset+octet-stream"
+    ways: dict[str, Way] = {
         "PATCH": upload,
         "PUT": put,
         "form": send_form,
+        "curl -X PATCH": by_curl(
+            file, "-X", "PATCH", "-H", "Tus-Resumable: 1.0.0", "-H", "Upload-Offset: 0", "-H", octets, "-T", "%F", "%U"
+        ),
         "curl -T": by_curl(file, "-T", "%F", "%U/a"),
         "curl -F": by_curl(file, "-F", "f=@%F", "%U"),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    used: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
-            began = time.monotonic()
+            began, before = time.monotonic(), server.cpu()
             way(server.port, server.contestant.path, SIZE)
             seconds[name].append(time.monotonic() - began)
+            used[name].append(server.cpu() - before)
             for each in server.data.rglob("files/*"):
                 each.unlink()
     for name, took in seconds.items():
-        shares = (first / this for first, this in zip(seconds["PATCH"], took, strict=True))
-        yield f"{name}: {SIZE / median(took) / 2**20:.0f} MiB/s, {median(shares):.2f} of a PATCH"
+        beside = "curl -X PATCH" if name.startswith("curl") else "PATCH"
+        shares = (first / this for first, this in zip(seconds[beside], took, strict=True))
+        yield (
+            f"{name}: {SIZE / median(took) / 2**20:.0f} MiB/s, {median(shares):.2f} of {beside}, "
+            f"{median(used[name]):.2f} s of the server's processor time"
+        )
 
 
 def memory(server: Running) -> str:

@@ -20,7 +20,10 @@ from webhook_receiver import SECRET, Received, receiver
 
 from onward import Content, Later
 from onward.protocol.headers import parse_metadata
-from onward.protocol.model import Upload
+from onward.protocol.model import CreateRequest, Limits, Upload
+from onward.server.http import forms
+from onward.server.uploads.engine import Engine
+from onward.storage.base import Full, Unreachable
 
 OPTIONS = (
     "--sweep-every=0.2",
@@ -181,9 +184,10 @@ def test_a_large_file_that_is_cut_is_removed(server: Server) -> None:
 
 def test_a_form_that_stalls_is_ended(server: Server) -> None:
     body = form(file("a", ONE), file("b", TWO))
-    for cut in (1000, len(TWO)):
-        with Connection(server.tus.port) as connection:
-            connection.send(post(server.tus, body)[:-cut])
+    with Connection(server.tus.port) as early, Connection(server.tus.port) as late:
+        early.send(post(server.tus, body)[: -len(TWO)])
+        late.send(post(server.tus, body)[:-1000])
+        for connection in (early, late):
             answer = connection.answer()
             told = document(answer)
             assert (answer.status, told["code"]) == (423, "body-stalled")
@@ -289,6 +293,33 @@ async def test_a_file_that_a_check_holds_is_published_later(tmp_path: Path) -> N
         assert [upload["status"] for upload in told["uploads"]] == ["verifying", "completed"]
         path = path_of(told["uploads"][0]["location"])
         await asyncio.to_thread(poll, lambda: tus.ask("GET", path).status == 200)
+
+
+async def test_what_is_skipped_of_a_form_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "MOST_SKIPPED", 200_000)
+    async with embedded(tmp_path / "data", max_size=100_000) as url:
+        tus = Tus(int(url.split(":")[2].partition("/")[0]))
+        for size, statuses in ((150_000, ["terminated", "completed"]), (2_000_000, ["terminated"])):
+            answer = await asyncio.to_thread(send, tus, form(file("a", bytes(size)), file("b", ONE)))
+            assert answer.status == 413
+            assert [upload["status"] for upload in document(answer)["uploads"]] == statuses
+
+
+async def test_a_form_ends_where_nothing_more_can_be_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, faults = Engine.create, [Full("no room"), Unreachable("away")]
+
+    async def creating(self: Engine, request: CreateRequest, *, limits: Limits | None = None) -> Upload:
+        if b"b" in parse_metadata(request.metadata or "").values():
+            raise faults.pop()
+        return await create(self, request, limits=limits)
+
+    monkeypatch.setattr(Engine, "create", creating)
+    async with embedded(tmp_path / "data") as url:
+        tus = Tus(int(url.split(":")[2].partition("/")[0]))
+        for status in (503, 507):
+            answer = await asyncio.to_thread(send, tus, form(file("a", ONE), file("b", ONE), file("c", ONE)))
+            assert answer.status == status
+            assert [upload["fileName"] for upload in document(answer)["uploads"]] == ["a"]
 
 
 def test_curl_sends_a_form(server: Server, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """PUT of a file: one request, one upload; what is cut is removed, and nothing is ever replaced."""
 
+import asyncio
 import hashlib
 import json
 import subprocess
@@ -7,13 +8,23 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from embedded_server import embedded
 from http_connection import Connection, Headers, Tus, path_of, poll
 from redis_process import require
 from server_process import Server, Start
 
+from onward import Content, Later
 from onward.protocol.headers import build_repr_digest, parse_metadata
+from onward.protocol.model import Upload
 
-OPTIONS = ("--sweep-every=0.2", "--quiet-after=0.3", "--max-size=1MB", "--body-idle=1", "--release-after=0")
+OPTIONS = (
+    "--durability=none",
+    "--sweep-every=0.2",
+    "--quiet-after=0.3",
+    "--max-size=1MB",
+    "--body-idle=1",
+    "--release-after=0",
+)
 DATA = b"one file, one request" * 100
 DIGEST = build_repr_digest(hashlib.sha256(DATA).digest())
 LARGE = 400_000  # bytes; such a body is read from the socket itself
@@ -107,6 +118,21 @@ def test_a_put_that_stalls_is_ended_and_removed(server: Server) -> None:
         answer = connection.answer()
         assert (answer.status, json.loads(answer.body)["code"]) == (423, "body-stalled")
     poll(lambda: not server.ids())
+
+
+async def test_a_file_that_a_check_holds_is_published_later(tmp_path: Path) -> None:
+    verdicts = [Later(0.2, "not now")]
+
+    async def check(_upload: Upload, _content: Content) -> None:
+        if verdicts:
+            raise verdicts.pop()
+
+    async with embedded(tmp_path / "data", [check]) as url:
+        tus = Tus(int(url.split(":")[2].partition("/")[0]))
+        answer = await asyncio.to_thread(tus.ask, "PUT", "/files/a", {"Content-Length": str(len(DATA))}, DATA)
+        assert (answer.status, "retry-after" in answer) == (503, True)
+        path = path_of(answer["Location"])
+        await asyncio.to_thread(poll, lambda: tus.ask("GET", path).status == 200)
 
 
 def test_a_put_is_not_offered_without_creation(start: Start) -> None:
