@@ -63,5 +63,5 @@ def add_page(app: web.Application) -> None:
     for file in STATIC.iterdir():
         content, path = file.read_bytes(), PLACE + file.name
         if file.name == INDEX:
-            content, path = content.replace(b"{endpoint}", endpoint.encode()), "/"
+            content, path = content.replace(b"{endpoint}", endpoint.encode()).replace(b"{needs_token}", b""), "/"
         app.router.add_get(path, _serve(content, MEDIA_TYPES[file.suffix]))
