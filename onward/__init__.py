@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from onward.client.upload_stream import upload_stream
     from onward.client.watch_upload import watch
     from onward.protocol.errors import AccessDenied
-    from onward.protocol.grants import Grant
+    from onward.protocol.grants import Act, Grant, Scope
     from onward.server.app import create_app, create_runner
     from onward.server.config import Config, ConfigError
-    from onward.server.http.access import Act
     from onward.server.uploads.checks import Check, Content, Later, Rejected
 
 __all__ = [
@@ -38,6 +37,7 @@ __all__ = [
     "Progress",
     "Refused",
     "Rejected",
+    "Scope",
     "Unreachable",
     "UploadError",
     "Uploaded",
@@ -55,10 +55,9 @@ _HOMES = {
     "onward.client.upload_stream": ("upload_stream",),
     "onward.client.watch_upload": ("watch",),
     "onward.protocol.errors": ("AccessDenied",),
-    "onward.protocol.grants": ("Grant",),
+    "onward.protocol.grants": ("Act", "Grant", "Scope"),
     "onward.server.app": ("create_app", "create_runner"),
     "onward.server.config": ("Config", "ConfigError"),
-    "onward.server.http.access": ("Act",),
     "onward.server.uploads.checks": ("Check", "Content", "Later", "Rejected"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

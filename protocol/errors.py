@@ -10,7 +10,8 @@ Refusal
 │  ├─ VersionUnsupported 412  ├─ HeadTooLarge 431
 │  └─ MediaType 415           └─ BodyMismatch 460
 ├─ Denied: this act is not allowed
-│  ├─ Forbidden 403           ├─ AccessDenied 403         └─ ForeignOrigin 403
+│  ├─ NoToken 401             ├─ Forbidden 403            └─ ForeignOrigin 403
+│  ├─ InvalidToken 401        ├─ AccessDenied 403
 ├─ Absent: there is no such upload
 │  ├─ NotFound 404            └─ Gone 410
 ├─ Conflict: the upload is in another state; ask for its offset, and go on from there
@@ -141,6 +142,18 @@ class BodyMismatch(ClientFault):
     status, code, title = 460, "body-checksum-mismatch", "The body does not have the announced checksum"
 
 
+class NoToken(Denied):
+    """The request has no token, and access control is on (RFC 6750, 3)."""
+
+    status, code, title = 401, "no-token", "This needs a token"
+
+
+class InvalidToken(Denied):
+    """The token is malformed, has another signature, has expired, or is meant for somebody else (RFC 6750, 3.1)."""
+
+    status, code, title = 401, "invalid-token", "The token is not valid"
+
+
 class Forbidden(Denied):
     """An upload of this kind never allows it (tus 1.0.0, concatenation: PATCH on a final upload)."""
 
@@ -148,7 +161,7 @@ class Forbidden(Denied):
 
 
 class AccessDenied(Denied):
-    """The access function of an application that embeds the server does not allow it."""
+    """The token, or the access function of an application that embeds the server, does not allow it."""
 
     status, code, title = 403, "access-denied", "This is not allowed to you"
 

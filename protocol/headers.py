@@ -14,7 +14,14 @@ from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from onward.protocol.checksums import ALGORITHMS
-from onward.protocol.errors import BadRequest, MethodNotAllowed, RangeUnsatisfiable, Refusal
+from onward.protocol.errors import (
+    BadRequest,
+    InvalidToken,
+    MethodNotAllowed,
+    NoToken,
+    RangeUnsatisfiable,
+    Refusal,
+)
 from onward.protocol.model import ID_PATTERN, Checksum, UploadId
 
 MAX_INTEGER = 2**63 - 1
@@ -218,6 +225,10 @@ def build_refusal_headers(refusal: Refusal) -> dict[str, str]:
         headers["Allow"] = ",".join(refusal.allowed)
     elif isinstance(refusal, RangeUnsatisfiable):
         headers["Content-Range"] = f"bytes */{refusal.size}"
+    elif isinstance(refusal, NoToken):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(refusal, InvalidToken):
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     return headers
 
 

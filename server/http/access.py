@@ -5,28 +5,14 @@ by raising a Refusal or one of aiohttp's own exceptions. The routes of uploads a
 """
 
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
 
 from aiohttp import web
 from msgspec.structs import replace
 from multidict import MultiMapping
 
-from onward.protocol.grants import Grant
+from onward.protocol.grants import Act, Grant
 from onward.protocol.model import CreateRequest, Limits, UploadId
 from onward.server.http.app_keys import ENGINE
-
-
-class Act(StrEnum):
-    """What a request is about to do; `join` is asked for each part of a final upload."""
-
-    CREATE = "create"
-    JOIN = "join"
-    INSPECT = "inspect"
-    APPEND = "append"
-    TERMINATE = "terminate"
-    DOWNLOAD = "download"
-    WATCH = "watch"
-
 
 # Called with the request, the act, the id of the upload (None for CREATE), and what is to be created (None for all
 # acts but CREATE).

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from onward.protocol.dialects import DEFAULT, Dialect, Reply, Request
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
+from onward.protocol.grants import Act
 from onward.protocol.model import Role, Upload, UploadId
-from onward.server.http.access import Act, check_access, granted_creation, granted_limits
+from onward.server.http.access import check_access, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
 from onward.server.http.problems import log, refusal_of

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from onward.protocol.errors import BadRequest, NotFound
+from onward.protocol.grants import Act
 from onward.protocol.headers import matches_etag, parse_upload_ids
 from onward.protocol.model import UploadId
 from onward.protocol.progress import Progress, progress
-from onward.server.http.access import Act, check_access
+from onward.server.http.access import check_access
 from onward.server.http.app_keys import CONFIG, ENGINE, UPLOAD, named_dialect, upload_id
 from onward.server.http.routes import discover
 from onward.server.watch.broadcast import Broadcast

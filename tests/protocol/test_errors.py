@@ -16,7 +16,7 @@ STATUSES = {
     "RangeUnsatisfiable": 416, "ExpectationFailed": 417, "HeadTooLarge": 431, "Forbidden": 403, "AccessDenied": 403,
     "ForeignOrigin": 403, "NotFound": 404, "Gone": 410, "OffsetMismatch": 409, "NotCompleted": 409, "Locked": 423,
     "BodyStalled": 423, "TooLarge": 413, "Crowded": 503, "StorageFull": 507,
-    "BodyMismatch": 460, "Unavailable": 503, "Unchecked": 503,
+    "NoToken": 401, "InvalidToken": 401, "BodyMismatch": 460, "Unavailable": 503, "Unchecked": 503,
 }  # fmt: skip
 WITH_VALUES: list[tuple[Refusal, dict[str, str]]] = [
     (errors.OffsetMismatch(recorded=7), {"Upload-Offset": "7"}),
@@ -27,6 +27,8 @@ WITH_VALUES: list[tuple[Refusal, dict[str, str]]] = [
     (errors.Unavailable("why"), {"Retry-After": "1"}),
     (errors.Unavailable(retry_after=0), {"Retry-After": "0"}),
     (errors.Crowded(), {"Retry-After": "10"}),
+    (errors.NoToken(), {"WWW-Authenticate": "Bearer"}),
+    (errors.InvalidToken("It has expired."), {"WWW-Authenticate": 'Bearer error="invalid_token"'}),
     (errors.AccessDenied(headers={"WWW-Authenticate": "Cookie"}), {"WWW-Authenticate": "Cookie"}),
 ]
 

@@ -1,12 +1,13 @@
-"""A grant narrows the limits of the server, and never widens them."""
+"""A grant narrows the limits of the server, never widens them, and says which acts and which uploads it allows."""
 
 from math import inf
 
 import pytest
 from msgspec.structs import replace
 
-from onward.protocol.grants import Grant
-from onward.protocol.model import CreateRequest, Limits
+from onward.protocol.errors import AccessDenied, BadRequest
+from onward.protocol.grants import NEEDED, USUAL, Act, Grant, Scope
+from onward.protocol.model import CreateRequest, Limits, UploadId
 from onward.protocol.quantities import MOST_SECONDS
 
 
@@ -41,3 +42,73 @@ def test_an_owner_has_a_thousand_bytes_at_most() -> None:
     Grant(owner="ä" * 500)
     with pytest.raises(ValueError, match="an owner has 1000 bytes at most"):
         Grant(owner="ä" * 500 + "b")
+
+
+@pytest.mark.parametrize("scopes", [*(frozenset({scope}) for scope in Scope), frozenset[Scope](), USUAL, None], ids=str)
+@pytest.mark.parametrize("act", Act)
+def test_an_act_needs_its_scope_or_admin(act: Act, scopes: frozenset[Scope] | None) -> None:
+    grant = Grant(owner="alice", scopes=scopes)
+    if scopes is None or NEEDED[act] in scopes or Scope.ADMIN in scopes:
+        grant.check(act)
+    else:
+        with pytest.raises(AccessDenied, match=f"It needs the scope {NEEDED[act]}") as refused:
+            grant.check(act)
+        challenge = f'Bearer error="insufficient_scope", scope="{NEEDED[act]}"'
+        assert refused.value.headers == {"WWW-Authenticate": challenge}
+
+
+def test_only_a_grant_with_the_scope_is_one_of_an_admin() -> None:
+    assert Grant(scopes=frozenset({Scope.ADMIN})).is_admin
+    assert not Grant(scopes=USUAL).is_admin
+    assert not Grant().is_admin
+
+
+@pytest.mark.parametrize("scopes", [None, USUAL, frozenset(Scope)], ids=["None", "usual", "all"])
+def test_a_grant_for_one_upload_neither_creates_nor_lists(scopes: frozenset[Scope] | None) -> None:
+    grant = Grant(scopes=scopes, upload=UploadId("1"))
+    for act in (Act.INSPECT, Act.APPEND, Act.TERMINATE, Act.DOWNLOAD, Act.WATCH):
+        grant.check(act)
+    for act in (Act.CREATE, Act.JOIN, Act.LIST, Act.METRICS):
+        with pytest.raises(AccessDenied):
+            grant.check(act)
+
+
+ONE, OTHER = UploadId("1"), UploadId("2")
+ADMIN = frozenset({Scope.ADMIN})
+
+
+@pytest.mark.parametrize(
+    ("grant", "seen"),
+    [
+        (Grant(owner="alice", scopes=USUAL), {(ONE, "alice"), (OTHER, "alice")}),
+        (Grant(scopes=USUAL), set()),
+        (Grant(owner="alice", scopes=USUAL, upload=ONE), {(ONE, "alice")}),
+        (Grant(scopes=USUAL, upload=ONE), {(ONE, "alice"), (ONE, "bob"), (ONE, None)}),
+        (Grant(owner="alice", scopes=ADMIN, upload=ONE), {(ONE, "alice"), (ONE, "bob"), (ONE, None)}),
+        (Grant(owner="alice", upload=ONE), {(ONE, "alice"), (ONE, "bob"), (ONE, None)}),
+        (
+            Grant(owner="alice", scopes=ADMIN),
+            {(id_, owner) for id_ in (ONE, OTHER) for owner in ("alice", "bob", None)},
+        ),
+        (Grant(owner="alice"), {(id_, owner) for id_ in (ONE, OTHER) for owner in ("alice", "bob", None)}),
+    ],
+    ids=str,
+)
+def test_a_grant_sees_the_uploads_of_its_owner_and_the_one_that_it_is_for(
+    grant: Grant, seen: set[tuple[UploadId, str | None]]
+) -> None:
+    assert {(id_, owner) for id_ in (ONE, OTHER) for owner in ("alice", "bob", None) if grant.sees(id_, owner)} == seen
+
+
+def test_what_a_grant_adds_to_the_metadata_wins() -> None:
+    adding = Grant(added_metadata={"a": b"b", "for": b"eve"})
+    assert adding.applied_to(CREATION).metadata == "a Yg==,for ZXZl"
+    assert adding.applied_to(replace(CREATION, metadata=None)).metadata == "a Yg==,for ZXZl"
+    both = Grant(metadata={"a": b"", "c": b""}, added_metadata={"a": b"b"})
+    assert both.applied_to(CREATION).metadata == "a Yg==,c"
+
+
+@pytest.mark.parametrize("metadata", [f"a {'YWFh' * 1000}", ",".join(f"k{number}" for number in range(32))])
+def test_what_a_grant_adds_must_leave_metadata_that_can_be_read_again(metadata: str) -> None:
+    with pytest.raises(BadRequest, match="too large together"):
+        Grant(added_metadata={"b": b"c" * 90}).applied_to(replace(CREATION, metadata=metadata))

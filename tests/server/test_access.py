@@ -10,11 +10,10 @@ import tus_requests as tus
 from aiohttp import web
 
 from onward.protocol.errors import AccessDenied
-from onward.protocol.grants import Grant
+from onward.protocol.grants import Act, Grant
 from onward.protocol.model import CreateRequest, UploadId
 from onward.server.app import create_app, create_runner
 from onward.server.config import Config
-from onward.server.http.access import Act
 
 DATA = b"mine"
 EVENTS = {"Accept": "text/event-stream"}

@@ -8,10 +8,10 @@ import pytest
 import tus_requests as tus
 from aiohttp import web
 
+from onward.protocol.grants import Act
 from onward.protocol.model import CreateRequest, UploadId
 from onward.server.app import create_app, create_runner
 from onward.server.config import Config
-from onward.server.http.access import Act
 
 EVENTS = {"Accept": "text/event-stream"}
 LENGTH = {"Upload-Length": "4"}
