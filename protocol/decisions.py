@@ -72,6 +72,7 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
         owner=request.owner,
         expire_after=request.expire_after,
         max_size=request.max_size,
+        types=request.types,
         concat=request.concat,
     )
     return with_next_look(upload, now, limits)

@@ -132,6 +132,7 @@ class Grant(Struct, frozen=True, kw_only=True, gc=False):
             owner=creation.owner if self.owner is None else self.owner,
             metadata=self._applied_to_metadata(creation.metadata),
             expire_after=creation.expire_after if self.expire_after is None else min(self.expire_after, MOST_SECONDS),
+            types=creation.types if self.types is None else (*creation.types, self.types),
         )
 
     def _applied_to_metadata(self, metadata: str | None) -> str | None:
