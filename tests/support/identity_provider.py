@@ -11,12 +11,12 @@ from nodejs import INTEROP, require
 from ports import free_port
 
 SCRIPT = INTEROP / "servers" / "identity_provider.js"
-CLIENT = "anna:secret"
+SECRET = "secret"  # of each client
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityProvider:
-    """Where it is; it may be restarted there with another key."""
+    """Where it is; it may be restarted there with other keys."""
 
     port: int
 
@@ -31,9 +31,9 @@ class IdentityProvider:
         return f"{self.issuer}/jwks"
 
     @contextmanager
-    def running(self, key_id: str, algorithm: str) -> Iterator[None]:
-        """Run it with a new key; it has stopped at the end."""
-        words = ["node", str(SCRIPT), str(self.port), key_id, algorithm]
+    def running(self, key_ids: str) -> Iterator[None]:
+        """Run it with new keys, whose ids begin alike; it has stopped at the end."""
+        words = ["node", str(SCRIPT), str(self.port), key_ids]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             try:
                 assert process.stdout is not None
@@ -42,10 +42,10 @@ class IdentityProvider:
             finally:
                 process.kill()
 
-    async def token(self, http: aiohttp.ClientSession, *, audience: str, scope: str) -> str:
-        """Let it issue an access token for the credentials of its client."""
+    async def token(self, http: aiohttp.ClientSession, *, audience: str, scope: str, algorithm: str = "ES256") -> str:
+        """Let it issue an access token for the credentials of the client of an algorithm."""
         fields = {"grant_type": "client_credentials", "resource": audience, "scope": scope}
-        login = {"Authorization": f"Basic {base64.b64encode(CLIENT.encode()).decode()}"}
+        login = {"Authorization": f"Basic {base64.b64encode(f'{algorithm}:{SECRET}'.encode()).decode()}"}
         async with http.post(f"{self.issuer}/token", data=fields, headers=login) as answer:
             assert answer.status == 200, await answer.text()
             token: str = (await answer.json())["access_token"]

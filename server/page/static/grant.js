@@ -67,6 +67,6 @@ export function sayRefused(status, code, detail) {
   if (status === 401) return `${hasExpired(grant) ? 'This link has expired' : 'This link is not valid here'}. Ask for a new one`
   if (status === 403) return 'This link does not allow that'
   if (code !== 'quota-exceeded') return null
-  if (grant.maxUploads !== undefined) return `This link is used up: it was for ${sayCount(grant)}`
-  return `This link is used up. ${detail}`
+  const isCount = grant.maxUploads !== undefined && detail.includes('token') // otherwise it is about bytes
+  return isCount ? `This link is used up: it was for ${sayCount(grant)}` : `There is no room for this file. ${detail}`
 }
