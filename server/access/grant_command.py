@@ -18,6 +18,7 @@ from onward.server.uploads.checks.types import read_types
 
 NAME = "grant"
 DESCRIPTION = "print a signed token that allows uploads, or a link that has it"
+METADATA = "metadata"
 SERVER_OPTIONS = ("data", "auth_key_file")  # of `serve`, which this command has as well
 
 
@@ -33,7 +34,7 @@ def _read_metadata(words: list[str]) -> dict[str, bytes]:
     pairs = [word.partition("=") for word in words]
     for key, equals, _ in pairs:
         if not (key and equals):
-            raise ValueError(f"{key!r} is not a key and a value such as customer=42")
+            raise ConfigError(f"--{METADATA}", f"{key!r} is not a key and a value such as customer=42")
     return {key: value.encode("utf-8", "surrogateescape") for key, _, value in pairs}
 
 
@@ -46,9 +47,9 @@ def _read_upload(text: str) -> UploadId:
 
 def _read_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment or not text.isprintable():
+    if parts.scheme not in ("http", "https") or not parts.hostname or "#" in text or not text.isprintable():
         raise ValueError(f"{text!r} is not the URL of a page such as https://uploads.example/")
-    return text if parts.path else parts._replace(path="/").geturl()
+    return text if parts.path else f"{text}/"
 
 
 # Each option with what it takes, how that is read, and its line in --help. Its name in the options of the command has
@@ -64,7 +65,6 @@ OPTIONS: Mapping[str, tuple[str, Any, str]] = {
     "upload": ("ID", _read_upload, "the one upload that it is for; it creates none"),
     "url": ("URL", _read_url, "print a link to this page, with the token behind a #"),
 }
-METADATA = "metadata"
 
 
 def _name_of(option: str) -> str:
