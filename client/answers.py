@@ -17,6 +17,7 @@ from onward.protocol.errors import Refusal
 from onward.protocol.headers import parse_integer, parse_repr_digest, parse_retry_after
 
 TRANSIENT = frozenset({408, 409, 423, 425, 429})
+UNAUTHORIZED = 401
 NOT_IMPLEMENTED = 501
 MISMATCH = 460  # the server's status for bytes with another SHA-256 than the client has promised
 GONE = 410
@@ -39,11 +40,18 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, request: str = "
     if 200 <= status < 300:
         return
     sentence, place = f"the server answers {status}{_reason(status, headers, body)}", f" ({request})" if request else ""
+    if status == UNAUTHORIZED and _lacks_token(headers.get("WWW-Authenticate", "")):
+        sentence += "; give one with --token or ONWARD_TOKEN"
     if is_transient(status):
         raise Interrupted(sentence, parse_retry_after(headers.get("Retry-After", ""), time.time()))
     if status in ABSENT:
         raise UploadMissing(sentence + place)
     raise (Rejected if status in OF_CONTENT else Refused)(sentence + place, status)
+
+
+def _lacks_token(challenge: str) -> bool:
+    """Return whether a server wants a token and got none: it names an error only for a token (RFC 6750, 3)."""
+    return challenge.startswith("Bearer") and "error=" not in challenge
 
 
 class _Outcome(msgspec.Struct, frozen=True):

@@ -115,7 +115,7 @@ class Connection:
     ) -> tuple[URL, Headers]:
         """Send a request; returns the URL and the headers of a success."""
         place, own_headers = URL(url), {**self.protocol.marks, **headers}
-        user_headers = adding_headers(self._options.headers, URL(self.target), own_headers)
+        user_headers = adding_headers(self._options.own_headers, URL(self.target), own_headers)
         try:
             with translated(place):
                 async with asyncio.timeout(wait) as limit:
@@ -144,7 +144,7 @@ class Connection:
     async def _check_outcome(self, place: URL) -> None:
         """Raise Rejected if the server says why it has refused an upload; the first answer to that may be lost."""
         progress, accept = place / "progress", {"Accept": "application/json"}
-        user_headers = adding_headers(self._options.headers, URL(self.target), accept)
+        user_headers = adding_headers(self._options.own_headers, URL(self.target), accept)
         with suppress(Interrupted), translated(progress):
             async with (
                 asyncio.timeout(ANSWER_WAIT),

@@ -3,6 +3,7 @@
 Applications import `Options`, `Progress`, `Uploaded` and `Message` from `onward`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 
+from onward.client.origin_headers import with_token
 from onward.client.protocols import IETF, NAMES, TUS
 from onward.protocol.quantities import read_number, read_size, read_time
 
 RETRY_FOR = 3600.0  # seconds
 STALL_AFTER = 30.0  # seconds
+TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 FINAL_STATUSES = frozenset({"completed", "failed", "terminated", "expired"})
 
 
@@ -32,6 +35,13 @@ def read_protocol(name: object) -> str:
     return name.lower()
 
 
+def read_token(token: object) -> str:
+    """Read a token as RFC 6750, 2.1, has them; raises ValueError, which does not show it."""
+    if not isinstance(token, str) or not TOKEN.fullmatch(token):
+        raise ValueError("it is not a token; one has only letters, digits and -._~+/=")
+    return token
+
+
 _READERS: Mapping[str, Callable[[object], object]] = {
     "chunk_size": lambda size: None if size is None else read_size(size, least=1),
     "headers": _read_headers,
@@ -39,6 +49,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "parallel": partial(read_number, least=1),
     "retry_for": read_time,
     "stall_after": partial(read_time, positive=True),
+    "token": lambda token: None if token is None else read_token(token),
 }
 
 
@@ -50,6 +61,7 @@ class Options:
     chunk_size: int | None = None  # the maximum size of one request; None for the whole rest
     parallel: int = 1  # how many uploads send one file, which the server then concatenates
     headers: Mapping[str, str] = field(default_factory=dict)  # sent to the origin of the target, and to no other
+    token: str | None = field(default=None, repr=False)  # sent like the headers, as `Authorization: Bearer`
     retry_for: float = RETRY_FOR  # give up after so long without progress
     stall_after: float = STALL_AFTER  # drop a connection that takes no byte for so long
     state: Path | None = None  # the folder of resume files; None for the user's own
@@ -63,6 +75,11 @@ class Options:
                 raise ValueError(f"{name}: {error}") from None
         if self.parallel > 1 and self.protocol == IETF:
             raise ValueError("parallel: the IETF draft can't join uploads; use the protocol tus")
+
+    @property
+    def own_headers(self) -> Mapping[str, str]:
+        """Return the headers with the token, which replaces an Authorization among them."""
+        return with_token(self.headers, self.token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

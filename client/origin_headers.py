@@ -5,6 +5,7 @@ from collections.abc import Container, Mapping
 from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 from yarl import URL
 
+AUTHORIZATION = "Authorization"
 SCHEMES = {"ws": "http", "wss": "https"}
 
 
@@ -24,6 +25,14 @@ def adding_headers(headers: Mapping[str, str], target: URL, own: Container[str] 
         return await ask(request)
 
     return add
+
+
+def with_token(headers: Mapping[str, str], token: str | None) -> Mapping[str, str]:
+    """Return headers with a token, if there is one; it replaces an Authorization among them."""
+    if token is None:
+        return headers
+    kept = {name: value for name, value in headers.items() if name.title() != AUTHORIZATION}
+    return kept | {AUTHORIZATION: f"Bearer {token}"}
 
 
 def _origin_of(url: URL) -> URL:

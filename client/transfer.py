@@ -21,13 +21,13 @@ from yarl import URL
 
 from onward.client.connection import Connection, Created, Stored
 from onward.client.errors import Interrupted, Mismatch, Refused, Setback, UploadError, UploadMissing
+from onward.client.link import USUAL_PATH
 from onward.client.meter import Meter, PartMeter
 from onward.client.model import Options, Uploaded
 from onward.client.request_body import RequestBody
 from onward.client.retry import Backoff
 from onward.client.urls import without_secrets
 
-USUAL_PATH = "files"  # where this server, and most others, take uploads
 METHOD_NOT_ALLOWED = 405
 
 T = TypeVar("T")

@@ -20,6 +20,7 @@ from onward.client.connection import JOIN_WAIT, Connection, Stored, connected
 from onward.client.environment import state_folder
 from onward.client.errors import Mismatch, Refused, UploadError, UploadMissing
 from onward.client.file import BLOCK, File, opened
+from onward.client.link import opened_link
 from onward.client.meter import Meter
 from onward.client.model import OnProgress, Options, Uploaded
 from onward.client.resume_file import Part, ResumeFile, ResumeState, open_resume_file
@@ -35,7 +36,7 @@ async def upload(
     path: str | os.PathLike[str], url: str, *, on_progress: OnProgress | None = None, options: Options | None = None
 ) -> Uploaded:
     """Upload a file to a tus server, resuming what an earlier call has begun; raises UploadError."""
-    options = options or Options()
+    url, options = opened_link(url, options or Options())
     folder = options.state or state_folder()
     with opened(Path(path)) as file, open_resume_file(folder, file.identity, url, options.protocol) as resume_file:
         result = await send(file, url, resume_file, Reach(), on_progress=on_progress, options=options)

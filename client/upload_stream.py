@@ -12,6 +12,7 @@ from contextlib import aclosing
 from onward.client.answers import MISMATCH
 from onward.client.connection import Stored, connected
 from onward.client.errors import Mismatch, Refused, UploadMissing
+from onward.client.link import opened_link
 from onward.client.meter import Meter
 from onward.client.model import OnProgress, Options, Uploaded
 from onward.client.protocols import Protocol
@@ -49,7 +50,7 @@ async def upload_stream(
     options: Options | None = None,
 ) -> Uploaded:
     """Upload a stream to a tus server under a name; raises UploadError. It can't be resumed by another call."""
-    options = options or Options()
+    url, options = opened_link(url, options or Options())
     meter, sha256 = Meter(name, None, on_progress), hashlib.sha256()
     async with connected(url, options, Reach()) as connection:
         transfer, protocol = Transfer(connection, meter.add_part(), options), connection.protocol

@@ -14,17 +14,22 @@ def parse_url(text: str) -> URL:
         url = URL(text)
         (url.raw_host or "").encode("idna")  # the resolver would fail here too, with an error that nothing else raises
     except ValueError as error:
-        raise Refused(f"{text!r} is not a URL: {error}") from None
+        raise Refused(f"{_shown(text)!r} is not a URL: {error}") from None
     return url
 
 
 def parse_target(text: str, *schemes: str) -> URL:
     """Read a URL that has one of these schemes and a host; raises Refused."""
-    url = parse_url(text)
+    url, shown = parse_url(text), _shown(text)
     if url.scheme not in schemes or not url.host:
-        hint = f"; did you mean http://{text}?" if text and "://" not in text else ""
-        raise Refused(f"{text!r} is not an HTTP URL such as http://host/files{hint}")
+        hint = f"; did you mean http://{shown}?" if shown and "://" not in shown else ""
+        raise Refused(f"{shown!r} is not an HTTP URL such as http://host/files{hint}")
     return url
+
+
+def _shown(text: str) -> str:
+    """Return what the user wrote for a sentence, without the part after #, which may hold a token."""
+    return text.partition("#")[0]
 
 
 def without_secrets(url: URL) -> str:

@@ -13,8 +13,9 @@ from yarl import URL
 
 from onward.client.answers import judge
 from onward.client.errors import Interrupted, Refused, Unreached, UploadMissing
+from onward.client.link import read_watched
 from onward.client.model import RETRY_FOR, Message
-from onward.client.origin_headers import adding_headers
+from onward.client.origin_headers import adding_headers, with_token
 from onward.client.retry import Backoff, Reach
 from onward.client.transport_errors import CONNECT_WAIT, translated
 from onward.client.urls import parse_target, without_secrets
@@ -34,12 +35,14 @@ async def watch(
     url: str,
     *,
     headers: Mapping[str, str] | None = None,
+    token: str | None = None,
     retry_for: float = RETRY_FOR,
     on_trouble: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[Message, None]:
     """Follow an upload, given by its URL or the URL of its progress, to its end; raises UploadError.
 
-    The headers are sent to the origin of the URL and to no other. `on_trouble` gets a sentence whenever the connection
+    The headers and the token are sent to the origin of the URL and to no other; a link that `onward grant` prints for
+    one upload has the token already. `on_trouble` gets a sentence whenever the connection
     is lost.
     """
 
@@ -47,7 +50,9 @@ async def watch(
         if on_trouble is not None:
             on_trouble(f"{reason}; trying again in {seconds:.1f} s")
 
-    async with aclosing(follow(url, headers=headers or {}, retry_for=retry_for, on_trouble=report)) as texts:
+    link = read_watched(url)
+    own_headers = with_token(headers or {}, link.token or token)
+    async with aclosing(follow(link.url, headers=own_headers, retry_for=retry_for, on_trouble=report)) as texts:
         async for text in texts:
             yield parse_message(text)
 

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from onward.client.cli.bars import say
 from onward.client.cli.outputs import drop, replace_closed
@@ -21,17 +21,21 @@ from onward.client.cli.upload import run as upload
 from onward.client.cli.watch import run as watch
 from onward.client.environment import read_variable, variable_name
 from onward.client.errors import Refused
-from onward.client.model import RETRY_FOR, STALL_AFTER, read_protocol
+from onward.client.link import read_target, read_watched
+from onward.client.model import RETRY_FOR, STALL_AFTER, read_protocol, read_token
 from onward.client.protocols import IETF, TUS
 from onward.client.transport_errors import reason_of
-from onward.client.urls import parse_target
 from onward.client.watch_upload import parse_progress_url
 from onward.protocol.quantities import read_number, read_size, read_time, show_time
 
 TERMINATED, INVALID_ARGUMENTS = 143, 2
 AGAIN = "--again"
+HIDDEN = "TOKEN"  # stands for a token in sentences
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
 NEXT_HEADER = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?!//))", re.ASCII)  # a value may have commas, and URLs
+
+
+T = TypeVar("T")
 
 
 class Value(NamedTuple):
@@ -66,8 +70,7 @@ def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse
     except (KeyboardInterrupt, asyncio.CancelledError) as end:
         if options.command == "upload" and "-" not in options.files:
             say("")
-            again = shlex.join(word for word in words if word != AGAIN)  # with it, finished files would be sent again
-            say(f"interrupted; to resume, run the same command: onward {again}")
+            say(f"interrupted; to resume, run the same command: onward {_to_resume(words, options)}")
         if isinstance(end, KeyboardInterrupt):
             raise
         return TERMINATED
@@ -76,6 +79,14 @@ def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse
         if not isinstance(error, BrokenPipeError):
             say(f"onward: can't write to stdout: {reason_of(error)}")
         return 1
+
+
+def _to_resume(words: Sequence[str], options: argparse.Namespace) -> str:
+    """Return the command without its tokens, and without --again, with which finished files would be sent again."""
+    command = shlex.join(word for word in words if word != AGAIN)
+    for token in (options.token, options.to.token):
+        command = command.replace(token or HIDDEN, HIDDEN)
+    return command
 
 
 async def _until_terminated(work: Coroutine[None, None, int]) -> int:
@@ -134,17 +145,18 @@ def _check_arguments(options: argparse.Namespace) -> None:
         raise ValueError(f"stdin ({STDIN}) can be uploaded only once")
     if options.command == "upload" and options.protocol == IETF and options.parallel > 1:
         raise ValueError("--parallel: the IETF draft can't join uploads; leave out --protocol=ietf")
-    for url in options.urls if options.command == "watch" else ():
-        _checked(parse_progress_url, url)
+    if options.command == "watch":
+        options.urls = [_checked(read_watched, url) for url in options.urls]
+        for link in options.urls:
+            _checked(parse_progress_url, link.url)
 
 
-def _checked(parse: Callable[..., object], text: str, *more: str) -> str:
-    """Return a URL that can be parsed; raises ValueError."""
+def _checked(read: Callable[[str], T], text: str) -> T:
+    """Read a URL; raises ValueError."""
     try:
-        parse(text, *more)
+        return read(text)
     except Refused as refused:
         raise ValueError(str(refused)) from None
-    return text
 
 
 def _read_headers(given: str | list[str]) -> list[tuple[str, str]]:
@@ -162,8 +174,8 @@ def _header(text: str) -> tuple[str, str]:
 VALUES = {
     "to": Value(
         "URL",
-        lambda text: _checked(parse_target, text, "http", "https"),
-        "where the server takes uploads, such as http://host/files",
+        partial(_checked, read_target),
+        "where the server takes uploads, such as http://host/files, or a link with a token",
         required=True,
     ),
     "protocol": Value("tus|ietf", read_protocol, "tus 1.0.0, or the IETF draft Resumable Uploads for HTTP", TUS),
@@ -175,6 +187,9 @@ VALUES = {
     ),
     "header": Value(
         "NAME:VALUE", _read_headers, "a header of each request; may be repeated", repeated=True, watch=True
+    ),
+    "token": Value(
+        "TOKEN", read_token, "what the server knows you by, for each request; a link has one of its own", watch=True
     ),
     "stall-after": Value(
         "SECONDS", partial(read_time, positive=True), "drop a connection that takes no byte for this long", STALL_AFTER,

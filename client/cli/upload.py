@@ -31,15 +31,16 @@ async def run(arguments: argparse.Namespace) -> int:
         chunk_size=arguments.chunk_size,
         parallel=arguments.parallel,
         headers=dict(arguments.header or ()),
+        token=arguments.to.token or arguments.token,
         retry_for=arguments.retry_for,
         stall_after=arguments.stall_after,
     )
-    batch, failed = Batch(arguments.to, options), False
+    batch, failed = Batch(arguments.to.url, options), False
     for at, file in enumerate(arguments.files):
         try:
             with _shown(file, arguments.quiet) as on_progress:
                 if file == STDIN:
-                    result, already = await _piped(arguments.to, on_progress, options), False
+                    result, already = await _piped(arguments.to.url, on_progress, options), False
                 else:
                     result, already = await batch.upload(file, on_progress, again=arguments.again)
         except Unreachable as error:

@@ -9,6 +9,8 @@ from functools import partial
 
 from onward.client.cli.bars import WatchedBar, WatchedLines, fit, say
 from onward.client.errors import Unreachable, UploadError
+from onward.client.link import Link
+from onward.client.origin_headers import with_token
 from onward.client.watch_upload import follow, parse_message
 
 COMPLETED = "completed"
@@ -17,16 +19,17 @@ COMPLETED = "completed"
 async def run(arguments: argparse.Namespace) -> int:
     """Watch what the arguments name; returns the exit status."""
     unreachable: set[str] = set()
-    ends = await asyncio.gather(*(_watched(url, arguments, unreachable) for url in arguments.urls))
+    ends = await asyncio.gather(*(_watched(link, arguments, unreachable) for link in arguments.urls))
     for sentence in sorted(unreachable):
         say(f"onward: {sentence}")
     return 0 if all(end == COMPLETED for end in ends) else 1
 
 
-async def _watched(url: str, arguments: argparse.Namespace, unreachable: set[str]) -> str:
+async def _watched(link: Link, arguments: argparse.Namespace, unreachable: set[str]) -> str:
     """Show an upload to its end; returns its final status, empty if it can't be watched."""
     shown = WatchedBar() if fit(sys.stdout, sys.stderr) and not arguments.json else WatchedLines()
-    status, headers = "", dict(arguments.header or ())
+    status, url = "", link.url
+    headers = with_token(dict(arguments.header or ()), link.token or arguments.token)
     following = follow(url, headers=headers, retry_for=arguments.retry_for, on_trouble=partial(shown.trouble, url))
     try:
         async with aclosing(following) as texts:

@@ -60,9 +60,11 @@ def add_page(app: web.Application) -> None:
     if not config.page:
         return
     endpoint = escape(config.prefix.removeprefix("/") or ".")
+    needs_token = b" data-needs-token" if config.auth else b""
     for file in STATIC.iterdir():
         content, path = file.read_bytes(), PLACE + file.name
         if file.name == INDEX:
             most = str(config.max_request or "")
-            content, path = content.replace(b"{endpoint}", endpoint.encode()).replace(b"{most}", most.encode()), "/"
+            content = content.replace(b"{endpoint}", endpoint.encode()).replace(b"{most}", most.encode())
+            content, path = content.replace(b"{needs_token}", needs_token), "/"
         app.router.add_get(path, _serve(content, MEDIA_TYPES[file.suffix]))

@@ -943,4 +943,28 @@ BUGS = (
         "",
         "tests/server/test_tokens_and_applications.py -k=watchers",
     ),
+    Bug(
+        "k1", "a token goes to every origin", "client/origin_headers.py",
+        "        if _origin_of(request.url) == origin:\n",
+        "        if origin:\n",
+        "tests/client/test_tokens.py -k=no_other_origin",
+    ),
+    Bug(
+        "k2", "a token is repeated after Ctrl-C", "client/cli/__init__.py",
+        "        command = command.replace(token or HIDDEN, HIDDEN)\n",
+        "        pass\n",
+        "tests/client/test_tokens.py -k=keeps_the_token",
+    ),
+    Bug(
+        "k3", "a token stays in the address bar", "server/page/static/token.js",
+        "  history.replaceState(null, '', String(words) ? `#${words}` : location.pathname + location.search)\n",
+        "",
+        "tests/page/test_links.py -k=no_trace",
+    ),
+    Bug(
+        "k4", "an expired link forgets the upload", "server/page/static/transfer.js",
+        "(fault.status && !DENIED.has(fault.status))",
+        "fault.status",
+        "tests/page/test_links.py -k=resumed",
+    ),
 )  # fmt: skip

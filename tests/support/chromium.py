@@ -77,10 +77,11 @@ def _port(folder: Path) -> int:
 
 
 class Tab:
-    """One tab; `faults` are the uncaught exceptions and the errors of the console."""
+    """One tab; `faults` are the uncaught exceptions and the errors of the console, `requests` the noted ones."""
 
     def __init__(self, line: aiohttp.ClientWebSocketResponse) -> None:
         self.faults: list[str] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []  # URLs and headers
         self._line = line
         self._ids = itertools.count()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -154,6 +155,15 @@ class Tab:
             offline=is_offline, latency=0, downloadThroughput=-1, uploadThroughput=-1,
         )  # fmt: skip
 
+    async def note_requests(self) -> None:
+        """From now on note what is requested."""
+        await self._call("Network.enable")
+
+    async def addresses(self) -> list[str]:
+        """Give the addresses that the back button can lead to, and the current one."""
+        history = await self._call("Page.getNavigationHistory")
+        return [entry["url"] for entry in history["entries"]]
+
     async def crash(self) -> None:
         """Have the tab crash, as it does when there is no memory for it."""
         await self._line.send_json({"id": next(self._ids), "method": "Page.crash"})
@@ -184,6 +194,9 @@ class Tab:
                     self._loaded.set()
                 case "Inspector.targetCrashed":
                     self._crashed.set()
+                case "Network.requestWillBeSent":
+                    asked = told["params"]["request"]
+                    self.requests.append((asked["url"], asked["headers"]))
                 case "Runtime.exceptionThrown":
                     details = told["params"]["exceptionDetails"]
                     self.faults.append(details.get("exception", {}).get("description") or details["text"])

@@ -1,22 +1,23 @@
 // Follows the progress of an upload until its final status; reconnects whenever the connection is lost.
 
 import { delay } from './patience.js'
-import { fetchProgress, uploadUrl } from './tus.js'
+import { eventsUrl, fetchProgress } from './tus.js'
 
 const FINAL = new Set(['completed', 'failed', 'terminated', 'expired'])
 export const isFinal = ({ status }) => FINAL.has(status)
 
-// Calls `onMessage` with each message, and `onConnection` with `live`, `lost` or `unknown` (no such upload). Returns the
-// function that stops it.
+const DENIED = new Set([401, 403])
+
+// Calls `onMessage` with each message, and `onConnection` with `live`, `lost`, `unknown` (no such upload) or `denied`, and
+// the server's reason if it denies. Returns the function that stops it.
 export function follow(id, onMessage, onConnection) {
-  const url = `${uploadUrl(id)}/progress`
   let source
   let timer
   let tries = 0
   let ended = false
 
   function open() {
-    source = new EventSource(url)
+    source = new EventSource(eventsUrl(id))
     source.onopen = () => onConnection('live')
     source.onmessage = ({ data }) => {
       const message = JSON.parse(data)
@@ -29,17 +30,18 @@ export function follow(id, onMessage, onConnection) {
 
   async function again() {
     source.close()
-    const reason = (await isUnknown()) ? 'unknown' : 'lost'
+    const [line, reason] = await diagnose()
     if (ended) return
-    onConnection(reason)
+    onConnection(line, reason)
+    if (line === 'denied') return
     timer = setTimeout(open, delay((tries += 1)))
   }
 
-  async function isUnknown() {
+  async function diagnose() {
     try {
-      return (await fetchProgress(id)) === null
-    } catch {
-      return false
+      return [(await fetchProgress(id)) === null ? 'unknown' : 'lost']
+    } catch (fault) {
+      return DENIED.has(fault.status) ? ['denied', fault.message] : ['lost']
     }
   }
 

@@ -1,7 +1,10 @@
 // The page: files that are chosen or dropped go to the list. With `#watch=ID` in its URL, the page shows an upload instead.
+// With `#token=…`, it has a link, and says what that allows.
 
+import { sayClosed, sayGrant, sayTooMuch } from './grant.js'
 import { listUnfinished, take } from './list.js'
 import { notify } from './say.js'
+import { granted, takeToken } from './token.js'
 import { watch } from './watching.js'
 
 const WATCH = /^#watch=(.*)$/
@@ -9,12 +12,16 @@ const TITLE = document.title
 
 const input = document.querySelector('#choose')
 const zone = document.querySelector('#zone')
+const allowed = document.querySelector('#allowed')
 let stop = () => {}
 
-// Takes files, and says what was not taken: folders, files that are being uploaded, and drops without any file.
+// Takes files, and says what was not taken: folders, files that are too much for the link, files that are being uploaded,
+// and drops without any file.
 function receive(files, folders = []) {
-  const doubles = take(files)
+  if (sayClosed()) return notify(sayClosed())
+  const doubles = take(files.filter((file) => !sayTooMuch(file)))
   const sentences = [
+    ...files.map(sayTooMuch).filter(Boolean),
     ...folders.map((name) => `“${name}” is a folder. Folders can’t be uploaded, only the files in them.`),
     ...doubles.map(({ name }) => `“${name}” is in the list already.`),
   ]
@@ -47,7 +54,22 @@ addEventListener('drop', (event) => {
   )
 })
 
+function showGrant() {
+  const text = sayGrant()
+  zone.dataset.closed = sayClosed()
+  allowed.textContent = text
+  allowed.hidden = !text
+  const { maxUploads, types = [] } = granted() ?? {}
+  input.multiple = maxUploads !== 1
+  input.accept = types.join()
+}
+
+async function listIfAllowed() {
+  if (!sayClosed()) await listUnfinished()
+}
+
 function show() {
+  showGrant()
   stop()
   const [, id] = WATCH.exec(location.hash) ?? []
   const isWatching = id !== undefined
@@ -57,7 +79,11 @@ function show() {
   stop = isWatching ? watch(id) : () => {}
 }
 
-addEventListener('hashchange', show)
+addEventListener('hashchange', () => {
+  const isNew = takeToken()
+  show()
+  if (isNew) listIfAllowed()
+})
 show()
-await listUnfinished()
+await listIfAllowed()
 document.documentElement.dataset.ready = ''

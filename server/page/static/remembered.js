@@ -1,9 +1,15 @@
 // Unfinished uploads, kept over a reload or a crash of the tab. Each has an entry of its own in localStorage, so that
-// several tabs don't overwrite each other. A file is recognized by its name, size, type and time.
+// several tabs don't overwrite each other. A file is recognized by its name, size, type and time. The uploads of a link
+// are those of its owner: a new link of the same owner finds them again.
+
+import { granted } from './token.js'
 
 const PREFIX = `onward ${location.pathname} `
 
-const keyOf = ({ name, size, type, lastModified }) => PREFIX + JSON.stringify([name, size, type, lastModified])
+const owned = () => [granted()?.owner].filter((owner) => owner !== undefined)
+
+const keyOf = ({ name, size, type, lastModified }) =>
+  PREFIX + JSON.stringify([name, size, type, lastModified, ...owned()])
 
 export const same = (one, other) => keyOf(one) === keyOf(other)
 
@@ -33,6 +39,7 @@ export function unfinished() {
   return keys
     .filter((key) => key.startsWith(PREFIX))
     .map((key) => JSON.parse(key.slice(PREFIX.length)))
+    .filter(([, , , , owner]) => owner === granted()?.owner)
     .map(([name, size, type, lastModified]) => ({ name, size, type, lastModified }))
 }
 

@@ -1,5 +1,8 @@
 // One request of tus 1.0.0: its answer, or an error whose `passing` says whether trying again may help.
 
+import { sayRefused } from './grant.js'
+import { buildAuthorization } from './token.js'
+
 const PATIENCE = 30_000 // ms without any progress while a request goes out
 const ANSWER_WITHIN = 120_000 // ms from the last byte of a body to the answer: a whole file may be verified
 const PASSING = new Set([408, 409, 423, 425, 429])
@@ -23,8 +26,9 @@ export class Unreachable extends Error {
 }
 
 export class Refused extends Error {
-  constructor(status, { title = TITLES[status] ?? `The server answered ${status}`, detail } = {}, retryAfter = 0) {
-    super(SENTENCES[status] ?? (detail || title).replace(/\.$/, '')) // the detail says the same more precisely
+  constructor(status, { title = TITLES[status] ?? `The server answered ${status}`, detail, code } = {}, retryAfter = 0) {
+    const reason = (detail || title).replace(/\.$/, '') // the detail says the same more precisely
+    super(sayRefused(status, code, reason) ?? SENTENCES[status] ?? reason)
     this.status = status
     this.passing = PASSING.has(status) || status >= 500
     this.retryAfter = Number(retryAfter) || 0 // it may be a date
@@ -50,7 +54,7 @@ export function request(method, url, { headers = {}, body = null, signal, onSent
       patience = setTimeout(drop, time)
     }
     xhr.open(method, url)
-    for (const [name, value] of Object.entries({ 'Tus-Resumable': '1.0.0', ...headers })) {
+    for (const [name, value] of Object.entries({ 'Tus-Resumable': '1.0.0', ...buildAuthorization(), ...headers })) {
       xhr.setRequestHeader(name, value)
     }
     xhr.upload.onprogress = ({ loaded, total }) => {

@@ -3,7 +3,7 @@
 import { paintBar } from './bar.js'
 import { same } from './remembered.js'
 import { copy, say } from './say.js'
-import { uploadUrl, watchUrl } from './tus.js'
+import { leadToFile, watchUrl } from './tus.js'
 import { sayBytes, sayProgress, saySpeed, sayTime } from './words.js'
 
 const BUTTONS = {
@@ -86,7 +86,7 @@ export class Row {
     this.figures.textContent = figuresOf(transfer)
     this.status.textContent = statusOf(transfer)
     paintBar(this.bar, state === 'verified' ? size : stored, sent, size)
-    if (id) element.querySelector('.download').href = url ?? uploadUrl(id)
+    if (id) leadToFile(element.querySelector('.download'), id, url)
     if (state === this.#state && Boolean(id) === this.hasLink) return
     this.#state = state
     this.hasLink = Boolean(id)

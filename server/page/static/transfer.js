@@ -4,6 +4,7 @@ import { Digest, Unreadable } from './digest.js'
 import { aborted, delay, pause } from './patience.js'
 import { Rate } from './rate.js'
 import { alone, forget, idOf, remember } from './remembered.js'
+import { granted } from './token.js'
 import { append, create, fetchFailure, fetchProgress, inspect, terminate } from './tus.js'
 
 const MOST = Number(document.body.dataset.maxRequest) || Infinity // bytes that the server takes in one request
@@ -14,6 +15,7 @@ const LONG = 4000
 const LAST_TRY = 8
 const REMOVED = 410
 const GONE = new Set([403, 404, REMOVED])
+const DENIED = new Set([401, 403]) // the upload is still there: with another link it can be resumed
 
 export const BUSY = new Set(['starting', 'uploading', 'hashing', 'verifying', 'retrying'])
 export const IDLE = new Set(['left', 'paused', 'verified', 'failed', 'cancelled'])
@@ -29,6 +31,12 @@ class StillVerifying extends Error {
 class Differs extends Error {
   constructor() {
     super('Checksum mismatch: the server has different bytes')
+  }
+}
+
+class OtherFile extends Error {
+  constructor() {
+    super('This link is for another file: its size differs')
   }
 }
 
@@ -52,7 +60,7 @@ export class Transfer {
   constructor(about) {
     this.about = about
     this.file = about instanceof File ? about : null
-    this.id = idOf(about)
+    this.id = idOf(about) ?? granted()?.upload ?? null
   }
 
   get size() {
@@ -122,7 +130,7 @@ export class Transfer {
   #fail(fault) {
     const stored = this.stored
     this.#stop.abort()
-    if (fault.status || fault instanceof Differs) this.#forgetUpload()
+    if ((fault.status && !DENIED.has(fault.status)) || fault instanceof Differs) this.#forgetUpload()
     this.#digest?.stop()
     this.#digest = null
     this.stored = this.sent = stored
@@ -174,6 +182,7 @@ export class Transfer {
   }
 
   async #locate(signal) {
+    const isGiven = this.id === granted()?.upload // by a link for this one upload; it creates no other
     if (this.id) {
       try {
         const { offset, length, sha256 } = await inspect(this.id, signal)
@@ -183,9 +192,11 @@ export class Transfer {
           return sha256
         }
       } catch (fault) {
-        if (this.#known || !GONE.has(fault.status)) throw fault // the server may have removed a remembered upload long ago
+        const isForgotten = !this.#known && !isGiven && GONE.has(fault.status) // a remembered upload that ended long ago
+        if (!isForgotten) throw fault
       }
     }
+    if (isGiven) throw new OtherFile()
     const { id, offset, sha256 } = await create(this.about, signal)
     remember(this.about, id)
     this.id = id

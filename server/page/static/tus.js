@@ -2,13 +2,26 @@
 // page's own origin, even if a proxy has given the server another host or scheme.
 
 import { buildReprDigest, parseReprDigest } from './digest.js'
-import { request } from './request.js'
+import { Refused, request } from './request.js'
+import { buildAuthorization, withToken } from './token.js'
 
 const PROGRESS_WAIT = 10_000 // ms
 const endpoint = new URL(document.body.dataset.endpoint, location)
 
 export const uploadUrl = (id) => `${endpoint.href.replace(/\/$/, '')}/${encodeURIComponent(id)}`
 export const watchUrl = (id) => `${location.href.replace(/#.*/, '')}#watch=${id}`
+export const eventsUrl = (id) => withToken(`${uploadUrl(id)}/progress`)
+
+// Has a link lead to the file: to where others find it, or to this server. The token is in the link only while it is
+// followed, so it is not copied with the link.
+export function leadToFile(link, id, url) {
+  link.href = url ?? uploadUrl(id)
+  link.onclick = link.onauxclick = () => {
+    if (url) return
+    link.href = withToken(uploadUrl(id))
+    setTimeout(() => (link.href = uploadUrl(id)))
+  }
+}
 
 function encode(text) {
   return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(''))
@@ -41,13 +54,14 @@ export async function terminate(id) {
   await request('DELETE', uploadUrl(id), {})
 }
 
-// Returns the current progress message; null if the server does not know the upload.
+// Returns the current progress message; null if the server does not know the upload. Throws Refused for other refusals.
 export async function fetchProgress(id) {
   const signal = AbortSignal.timeout(PROGRESS_WAIT)
-  const answer = await fetch(`${uploadUrl(id)}/progress`, { headers: { Accept: 'application/json' }, signal })
+  const headers = { Accept: 'application/json', ...buildAuthorization() }
+  const answer = await fetch(`${uploadUrl(id)}/progress`, { headers, signal })
   if (answer.ok) return answer.json()
   if (answer.status === 404) return null
-  throw new Error(`The server answered ${answer.status}`)
+  throw new Refused(answer.status, await answer.json().catch(() => ({})))
 }
 
 // Returns why an upload has failed, as `{code, title}`; null if it has not, or if that can't be found out.

@@ -3,7 +3,7 @@
 import { paintBar } from './bar.js'
 import { follow, isFinal } from './follow.js'
 import { say } from './say.js'
-import { uploadUrl } from './tus.js'
+import { leadToFile } from './tus.js'
 import { sayProgress, saySpeed } from './words.js'
 
 const STATUSES = {
@@ -39,7 +39,7 @@ function paint(id, message) {
   find('.hash').hidden = !sha256
   find('.hash code').textContent = sha256 ?? ''
   find('.download').hidden = status !== 'completed'
-  find('.download').href = url ?? uploadUrl(id)
+  leadToFile(find('.download'), id, url)
   if (find('.status').textContent === text) return
   view.dataset.state = status
   find('.status').textContent = text
@@ -59,8 +59,8 @@ export function watch(id) {
       paint(id, message)
       if (isFinal(message)) find('.line').textContent = ''
     },
-    (line) => {
-      find('.line').textContent = LINES[line]
+    (line, reason) => {
+      find('.line').textContent = LINES[line] ?? reason
       find('.line').dataset.line = line
     },
   )
