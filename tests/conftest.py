@@ -17,8 +17,12 @@ SLOW_FOLDERS = {"benchmarks", "faults", "interop", "page"}  # every test of thes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the slow folders; slow files elsewhere mark themselves."""
+    """Mark the tests of the slow folders; slow files elsewhere mark themselves.
+
+    What is in no folder comes first: it would come last, and the slow installation would be alone at the end.
+    """
     tests = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent != tests)
     for item in items:
         if item.path.relative_to(tests).parts[0] in SLOW_FOLDERS:
             item.add_marker("slow")

@@ -41,8 +41,8 @@ def check(server: Server, file: Path, ended: Ended) -> None:
 async def test_a_rough_line_costs_less_than_a_hundredth(
     server: Server, file: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    async with RoughLine(server.tus.port, FAULTS, delay=0.0005).running() as line:
-        ended = await run(tmp_path, "upload", str(file), "--to", line.url, "--json", "--stall-after=3", *options)
+    async with RoughLine(server.tus.port, FAULTS, delay=0.0003).running() as line:
+        ended = await run(tmp_path, "upload", str(file), "--to", line.url, "--json", "--stall-after=2", *options)
         assert line.done == [fault for _, fault in FAULTS]
         assert SIZE <= line.taken < SIZE * 1.01
     check(server, file, ended)
@@ -53,7 +53,7 @@ async def test_a_rough_line_costs_less_than_a_hundredth(
 async def test_a_stream_survives_a_rough_line(server: Server, file: Path, tmp_path: Path) -> None:
     faults = [(3 * MIB, Fault.CUT), (MIB, Fault.STALL), (100, Fault.CUT)]
     async with RoughLine(server.tus.port, faults).running() as line:
-        words = ("upload", "-", "--to", line.url, "--json", "--stall-after=3")
+        words = ("upload", "-", "--to", line.url, "--json", "--stall-after=2")
         ended = await run(tmp_path, *words, stdin=file.read_bytes())
         assert len(line.done) == len(faults)
     check(server, file, ended)
@@ -96,6 +96,7 @@ async def test_a_new_process_goes_on(
         assert (tmp_path / "onward").stat().st_mode & 0o777 == 0o700
         stored = await offsets(http, urls, proxy)
         before = proxy.taken
+        proxy.hurry()
         ended = await run(tmp_path, *words, "--json")
     check(server, file, ended)
     assert ended.told["resumedFrom"] == stored >= SIZE // 4
@@ -112,6 +113,7 @@ async def test_two_processes_do_not_meet(server: Server, file: Path, tmp_path: P
             second = await run(tmp_path, *words)
             assert second.code == 1
             assert "another process is uploading" in second.told["error"]
+            proxy.hurry()
             check(server, file, await end_of(first))
 
 
@@ -131,6 +133,7 @@ async def test_a_file_that_changes_is_not_completed(
                     more.write(b"more")
             else:
                 os.utime(file)
+            proxy.hurry()
             ended = await end_of(process)
         assert await tus.offset(http, url) == 15 * MIB, "the last request was not made"
     assert (ended.code, ended.out) == (1, "")
@@ -154,6 +157,7 @@ async def test_bytes_that_differ_from_the_file_are_refused(
         with file.open("r+b") as begin:
             begin.write(b"another beginning")
         os.utime(file, ns=times)
+        proxy.hurry()
         ended = await run(tmp_path, *words)
         assert (await tus.head(http, url)).status == 410
     assert (ended.code, ended.out) == (1, "")
@@ -173,6 +177,7 @@ async def test_an_upload_that_is_gone_starts_anew(
             process.kill()
         async with http.delete(url, headers=tus.TUS) as answer:
             assert answer.status == 204
+        proxy.hurry()
         ended = await run(tmp_path, *words)
     check(server, file, ended)
     assert ended.told["resumedFrom"] == 0

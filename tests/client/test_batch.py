@@ -65,6 +65,7 @@ async def test_what_an_interrupted_command_had_finished_is_not_sent_again(
 ) -> None:
     async with RoughLine(server.tus.port, rate=RATE).running() as proxy:
         urls = await interrupted(proxy, tmp_path, files, by=by)
+        proxy.hurry()
         published = len(list((server.data / "files").iterdir()))
         ended = await run(tmp_path, "upload", *files, "--to", proxy.url, "--json")
     assert ended.code == 0
@@ -96,6 +97,7 @@ async def test_a_second_copy_can_be_asked_for_and_resumes_as_well(
     async with RoughLine(server.tus.port, rate=RATE).running() as proxy:
         first = await interrupted(proxy, tmp_path, files)
         second = await interrupted(proxy, tmp_path, files, "--again")
+        proxy.hurry()
         ended = await run(tmp_path, "upload", *files, "--to", proxy.url)
     assert set(first).isdisjoint(second)
     assert ended.out.split()[:2] == second
@@ -108,6 +110,7 @@ async def test_what_the_server_has_no_more_is_uploaded_again(
         urls = await interrupted(proxy, tmp_path, files)
         async with http.delete(urls[0], headers=tus.TUS) as answer:
             assert answer.status == 204
+        proxy.hurry()
         ended = await run(tmp_path, "upload", *files, "--to", proxy.url)
     assert ended.code == 0
     assert ended.out.split()[0] != urls[0]
@@ -119,6 +122,7 @@ async def test_a_file_that_has_changed_is_another_upload(server: Server, files: 
     async with RoughLine(server.tus.port, rate=RATE).running() as proxy:
         urls = await interrupted(proxy, tmp_path, files)
         Path(files[0]).write_bytes(b"another".ljust(SMALL))
+        proxy.hurry()
         ended = await run(tmp_path, "upload", *files, "--to", proxy.url, "--quiet")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.split()[0] not in urls

@@ -2,17 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from async_http_connection import Lost, connected
-from forking_server import Child, Zygote, zygote
-from http_connection import OCTETS, Answer, path_of
+import pytest_asyncio
+from async_http_connection import Lost, connected, resume
+from forking_server import Zygote, zygote
+from http_connection import Answer, path_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 DATA = b"to be scanned" * 20_000
 CONFIG: dict[str, Any] = {"sweep_every": 0.05, "quiet_after": 0.05}
 POINTS = ("judged", "checked", "held", "recorded", "renamed", "sealed")
@@ -20,17 +21,16 @@ HITS = (1, 2)
 VERDICTS = (("down", "clean"), ("down", "infected"), ("clean", "clean"), ("infected", "infected"))  # first, and later
 
 
-@pytest.fixture
-async def warm(tmp_path: Path) -> AsyncIterator[Zygote]:
-    async with zygote(tmp_path / "log") as warm:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def warm_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Zygote]:
+    async with zygote(tmp_path_factory.mktemp("warm") / "log") as warm:
         yield warm
-        assert "Traceback" not in warm.log(), warm.log()
 
 
-async def listening(child: Child) -> int:
-    port = await child.port()
-    assert port is not None, "it died before it listened"
-    return port
+@pytest.fixture
+def warm(warm_process: Zygote) -> Iterator[Zygote]:
+    yield warm_process
+    assert "Traceback" not in warm_process.log(), warm_process.log()
 
 
 async def told(port: int, path: str) -> dict[str, Any]:
@@ -53,14 +53,6 @@ async def ended(port: int, path: str) -> dict[str, Any]:
 async def head(port: int, path: str) -> Answer:
     async with connected(port) as line:
         return await line.ask("HEAD", path, {})
-
-
-async def resume(port: int, path: str) -> None:
-    """Send what is missing, as a client does that was cut off."""
-    async with connected(port) as line:
-        state = await line.ask("HEAD", path, {})
-        if state.status == 200 and (offset := int(state.headers["upload-offset"])) < len(DATA):
-            await line.ask("PATCH", path, {"Content-Type": OCTETS, "Upload-Offset": str(offset)}, DATA[offset:])
 
 
 @pytest.mark.parametrize(("first", "then"), VERDICTS)
@@ -88,24 +80,24 @@ async def _killed(
     data, scanner = tmp_path / f"data{hit}", tmp_path / "scanner"
     files = data / "files"
     scanner.write_text(first)
-    child = await warm.fork(data, config=config, scanner=str(scanner))
-    port = await listening(child)
+    child = await warm.fork(data, config=config, scanner=str(scanner), hasty=True)
+    port = await child.living_port()
     async with connected(port) as line:
         path = path_of((await line.ask("POST", "/files", {"Upload-Length": str(len(DATA))})).headers["location"])
     await child.kill()
 
-    child = await warm.fork(data, point=point, hit=hit, config=config, scanner=str(scanner))
+    child = await warm.fork(data, point=point, hit=hit, config=config, scanner=str(scanner), hasty=True)
     with suppress(Lost):
         if reached := await child.port():
-            await resume(reached, path)
+            await resume(reached, path, DATA)
             await asyncio.sleep(0.2)  # the sweep may reach the point
     await child.kill()
     if first != "clean":
         assert not list(files.iterdir()), "it is visible, and no check has passed it"
 
-    child = await warm.fork(data, config=config, scanner=str(scanner))
-    port = await listening(child)
-    await resume(port, path)
+    child = await warm.fork(data, config=config, scanner=str(scanner), hasty=True)
+    port = await child.living_port()
+    await resume(port, path, DATA)
     state = await head(port, path)
     if first == "down":
         assert (state.status, state.headers.get("upload-offset")) == (423, None)
@@ -113,8 +105,8 @@ async def _killed(
     await child.kill()
 
     scanner.write_text(then)
-    child = await warm.fork(data, config=config, scanner=str(scanner))
-    port = await listening(child)
+    child = await warm.fork(data, config=config, scanner=str(scanner), hasty=True)
+    port = await child.living_port()
     end = await ended(port, path)
     infected = then == "infected"
     assert end["status"] == ("failed" if infected else "completed")

@@ -3,18 +3,19 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from async_http_connection import Lost, connected
-from forking_server import Child, Zygote, zygote
-from http_connection import OCTETS, path_of, poll
+import pytest_asyncio
+from async_http_connection import Lost, connected, resume
+from forking_server import Zygote, zygote
+from http_connection import path_of, poll
 from mounts import sharing_disk
 from server_process import serving
-from shown_upload import shown_upload
+from shown_upload import shown_upload, shown_uploads
 
 DATA = hashlib.shake_256(b"killed").digest(5_000_001)
 CONFIG: dict[str, Any] = {"sweep_every": 0.05, "quiet_after": 0.05, "duplicates": "share"}
@@ -28,7 +29,7 @@ def id_of(path: str) -> str:
 @pytest.mark.parametrize("layout", ["{id}", "{sha256:2}/{name}"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ten_equal_uploads_take_the_room_of_one(kind: str, layout: str, tmp_path: Path) -> None:
-    data = hashlib.shake_256(b"room").digest(20_000_001)
+    data = hashlib.shake_256(b"room").digest(10_000_001)
     options = ["--duplicates=share", f"--layout={layout}"]
     with (
         sharing_disk(tmp_path / "disk", kind) as disk,
@@ -37,7 +38,8 @@ def test_ten_equal_uploads_take_the_room_of_one(kind: str, layout: str, tmp_path
         empty = disk.used()
         paths = [server.tus.stored(data) for _ in range(10)]
         assert disk.used() - empty < 2 * len(data)
-        assert [shown_upload(disk.folder / "data", id_of(path))["duplicateOf"] for path in paths] == [
+        shown = shown_uploads(disk.folder / "data", [id_of(path) for path in paths])
+        assert [upload["duplicateOf"] for upload in shown] == [
             None,
             *(id_of(path) for path in paths[:-1]),
         ]
@@ -48,30 +50,21 @@ def test_ten_equal_uploads_take_the_room_of_one(kind: str, layout: str, tmp_path
         poll(lambda: disk.used() - empty < len(data) // 4)  # XFS frees shared blocks a little later
 
 
-@pytest.fixture
-async def warm(tmp_path: Path) -> AsyncIterator[Zygote]:
-    async with zygote(tmp_path / "log") as warm:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def warm_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Zygote]:
+    async with zygote(tmp_path_factory.mktemp("warm") / "log") as warm:
         yield warm
-        assert "Traceback" not in warm.log(), warm.log()
 
 
-async def listening(child: Child) -> int:
-    port = await child.port()
-    assert port is not None, "it died before it listened"
-    return port
+@pytest.fixture
+def warm(warm_process: Zygote) -> Iterator[Zygote]:
+    yield warm_process
+    assert "Traceback" not in warm_process.log(), warm_process.log()
 
 
 async def create(port: int) -> str:
     async with connected(port) as line:
         return path_of((await line.ask("POST", "/files", {"Upload-Length": str(len(DATA))})).headers["location"])
-
-
-async def send(port: int, path: str) -> None:
-    """Send what is missing."""
-    async with connected(port) as line:
-        state = await line.ask("HEAD", path, {})
-        if state.status == 200 and (offset := int(state.headers["upload-offset"])) < len(DATA):
-            await line.ask("PATCH", path, {"Content-Type": OCTETS, "Upload-Offset": str(offset)}, DATA[offset:])
 
 
 async def duplicate_of(data: Path, port: int, path: str, state: str) -> str | None:
@@ -88,6 +81,7 @@ async def duplicate_of(data: Path, port: int, path: str, state: str) -> str | No
     return found
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("state", ["sqlite:", "redis"])
 @pytest.mark.parametrize(
     ("kind", "point"), [("xfs", "sealed"), ("xfs", "shared"), ("xfs", "recorded"), ("btrfs", "shared")]
@@ -98,26 +92,26 @@ async def test_a_kill_around_the_sharing_loses_nothing(
     config = CONFIG | {"state": request.getfixturevalue("redis_url") if state == "redis" else state}
     with sharing_disk(tmp_path / "disk", kind) as disk:
         data = disk.folder / "data"
-        child = await warm.fork(data, config=config)
-        port = await listening(child)
+        child = await warm.fork(data, config=config, hasty=True)
+        port = await child.living_port()
         first = await create(port)
-        await send(port, first)
+        await resume(port, first, DATA)
         assert await duplicate_of(data, port, first, config["state"]) is None
         second = await create(port)
         await child.kill()
         one = disk.used()
 
         for hit in (1, 2):
-            child = await warm.fork(data, point=point, hit=hit, config=config)
+            child = await warm.fork(data, point=point, hit=hit, config=config, hasty=True)
             with suppress(Lost):
                 if port_ := await child.port():
-                    await send(port_, second)
+                    await resume(port_, second, DATA)
                     await asyncio.sleep(0.1)
             await child.kill()
 
-        child = await warm.fork(data, config=config)
-        port = await listening(child)
-        await send(port, second)
+        child = await warm.fork(data, config=config, hasty=True)
+        port = await child.living_port()
+        await resume(port, second, DATA)
         assert await duplicate_of(data, port, second, config["state"]) == id_of(first)
         poll(lambda: disk.used() - one < len(DATA) // 2)
         async with connected(port) as line:

@@ -19,7 +19,7 @@ from onward.protocol.model import Checksum, Limits
 
 pytestmark = pytest.mark.slow
 
-MANY = settings(max_examples=5000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=2000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 LINES = st.text(st.characters(max_codepoint=255), max_size=60)  # a header as aiohttp gives it, and worse
 TEXTS = st.text(max_size=60)
 TOKENS = st.sampled_from(

@@ -1,6 +1,6 @@
 """Published paths: the layouts that are taken, those that are refused, and what generated names become."""
 
-from time import perf_counter
+from time import thread_time
 from unicodedata import category, normalize
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onward.protocol.model import UploadId
 from onward.protocol.naming import Layout, PathValues, parse_layout, safe_name, split_extension, with_suffix
 
-MANY = settings(max_examples=5000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=2000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 ID = UploadId("0123456789abcdef" * 2)
 SHA256 = bytes(range(32))
 NOON = 1_795_780_800.0  # 2026-11-27T12:00:00Z
@@ -127,11 +127,11 @@ def test_a_suffix_is_put_before_the_extension(taken: str, other: str) -> None:
 
 
 def test_a_long_run_of_spaces_costs_no_time() -> None:
-    start = perf_counter()
+    start = thread_time()
     assert safe_name("a" + " " * 100_000 + "b") == "a"
     assert safe_name("." * 100_000 + "b") == "b"
     assert len(safe_name(".a" * 100_000)) == 200
-    assert perf_counter() - start < 1
+    assert thread_time() - start < 1
 
 
 def test_a_suffix_can_have_all_digits() -> None:

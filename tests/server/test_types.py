@@ -1,7 +1,7 @@
 """The check of types: what files are recognised as, which words an allow-list takes, and what it lets through."""
 
 import re
-from time import perf_counter
+from time import thread_time
 
 import filetype
 import pytest
@@ -108,9 +108,9 @@ def test_any_bytes_get_a_known_type_or_none(head: bytes) -> None:
     ],
 )
 def test_odd_bytes_take_no_time(head: bytes) -> None:
-    start = perf_counter()
+    start = thread_time()
     detect(head)
-    assert perf_counter() - start < 0.1
+    assert thread_time() - start < 0.1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The list of all uploads, page by page: what every state promises, and how long a page takes among many uploads."""
 
 import asyncio
+import math
 import random
 import sqlite3
 import time
@@ -24,6 +25,7 @@ UPLOAD = Upload(
 ALL = frozenset(Status)
 MANY = 100_000
 OWNERS = (None, "ann", "{bob}: c")
+WITHIN, TRIES = 0.05, 50  # seconds
 
 
 def upload(number: int, status: Status = Status.PENDING) -> Upload:
@@ -195,11 +197,13 @@ async def test_a_page_among_a_hundred_thousand_uploads_takes_less_than_50_ms(sta
     slowest = 0.0
     for owner, statuses in product((None, "ann"), (ALL, {Status.PAUSED}, {Status.EXPIRED})):
         for after in (None, Cursor(upload(MANY // 2).created, upload(MANY // 2).id)):
-            took = []
-            for _ in range(5):
+            quickest = math.inf
+            for _ in range(TRIES):  # a machine with much to do may need several, a slow query never succeeds
                 began = time.perf_counter()
                 await state.page(after=after, limit=50, statuses=statuses, owner=owner)
-                took.append(time.perf_counter() - began)
-            slowest = max(slowest, min(took))
-    assert slowest < 0.05
+                quickest = min(quickest, time.perf_counter() - began)
+                if quickest < WITHIN:
+                    break
+            slowest = max(slowest, quickest)
+    assert slowest < WITHIN
     print(f"slowest page: {slowest * 1e3:.1f} ms")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from http_connection import VERSION, Answer
+from http_connection import OCTETS, VERSION, Answer
 
 WATCH = (
     "GET {path}/progress HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -76,3 +76,11 @@ async def connected(port: int) -> AsyncIterator[Line]:
         yield Line(reader, writer)
     finally:
         writer.transport.abort()
+
+
+async def resume(port: int, path: str, data: bytes) -> None:
+    """Send what is missing of an upload, as a client does that was cut off; raises Lost."""
+    async with connected(port) as line:
+        state = await line.ask("HEAD", path, {})
+        if state.status == 200 and (offset := int(state.headers["upload-offset"])) < len(data):
+            await line.ask("PATCH", path, {"Content-Type": OCTETS, "Upload-Offset": str(offset)}, data[offset:])

@@ -23,7 +23,8 @@ from onward_process import ROOT
 
 PATIENCE = 20.0  # seconds that a child may take to start or to end
 LOG_END = 3000  # characters
-CLAIM, WITHIN = 3.0, 1.0  # seconds, shorter than in service, so that the events of a killed server do not wait for long
+LEASE = 2.0  # seconds, shorter than in service, so that nobody waits for long for the lease of a killed server
+BRIEFLY = 0.1  # seconds, shorter than in service, that a HEAD waits for a check which can't judge anyway
 BLOCK, STRIDE = 2**15, 2**17  # smaller than in service, so that small uploads have several of them
 ABANDONED = 0.2  # seconds, as much shorter
 LARGE = 2**16  # bytes from which on a body is read from the socket itself
@@ -42,6 +43,12 @@ class Child:
     async def port(self) -> int | None:
         """Wait until it listens; None where it died before."""
         return await asyncio.wait_for(asyncio.shield(self.listening), PATIENCE)
+
+    async def living_port(self) -> int:
+        """Wait until it listens, which it has to."""
+        port = await self.port()
+        assert port is not None, "it died before it listened"
+        return port
 
     async def kill(self) -> None:
         """Kill it as a crash would, unless it is dead already, and wait for its end."""
@@ -65,7 +72,7 @@ class Zygote:
         """Start a server on a data folder that dies at the `hit`-th time it reaches a point.
 
         `boot` names the run of the machine, and `config` has further fields of Config. `scanner` is a file that says
-        what a check makes of all uploads: down, infected, or clean.
+        what a check makes of all uploads: down, infected, or clean. With `hasty` leases end soon.
         """
         assert self._process.stdin is not None
         order = {"data": str(data), "point": point, "hit": hit, **more}
@@ -163,7 +170,10 @@ def _serve(order: Order) -> None:
     failpoints.armed = _striking(order) if order["point"] else None
     if scanner := order.get("scanner"):
         onward.server.uploads.completion.SHORTEST_HOLD = 0.05
+        onward.server.uploads.completion.BRIEFLY = BRIEFLY
         vars(onward.server.serve)["create_app"] = partial(create_app, checks=[_scanning(Path(scanner))])
+    if order.get("hasty"):
+        vars(import_module("onward.storage.state.redis.leases"))["LEASE"] = LEASE
     if boot := order.get("boot"):
         onward.server.lifespan._boot = lambda: str(boot)
     fields = {"data": order["data"], "port": 0, **order.get("config", {})}
@@ -183,6 +193,7 @@ def main() -> None:
     import onward.storage.blobs.disk
 
     import_module("onward.storage.state.sqlite")
+    import_module("onward.storage.state.redis.state")
     assert Path(onward.server.serve.__file__).is_relative_to(ROOT), "another tree is imported"
     vars(onward.server.http.transport.body)["BLOCK"] = BLOCK
     onward.storage.blobs.disk.DiskBlobs.stride = onward.storage.base.Stride(STRIDE, 0.25)
