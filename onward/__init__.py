@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from onward.client.watch_upload import watch
     from onward.protocol.errors import AccessDenied
     from onward.protocol.grants import Act, Grant, Scope
+    from onward.server.access.minting import mint
     from onward.server.app import create_app, create_runner
     from onward.server.config import Config, ConfigError
     from onward.server.uploads.checks import Check, Content, Later, Rejected
@@ -43,6 +44,7 @@ __all__ = [
     "Uploaded",
     "create_app",
     "create_runner",
+    "mint",
     "upload",
     "upload_stream",
     "watch",
@@ -56,6 +58,7 @@ _HOMES = {
     "onward.client.watch_upload": ("watch",),
     "onward.protocol.errors": ("AccessDenied",),
     "onward.protocol.grants": ("Act", "Grant", "Scope"),
+    "onward.server.access.minting": ("mint",),
     "onward.server.app": ("create_app", "create_runner"),
     "onward.server.config": ("Config", "ConfigError"),
     "onward.server.uploads.checks": ("Check", "Content", "Later", "Rejected"),

@@ -74,6 +74,7 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
         expire_after=request.expire_after,
         max_size=request.max_size,
         allowance=_allowance(request, limits),
+        types=request.types,
         concat=request.concat,
     )
     return with_next_look(upload, now, limits)

@@ -152,10 +152,13 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     owner: str | None = None
     # How long after its last change this upload expires, in seconds; None for what the limits of the server say.
     expire_after: float | None = None
-    # The largest size that the application behind `--ask` allowed at the creation; None if it named none.
+    # The largest size that the token, or the application behind `--ask`, allowed at the creation; None for none.
     max_size: int | None = None
     # What limited the owner when the upload was created, and limits its growth; None if nothing did.
     allowance: Allowance | None = None
+    # The allow-lists of media types that the grants of the creation named, beside that of the server: the file must be
+    # on each of them.
+    types: tuple[tuple[str, ...], ...] = ()
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
@@ -223,13 +226,20 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     concat: Concat | None = None
     # Whether a final upload may be created before all of its parts are complete.
     may_wait: bool = True
-    # Who the upload will belong to, how long after its last change it expires, and how large it may become even if its
-    # length is stated later; if the application said so.
+    # Who the upload will belong to, how long after its last change it expires, how large it may become even if its
+    # length is stated later, and the allow-lists of its media type; if a grant said so.
     owner: str | None = None
     expire_after: float | None = None
     max_size: int | None = None
     # What limits the owner; None if nothing does.
     allowance: Allowance | None = None
+    types: tuple[tuple[str, ...], ...] = ()
+
+    def at_most(self, size: int | None) -> "CreateRequest":
+        """Return the same request for an upload of `size` bytes at most, and never more than before."""
+        if size is None or (self.max_size is not None and self.max_size <= size):
+            return self
+        return replace(self, max_size=size)
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):

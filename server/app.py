@@ -10,7 +10,7 @@ from aiohttp import web
 from onward.server.config import Config
 from onward.server.events.webhook import OnEvent
 from onward.server.health import add_health
-from onward.server.http.access import ACCESS, Access, allow_everything
+from onward.server.http.access import ACCESS, OWNERS, Access, allow_everything, owners_of
 from onward.server.http.app_keys import CHECKS, CONFIG
 from onward.server.http.cors import add_cors, parse_origins
 from onward.server.http.listing import add_listing
@@ -38,13 +38,15 @@ def create_app(
     """Build the application; it opens its storage when it starts, and closes it when it is cleaned up.
 
     It may be mounted in another application: `outer.add_subapp("/api", create_app(config))`. `access` is asked before
-    every act on an upload, watching too, and refuses by raising. `checks` are asked about each file before it is
+    every act on an upload, watching too, and refuses by raising; with `auth` in the configuration, the token of the
+    request is verified first, and both must allow the act. `checks` are asked about each file before it is
     published, in this order (server/uploads/checks). `on_event` is called with every event (docs/integrating.md), and
     again later until it returns. Raises ConfigError, which is a ValueError, for an origin that can't be one. What can't
     be opened is raised by the start of the application.
     """
     app = web.Application(middlewares=[answering])
     app[CONFIG], app[ACCESS], app[CHECKS] = config, access, tuple(checks)
+    app[OWNERS] = owners_of(app)
     add_page(app)  # before the routes of uploads: with the base path `/` both are at `/`
     add_routes(app)
     add_watching(app)

@@ -14,6 +14,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from onward.server.access import grant_command as grant
 from onward.server.config import Config, ConfigError
 from onward.server.config_reader import add_options, foreign_variables, located, read
 from onward.server.control import command_line as operator
@@ -48,7 +49,11 @@ class _Lines(logging.Formatter):
         return f"{self._text},{int(record.msecs):03}"
 
 
-COMMANDS = {"serve": "run the server", **operator.DESCRIPTIONS}  # of the server, with their descriptions
+COMMANDS = {
+    "serve": "run the server",
+    grant.NAME: grant.DESCRIPTION,
+    **operator.DESCRIPTIONS,
+}  # of the server, with their descriptions
 CLIENT_COMMANDS = {
     "upload": "upload files to a tus server, resuming interrupted uploads",
     "watch": "follow uploads until they end",
@@ -81,6 +86,10 @@ def main() -> None:
     for name, text in COMMANDS.items():
         words_of = " ID…" if name in ("show", "rm") else ""
         command = commands.add_parser(name, help=text, description=text, usage=f"onward {name} [options]{words_of}")
+        if name == grant.NAME:
+            grant.add_arguments(command)
+            add_options(command, only=grant.SERVER_OPTIONS)
+            continue
         if name != "serve":
             operator.add_arguments(command, name)
         add_options(command, sweep=name != "serve")
@@ -107,6 +116,8 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
         reading = read(options, ignored=ignored)
         config, complain = reading.config, partial(_complain, reading.sources)
         _set_up_log(config.log_level)
+        if command == grant.NAME:
+            return grant.run(config, options)
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three descriptors
         if command != "serve":

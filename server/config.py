@@ -8,12 +8,25 @@ The values are checked whenever a Config is made: by an application (`Config(max
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_type_hints
 
-from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from onward.protocol.events import EventType
 from onward.protocol.model import Limits
+from onward.server.access_options import AccessOptions
 from onward.server.http.cors import EVERY
+from onward.server.option import (
+    CHECKS,
+    EVENTS,
+    FINISHED,
+    LIMITS,
+    LISTENING,
+    PROXIES,
+    RUNNING,
+    STORAGE,
+    TIMES,
+    WATCHING,
+    Option,
+)
 from onward.server.option_kinds import (
     ACTS,
     BASE,
@@ -42,7 +55,6 @@ from onward.server.option_kinds import (
     URL,
     URLS,
     WITHOUT,
-    Kind,
     choice,
     number,
 )  # fmt: skip
@@ -51,10 +63,6 @@ from onward.storage import SHARED
 from onward.storage.base import Durability
 
 MOST_WORKERS = 1024
-RUNNING, LISTENING, STORAGE, FINISHED, LIMITS, CHECKS, TIMES, PROXIES, WATCHING, EVENTS = GROUPS = (
-    "Running", "Listening", "Storage", "Finished files", "Limits", "Checks", "Time-outs", "Proxies and CORS",
-    "Watching", "Events",
-)  # fmt: skip
 
 
 class ConfigError(ValueError):
@@ -65,16 +73,7 @@ class ConfigError(ValueError):
         self.name, self.why = name, why
 
 
-class Option(Struct, frozen=True):
-    """What a field of Config is as an option."""
-
-    group: str  # in --help
-    kind: Kind
-    about: str  # what it does, for --help
-    sweep: bool = False  # whether `onward sweep` has it too
-
-
-class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The configuration of a server; times in seconds, sizes in bytes. Raises ConfigError, which is a ValueError.
 
     Code may write values as the command line does (`"5G"`, `"7d"`), and lists as lists or as words with commas.
@@ -283,6 +282,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.download == "redirect" and not self.public_url:
             raise ConfigError("download", "'redirect' needs --public-url, which says where to")
         self._check_application()
+        if wrong := self.wrong_access():
+            raise ConfigError(*wrong)
 
     def _check_application(self) -> None:
         """Check the options of events and of `--ask`. Raises ConfigError."""

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from onward.server.config import GROUPS, OPTIONS, Config, ConfigError, Option
+from onward.server.config import OPTIONS, Config, ConfigError
+from onward.server.option import GROUPS, Option
 from onward.server.option_kinds import MODE, SWITCH, nearest, suggest
 
 PREFIX = "ONWARD_"
@@ -42,13 +43,16 @@ def variable_name(name: str) -> str:
     return PREFIX + name.upper().replace("-", "_")
 
 
-def add_options(parser: argparse.ArgumentParser, *, sweep: bool = False) -> None:
-    """Add an option for each field to a parser, in groups; for `onward sweep` only those that matter to it."""
+def add_options(parser: argparse.ArgumentParser, *, sweep: bool = False, only: Collection[str] = ()) -> None:
+    """Add an option for each field to a parser, in groups; for `onward sweep` only those that matter to it.
+
+    With names in `only`, those fields alone.
+    """
     groups = {name: parser.add_argument_group(name) for name in GROUPS}
     groups[GROUPS[0]].add_argument("--config", metavar="PATH", help=f"a TOML file with options [{PREFIX}CONFIG]")
     for field in msgspec.structs.fields(Config):
         option = OPTIONS[field.name]
-        if option.sweep or not sweep:
+        if field.name in only or (not only and (option.sweep or not sweep)):
             _add_option(groups[option.group], field.name, option, field.default)
 
 

@@ -16,7 +16,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from onward.protocol.errors import StorageFull, Unavailable
+from onward.protocol.grants import Act
 from onward.server.events.delivery import Delivery
+from onward.server.http.access import check_token
 from onward.server.uploads.checks import Later
 from onward.server.uploads.engine import Engine
 from onward.storage.base import Full, OutboxCounts, StorageError
@@ -176,6 +178,7 @@ async def _readyz(request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
+    await check_token(request, Act.METRICS)
     return web.Response(body=await request.app[HEALTH].metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from aiohttp import web
 
 from onward.protocol.naming import parse_layout
+from onward.server.access.opening import open_tokens
 from onward.server.background import BackgroundTasks
 from onward.server.config import Config, ConfigError
 from onward.server.configured_checks import configured_checks
@@ -33,7 +34,7 @@ from onward.server.events.delivery import Delivery
 from onward.server.events.targets import ask_of, signer_of, subscriptions_of, targets_of
 from onward.server.events.webhook import OnEvent, open_session
 from onward.server.health import HEALTH, Health
-from onward.server.http.access import ASK_CREATION
+from onward.server.http.access import ASK_CREATION, TOKENS
 from onward.server.http.app_keys import CHECKS, CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
 from onward.server.uploads.checks import Check
@@ -88,6 +89,11 @@ class Lifespan:
         ask = ask_of(config) if "create" in config.ask_acts else None
         app[ASK_CREATION] = ask.creation if ask is not None else None
         engine = app[ENGINE] = await open_engine(config, app[CHECKS], self._on_event)
+        try:
+            app[TOKENS] = self._tokens = open_tokens(config)  # the key may be in the data folder, which is there now
+        except BaseException:
+            await engine.close()
+            raise
 
         # 2. Make what requests share: the threads of downloads, the subscriptions of watchers, the probes of health.
         app[DOWNLOADS] = Downloads()
@@ -141,6 +147,8 @@ class Lifespan:
                 await self._control.close()
             await background.stop()
         finally:
+            if self._tokens is not None:
+                await self._tokens.close()
             # 2. Deliver no more events; those that wait are delivered after the next start, or by another node.
             if self._delivery is not None:
                 await self._delivery.stop(within=app[CONFIG].drain * DELIVERED)

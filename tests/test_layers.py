@@ -13,16 +13,23 @@ MAY_IMPORT = {  # what each folder may import, beside itself; the longest folder
     "client": {"protocol"},
     "client.cli": {"protocol", "client"},
     "server.uploads": {"protocol", "storage"},
+    "server.access": {"protocol", "storage", "server.uploads", "server.config"},
     "server.events": {"protocol", "storage", "server.uploads", "server.config"},
-    "server.http": {"protocol", "storage", "server.uploads", "server.config", "server.http.transport"},
+    "server.http": {"protocol", "storage", "server.uploads", "server.config", "server.access",
+                    "server.http.transport"},
     "server.http.transport": {"protocol", "storage", "server.uploads", "server.http"},
     "server.watch": {"protocol", "storage", "server.uploads", "server.http", "server.http.transport", "server.config"},
     "server.page": {"protocol", "server.http", "server.config"},
     "server.control": {"protocol", "storage", "client", "client.cli", "server.uploads", "server.config"},
     "server": {"protocol", "storage", "client", "client.cli", "server.uploads", "server.http", "server.http.transport",
-               "server.watch", "server.page", "server.control", "server.events"},
+               "server.watch", "server.page", "server.control", "server.events", "server.access"},
 }  # fmt: skip
-SETTINGS = {"server.config", "server.option_kinds"}  # what the folders of the server may know of its root
+SETTINGS = {
+    "server.config",
+    "server.option_kinds",
+    "server.option",
+    "server.access_options",
+}  # what the folders of the server may know of its root
 HTTP_FREE = ("protocol", "storage", "server.uploads", "server.control", *SETTINGS, "server.config_reader")
 READS_ENVIRONMENT = {"server.config_reader", "client.environment"}
 

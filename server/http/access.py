@@ -1,22 +1,36 @@
-"""The access function of an application that embeds the server: it is asked before every act, watching too.
+"""The decision whether a request may do what it asks for: one function for every route and every dialect.
 
-It is given to `create_app`. It allows an act by returning a `Grant`, or None for no limits of its own, and refuses it
-by raising a Refusal or one of aiohttp's own exceptions. The routes of uploads and of progress ask it here.
+    check_token    the token, with `--auth`: 401 without a right one, 403 if it does not allow the act, 404 if it is not
+                   for this upload, exactly as for an unknown one; before any lease is taken
+    check_access   the token, and then the access function of an application that embeds the server
+
+A route calls one of them, or `granted_limits` and `granted_creation`, which do, before it does anything else. The
+access function is given to `create_app`. It allows an act by returning a `Grant`, or None for no limits of its own, and
+refuses it by raising a Refusal or one of aiohttp's own exceptions. What it allows must be allowed by the token as well.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from msgspec.structs import replace
 from multidict import MultiMapping
 
+from onward.protocol.claims import leaves_at
 from onward.protocol.grants import Act, Grant
-from onward.protocol.model import CreateRequest, Limits, UploadId
-from onward.server.http.app_keys import ENGINE
+from onward.protocol.model import CreateRequest, Limits, Upload, UploadId
+from onward.server.access.owners import Owners
+from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
+from onward.server.http.bearer import find_token
+from onward.server.http.wait_for_store import outlast
+
+if TYPE_CHECKING:
+    from onward.server.access.tokens import Tokens
 
 # Called with the request, the act, the id of the upload (None for CREATE), and what is to be created (None for all
 # acts but CREATE).
 Access = Callable[[web.Request, Act, UploadId | None, CreateRequest | None], Awaitable[Grant | None]]
+READS = frozenset({Act.DOWNLOAD, Act.WATCH, Act.LIST, Act.METRICS})
 
 
 async def allow_everything(
@@ -26,6 +40,9 @@ async def allow_everything(
 
 
 ACCESS: web.AppKey[Access] = web.AppKey("access")
+TOKENS: web.AppKey["Tokens | None"] = web.AppKey("tokens")  # None if there is no access control by tokens
+OWNERS: web.AppKey[Owners] = web.AppKey("owners", Owners)
+_GRANT: web.RequestKey[Grant] = web.RequestKey("grant", Grant)
 
 # Asks the application behind `--ask`: called with what is to be created, the address of the client, and the headers of
 # its request. Refuses by raising a Refusal.
@@ -33,34 +50,81 @@ AskCreation = Callable[[CreateRequest, str | None, MultiMapping[str]], Awaitable
 ASK_CREATION: web.AppKey[AskCreation | None] = web.AppKey("ask_creation")
 
 
-def check_access(request: web.Request, act: Act, id: UploadId) -> Awaitable[Grant | None]:
-    """Ask whether a request may act on an upload; to await the answer raises what the access function raises."""
-    return request.app[ACCESS](request, act, id, None)
+def owners_of(app: web.Application) -> Owners:
+    """Return the memory of who owns which upload; a short outage of the store is waited for."""
+
+    async def load(id: UploadId) -> Upload:
+        read = partial(app[ENGINE].records.load, id)
+        return await outlast(read, within=app[CONFIG].lease_wait, stopping=app[STOPPING])
+
+    return Owners(load)
 
 
-async def granted_list(request: web.Request) -> tuple[Grant, ...]:
-    """Ask whether a request may list uploads; returns what was granted, and raises what the access function raises."""
-    grant = await request.app[ACCESS](request, Act.LIST, None, None)
-    return () if grant is None else (grant,)
+async def check_token(request: web.Request, act: Act, id: UploadId | None = None) -> Grant | None:
+    """Return what the token of a request allows; None if there is no access control by tokens.
+
+    Raises NoToken, InvalidToken, AccessDenied and NotFound, in this order; Unavailable and what the store raises.
+    """
+    app = request.app
+    if (tokens := app[TOKENS]) is None:
+        return None
+    if (grant := request.get(_GRANT)) is None:
+        grant = await tokens.read(find_token(request, reads=act in READS), app[ENGINE].records.clock())
+        request[_GRANT] = grant
+    await _check(request, grant, act, id)
+    return grant
+
+
+async def _check(request: web.Request, grant: Grant, act: Act, id: UploadId | None) -> None:
+    grant.check(act)
+    if id is not None:
+        await request.app[OWNERS].check(grant, id)
+
+
+async def check_access(
+    request: web.Request, act: Act, id: UploadId | None, creation: CreateRequest | None = None
+) -> tuple[Grant, ...]:
+    """Return what the token and then the access function allow a request; raises what they raise.
+
+    A grant of the access function with scopes, or for one upload, is heeded as that of a token is.
+    """
+    token = await check_token(request, act, id)
+    own = await request.app[ACCESS](request, act, id, creation)
+    if own is not None and (own.scopes is not None or own.upload is not None):
+        await _check(request, own, act, id)
+    return tuple(grant for grant in (token, own) if grant is not None)
+
+
+def seconds_left(request: web.Request, grants: tuple[Grant, ...]) -> float | None:
+    """Return how long a watcher may stay, in seconds from now; None for as long as it wants."""
+    now = request.app[ENGINE].records.clock()
+    ends = [end for grant in grants if (end := leaves_at(grant, now)) is not None]
+    return max(min(ends) - now, 0.0) if ends else None
 
 
 async def granted_limits(request: web.Request, id: UploadId) -> Limits:
-    """Ask whether a request may append, and return its limits; raises what the access function raises."""
-    grant = await request.app[ACCESS](request, Act.APPEND, id, None)
+    """Ask whether a request may append, and return its limits; raises what `check_access` raises."""
     limits = request.app[ENGINE].limits
-    return grant.within(limits) if grant is not None else limits
+    for grant in await check_access(request, Act.APPEND, id):
+        limits = grant.within(limits)
+    return limits
 
 
 async def granted_creation(request: web.Request, creation: CreateRequest) -> tuple[CreateRequest, Limits]:
-    """Ask whether a request may create an upload: first the access function, then the application behind `--ask`.
+    """Ask whether a request may create an upload: the token, the access function, then the application behind `--ask`.
 
-    Returns the request with what they changed in it, and its limits. Raises what they raise.
+    The first two are asked about each part of a final upload as well. Returns the request with what they changed in it,
+    and its limits. Raises what they raise.
     """
     limits = request.app[ENGINE].limits
-    if (grant := await request.app[ACCESS](request, Act.CREATE, None, creation)) is not None:
+    for grant in await check_access(request, Act.CREATE, None, creation):
         creation, limits = grant.applied_to(creation), grant.within(limits)
+    if (token := request.get(_GRANT)) is not None:  # later requests may come with another token
+        creation = creation.at_most(token.max_size)
+    for part in creation.concat.parts if creation.concat else ():
+        await check_access(request, Act.JOIN, part)
     if (ask := request.app[ASK_CREATION]) is not None:
         grant = await ask(creation, request.remote, request.headers)
         # It is not asked when a body comes, so its size is recorded for a length that is declared later.
-        creation, limits = replace(grant.applied_to(creation), max_size=grant.max_size), grant.within(limits)
+        creation, limits = grant.applied_to(creation).at_most(grant.max_size), grant.within(limits)
     return creation, limits

@@ -14,7 +14,7 @@ from onward.protocol.dialects import DEFAULT, Dialect, Reply, Request
 from onward.protocol.errors import BadRequest, Forbidden, MethodNotAllowed, NotCompleted, Refusal
 from onward.protocol.grants import Act
 from onward.protocol.model import Role, Upload, UploadId
-from onward.server.http.access import check_access, granted_creation, granted_limits
+from onward.server.http.access import check_access, check_token, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
 from onward.server.http.problems import log, refusal_of
@@ -92,8 +92,6 @@ async def create(request: web.Request, named: Dialect | None) -> web.Response:
     engine, dialect = request.app[ENGINE], named or DEFAULT
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
-    for part in asked.concat.parts if asked.concat else ():
-        await check_access(request, Act.JOIN, part)
     upload = await engine.create(asked, limits=limits)
     location = _location(request, upload.id)
     try:
@@ -195,6 +193,8 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
+        elif method == "POST":  # what is to be created is not known yet
+            await check_token(request, Act.CREATE)
         return await table[method](request, named)
 
     return dispatch

@@ -6,6 +6,7 @@ A stream ends with the final status of the last upload. `server/app.py` adds the
 
 import asyncio
 from collections.abc import Callable, Mapping
+from itertools import chain
 
 from aiohttp import web
 
@@ -14,7 +15,7 @@ from onward.protocol.grants import Act
 from onward.protocol.headers import matches_etag, parse_upload_ids
 from onward.protocol.model import UploadId
 from onward.protocol.progress import Progress, progress
-from onward.server.http.access import check_access
+from onward.server.http.access import check_access, check_token, seconds_left
 from onward.server.http.app_keys import CONFIG, ENGINE, UPLOAD, named_dialect, upload_id
 from onward.server.http.routes import discover
 from onward.server.watch.broadcast import Broadcast
@@ -31,11 +32,13 @@ MOST = 100  # uploads that one request may watch
 
 async def watch(request: web.Request) -> web.StreamResponse:
     """GET /files/{id}/progress: a WebSocket or Server-Sent Events where asked for, one JSON object otherwise."""
+    await check_token(request, Act.WATCH)
     return await _watched(request, [upload_id(request)], _one)
 
 
 async def watch_many(request: web.Request) -> web.StreamResponse:
     """GET /progress?id=…&id=…: the same for several uploads; the JSON is an array."""
+    await check_token(request, Act.WATCH)
     return await _watched(request, parse_upload_ids(request.query.getall("id", []), MOST), _array)
 
 
@@ -56,8 +59,7 @@ async def _watched(
         check_origin(request)
         if not request.headers.get("Sec-WebSocket-Key", "").isascii():
             raise BadRequest("Sec-WebSocket-Key must be ASCII.")
-    for id_ in ids:
-        await check_access(request, Act.WATCH, id_)
+    grants = tuple(chain.from_iterable([await check_access(request, Act.WATCH, id_) for id_ in ids]))
     if not socket and not wants_events(request):
         return _document(request, await _snapshots(request, ids), serialize)
     await _snapshots(request, ids)
@@ -66,6 +68,7 @@ async def _watched(
         raise ConnectionResetError
     with request.app[BROADCAST].joined(transport, request.remote or "", ids) as watcher:
         await _greet(request, watcher, known)
+        watcher.leave_after(seconds_left(request, grants))
         return await (send_frames if socket else send_events)(request, watcher)
 
 

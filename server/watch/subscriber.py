@@ -26,14 +26,15 @@ class Subscriber:
     """A watcher; `sent` holds the newest `seq` of each upload that was sent to it, or NOTHING."""
 
     __slots__ = (
-        "_due", "_ended", "_filled", "_frame", "_open", "_since", "_spoken", "_transport", "_waiting", "_writer",
-        "address", "sent",
+        "_due", "_ended", "_filled", "_frame", "_leaving", "_open", "_since", "_spoken", "_transport", "_waiting",
+        "_writer", "address", "expired", "sent",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, address: str, ids: Iterable[UploadId]) -> None:
         self.address, self.sent = address, dict.fromkeys(ids, NOTHING)
         self._transport = transport
-        self._ended = self._due = False
+        self._ended = self._due = self.expired = False
+        self._leaving: asyncio.TimerHandle | None = None
         self._since: float | None = None  # the loop's time since which a message is not accepted
         self._spoken = asyncio.get_running_loop().time()  # when something was sent last
         self._open = set(self.sent)  # uploads whose final message has not come yet
@@ -85,6 +86,15 @@ class Subscriber:
         """Send nothing more; the handler closes the connection."""
         self._ended = True
         self._wake()
+
+    def leave_after(self, seconds: float | None) -> None:
+        """End after so many seconds, because what allows the watcher to watch expires then; None for never."""
+        if seconds is not None:
+            self._leaving = asyncio.get_running_loop().call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self.expired = True
+        self.end()
 
     def begin(self, writer: AbstractStreamWriter, frame: Callable[[str], bytes] | None = None) -> None:
         """Begin to send, with small buffers, so that newer messages replace those that the watcher does not read.
@@ -140,6 +150,8 @@ class Subscriber:
 
     def leave(self) -> None:
         """Drop what the watcher has not read."""
+        if self._leaving is not None:
+            self._leaving.cancel()
         if self._transport.get_write_buffer_size():
             reset(self._transport)
 

@@ -13,6 +13,7 @@ from aiohttp import WSCloseCode, web
 from onward.server.watch.subscriber import BUFFER, CLOSE_AFTER, Subscriber
 
 CLOSE_WAIT = 2.0  # seconds that a watcher may take to answer a close
+EXPIRED = 4401  # the code of a close because the token of the watcher has expired
 LARGEST_FRAME = 1024
 RECENT = 256  # messages whose frames are kept
 
@@ -31,7 +32,10 @@ async def _listen(ws: web.WebSocketResponse, watcher: Subscriber) -> None:
 
 
 async def send_frames(request: web.Request, watcher: Subscriber) -> web.StreamResponse:
-    """Send each message as a frame; closes with 1000 after the last final one, and with 1001 if the server ends it."""
+    """Send each message as a frame; closes with 1000 after the last final one, and with 1001 if the server ends it.
+
+    It closes with EXPIRED when the token of the watcher expires.
+    """
     ws = web.WebSocketResponse(
         compress=False, max_msg_size=LARGEST_FRAME, writer_limit=BUFFER, timeout=CLOSE_WAIT
     )  # without aiohttp's heartbeat, whose timers outlive the connection by half a minute
@@ -51,5 +55,6 @@ async def send_frames(request: web.Request, watcher: Subscriber) -> web.StreamRe
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
     if not ws.closed:
-        await ws.close(code=WSCloseCode.OK if watcher.over else WSCloseCode.GOING_AWAY, drain=False)
+        code = WSCloseCode.OK if watcher.over else EXPIRED if watcher.expired else WSCloseCode.GOING_AWAY
+        await ws.close(code=code, drain=False)
     return ws

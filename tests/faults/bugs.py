@@ -515,7 +515,7 @@ BUGS = (
     ),
     Bug(
         "40", "a late insert is not refused although its reservation was removed", "storage/state/redis/scripts.py",
-        "    if redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end\n",
+        "  if (ARGV[9] == '1' or ARGV[11] == '1') and redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end\n",
         "",
         "tests/storage/test_redis_open_limit.py -k=after_its_reservation",
     ),
@@ -539,8 +539,8 @@ BUGS = (
     ),
     Bug(
         "60", "a status that changes is not listed", "storage/state/sqlite.py",
-        "not saved.status.final, encode(saved), saved.status)",
-        "not saved.status.final, encode(saved), upload.status if known is None else known.status)",
+        "(encode(saved), saved.status, *",
+        "(encode(saved), upload.status if known is None else known.status, *",
         "tests/storage/test_pages.py -k=statuses_choose",
     ),
     Bug(
@@ -551,8 +551,8 @@ BUGS = (
     ),
     Bug(
         "62", "an adopted upload is not listed", "storage/state/redis/scripts.py",
-        "  redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])\n  promise",
-        "  promise",
+        "  redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])\n  own",
+        "  own",
         "tests/server/test_control.py -k=over_redis",
     ),
     Bug(
@@ -644,8 +644,8 @@ BUGS = (
     ),
     Bug(
         "e2", "an event is queued after its record, in a step of its own", "storage/state/sqlite.py",
-        "            sqlite_outbox.put(db, events)\n            self._promise(NOTHING",
-        "            self._promise(NOTHING",
+        "            sqlite_outbox.put(db, events)\n            self._changed_from(None",
+        "            self._changed_from(None",
         "tests/storage/test_sqlite.py -k=in_the_transaction",
         (
             (

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from onward.protocol.errors import AccessDenied, BadRequest
 from onward.protocol.grants import NEEDED, USUAL, Act, Grant, Scope
-from onward.protocol.model import CreateRequest, Limits, UploadId
+from onward.protocol.model import Allowance, CreateRequest, Limits, UploadId
 from onward.protocol.quantities import MOST_SECONDS
 
 
@@ -18,6 +18,18 @@ from onward.protocol.quantities import MOST_SECONDS
 def test_the_smaller_limit_counts(granted: int | None, limit: int | None, most: int | None) -> None:
     limits = Limits(max_size=limit, reserve=7)
     assert Grant(max_size=granted).within(limits) == Limits(max_size=most, reserve=7)
+
+
+@pytest.mark.parametrize(("granted", "quota", "counts"), [(None, None, None), (None, 5, 5), (9, 5, 9), (0, 5, 0)])
+def test_the_quota_of_a_grant_wins(granted: int | None, quota: int | None, counts: int | None) -> None:
+    assert Grant(quota=granted).within(Limits(quota=quota)) == Limits(quota=counts)
+
+
+def test_a_grant_limits_the_uploads_of_its_token() -> None:
+    asked = Grant(owner="ann", max_uploads=3, token_id="link").applied_to(CREATION)
+    assert asked.allowance == Allowance(token="link", max_uploads=3)
+    assert Grant(owner="bob").applied_to(asked).allowance == asked.allowance
+    assert Grant(max_uploads=3).applied_to(CREATION).allowance == Allowance(token="", max_uploads=3)
 
 
 CREATION = CreateRequest(
@@ -34,6 +46,18 @@ def test_a_grant_says_who_owns_an_upload_what_is_known_about_it_and_when_it_expi
     assert granted == replace(CREATION, owner="alice", metadata="b /w==", expire_after=0.0)
 
 
+def test_each_grant_adds_its_own_list_of_types() -> None:
+    once = Grant(types=("image/*",)).applied_to(CREATION)
+    assert Grant(types=("image/png", "image/gif")).applied_to(once).types == (("image/*",), ("image/png", "image/gif"))
+
+
+@pytest.mark.parametrize(
+    ("known", "size", "most"), [(None, None, None), (None, 5, 5), (3, None, 3), (3, 5, 3), (5, 3, 3)]
+)
+def test_the_smallest_size_is_remembered(known: int | None, size: int | None, most: int | None) -> None:
+    assert replace(CREATION, max_size=known).at_most(size).max_size == most
+
+
 def test_an_expiry_beyond_all_dates_is_a_hundred_years() -> None:
     assert Grant(expire_after=inf).applied_to(CREATION).expire_after == MOST_SECONDS
 
@@ -44,7 +68,13 @@ def test_an_owner_has_a_thousand_bytes_at_most() -> None:
         Grant(owner="ä" * 500 + "b")
 
 
-@pytest.mark.parametrize("scopes", [*(frozenset({scope}) for scope in Scope), frozenset[Scope](), USUAL, None], ids=str)
+def words(scopes: frozenset[Scope] | None) -> str:
+    return "no scopes" if scopes is None else " ".join(sorted(scopes)) or "nothing"
+
+
+@pytest.mark.parametrize(
+    "scopes", [*(frozenset({scope}) for scope in Scope), frozenset[Scope](), USUAL, None], ids=words
+)
 @pytest.mark.parametrize("act", Act)
 def test_an_act_needs_its_scope_or_admin(act: Act, scopes: frozenset[Scope] | None) -> None:
     grant = Grant(owner="alice", scopes=scopes)
@@ -92,7 +122,16 @@ ADMIN = frozenset({Scope.ADMIN})
         ),
         (Grant(owner="alice"), {(id_, owner) for id_ in (ONE, OTHER) for owner in ("alice", "bob", None)}),
     ],
-    ids=str,
+    ids=[
+        "an owner",
+        "nobody",
+        "an owner, one upload",
+        "one upload",
+        "an admin, one upload",
+        "anything, one upload",
+        "an admin",
+        "anything",
+    ],
 )
 def test_a_grant_sees_the_uploads_of_its_owner_and_the_one_that_it_is_for(
     grant: Grant, seen: set[tuple[UploadId, str | None]]

@@ -17,7 +17,7 @@ from onward.protocol.errors import Failed
 from onward.protocol.model import Licence, Role, Upload
 from onward.server.uploads.body_writer import Write
 from onward.server.uploads.checks import HEAD, Check, Content, Later
-from onward.server.uploads.checks.types import detect
+from onward.server.uploads.checks.types import TypeCheck, detect
 from onward.server.uploads.interrupt import Interrupt
 from onward.storage.base import Blobs, Block, StorageError
 from onward.storage.running.uncancellable import disregard, uncancellable
@@ -39,7 +39,7 @@ class Checks:
 
     def concern(self, upload: Upload) -> bool:
         """Return whether an upload is checked: a part is not, since it is not published."""
-        return bool(self._checks) and upload.role is not Role.PARTIAL
+        return bool(self._checks or upload.types) and upload.role is not Role.PARTIAL
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Checks:
         and what cuts the work short (see `Interrupt`).
         """
         content = Content(self._blobs, upload.place, upload.offset, head=head)
-        for check in self._checks:
+        for check in (*_granted(upload), *self._checks):
             content.is_unjudged = False
             await self.ask(check, upload, content, interrupt)
             self.counts[_name(check), "unjudged" if content.is_unjudged else "passed"] += 1
@@ -79,7 +79,7 @@ class Checks:
     def head(self, upload: Upload, licence: Licence) -> "Head":
         """Return the beginning of an upload as a body brings it; it is judged early only where that is worthwhile."""
         is_early = self.concern(upload) and licence.start < HEAD and licence.end > WORTHWHILE
-        return Head(self._early if is_early else (), self.ask, self._blobs, upload, licence)
+        return Head((*_granted(upload), *self._early) if is_early else (), self.ask, self._blobs, upload, licence)
 
 
 class Head:
@@ -127,6 +127,11 @@ class Head:
         for check in self._checks:
             with suppress(Later):
                 await self._ask(check, self._upload, content, Interrupt())
+
+
+def _granted(upload: Upload) -> tuple[Check, ...]:
+    """Return the checks of the types that the grants of an upload allow, if they name any."""
+    return tuple(map(TypeCheck, upload.types))
 
 
 def _name(check: Check) -> str:

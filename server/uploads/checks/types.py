@@ -1,5 +1,7 @@
 """The check of types: the media type of a file is recognised from its first bytes, and compared with an allow-list.
 
+The list is that of `--types`; an upload may have one of its own, from the token that created it, and must pass both.
+
 What a client declares, and the name of the file, count for nothing. `detect` recognises a type:
 
     text (UTF-8, no control characters)?
