@@ -74,7 +74,7 @@ class Grant(Struct, frozen=True, kw_only=True, gc=False):
     # The largest upload that the request may create. For an upload whose length is not declared yet, the grants of the
     # requests that append to it count as well. None leaves the limit of the server.
     max_size: int | None = None
-    # How many uploads may be created under `token_id`; None for no limit.
+    # How many uploads of the owner may be created under `token_id`; None for no limit.
     max_uploads: int | None = None
     # What names the token among all tokens (`jti`); None if it has no name.
     token_id: str | None = None
@@ -93,14 +93,9 @@ class Grant(Struct, frozen=True, kw_only=True, gc=False):
     expires: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the names: that of the owner is in every event, and uploads are counted by that of the token.
-
-        Raises ValueError.
-        """
+        """Check the length of the owner's name, which is in every event. Raises ValueError."""
         if self.owner is not None and len(self.owner.encode()) > MOST_OWNER:
             raise ValueError(f"an owner has {MOST_OWNER} bytes at most")
-        if self.max_uploads is not None and self.token_id is None:
-            raise ValueError("max_uploads needs a token_id, which the uploads are counted by")
 
     @property
     def is_admin(self) -> bool:
@@ -148,7 +143,7 @@ class Grant(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def _allowance(self) -> Allowance | None:
         """Return the limit of the token; the quota is one of the limits (`within`)."""
-        return None if self.max_uploads is None else Allowance(token=self.token_id, max_uploads=self.max_uploads)
+        return None if self.max_uploads is None else Allowance(token=self.token_id or "", max_uploads=self.max_uploads)
 
     def _applied_to_metadata(self, metadata: str | None) -> str | None:
         if self.metadata is not None:

@@ -104,12 +104,6 @@ def seconds_left(request: web.Request, grants: tuple[Grant, ...]) -> float | Non
     return max(min(ends) - now, 0.0) if ends else None
 
 
-async def granted_list(request: web.Request) -> tuple[Grant, ...]:
-    """Ask whether a request may list uploads; returns what was granted, and raises what the access function raises."""
-    grant = await request.app[ACCESS](request, Act.LIST, None, None)
-    return () if grant is None else (grant,)
-
-
 async def granted_limits(request: web.Request, id: UploadId) -> Limits:
     """Ask whether a request may append, and return its limits; raises what `check_access` raises."""
     limits = request.app[ENGINE].limits

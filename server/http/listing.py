@@ -13,10 +13,10 @@ from re import ASCII, fullmatch
 from aiohttp import web
 
 from onward.protocol.errors import BadRequest, NotFound
-from onward.protocol.grants import Grant
+from onward.protocol.grants import Act, Grant
 from onward.protocol.listing import listed
 from onward.protocol.model import ID_PATTERN, Status, UploadId
-from onward.server.http.access import granted_list
+from onward.server.http.access import check_access
 from onward.server.http.app_keys import CONFIG, ENGINE, named_dialect
 from onward.server.http.routes import discover, public_url
 from onward.storage.base import Cursor
@@ -71,7 +71,7 @@ def whose(grants: Sequence[Grant]) -> str | None:
 
 async def list_uploads(request: web.Request) -> web.Response:
     """GET /uploads?status=…&limit=…&after=…."""
-    owner = whose(await granted_list(request))
+    owner = whose(await check_access(request, Act.LIST, None))
     query, engine = request.query, request.app[ENGINE]
     page = await engine.records.page(
         after=parse_cursor(query.get("after")),

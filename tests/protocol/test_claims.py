@@ -156,6 +156,7 @@ def test_a_grant_without_scopes_becomes_a_token_with_the_usual_ones() -> None:
     [
         Grant(expires=NOW),
         Grant(owner="alice"),
+        Grant(owner="alice", expires=NOW, max_uploads=1),
         Grant(owner="alice", expires=NOW, metadata={}),
         Grant(owner="alice", expires=NOW, expire_after=5),
         Grant(owner="alice", expires=NOW, added_metadata={"a": b"\xff"}),
@@ -167,6 +168,7 @@ def test_a_grant_that_no_token_can_carry_is_refused(grant: Grant) -> None:
         build_claims(grant)
 
 
-def test_a_limit_of_uploads_needs_the_token_that_they_are_counted_by() -> None:
-    with pytest.raises(ValueError, match="token_id"):
-        Grant(owner="alice", expires=NOW, max_uploads=1)
+def test_tokens_of_an_identity_provider_are_named_beside_its_name() -> None:
+    theirs = {"sub": "alice", "exp": NOW + 9, "iss": "https://id", "aud": "onward", "jti": "7"}
+    assert read_claims(theirs, now=NOW, issuer="https://id", audience="onward", own=False).token_id == "https://id 7"
+    assert read_claims(theirs, now=NOW, issuer="https://id", audience="onward").token_id == "7"

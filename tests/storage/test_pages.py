@@ -100,7 +100,7 @@ async def test_the_statuses_choose_what_is_listed(state: State) -> None:
 async def test_an_owner_has_a_list_of_its_own(state: State, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onward.storage.state.redis.listing.SPARE", -1)
     for module in ("redis.listing", "sqlite_list"):
-        monkeypatch.setattr(f"onward.storage.state.{module}.LOOKED_AT", 4)
+        monkeypatch.setattr(f"onward.storage.state.{module}.LOOKED_AT", 10)
     numbers = list(range(60))
     random.shuffle(numbers)
     for number in numbers:
