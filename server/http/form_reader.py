@@ -145,7 +145,7 @@ class FormReader:
                     self._parser.close()
                 self.fault = cut_by
         except MultipartError as fault:
-            self.fault = BadRequest(f"The form can't be read: {str(fault).partition(': ')[0]}.")
+            self.fault = BadRequest(f"The form can't be read: {re.split('[:(]', fault.args[0])[0].strip()}.")
 
     def _opened(self, block: bytes) -> bytes:
         """Hold the first bytes back until they show the first boundary. Raises MultipartError if they are another."""

@@ -129,6 +129,7 @@ def test_malformed_forms_are_refused(server: Server) -> None:
         answer = strike(server, request)
         assert 400 <= answer.status < 500, (request[:500], answer)
         told = json.loads(answer.body)
+        assert re.fullmatch("[A-Za-z\\d '*,:.;-]+", told["detail"]), told
         assert told["uploads"] == [] or all(each["status"] != "uploading" for each in told["uploads"])
         for upload in told["uploads"]:
             assert server.tus.ask("DELETE", f"/files/{upload['uploadId']}").status in (204, 410)

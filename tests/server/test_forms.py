@@ -26,6 +26,7 @@ from onward.server.uploads.engine import Engine
 from onward.storage.base import Full, Unreachable
 
 OPTIONS = (
+    "--durability=none",
     "--sweep-every=0.2",
     "--quiet-after=0.3",
     "--max-size=1MB",
