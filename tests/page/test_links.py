@@ -172,8 +172,11 @@ async def test_an_upload_is_watched_with_the_token_of_the_tab(browser: str, guar
         async with upload_page(browser, link + more) as page:
             await page.tab.until(f"{LINE} === {sentence!r}")
             assert await page.tab.run("location.href") == link
-    async with upload_page(browser, f"{link}&token={guarded.token(scope='watch')}") as page:
+    token = guarded.token(scope="watch")
+    async with upload_page(browser, f"{link}&token={token}") as page:
         await page.tab.until(f"{STATE} === 'completed'")
+    assert "token=" not in guarded.log.read_text()
+    assert token not in guarded.log.read_text()
 
 
 async def test_what_a_link_does_not_allow_is_said_in_words(browser: str, guarded: Guarded, write: Write) -> None:
