@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from onward.protocol.errors import BadRequest
 from onward.protocol.grants import Grant, Scope
@@ -49,7 +49,7 @@ def _read_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or "#" in text or not text.isprintable():
         raise ValueError(f"{text!r} is not the URL of a page such as https://uploads.example/")
-    return text if parts.path else f"{text}/"
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", parts.query, ""))
 
 
 # Each option with what it takes, how that is read, and its line in --help. Its name in the options of the command has
