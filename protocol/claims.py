@@ -51,6 +51,8 @@ def read_claims(
     token_id = _read_text(claims, "jti", MOST_TOKEN_ID)
     if token_id is None and "max_uploads" in limits:
         raise InvalidToken("The token has maxUploads, but no jti.")
+    if token_id is not None and not own:  # two issuers may give the same name
+        token_id = f"{issuer} {token_id}"
     return Grant(owner=owner, scopes=_read_scopes(claims), token_id=token_id, expires=expires, **limits)
 
 

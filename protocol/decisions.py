@@ -15,6 +15,7 @@ from onward.protocol.headers import MAX_INTEGER
 from onward.protocol.lifecycle import TRANSITIONS, Change, expiry, moved, with_next_look
 from onward.protocol.model import (
     CHECKSUM_MISMATCH,
+    Allowance,
     AppendRequest,
     CreateRequest,
     Failure,
@@ -72,10 +73,18 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
         owner=request.owner,
         expire_after=request.expire_after,
         max_size=request.max_size,
+        allowance=_allowance(request, limits),
         types=request.types,
         concat=request.concat,
     )
     return with_next_look(upload, now, limits)
+
+
+def _allowance(request: CreateRequest, limits: Limits) -> Allowance | None:
+    """Return what limits the owner; None if there is no owner, or no limit."""
+    if request.owner is None or (limits.quota is None and request.allowance is None):
+        return None
+    return replace(request.allowance or Allowance(), quota=limits.quota)
 
 
 def check_open(upload: Upload, now: float) -> None:

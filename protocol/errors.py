@@ -19,6 +19,7 @@ Refusal
 │  ├─ NotCompleted 409        └─ BodyStalled 423
 ├─ LimitExceeded: more than there is room for
 │  ├─ TooLarge 413            ├─ Crowded 503              └─ StorageFull 507
+│  └─ QuotaExceeded 413
 ├─ Failed: the upload has failed in this request; status, code and title are those of its Failure
 └─ ServerFault 500: the fault is the server's
    ├─ Unavailable 503         └─ Unchecked 503
@@ -226,6 +227,12 @@ class TooLarge(LimitExceeded):
     def __init__(self, detail: str = "", *, limit: int | None = None) -> None:
         super().__init__(detail)
         self.limit = limit
+
+
+class QuotaExceeded(LimitExceeded):
+    """The owner would have more bytes, or the token more uploads, than is allowed. What is removed is given back."""
+
+    status, code, title = 413, "quota-exceeded", "The quota is used up"
 
 
 class Crowded(LimitExceeded):

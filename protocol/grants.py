@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from onward.protocol.errors import AccessDenied, BadRequest
 from onward.protocol.headers import MAX_METADATA, MAX_METADATA_KEYS, build_metadata, parse_metadata
-from onward.protocol.model import CreateRequest, Limits, UploadId
+from onward.protocol.model import Allowance, CreateRequest, Limits, UploadId
 from onward.protocol.quantities import MOST_SECONDS
 
 MOST_OWNER = 1000  # bytes
@@ -74,7 +74,7 @@ class Grant(Struct, frozen=True, kw_only=True, gc=False):
     # The largest upload that the request may create. For an upload whose length is not declared yet, the grants of the
     # requests that append to it count as well. None leaves the limit of the server.
     max_size: int | None = None
-    # How many uploads may be created under `token_id`; None for no limit.
+    # How many uploads of the owner may be created under `token_id`; None for no limit.
     max_uploads: int | None = None
     # What names the token among all tokens (`jti`); None if it has no name.
     token_id: str | None = None
@@ -122,8 +122,12 @@ class Grant(Struct, frozen=True, kw_only=True, gc=False):
         return self.owner == owner if self.owner is not None else self.upload is not None
 
     def within(self, limits: Limits) -> Limits:
-        """Return the limits that count for the request: those of the server, and never more."""
-        return limits.at_most(self.max_size)
+        """Return the limits that count for the request: those of the server, and a size that is never more.
+
+        The quota of the grant replaces that of the server.
+        """
+        limits = limits.at_most(self.max_size)
+        return limits if self.quota is None else replace(limits, quota=self.quota)
 
     def applied_to(self, creation: CreateRequest) -> CreateRequest:
         """Return the request with what the grant adds to it or replaces in it. Raises BadRequest for the metadata."""
@@ -131,9 +135,15 @@ class Grant(Struct, frozen=True, kw_only=True, gc=False):
             creation,
             owner=creation.owner if self.owner is None else self.owner,
             metadata=self._applied_to_metadata(creation.metadata),
+            allowance=self._allowance or creation.allowance,
             expire_after=creation.expire_after if self.expire_after is None else min(self.expire_after, MOST_SECONDS),
             types=creation.types if self.types is None else (*creation.types, self.types),
         )
+
+    @property
+    def _allowance(self) -> Allowance | None:
+        """Return the limit of the token; the quota is one of the limits (`within`)."""
+        return None if self.max_uploads is None else Allowance(token=self.token_id or "", max_uploads=self.max_uploads)
 
     def _applied_to_metadata(self, metadata: str | None) -> str | None:
         if self.metadata is not None:

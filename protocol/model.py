@@ -36,6 +36,7 @@ class Status(StrEnum):
 
 
 FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.TERMINATED, Status.EXPIRED})
+GONE = FINAL - {Status.COMPLETED}
 
 
 class Role(StrEnum):
@@ -62,6 +63,7 @@ class Failure(Struct, frozen=True, kw_only=True, gc=False):
 CHECKSUM_MISMATCH = Failure(code="checksum-mismatch", status=460, title="The SHA-256 is not the promised one")
 LOST = Failure(code="lost", status=410, title="Stored bytes were lost")
 PART_GONE = Failure(code="part-gone", status=410, title="A partial upload of it is gone")
+QUOTA_EXCEEDED = Failure(code="quota-exceeded", status=413, title="The quota is used up")
 TOO_LARGE = Failure(code="too-large", status=413, title="The upload would become too large")
 
 
@@ -81,6 +83,18 @@ class Concat(Struct, frozen=True, kw_only=True, gc=False):
     told: str
     # The parts of a final upload, in order.
     parts: tuple[UploadId, ...] = ()
+
+
+class Allowance(Struct, frozen=True, kw_only=True, gc=False):
+    """What limits all uploads of an owner together; each record keeps it, so that its share can be given back."""
+
+    # The bytes that all uploads of the owner may have together, stored and promised; None for no limit.
+    quota: int | None = None
+    # The token under which the upload was created, if that limits how many there may be: unique among those of the
+    # owner.
+    token: str | None = None
+    # How many uploads there may be under that token; None for no limit.
+    max_uploads: int | None = None
 
 
 class Upload(Struct, frozen=True, kw_only=True, gc=False):
@@ -140,6 +154,8 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     expire_after: float | None = None
     # The largest size that the token, or the application behind `--ask`, allowed at the creation; None for none.
     max_size: int | None = None
+    # What limited the owner when the upload was created, and limits its growth; None if nothing did.
+    allowance: Allowance | None = None
     # The allow-lists of media types that the grants of the creation named, beside that of the server: the file must be
     # on each of them.
     types: tuple[tuple[str, ...], ...] = ()
@@ -181,6 +197,8 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     max_open: int | None = None
     # The room that stays free where the bytes are stored.
     reserve: int = 0
+    # The bytes that all uploads of one owner may have together, stored and promised.
+    quota: int | None = None
 
     def at_most(self, size: int | None) -> "Limits":
         """Return the same limits for uploads of `size` bytes at most, and never more than before."""
@@ -213,6 +231,8 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     owner: str | None = None
     expire_after: float | None = None
     max_size: int | None = None
+    # What limits the owner; None if nothing does.
+    allowance: Allowance | None = None
     types: tuple[tuple[str, ...], ...] = ()
 
     def at_most(self, size: int | None) -> "CreateRequest":

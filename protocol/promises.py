@@ -1,13 +1,13 @@
-"""The room that unfinished uploads have been promised on the disk.
+"""The room that unfinished uploads have been promised on the disk, and the bytes that count in the quota of an owner.
 
 server/uploads/reserve.py accepts an upload only if there is room for it and for all that was promised before; the state
-stores keep the sum with every save.
+stores keep the sum with every save. The quotas of owners are kept by the state stores as well (storage/base/quotas.py).
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from onward.protocol.model import FINAL, Role, Status, Upload
+from onward.protocol.model import FINAL, GONE, Role, Status, Upload
 
 
 class Promise(NamedTuple):
@@ -34,6 +34,17 @@ def promise(upload: Upload) -> Promise:
         published = upload.role is not Role.PARTIAL
         sent = 0 if upload.role is Role.FINAL and upload.status is Status.PENDING else sent
     return Promise(0 if upload.length is None else upload.length - sent, sent if published else 0)
+
+
+def charge(upload: Upload) -> int:
+    """Return the bytes that an upload takes of the quota of its owner: its length, or what it has if that is unknown.
+
+    A part counts by itself, and so does a final upload beside its parts, since it is a copy of them until they are
+    removed. What failed, was terminated or has expired takes nothing.
+    """
+    if upload.status in GONE:
+        return 0
+    return upload.offset if upload.length is None else upload.length
 
 
 def sum_of(uploads: Iterable[Upload]) -> Promise:

@@ -13,6 +13,7 @@ from onward.server.health import add_health
 from onward.server.http.access import ACCESS, OWNERS, Access, allow_everything, owners_of
 from onward.server.http.app_keys import CHECKS, CONFIG
 from onward.server.http.cors import add_cors, parse_origins
+from onward.server.http.listing import add_listing
 from onward.server.http.problems import answering, mark
 from onward.server.http.routes import add_routes
 from onward.server.http.transport.server import Runner
@@ -49,6 +50,7 @@ def create_app(
     add_page(app)  # before the routes of uploads: with the base path `/` both are at `/`
     add_routes(app)
     add_watching(app)
+    add_listing(app)
     add_health(app)
     app.on_response_prepare.append(mark)
     add_cors(app, parse_origins(config.cors_origins), credentials=config.cors_credentials)

@@ -145,6 +145,9 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = "keep"
     max_size: Annotated[int, Option(LIMITS, SIZE, "maximum size of an upload; 0 for no limit")] = 0
     max_open: Annotated[int, Option(LIMITS, number(), "maximum number of unfinished uploads; 0 for no limit")] = 0
+    quota: Annotated[
+        int, Option(LIMITS, SIZE, "maximum size of all uploads of one owner together; 0 for no limit", sweep=True)
+    ] = 0
     reserve: Annotated[
         int,
         Option(LIMITS, SIZE, "keep this much disk space free: refuse uploads that would use it; 0 disables the check"),
@@ -318,6 +321,7 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             quiet_after=self.quiet_after,
             max_open=self.max_open or None,
             reserve=self.reserve,
+            quota=self.quota or None,
         )
 
 

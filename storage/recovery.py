@@ -37,7 +37,19 @@ from onward.protocol.events import NOBODY, OutgoingEvent, Subscriptions
 from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.progress import Progress
 from onward.protocol.promises import Promise
-from onward.storage.base import Backups, Cursor, Hints, Lease, Missing, Outbox, Page, SharedState, Stale, Unreachable
+from onward.storage.base import (
+    Backups,
+    Cursor,
+    Hints,
+    Lease,
+    Missing,
+    Outbox,
+    Page,
+    Quotas,
+    SharedState,
+    Stale,
+    Unreachable,
+)
 from onward.storage.failure_log import shorten_ids
 
 ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
@@ -53,6 +65,7 @@ class RecoveringState:
     def __init__(self, state: SharedState, backups: Backups, subscriptions: Subscriptions = NOBODY) -> None:
         self._state, self._backups, self._subscriptions = state, backups, subscriptions
         state.read_watched_by(self.load)
+        state.fill_before_count(self._fill_if_empty)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def open(self) -> None:
@@ -69,7 +82,7 @@ class RecoveringState:
     async def insert(
         self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
     ) -> None:
-        """Write the first copy, then the record; raises Crowded."""
+        """Write the first copy, then the record; raises Crowded and Exceeded."""
         await self._backups.begin(upload, durable=durable)
         try:
             await self._state.insert(upload, durable=durable, most=most, events=events)
@@ -134,13 +147,15 @@ class RecoveringState:
         async for id_ in self._state.due(now):
             yield id_
 
-    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+    async def page(
+        self, *, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None = None
+    ) -> Page:
         """Return one page of all uploads; an empty state is filled from the copies first.
 
         A single record that the state has lost is on no page until it is adopted.
         """
         await self._fill_if_empty()
-        return await self._state.page(after=after, limit=limit, statuses=statuses)
+        return await self._state.page(after=after, limit=limit, statuses=statuses, owner=owner)
 
     @asynccontextmanager
     async def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AsyncIterator[Lease]:
@@ -174,6 +189,11 @@ class RecoveringState:
     def hints(self) -> Hints:
         """The hints of the state; those that it has lost are not put back."""
         return self._state.hints
+
+    @property
+    def quotas(self) -> Quotas:
+        """The quotas of the state."""
+        return self._state.quotas
 
     def subscribe(self, id: UploadId) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
         """Follow an upload from now on."""

@@ -12,7 +12,8 @@ from onward.protocol.model import Status
 from onward.server.config import Config
 from onward.server.control.caller import Open, ask
 from onward.server.control.commands import COMMANDS, Events, Listing, Named
-from onward.server.control.output import Json, Sentences, Table, problem
+from onward.server.control.output import Json, Owned, Sentences, Table, problem
+from onward.server.control.quotas import Owners
 
 FAILED = 1
 DESCRIPTIONS = {
@@ -20,6 +21,7 @@ DESCRIPTIONS = {
     "show": "show all that is known about an upload",
     "rm": "remove uploads and their bytes, published files too, as DELETE does",
     "events": "list the events that wait to be delivered, or were given up; also while the server runs",
+    "quota": "show how much each owner has; also while the server runs",
     "sweep": "run the server's periodic clean-up once",
 }
 
@@ -41,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
             parser.add_argument(
                 "--retry", action="store_true", help="deliver the events that were given up once more; lists nothing"
             )
+        case "quota":
+            parser.add_argument("owner", nargs="?", metavar="OWNER", help="show only this owner")
     if command != "sweep":
         parser.add_argument("--json", action="store_true", help="print an array of JSON objects")
 
@@ -49,7 +53,8 @@ async def run(config: Config, options: Mapping[str, Any], open_engine: Open) -> 
     """Run a command and print what it answers; returns the exit status. Raises what `ask` raises."""
     replace_closed()
     command, failed = options["command"], False
-    output = Json() if options.get("json") else Table() if command == "list" else Sentences()
+    tables: dict[str, type[Table | Owned]] = {"list": Table, "quota": Owned}
+    output = Json() if options.get("json") else tables.get(command, Sentences)()
     try:
         async for answer in ask(config, open_engine, command, _arguments(command, options)):
             if sentence := answer.get("problem"):
@@ -68,6 +73,8 @@ def _arguments(command: str, options: Mapping[str, Any]) -> msgspec.Struct:
     arguments = COMMANDS[command].arguments
     if arguments is Named:
         return Named(tuple(options["names"]))
+    if arguments is Owners:
+        return Owners(options["owner"])
     if arguments is Events:
         return Events(options["failed"], options["retry"])
     if arguments is Listing and options["status"]:

@@ -18,6 +18,7 @@ from onward.protocol.errors import Gone
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.listing import listed
 from onward.protocol.model import ID_PATTERN, Status, UploadId
+from onward.server.control.quotas import Owners, count
 from onward.server.uploads.engine import Engine
 from onward.storage.base import Held, Missing, Page, Stale, StorageError
 
@@ -179,5 +180,6 @@ COMMANDS = {
     "show": Command(Named, _show),
     "rm": Command(Named, _remove),
     "events": Command(Events, _events),
+    "quota": Command(Owners, count),
     "sweep": Command(Nothing, _sweep),
 }

@@ -90,6 +90,29 @@ class Table:
         print((line + name).rstrip())
 
 
+class Owned:
+    """Prints a line for each owner, with sizes in bytes."""
+
+    def __init__(self) -> None:
+        self._any = False
+
+    def show(self, answer: Answer) -> None:
+        """Print what an owner has, the head of the table first."""
+        if not self._any:
+            print(f"{'STORED':>19}  {'PROMISED':>19}  {'QUOTA':>19}  {'UPLOADS':>8}  OWNER")
+            self._any = True
+        has = answer["quota"]
+        quota = "-" if has["quota"] is None else f"{has['quota']:,}"
+        print(
+            f"{has['stored']:>19,}  {has['promised']:>19,}  {quota:>19}  {has['uploads']:>8}  {printable(has['owner'])}"
+        )
+
+    def end(self) -> None:
+        """Say so if there was nothing to show."""
+        if not self._any:
+            print("no uploads have an owner", file=sys.stderr)
+
+
 class Sentences:
     """Prints what `show`, `rm`, `events` and `sweep` answer, in words."""
 

@@ -122,7 +122,7 @@ async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
     """Log the fault of the storage behind a refusal that a handler has already made from it, as `create` does."""
     fault = refusal if isinstance(refusal, errors.StorageFull) else refusal.__cause__
-    asked_for = isinstance(refusal, errors.NotFound | errors.Locked | errors.Crowded)
+    asked_for = isinstance(refusal, errors.NotFound | errors.Locked | errors.Crowded | errors.QuotaExceeded)
     if isinstance(fault, StorageError | errors.StorageFull) and not asked_for:
         log.warning("%s %s: %s", request.method, ascii(request.rel_url.raw_path[:16]), fault)
 

@@ -68,7 +68,11 @@ def _collection(request: web.Request) -> str:
 
 
 def _location(request: web.Request, id: UploadId) -> str:
-    path = f"{_collection(request)}/{id}"
+    return public_url(request, f"{_collection(request)}/{id}")
+
+
+def public_url(request: web.Request, path: str) -> str:
+    """Return the URL of a path of this server as the client sees it; the bare path if that is not known."""
     origin = _origin(request)
     return f"{origin[0]}://{origin[1]}{path}" if origin else path
 

@@ -5,9 +5,11 @@ the parts. The rules are in `protocol/concatenation.py`. Called by the engine an
 """
 
 from onward.protocol import concatenation, decisions
-from onward.protocol.model import PART_GONE, Limits, Role, Status, Upload, UploadId
+from onward.protocol.errors import QuotaExceeded
+from onward.protocol.model import PART_GONE, QUOTA_EXCEEDED, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.completion import Completion
 from onward.server.uploads.interrupt import Interrupt
+from onward.server.uploads.quotas import reserve_length
 from onward.server.uploads.records import UploadRecords
 
 
@@ -63,6 +65,11 @@ class FinalUploads:
         if parts is None:
             return await self._records.end(self._records.failed(final, PART_GONE))
         advanced = self._records.to_check(concatenation.advanced(final, parts, now=now, limits=self._limits))
+        if advanced.length is not None and advanced.length != final.length and not advanced.status.final:
+            try:
+                await reserve_length(self._records.storage, final, advanced.length)
+            except QuotaExceeded:
+                advanced = self._records.failed(final, QUOTA_EXCEEDED)
         waiting = advanced.status is final.status
         if waiting and advanced.length == final.length and final.due and final.due > now:
             return final

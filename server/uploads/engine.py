@@ -9,6 +9,7 @@ A PATCH, from the call to the file and the record:
     append                       in a task of its own, which a disconnect of the client does not cancel
       _append                    wait for the lease, which asks the holder to end       records.py, interrupt.py
         decisions.append         the licence: which bytes may be written; or a refusal
+        allotted                 bytes of the owner's quota; or a refusal               quotas.py
         _claim                   a claim on the free room; or a refusal                 reserve.py
         _receive                 open the place, continue the saved hash
           receive                stride by stride: bytes, sync, record                  receive.py
@@ -43,11 +44,12 @@ from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
 from onward.server.uploads.publishing import AS_IDS, Publishing
+from onward.server.uploads.quotas import Budget, allotted, refused
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Claim, Reserve
 from onward.server.uploads.sweep import Sweep
-from onward.storage.base import Full, Held, Missing, Storage, StorageError
+from onward.storage.base import Exceeded, Full, Held, Missing, Storage, StorageError
 from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard
@@ -93,7 +95,8 @@ class Engine:
     async def create(self, request: CreateRequest, *, limits: Limits | None = None) -> Upload:
         """Create an upload without bytes. `limits` are those of this request, if they differ from the server's own.
 
-        Raises TooLarge, StorageFull, Crowded, and for a final upload Missing, Gone or BadRequest for its parts.
+        Raises TooLarge, QuotaExceeded, StorageFull, Crowded, and for a final upload Missing, Gone or BadRequest for its
+        parts.
         """
         size = request.body_size or 0 if request.length is None else request.length
         if request.concat and request.concat.parts:
@@ -105,6 +108,8 @@ class Engine:
         await self.reserve.promise(size)
         try:
             return await self.records.insert(upload)
+        except Exceeded as fault:
+            raise refused(fault, upload) from fault
         finally:
             self.reserve.recorded(size)
 
@@ -139,7 +144,7 @@ class Engine:
     async def append(self, id: UploadId, request: AppendRequest, body: Body, *, limits: Limits | None = None) -> Upload:
         """Append a body, as far as it arrives, and publish the upload if it is complete then.
 
-        Raises what `decisions.append` raises, Missing or Held for the lease, StorageFull, BodyMismatch,
+        Raises what `decisions.append` raises, Missing or Held for the lease, QuotaExceeded, StorageFull, BodyMismatch,
         Failed if the upload fails now, and what cut the body short.
         """
         interrupt = BodyInterrupt(body)
@@ -252,9 +257,13 @@ class Engine:
                 if (announced := licence.checksum) is not None:
                     check_body(body, licence, RunningHash(ALGORITHMS[announced.algorithm].begin()))
                 return upload
+            holds = self.records.holds(upload)
+            allotment = await leases.enter_async_context(
+                allotted(self._storage, recorded, upload, request.body_size, holds)
+            )
             claim = await self._claim(recorded, upload, request.body_size)
             leases.callback(claim.end)
-            upload = await self._receive(recorded, upload, licence, body, claim)
+            upload = await self._receive(recorded, upload, licence, body, Budget(claim, allotment))
         check_not_failed(upload)
         if body.cut_by is not None and upload.status is not Status.COMPLETED:
             raise body.cut_by
@@ -280,17 +289,19 @@ class Engine:
             return await self._storage.blobs.trim(upload.place, upload.offset, self.records.holds(upload))
         return 0
 
-    async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim) -> Upload:
+    async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, budget: Budget) -> Upload:
         """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next."""
         blobs, running = self._storage.blobs, RunningSha256.of(recorded)
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
-        noted = BodyRecords(self.records, recorded, upload, running=running, claim=claim, body=body, count=self._count)
+        noted = BodyRecords(
+            self.records, recorded, upload, running=running, claim=budget.claim, body=body, count=self._count
+        )
         body_writer, head = None, self.checks.head(upload, licence)
         try:
             async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
-                write = head.tapped(claim.counted(writer.write))
+                write = head.tapped(budget.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
                 position = await receive(
                     body,
@@ -299,7 +310,7 @@ class Engine:
                     writer,
                     noted.note,
                     stride=blobs.stride,
-                    check_room=claim.note,
+                    check_room=budget.note,
                     head=head,
                 )
                 place = writer.place

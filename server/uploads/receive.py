@@ -23,7 +23,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from onward.protocol.errors import BodyMismatch, Refusal
+from onward.protocol.errors import BodyMismatch, QuotaExceeded, Refusal
 from onward.protocol.model import Licence, Upload
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.hashing import RunningHash
@@ -81,13 +81,19 @@ async def receive(
     A store may keep the last bytes in memory until there are more of them, and they are not recorded before they are
     durable. A body with a checksum is not recorded on the way, since it may prove wrong at its end. `head` is judged
     as soon as it is there.
-    Raises TooLarge if the body goes beyond the licence, Failed, and the errors of the store, `note` and `check_room`.
-    What was recorded before an error stays recorded.
+    Raises TooLarge if the body goes beyond the licence, QuotaExceeded, Failed, and the errors of the store, `note` and
+    `check_room`. What was recorded before an error stays recorded.
     """
     loop, noted = asyncio.get_running_loop(), licence.start
     while not body.over:
         most = head.lacks(body_writer.position) or stride.bytes
-        await body.pour(body_writer, most, loop.time() + stride.seconds)
+        try:
+            await body.pour(body_writer, most, loop.time() + stride.seconds)
+        except QuotaExceeded:  # what there was room for stays, so that the upload can go on once there is more
+            await head.judge(body_writer.position)
+            if licence.checksum is None and body_writer.position > noted:
+                await note(await writer.sync(ended=True), writer)
+            raise
         await head.judge(body_writer.position)
         if noted < body_writer.position < licence.end and not body.over:
             if licence.checksum is None and (durable := await writer.sync()) > noted:

@@ -82,9 +82,11 @@ class UploadRecords:
         """Return a record without holding its lease; raises Missing."""
         return await self._correct_times(await self._state.load(id))
 
-    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
-        """Return one page of the list of all uploads (`Records.page`), read without their leases."""
-        page = await self._state.page(after=after, limit=limit, statuses=statuses)
+    async def page(
+        self, *, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None = None
+    ) -> Page:
+        """Return one page of the list of all uploads, or of one owner (`Records.page`), read without their leases."""
+        page = await self._state.page(after=after, limit=limit, statuses=statuses, owner=owner)
         now = self.clock()
         return Page([self.carried(upload, now) for upload in page.uploads], page.damaged, page.following)
 

@@ -81,6 +81,7 @@ class Sweep:
                 break
             if id_ not in self._resting and id_ not in self.long:
                 count += await self._attempt(id_, self._do_what_is_due)
+        await self._storage.state.quotas.put_right()
         return count
 
     async def all(self) -> int:

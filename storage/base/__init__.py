@@ -13,8 +13,9 @@ The server never names a store. It works with a few kinds of things, each descri
                  Events         progress for those who watch             state.py
                  Outbox         events that wait for delivery            outbox.py
                  Hints          which upload had the same bytes          hints.py
+                 Quotas         how much an owner may have               quotas.py
 
-A state is all five in one store, because a save changes the record, is refused without the lease, reports the progress,
+A state is all six in one store, because a save changes the record, is refused without the lease, reports the progress,
 and puts events into the outbox, all in one step. `SharedState` (state.py) adds what a state needs that several servers
 use.
 
@@ -39,11 +40,12 @@ from onward.storage.base.blobs import (
     Stride,
     is_staged,
 )
-from onward.storage.base.errors import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
+from onward.storage.base.errors import Crowded, Exceeded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.base.hints import Hints
 from onward.storage.base.leases import ANYONE, Lease, Leases
 from onward.storage.base.nodes import Nodes
 from onward.storage.base.outbox import Claimed, Outbox, OutboxCounts
+from onward.storage.base.quotas import Quotas, Usage, fitting
 from onward.storage.base.records import Cursor, Page, Records
 from onward.storage.base.state import Events, SharedState, State, Storage, StoredBytes
 
@@ -60,6 +62,7 @@ __all__ = [
     "Cursor",
     "Durability",
     "Events",
+    "Exceeded",
     "Full",
     "Held",
     "Hints",
@@ -71,6 +74,7 @@ __all__ = [
     "Outbox",
     "OutboxCounts",
     "Page",
+    "Quotas",
     "Records",
     "Room",
     "SharedState",
@@ -82,5 +86,7 @@ __all__ = [
     "StoredBytes",
     "Stride",
     "Unreachable",
+    "Usage",
+    "fitting",
     "is_staged",
 ]

@@ -31,5 +31,13 @@ class Crowded(StorageError):
     """There are already as many unfinished uploads as are allowed."""
 
 
+class Exceeded(StorageError):
+    """The owner, or with `uploads` the token of an upload, has no room left for what was asked."""
+
+    def __init__(self, *, uploads: bool = False) -> None:
+        super().__init__("as many uploads as the token allows" if uploads else "the quota of the owner")
+        self.uploads = uploads
+
+
 class Unreachable(StorageError):
     """The store does not answer, or answers with an internal error. A later attempt may succeed."""

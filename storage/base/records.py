@@ -36,7 +36,7 @@ class Records(Protocol):
     ) -> None:
         """Record a new upload, durably by default, and put `events` into the outbox in the same step.
 
-        Raises Crowded if `most` uploads are unfinished already.
+        Raises Crowded if `most` uploads are unfinished already, and Exceeded if it does not fit into its `allowance`.
         """
 
     async def load(self, id: UploadId) -> Upload:
@@ -65,8 +65,12 @@ class Records(Protocol):
     def due(self, now: float) -> AsyncIterator[UploadId]:
         """Yield the ids of the records whose `due` is not later than `now`, the earliest first."""
 
-    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+    async def page(
+        self, *, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None = None
+    ) -> Page:
         """Return at most `limit` uploads with one of these statuses, the newest first, from behind the place `after`.
+
+        With an `owner` the list has only the uploads of that one.
 
         An upload whose status does not change meanwhile is on exactly one of the pages, however many others come and
         go. A page may have fewer uploads than `limit`, even none, although others follow.

@@ -18,6 +18,7 @@ from onward.storage.base.hints import Hints
 from onward.storage.base.leases import Leases
 from onward.storage.base.nodes import Nodes
 from onward.storage.base.outbox import Outbox
+from onward.storage.base.quotas import Quotas
 from onward.storage.base.records import Records
 
 
@@ -42,15 +43,22 @@ class State(Records, Leases, Events, Protocol):
     def hints(self) -> Hints:
         """Which completed uploads may have the same bytes as a new one."""
 
+    @property
+    def quotas(self) -> Quotas:
+        """What is reserved for each owner."""
+
 
 class SharedState(State, Protocol):
     """A state outside of the data folder that several nodes use; it may come back empty, or with older records.
 
-    Every method but `read_watched_by` may raise Full or Unreachable.
+    Every method but `read_watched_by` and `fill_before_count` may raise Full or Unreachable.
     """
 
     def read_watched_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
         """Use `load` from now on to read the record of a watched upload when no message about it has come for long."""
+
+    def fill_before_count(self, fill: Callable[[], Awaitable[None]]) -> None:
+        """Call `fill` from now on before the reservations of an owner are counted: it adopts what is missing."""
 
     async def owner(self) -> str | None:
         """Return the name of the data folder that the state belongs to, or None if the state is empty."""

@@ -12,6 +12,7 @@ from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stal
 from onward.storage.state.hints import MemoryHints
 from onward.storage.state.local import Local
 from onward.storage.state.outbox import MemoryOutbox
+from onward.storage.state.quotas import MemoryQuotas
 
 
 class MemoryState(Local):
@@ -21,6 +22,7 @@ class MemoryState(Local):
         super().__init__()
         self.outbox, self.hints = MemoryOutbox(), MemoryHints()
         self._uploads: dict[UploadId, Upload] = {}
+        self.quotas = MemoryQuotas(self._uploads)
 
     async def insert(
         self,
@@ -30,9 +32,10 @@ class MemoryState(Local):
         most: int | None = None,
         events: Sequence[OutgoingEvent] = (),
     ) -> None:
-        """Record a new upload; raises Crowded."""
+        """Record a new upload; raises Crowded and Exceeded."""
         if most is not None and sum(not known.status.final for known in self._uploads.values()) >= most:
             raise Crowded
+        self.quotas.check(upload)
         self._uploads[upload.id] = upload
         self.outbox.put(events)
 
@@ -76,9 +79,12 @@ class MemoryState(Local):
             if at <= now:
                 yield upload.id
 
-    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+    async def page(
+        self, *, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None = None
+    ) -> Page:
         """Return the uploads of one page, the newest first."""
-        found = {Cursor(each.created, each.id): each for each in self._uploads.values() if each.status in statuses}
+        chosen = [each for each in self._uploads.values() if each.status in statuses and owner in (None, each.owner)]
+        found = {Cursor(each.created, each.id): each for each in chosen}
         places = sorted((place for place in found if after is None or place < after), reverse=True)
         page = places[:limit]
         return Page([found[place] for place in page], [], page[-1] if len(places) > limit else None)

@@ -28,13 +28,18 @@ from onward.protocol.model import Status, Upload, UploadId
 from onward.protocol.promises import NOTHING, Promise, promise, sum_of
 from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stale, StorageError, Unreachable
 from onward.storage.codec import decode, encode
-from onward.storage.state import sqlite_hints, sqlite_list, sqlite_outbox
+from onward.storage.state import sqlite_hints, sqlite_list, sqlite_outbox, sqlite_quotas
 from onward.storage.state.local import Local
 from onward.storage.state.sqlite_file import connect, fault_of
 
 DUE_BATCH = 1000
 _UPDATE = """
-UPDATE uploads SET version = ?, due = ?, open = ?, document = ?, status = ? WHERE id = ? AND version = ?
+UPDATE uploads SET version = ?, due = ?, open = ?, document = ?, status = ?, charge = ?, token = ?
+WHERE id = ? AND version = ?
+"""
+_INSERT = """
+INSERT INTO uploads (id, version, due, open, document, created, status, owner, charge, token)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 BATCH = 256  # jobs of one transaction at most
 LAZY = 0.01  # seconds that a lazy job waits at most
@@ -53,10 +58,9 @@ def _fetch(query: str, values: tuple[object, ...], db: sqlite3.Connection) -> li
     return db.execute(query, values).fetchall()
 
 
-def _promised(db: sqlite3.Connection, id: UploadId) -> Promise:
-    """Return what an upload has been promised; nothing if its record is missing or damaged."""
-    rows = db.execute("SELECT document FROM uploads WHERE id = ?", (id,))
-    return sum_of(_sound(rows))
+def _recorded(db: sqlite3.Connection, id: UploadId) -> Upload | None:
+    """Return the record of an upload; None if it is missing or damaged."""
+    return next(_sound(db.execute("SELECT document FROM uploads WHERE id = ?", (id,))), None)
 
 
 def _all_promised(db: sqlite3.Connection) -> Promise:
@@ -76,6 +80,7 @@ class SqliteState(Local):
         super().__init__()
         self.outbox = sqlite_outbox.SqliteOutbox(self._do)
         self.hints = sqlite_hints.SqliteHints(self._do)
+        self.quotas = sqlite_quotas.SqliteQuotas(self._do)
         self._connection = connect(path)
         found = path.stat()
         self._path, self._file = path, (found.st_dev, found.st_ino)
@@ -97,15 +102,16 @@ class SqliteState(Local):
     async def insert(
         self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
     ) -> None:
-        """Record a new upload; raises Crowded."""
-        state = (upload.due, not upload.status.final, encode(upload), upload.created, upload.status)
+        """Record a new upload; raises Crowded and Exceeded."""
+        state = (upload.due, not upload.status.final, encode(upload), upload.created, upload.status, upload.owner)
 
         def work(db: sqlite3.Connection) -> None:
             if most is not None and db.execute("SELECT count(*) FROM uploads WHERE open").fetchone()[0] >= most:
                 raise Crowded
-            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)", (upload.id, upload.version, *state))
+            self.quotas.check(db, upload)
+            db.execute(_INSERT, (upload.id, upload.version, *state, *sqlite_quotas.columns_of(upload)))
             sqlite_outbox.put(db, events)
-            self._promise(NOTHING, promise(upload))
+            self._changed_from(None, upload)
 
         await self._do(work, durable=durable)
         self._remember(upload)
@@ -126,14 +132,14 @@ class SqliteState(Local):
         saved = replace(upload, version=upload.version + 1)
         recent = self._recent.get(upload.id)
         known = recent if recent and recent.version == upload.version else None
-        after = promise(saved)
-        new = (saved.version, saved.due, not saved.status.final, encode(saved), saved.status)
+        columns = (encode(saved), saved.status, *sqlite_quotas.columns_of(saved))
+        new = (saved.version, saved.due, not saved.status.final, *columns)
 
         def work(db: sqlite3.Connection) -> None:
-            before = promise(known) if known else _promised(db, upload.id)
+            before = known or _recorded(db, upload.id)
             if db.execute(_UPDATE, (*new, upload.id, upload.version)).rowcount == 1:
                 sqlite_outbox.put(db, events)
-                self._promise(before, after)
+                self._changed_from(before, saved)
                 return
             found = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()
             raise Stale(upload.id) if found else Missing(upload.id)
@@ -153,7 +159,7 @@ class SqliteState(Local):
         """Remove the record."""
 
         def work(db: sqlite3.Connection) -> None:
-            self._promise(_promised(db, id), NOTHING)
+            self._changed_from(_recorded(db, id), None)
             db.execute("DELETE FROM uploads WHERE id = ?", (id,))
 
         await self._do(work, durable=True)
@@ -177,8 +183,10 @@ class SqliteState(Local):
         """Return what all unfinished uploads have been promised: summed at the start, and updated by each commit."""
         return self._promised
 
-    def _promise(self, before: Promise, after: Promise) -> None:
-        """Change the sum; the change takes effect when the batch is committed."""
+    def _changed_from(self, earlier: Upload | None, later: Upload | None) -> None:
+        """Change the sums as a record changes; the change takes effect when the batch is committed."""
+        self.quotas.changed(earlier, later)
+        before, after = promise(earlier) if earlier else NOTHING, promise(later) if later else NOTHING
         if before != after:
             unsent, kept = self._changed
             self._changed = Promise(unsent + after.unsent - before.unsent, kept + after.kept - before.kept)
@@ -192,9 +200,11 @@ class SqliteState(Local):
                 yield UploadId(id_)
             last = rows[-1]
 
-    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+    async def page(
+        self, *, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None = None
+    ) -> Page:
         """Return the uploads of one page, the newest first."""
-        page: Page = await self._do(lambda db: sqlite_list.read_page(db, after, limit, statuses))
+        page: Page = await self._do(lambda db: sqlite_list.read_page(db, after, limit, statuses, owner))
         return page
 
     async def close(self) -> None:
@@ -263,6 +273,7 @@ class SqliteState(Local):
         except Exception as error:  # whatever it is, each future must get an answer
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
+            self.quotas.forget()
             fault = fault_of(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
             return [(job.future, fault) for job in batch]
         return answers

@@ -8,7 +8,8 @@ from onward.storage.state import sqlite_hints, sqlite_list, sqlite_outbox
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS uploads (
-    id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB, created REAL, status TEXT
+    id TEXT PRIMARY KEY, version INTEGER, due REAL, open INTEGER, document BLOB, created REAL, status TEXT,
+    owner TEXT, charge INTEGER, token TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS uploads_due ON uploads (due) WHERE due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS uploads_open ON uploads (open) WHERE open;
@@ -47,7 +48,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.executescript(_SCHEMA + sqlite_hints.SCHEMA)
         sqlite_list.prepare(connection)
         sqlite_outbox.prepare(connection)
-        connection.execute("SELECT id, version, due, open, document, status FROM uploads LIMIT 0")  # all are there
+        connection.execute("SELECT id, version, due, open, document FROM uploads LIMIT 0")  # all are there
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise Unreachable(f"{path} is damaged")
     except UnicodeDecodeError as error:  # SQLite's message quotes damaged bytes, which are not UTF-8

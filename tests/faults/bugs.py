@@ -13,6 +13,8 @@ LAID = (
     "tests/faults/test_kill.py::test_a_file_has_one_path_and_its_own_bytes_after_any_kill_9[together]"
     " --cycles=1000 --seed=1"
 )
+QUOTAS = "tests/storage/test_quotas_contract.py"
+REDIS_QUOTAS = "tests/storage/test_redis_quotas.py"
 MODEL = "tests/faults/by_hand.py model --runs=300 --steps=60 --seed=1 --plain"
 
 
@@ -513,7 +515,7 @@ BUGS = (
     ),
     Bug(
         "40", "a late insert is not refused although its reservation was removed", "storage/state/redis/scripts.py",
-        "    if redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end\n",
+        "  if (ARGV[9] == '1' or ARGV[11] == '1') and redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end\n",
         "",
         "tests/storage/test_redis_open_limit.py -k=after_its_reservation",
     ),
@@ -537,8 +539,8 @@ BUGS = (
     ),
     Bug(
         "60", "a status that changes is not listed", "storage/state/sqlite.py",
-        "not saved.status.final, encode(saved), saved.status)",
-        "not saved.status.final, encode(saved), upload.status if known is None else known.status)",
+        "(encode(saved), saved.status, *",
+        "(encode(saved), upload.status if known is None else known.status, *",
         "tests/storage/test_pages.py -k=statuses_choose",
     ),
     Bug(
@@ -549,8 +551,8 @@ BUGS = (
     ),
     Bug(
         "62", "an adopted upload is not listed", "storage/state/redis/scripts.py",
-        "  redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])\n  promise",
-        "  promise",
+        "  redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])\n  own",
+        "  own",
         "tests/server/test_control.py -k=over_redis",
     ),
     Bug(
@@ -642,8 +644,8 @@ BUGS = (
     ),
     Bug(
         "e2", "an event is queued after its record, in a step of its own", "storage/state/sqlite.py",
-        "            sqlite_outbox.put(db, events)\n            self._promise(NOTHING",
-        "            self._promise(NOTHING",
+        "            sqlite_outbox.put(db, events)\n            self._changed_from(None",
+        "            self._changed_from(None",
         "tests/storage/test_sqlite.py -k=in_the_transaction",
         (
             (
@@ -808,5 +810,85 @@ BUGS = (
         "        watcher.leave_after(seconds_left(request, grants))\n",
         "",
         "tests/server/test_tokens_and_applications.py -k=watchers",
+    ),
+    Bug(
+        "q1", "reserve after the record", "storage/state/redis/state.py",
+        "            if charged:\n                await self.quotas.reserve(upload)\n"
+        "            answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)\n",
+        "            answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)\n"
+        "            if charged:\n                await self.quotas.reserve(upload)\n",
+        f"{QUOTAS} -k=bytes_count",
+    ),
+    Bug(
+        "q2", "a quota is not given back on expiry", "storage/state/redis/state.py",
+        '        if b"charged" in has and upload.status in GONE:\n',
+        '        if b"charged" in has and upload.status is Status.TERMINATED:\n',
+        f"{QUOTAS} -k=what_ends",
+    ),
+    Bug(
+        "q3", "a quota is given back twice", "storage/state/redis/quota_scripts.py",
+        "  redis.call('HDEL', KEYS[1], ARGV[1])\n",
+        "",
+        f"{QUOTAS} -k=what_ends",
+    ),
+    Bug(
+        "q4", "SQLite gives nothing back", "storage/state/sqlite_quotas.py",
+        "        self._sums[known.owner] += is_now - was\n",
+        "        self._sums[known.owner] += max(is_now - was, 0)\n",
+        f"{QUOTAS} -k=what_ends",
+    ),
+    Bug(
+        "q5", "a late insert is not barred", "storage/state/redis/quota_scripts.py",
+        "  if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('SET', KEYS[2], 'barred', 'PX', ARGV[2]) end\n",
+        "",
+        f"{REDIS_QUOTAS} -k=comes_after",
+    ),
+    Bug(
+        "q6", "the sweep takes what a body has claimed", "storage/state/redis/quota_scripts.py",
+        "if redis.call('EXISTS', KEYS[2]) == 1 then return {'HELD', ''} end\n",
+        "",
+        f"{REDIS_QUOTAS} -k=killed_server",
+    ),
+    Bug(
+        "q7", "a suspended server settles", "storage/state/redis/quotas.py",
+        "        since = self._claims.pop(upload.id, None)\n",
+        "        since = None\n",
+        f"{REDIS_QUOTAS} -k=suspended",
+    ),
+    Bug(
+        "q8", "an end is not put right after a crash", "storage/state/redis/state.py",
+        "            await self.quotas.doubt(upload)\n",
+        "            pass\n",
+        f"{REDIS_QUOTAS} -k=not_given_back",
+    ),
+    Bug(
+        "q9", "a rollback leaves the sums", "storage/state/sqlite.py",
+        "            self.quotas.forget()\n",
+        "",
+        "tests/storage/test_sqlite.py -k=transaction_that_fails",
+    ),
+    Bug(
+        "q10", "bytes are stored before they are reserved", "server/uploads/quotas.py",
+        "            if at + len(block) > self._end:\n",
+        "            if False:\n",
+        "tests/server/test_quotas.py -k=ends_at_the_quota",
+    ),
+    Bug(
+        "q11", "what a body did not use stays reserved", "server/uploads/quotas.py",
+        "                await storage.state.quotas.settle(settled)\n",
+        "                pass\n",
+        "tests/server/test_quotas.py -k=ends_early",
+    ),
+    Bug(
+        "q12", "each upload has the quota for itself", "storage/state/redis/quota_scripts.py",
+        "tonumber(ARGV[5]) - (sum - reserved)",
+        "tonumber(ARGV[5])",
+        "tests/faults/test_kill_quotas.py -k=hundred",
+    ),
+    Bug(
+        "q13", "the list of an owner forgets its place", "storage/state/redis/listing.py",
+        "            return Page(page.uploads, page.damaged, places[count - 1])\n",
+        "            return page\n",
+        "tests/storage/test_pages.py -k=owner_has",
     ),
 )  # fmt: skip

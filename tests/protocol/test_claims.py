@@ -166,3 +166,9 @@ def test_a_grant_without_scopes_becomes_a_token_with_the_usual_ones() -> None:
 def test_a_grant_that_no_token_can_carry_is_refused(grant: Grant) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         build_claims(grant)
+
+
+def test_tokens_of_an_identity_provider_are_named_beside_its_name() -> None:
+    theirs = {"sub": "alice", "exp": NOW + 9, "iss": "https://id", "aud": "onward", "jti": "7"}
+    assert read_claims(theirs, now=NOW, issuer="https://id", audience="onward", own=False).token_id == "https://id 7"
+    assert read_claims(theirs, now=NOW, issuer="https://id", audience="onward").token_id == "7"

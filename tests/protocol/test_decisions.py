@@ -15,6 +15,7 @@ from onward.protocol.lifecycle import Change
 from onward.protocol.model import (
     CHECKSUM_MISMATCH,
     LOST,
+    Allowance,
     AppendRequest,
     CreateRequest,
     Licence,
@@ -43,6 +44,18 @@ def at(status: Status, **changes: Any) -> Upload:
 
 def append_request(**changes: Any) -> AppendRequest:
     return AppendRequest(**({"offset": 0, "length": None, "promised": None, "body_size": None} | changes))
+
+
+def test_a_new_upload_remembers_what_limits_its_owner() -> None:
+    link = Allowance(token="link", max_uploads=1)
+    assert created(owner="ann").allowance is None
+    assert created(owner="ann", allowance=link).allowance == link
+    assert created(allowance=link).allowance is None
+    request = CreateRequest(length=1, metadata=None, promised=None, body_size=0, has_body=False, owner="ann")
+    for given, kept in ((None, Allowance(quota=5)), (link, replace(link, quota=5))):
+        asked = replace(request, allowance=given)
+        upload = decisions.create(asked, id=ID, place=Place("p"), now=0.0, limits=Limits(quota=5))
+        assert upload.allowance == kept
 
 
 def test_a_new_upload_is_pending_and_expires() -> None:

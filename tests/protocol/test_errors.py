@@ -15,7 +15,7 @@ STATUSES = {
     "BadRequest": 400, "MethodNotAllowed": 405, "VersionUnsupported": 412, "MediaType": 415,
     "RangeUnsatisfiable": 416, "ExpectationFailed": 417, "HeadTooLarge": 431, "Forbidden": 403, "AccessDenied": 403,
     "ForeignOrigin": 403, "NotFound": 404, "Gone": 410, "OffsetMismatch": 409, "NotCompleted": 409, "Locked": 423,
-    "BodyStalled": 423, "TooLarge": 413, "Crowded": 503, "StorageFull": 507,
+    "BodyStalled": 423, "TooLarge": 413, "QuotaExceeded": 413, "Crowded": 503, "StorageFull": 507,
     "NoToken": 401, "InvalidToken": 401, "BodyMismatch": 460, "Unavailable": 503, "Unchecked": 503,
 }  # fmt: skip
 WITH_VALUES: list[tuple[Refusal, dict[str, str]]] = [

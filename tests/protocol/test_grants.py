@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from onward.protocol.errors import AccessDenied, BadRequest
 from onward.protocol.grants import NEEDED, USUAL, Act, Grant, Scope
-from onward.protocol.model import CreateRequest, Limits, UploadId
+from onward.protocol.model import Allowance, CreateRequest, Limits, UploadId
 from onward.protocol.quantities import MOST_SECONDS
 
 
@@ -18,6 +18,18 @@ from onward.protocol.quantities import MOST_SECONDS
 def test_the_smaller_limit_counts(granted: int | None, limit: int | None, most: int | None) -> None:
     limits = Limits(max_size=limit, reserve=7)
     assert Grant(max_size=granted).within(limits) == Limits(max_size=most, reserve=7)
+
+
+@pytest.mark.parametrize(("granted", "quota", "counts"), [(None, None, None), (None, 5, 5), (9, 5, 9), (0, 5, 0)])
+def test_the_quota_of_a_grant_wins(granted: int | None, quota: int | None, counts: int | None) -> None:
+    assert Grant(quota=granted).within(Limits(quota=quota)) == Limits(quota=counts)
+
+
+def test_a_grant_limits_the_uploads_of_its_token() -> None:
+    asked = Grant(owner="ann", max_uploads=3, token_id="link").applied_to(CREATION)
+    assert asked.allowance == Allowance(token="link", max_uploads=3)
+    assert Grant(owner="bob").applied_to(asked).allowance == asked.allowance
+    assert Grant(max_uploads=3).applied_to(CREATION).allowance == Allowance(token="", max_uploads=3)
 
 
 CREATION = CreateRequest(

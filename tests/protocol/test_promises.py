@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from onward.protocol.model import FINAL, Concat, Place, Role, Status, Upload, UploadId
-from onward.protocol.promises import Promise, promise, sum_of
+from onward.protocol.model import FINAL, GONE, Concat, Place, Role, Status, Upload, UploadId
+from onward.protocol.promises import Promise, charge, promise, sum_of
 
 UPLOAD = Upload(
     id=UploadId("0" * 32), place=Place("p"), status=Status.UPLOADING, length=10, offset=4, metadata=None, promised=None,
@@ -37,3 +37,11 @@ def test_a_part_is_not_published_and_a_final_upload_takes_the_room_of_its_parts_
 def test_promises_add_up() -> None:
     assert sum_of([]) == Promise()
     assert sum_of([UPLOAD, UPLOAD]) == Promise(unsent=12, kept=8)
+
+
+def test_an_upload_counts_with_its_whole_length_or_with_what_it_has_if_that_is_unknown() -> None:
+    assert charge(UPLOAD) == 10
+    assert charge(replace(UPLOAD, status=Status.COMPLETED, offset=10)) == 10
+    assert charge(replace(UPLOAD, length=None)) == 4
+    for status in GONE:
+        assert charge(replace(UPLOAD, status=status)) == 0

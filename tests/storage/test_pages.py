@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from onward.protocol.model import Place, Status, Upload, UploadId
 from onward.storage import open_storage
-from onward.storage.base import Cursor, Page, State
+from onward.storage.base import Cursor, Page, State, Usage
 from onward.storage.state.sqlite import SqliteState
 
 UPLOAD = Upload(
@@ -22,6 +23,7 @@ UPLOAD = Upload(
 )  # fmt: skip
 ALL = frozenset(Status)
 MANY = 100_000
+OWNERS = (None, "ann", "{bob}: c")
 
 
 def upload(number: int, status: Status = Status.PENDING) -> Upload:
@@ -37,13 +39,15 @@ async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await storage.close()
 
 
-async def listed(state: State, limit: int = 7, statuses: Collection[Status] = ALL) -> list[UploadId]:
+async def listed(
+    state: State, limit: int = 7, statuses: Collection[Status] = ALL, owner: str | None = None
+) -> list[UploadId]:
     """Give the ids on all pages, in their order."""
     found: list[UploadId] = []
     page = Page([], [], None)
     first = True
     while first or page.following:
-        page = await state.page(after=page.following, limit=limit, statuses=statuses)
+        page = await state.page(after=page.following, limit=limit, statuses=statuses, owner=owner)
         assert len(page.uploads) + len(page.damaged) <= limit
         found += [each.id for each in page.uploads]
         first = False
@@ -90,6 +94,26 @@ async def test_the_statuses_choose_what_is_listed(state: State) -> None:
     assert await listed(state, 3, ()) == []
 
 
+@pytest.mark.parametrize("limit", [1, 7, 30])
+async def test_an_owner_has_a_list_of_its_own(state: State, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onward.storage.state.redis.listing.SPARE", -1)
+    for module in ("redis.listing", "sqlite_list"):
+        monkeypatch.setattr(f"onward.storage.state.{module}.LOOKED_AT", 10)
+    numbers = list(range(60))
+    random.shuffle(numbers)
+    for number in numbers:
+        status = Status.PAUSED if number % 4 == 0 else Status.COMPLETED
+        await state.insert(replace(upload(number, status), owner=OWNERS[number % 3]))
+    for start, owner in enumerate(OWNERS[1:], start=1):
+        assert [int(id_, 16) for id_ in await listed(state, limit, owner=owner)] == list(range(57 + start, 0, -3))
+        few = [number for number in range(57 + start, 0, -3) if number % 4 == 0]
+        assert [int(id_, 16) for id_ in await listed(state, limit, {Status.PAUSED}, owner)] == few
+    assert await listed(state, limit, owner="nobody") == []
+    await state.forget(upload(58).id)
+    assert [int(id_, 16) for id_ in await listed(state, limit, owner="ann")][:2] == [55, 52]
+    assert len(await listed(state, limit)) == 59
+
+
 async def test_pages_stay_in_order_while_uploads_come_and_go(state: State) -> None:
     for number in range(30):
         await state.insert(upload(number))
@@ -110,15 +134,22 @@ async def test_forgotten_uploads_leave_nothing_in_the_list(state: State) -> None
     assert await state.page(after=None, limit=5, statuses=ALL) == Page([], [], None)
 
 
-async def test_a_file_of_an_earlier_version_is_listed_after_its_first_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "lacking", [("created", "status", "owner", "charge", "token"), ("owner", "charge", "token")], ids=len
+)
+async def test_a_file_of_an_earlier_version_is_listed_after_its_first_start(
+    tmp_path: Path, lacking: tuple[str, ...]
+) -> None:
     path = tmp_path / "state.sqlite"
     state = SqliteState(path)
     for number in range(30):
-        await state.insert(upload(number, Status.FAILED if number % 3 == 0 else Status.PENDING))
+        status = Status.FAILED if number % 3 == 0 else Status.PENDING
+        await state.insert(replace(upload(number, status), owner=OWNERS[number % 3]))
     await state.close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("DROP INDEX uploads_listed")
-        for column in ("created", "status"):
+        for index in ("listed", "owned", "token"):
+            db.execute(f"DROP INDEX uploads_{index}")
+        for column in lacking:
             db.execute(f"ALTER TABLE uploads DROP COLUMN {column}")
         db.execute("UPDATE uploads SET document = 'damaged' WHERE id = ?", (upload(9).id,))
         db.commit()
@@ -127,6 +158,8 @@ async def test_a_file_of_an_earlier_version_is_listed_after_its_first_start(tmp_
         assert [int(id_, 16) for id_ in await listed(state)] == [n for n in range(29, -1, -1) if n != 9]
         failed = await state.page(after=None, limit=50, statuses={Status.FAILED})
         assert (len(failed.uploads), failed.damaged) == (9, [upload(9).id])
+        assert [int(id_, 16) for id_ in await listed(state, owner="ann")] == list(range(28, 0, -3))
+        assert await state.quotas.usage("ann") == Usage(100, 10)
         await state.insert(upload(100))
         await change(state, upload(100).id, Status.PAUSED)
         assert await listed(state, statuses={Status.PAUSED}) == [upload(100).id]
@@ -153,16 +186,19 @@ async def test_a_damaged_record_is_named_and_the_others_are_listed(tmp_path: Pat
 async def test_a_page_among_a_hundred_thousand_uploads_takes_less_than_50_ms(state: State) -> None:
     for start in range(0, MANY, 500):
         await asyncio.gather(*(
-            state.insert(upload(number, Status.PAUSED if number % 1000 == 0 else Status.COMPLETED), durable=False)
+            state.insert(
+                replace(upload(number, Status.PAUSED if number % 1000 == 0 else Status.COMPLETED), owner="ann"),
+                durable=False,
+            )
             for number in range(start, start + 500)
         ))  # fmt: skip
     slowest = 0.0
-    for statuses in (ALL, {Status.PAUSED}, {Status.EXPIRED}):
+    for owner, statuses in product((None, "ann"), (ALL, {Status.PAUSED}, {Status.EXPIRED})):
         for after in (None, Cursor(upload(MANY // 2).created, upload(MANY // 2).id)):
             took = []
             for _ in range(5):
                 began = time.perf_counter()
-                await state.page(after=after, limit=50, statuses=statuses)
+                await state.page(after=after, limit=50, statuses=statuses, owner=owner)
                 took.append(time.perf_counter() - began)
             slowest = max(slowest, min(took))
     assert slowest < 0.05

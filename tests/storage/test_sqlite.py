@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from test_outbox_contract import CREATED
 from test_state_contract import ID, UPLOAD, ignore
 
-from onward.protocol.model import UploadId
-from onward.storage.base import Claimed, Missing, Unreachable
+from onward.protocol.model import Allowance, UploadId
+from onward.storage.base import Claimed, Missing, Unreachable, Usage
 from onward.storage.state.sqlite import RECENT, SqliteState, open_state
 
 
@@ -157,4 +157,17 @@ async def test_an_event_is_in_the_transaction_of_its_record(tmp_path: Path) -> N
     async with state.hold(ID, wait=0, on_rival=ignore) as lease:
         await state.save(replace(UPLOAD, epoch=lease.epoch))
     assert steps == ["BEGIN", "UPDATE", "COMMIT"], "without events the outbox is not asked"
+    await state.close()
+
+
+async def test_a_transaction_that_fails_counts_in_no_quota(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.sqlite")
+    first, second = (
+        replace(UPLOAD, id=UploadId(f"{number:032x}"), owner="ann", allowance=Allowance(quota=100))
+        for number in range(2)
+    )
+    await state.insert(first)
+    failed = await asyncio.gather(state.insert(second), state.insert(first), return_exceptions=True)
+    assert [type(fault) for fault in failed] == [Unreachable, Unreachable]
+    assert await state.quotas.usage("ann") == Usage(10, 1)
     await state.close()

@@ -71,7 +71,7 @@ class SimulatedState(MemoryState):
     def __init__(self, journal: Journal) -> None:
         super().__init__()
         self._journal = journal
-        self._uploads = dict(journal.latest())
+        self._uploads.update(journal.latest())
         self.fault: Fault = lambda _: None
 
     def _commit(self, durable: bool) -> None:

@@ -10,6 +10,8 @@ over all masters. What concerns all uploads is asked of all buckets in one round
     {onward:07}:due          zset    the ids of the uploads that the sweep has to look at, by their due time
     {onward:07}:open         set     the ids of the unfinished uploads
     {onward:07}:listed       zset    the ids of all uploads, by the time of their creation
+    {onward:07}:owned        zset    the uploads that have an owner, in the order of their owners, and for each owner by
+                                     the time of their creation (`owned_entry`)
     {onward:07}:promised     hash    the sums over the unfinished uploads
     {onward:07}:store        string  the name of the data folder that the uploads belong to
     {onward:07}:hint:KEY     string  the id of an upload that may have the bytes of a new one; only with
@@ -18,6 +20,8 @@ over all masters. What concerns all uploads is asked of all buckets in one round
 
     {onward:open}:reserved   zset    the ids of all unfinished uploads, by the time of their reservation; only with
     {onward:open}:counted    string  --max-open (open_limit.py). While `counted` exists, `reserved` is complete.
+
+    {onward:owner:07}:…      what is reserved for the owners of uploads, which quotas.py describes; only with quotas
 
     onward:progress:ID, onward:yield   channels (bus.py)
 
@@ -28,10 +32,13 @@ One Redis has the same buckets. That costs nothing, because nearly all calls con
 """
 
 from functools import lru_cache
+from hashlib import sha256
+from struct import pack, unpack
 from typing import NamedTuple
 from zlib import crc32
 
 from onward.protocol.model import UploadId
+from onward.storage.base import Cursor
 
 YIELD_CHANNEL = "onward:yield"
 PROGRESS_PREFIX = "onward:progress:"
@@ -48,6 +55,7 @@ class Bucket(NamedTuple):
     promised: str
     store: str
     listed: str
+    owned: str
 
 
 class Keys(NamedTuple):
@@ -59,10 +67,11 @@ class Keys(NamedTuple):
     open: str
     promised: str
     listed: str
+    owned: str
 
 
 def _bucket(tag: str) -> Bucket:
-    return Bucket(tag, f"{tag}:due", f"{tag}:open", f"{tag}:promised", f"{tag}:store", f"{tag}:listed")
+    return Bucket(tag, *(f"{tag}:{name}" for name in ("due", "open", "promised", "store", "listed", "owned")))
 
 
 BUCKETS = tuple(_bucket(f"{{onward:{number:02}}}") for number in range(64))
@@ -72,6 +81,25 @@ _OPEN_BUCKET = _bucket(OPEN_TAG)
 def bucket_of(id: UploadId) -> Bucket:
     """Return the bucket that an upload belongs to, for ever."""
     return BUCKETS[crc32(id.encode()) % len(BUCKETS)]
+
+
+def hashed(name: str) -> str:
+    """Return what stands for the name of an owner or of a token in a key: 32 hexadecimal digits."""
+    return sha256(name.encode()).hexdigest()[:32]
+
+
+def owned_entry(owner: str, place: Cursor) -> str:
+    """Return the entry of an upload in the list of uploads that have an owner; `owner` is the hash of the name.
+
+    The text of a time sorts like the time, which is not negative.
+    """
+    return f"{owner}:{pack('>d', place.created).hex()}:{place.id}"
+
+
+def owned_place(entry: bytes) -> Cursor:
+    """Return the place of an upload in the list of its owner, from its entry."""
+    _, created, id_ = entry.decode("ascii", "replace").split(":")
+    return Cursor(unpack(">d", bytes.fromhex(created))[0], UploadId(id_))
 
 
 def hint_key(key: str) -> str:
@@ -92,4 +120,4 @@ def keys_beside_reservations(id: UploadId) -> Keys:
 
 def _keys(id: UploadId, bucket: Bucket) -> Keys:
     own = (f"{bucket.tag}:{id}:record", f"{bucket.tag}:{id}:lease")
-    return Keys(*own, bucket.due, bucket.open, bucket.promised, bucket.listed)
+    return Keys(*own, bucket.due, bucket.open, bucket.promised, bucket.listed, bucket.owned)

@@ -6,10 +6,13 @@ as long as each of them offers something; those that have run out are asked for 
     bucket 00   40  11 ...more            40, 33, 32 and 30 are taken. Then bucket 01 is asked, because
     bucket 01   33  32 ...more            it may have something that is newer than 21.
     bucket 02   30  21
+
+The uploads of one owner are read in the same way, from the part of another list that has the entries of that owner.
+A page of few statuses looks at more uploads than it may have, and may still be short.
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -18,8 +21,11 @@ from onward.protocol.model import Status, Upload, UploadId
 from onward.storage.base import Cursor, Page, Unreachable
 from onward.storage.codec import decode
 from onward.storage.state.redis.commands import Commands
-from onward.storage.state.redis.keys import BUCKETS, Bucket, keys_of
+from onward.storage.state.redis.keys import BUCKETS, Bucket, hashed, keys_of, owned_entry, owned_place
 
+LOOKED_AT = 500  # uploads that a page of few statuses looks at
+PAGE = 500  # uploads of an owner that are read at a time to count them
+ALL = frozenset(Status)
 SPARE = 6  # ids that a bucket is asked for beyond its share: few buckets run out then
 
 
@@ -33,25 +39,62 @@ class _Reader:
     more: bool = True
     offered: deque[Cursor] = field(default_factory=deque)
 
-    def take(self, answer: list[tuple[bytes, float]], size: int) -> None:
+    def take(self, found: list[Cursor], size: int) -> None:
         """Offer what is new in an answer."""
-        found = [Cursor(created, UploadId(raw.decode("ascii", "replace"))) for raw, created in answer]
         fresh = [place for place in found if place < self.last]
         self.offered += fresh
         self.last, self.known = (fresh[-1], 0) if fresh else (self.last, self.known + len(found))
         self.more = len(found) == size
 
 
-async def read_page(commands: Commands, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+class _All:
+    """The list of all uploads."""
+
+    @staticmethod
+    def ask(pipeline: Any, reader: _Reader, size: int) -> None:
+        """Ask for the next uploads of a bucket."""
+        key, most = reader.bucket.listed, reader.last.created
+        pipeline.zrevrangebyscore(key, most, "-inf", start=reader.known, num=size, withscores=True)
+
+    @staticmethod
+    def read(answer: list[tuple[bytes, float]]) -> list[Cursor]:
+        """Return the places in an answer."""
+        return [Cursor(created, UploadId(raw.decode("ascii", "replace"))) for raw, created in answer]
+
+
+class _Owned:
+    """The list of the uploads of one owner."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner  # its hash
+
+    def ask(self, pipeline: Any, reader: _Reader, size: int) -> None:
+        """Ask for the next uploads of a bucket."""
+        last = f"{self._owner};" if reader.last.created == inf else owned_entry(self._owner, reader.last)
+        pipeline.zrevrangebylex(reader.bucket.owned, f"({last}", f"[{self._owner}:", start=0, num=size)
+
+    def read(self, answer: list[bytes]) -> list[Cursor]:
+        """Return the places in an answer."""
+        return [owned_place(entry) for entry in answer]
+
+
+async def read_page(
+    commands: Commands, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None
+) -> Page:
     """Read one page (`Records.page`); raises Unreachable."""
-    places = await _newest(commands, after or Cursor(inf, UploadId("")), limit + 1)
-    page = Page([], [], places[limit - 1] if len(places) > limit else None)
+    looked_at = limit if set(statuses) >= ALL else max(limit, LOOKED_AT)
+    places = await _newest(
+        commands, _All() if owner is None else _Owned(hashed(owner)), after or Cursor(inf, UploadId("")), looked_at + 1
+    )
+    page = Page([], [], places[looked_at - 1] if len(places) > looked_at else None)
 
     def ask(pipeline: Any, place: Cursor) -> None:
         pipeline.hget(keys_of(place.id).record, "document")
 
-    documents = await commands.of_each(places[:limit], ask) if places else []
-    for place, document in zip(places, documents, strict=False):
+    documents = await commands.of_each(places[:looked_at], ask) if places else []
+    for count, (place, document) in enumerate(zip(places, documents, strict=False)):
+        if len(page.uploads) + len(page.damaged) == limit:
+            return Page(page.uploads, page.damaged, places[count - 1])
         if document is None:  # forgotten meanwhile
             continue
         try:
@@ -64,20 +107,29 @@ async def read_page(commands: Commands, after: Cursor | None, limit: int, status
     return page
 
 
-async def _newest(commands: Commands, after: Cursor, count: int) -> list[Cursor]:
-    """Return the places of the newest uploads behind a place."""
+async def all_owned(commands: Commands, owner: str) -> AsyncIterator[list[UploadId]]:
+    """Yield the ids of all uploads of an owner, whose hash is given, some at a time."""
+    last: Cursor | None = Cursor(inf, UploadId(""))
+    while last is not None:
+        places = await _newest(commands, _Owned(owner), last, PAGE)
+        if places:
+            yield [place.id for place in places]
+        last = places[-1] if len(places) == PAGE else None
+
+
+async def _newest(commands: Commands, listed: _All | _Owned, after: Cursor, count: int) -> list[Cursor]:
+    """Return the places of the newest uploads of a list behind a place."""
     size = 2 * -(-count // len(BUCKETS)) + SPARE
     readers = [_Reader(bucket, after) for bucket in BUCKETS]
     newest: list[Cursor] = []
 
     def ask(pipeline: Any, reader: _Reader) -> None:
-        key, most = reader.bucket.listed, reader.last.created
-        pipeline.zrevrangebyscore(key, most, "-inf", start=reader.known, num=size, withscores=True)
+        listed.ask(pipeline, reader, size)
 
     while len(newest) < count:
         if empty := [reader for reader in readers if reader.more and not reader.offered]:
             for reader, answer in zip(empty, await commands.of_each(empty, ask), strict=True):
-                reader.take(answer, size)
+                reader.take(listed.read(answer), size)
             continue
         readers = [reader for reader in readers if reader.offered]
         if not readers:

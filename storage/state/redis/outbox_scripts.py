@@ -4,15 +4,15 @@ Events are put into the outbox by the scripts that save records (scripts.py), wh
 """
 
 # Put events into their queues; `first` is the place of the first event among the arguments, `id` the upload. Does
-# nothing for an event that is there already, waiting or failed. KEYS[7], KEYS[8]: outbox, documents; then the keys due
+# nothing for an event that is there already, waiting or failed. KEYS[8], KEYS[9]: outbox, documents; then the keys due
 # and queue of each event. ARGV, for each event: its name, its id, seq, since, document.
 PUT = """
 local function put(first, id)
-  for at = 9, #KEYS, 2 do
+  for at = 10, #KEYS, 2 do
     local name, event, seq, since, document = unpack(ARGV, first, first + 4)
-    if not redis.call('HGET', KEYS[8], name) then
-      redis.call('HSET', KEYS[8], name, document)
-      redis.call('ZADD', KEYS[7], since, name)
+    if not redis.call('HGET', KEYS[9], name) then
+      redis.call('HSET', KEYS[9], name, document)
+      redis.call('ZADD', KEYS[8], since, name)
       redis.call('ZADD', KEYS[at + 1], seq, event)
       redis.call('ZADD', KEYS[at], 'NX', since, id)
     end

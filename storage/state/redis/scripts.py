@@ -10,11 +10,14 @@ scripts on an upload all get the same keys, those of its bucket (keys.py), which
                                              left                the epoch of the latest lease that was left
                                              unsent, kept        what this upload has been promised, in bytes
                                              reserved            1 if its reservation has to be given back (--max-open)
+                                             charged             1 if it counts in the quota of its owner (quotas.py)
+                                             owned               its entry in the list of the uploads that have an owner
     KEYS[2]  {onward:07}:ID:lease    string  the token of the holder, with a time to live
     KEYS[3]  {onward:07}:due         zset    the ids of the uploads that the sweep has to look at, by their due time
     KEYS[4]  {onward:07}:open        set     the ids of the unfinished uploads
     KEYS[5]  {onward:07}:promised    hash    unsent, kept        the sums over the unfinished uploads
     KEYS[6]  {onward:07}:listed      zset    the ids of all uploads, by the time of their creation
+    KEYS[7]  {onward:07}:owned       zset    the entries of the uploads that have an owner (keys.py)
 
 The life of a lease, and what the record says about it:
 
@@ -50,18 +53,27 @@ local function promise(unsent, kept)
 end
 """
 
-# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation, created,
-# events.
-INSERT = f"""{_PROMISE}{PUT}
+# Put an upload into the list of its owner.
+_OWN = """
+local function own(entry)
+  if entry == '' then return end
+  redis.call('HSET', KEYS[1], 'owned', entry)
+  redis.call('ZADD', KEYS[7], 0, entry)
+end
+"""
+
+# ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation (--max-open),
+# created, 1 if it has one of its owner, entry in the list of its owner or '', events.
+INSERT = f"""{_PROMISE}{PUT}{_OWN}
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  if ARGV[9] == '1' then
-    if redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end
-    redis.call('HSET', KEYS[1], 'reserved', 1)
-  end
+  if (ARGV[9] == '1' or ARGV[11] == '1') and redis.call('EXISTS', KEYS[2]) == 1 then return 'BARRED' end
+  if ARGV[9] == '1' then redis.call('HSET', KEYS[1], 'reserved', 1) end
+  if ARGV[11] == '1' then redis.call('HSET', KEYS[1], 'charged', 1) end
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2], 'epoch', ARGV[3])
   promise(ARGV[7], ARGV[8])
-  put(11, ARGV[5])
+  put(13, ARGV[5])
 end
+own(ARGV[12])
 if ARGV[4] ~= '' then redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
 if ARGV[6] == '1' then redis.call('SADD', KEYS[4], ARGV[5]) end
 redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])
@@ -69,12 +81,12 @@ return 'OK'
 """
 
 # ARGV: document, version before, epoch, due or '', id, 1 if unfinished, unsent, kept, token, channel, message,
-# events. A repeated save finds its own document, with the next version and the same epoch, and succeeds. Returns
-# 'ENDED' if the upload is finished now and has a reservation to give back.
+# events. A repeated save finds its own document, with the next version and the same epoch, and succeeds. Returns 'OK',
+# and 'reserved' and 'charged' if the record says so: if this is the end, there is something to give back.
 SAVE = f"""{_PROMISE}{PUT}
-local known = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'reserved')
+local known = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'reserved', 'charged')
 if not known[1] then return 'MISSING' end
-local done = ARGV[6] == '0' and known[3] and 'ENDED' or 'OK'
+local done = 'OK' .. (known[3] and ' reserved' or '') .. (known[4] and ' charged' or '')
 if known[2] ~= ARGV[3] then return 'STALE' end
 local saved = tonumber(known[1]) == tonumber(ARGV[2]) + 1
 if saved and redis.call('HGET', KEYS[1], 'document') == ARGV[1] then return done end
@@ -89,19 +101,20 @@ return done
 """
 
 # ARGV: document, version, new epoch, due or '', id, 1 if unfinished, unsent, kept, the epoch that the copy was saved
-# with, created, 0 if the events are not those of an end, events. If Redis still knows a later lease than that one, it
-# is kept; only forgotten leases need the new epoch. The event of a creation is in the outbox already, or was delivered,
-# unless the whole record was missing.
-ADOPT = f"""{_PROMISE}{PUT}
+# with, created, 0 if the events are not those of an end, entry in the list of its owner or '', events. If Redis still
+# knows a later lease than that one, it is kept; only forgotten leases need the new epoch. The event of a creation is in
+# the outbox already, or was delivered, unless the whole record was missing.
+ADOPT = f"""{_PROMISE}{PUT}{_OWN}
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
 local version, epoch = tonumber(known[1] or -1), tonumber(known[2] or -1)
 if version >= tonumber(ARGV[2]) and epoch > tonumber(ARGV[9]) then return 'OK' end
-if version < 0 or (version < tonumber(ARGV[2]) and ARGV[11] ~= '0') then put(12, ARGV[5]) end
+if version < 0 or (version < tonumber(ARGV[2]) and ARGV[11] ~= '0') then put(13, ARGV[5]) end
 if version <= tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2])
   if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
   redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
   redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])
+  own(ARGV[12])
   promise(ARGV[7], ARGV[8])
 end
 if epoch > tonumber(ARGV[9]) then return 'OK' end
@@ -111,14 +124,17 @@ redis.call('DEL', KEYS[2])
 return 'OK'
 """
 
-# ARGV: id. Returns 'ENDED' if the upload was unfinished and has a reservation to give back.
+# ARGV: id. Returns two values: 1 if the upload was unfinished and has a reservation to give back, and its document if
+# it is charged, or ''.
 FORGET = f"""{_PROMISE}
-local reserved = redis.call('HGET', KEYS[1], 'reserved')
+local known = redis.call('HMGET', KEYS[1], 'reserved', 'charged', 'document', 'owned')
 promise('0', '0')
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
-return redis.call('SREM', KEYS[4], ARGV[1]) == 1 and reserved and 'ENDED' or 'OK'
+if known[4] then redis.call('ZREM', KEYS[7], known[4]) end
+local unfinished = redis.call('SREM', KEYS[4], ARGV[1]) == 1
+return {{unfinished and known[1] and 1 or 0, known[2] and known[3] or ''}}
 """
 
 # ARGV: token, milliseconds, node. Returns three values: the new epoch, 0 if another request holds the lease, or -1 if
@@ -223,6 +239,11 @@ redis.call('ZREVRANGEBYSCORE', KEYS[3], 0, 0, 'LIMIT', 0, 1)
 redis.call('ZSCORE', KEYS[3], ARGV[1])
 redis.call('ZCARD', KEYS[3])
 redis.call('ZSCAN', KEYS[3], 0, 'COUNT', 1)
+redis.call('ZRANGEBYLEX', KEYS[3], '-', '+', 'LIMIT', 0, 1)
+redis.call('ZREVRANGEBYLEX', KEYS[3], '+', '-', 'LIMIT', 0, 1)
+redis.call('HLEN', KEYS[1])
+redis.call('HEXISTS', KEYS[1], 'epoch')
+redis.call('SCARD', KEYS[4])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SADD', KEYS[4], ARGV[1])
 redis.call('SISMEMBER', KEYS[4], ARGV[1])

@@ -7,6 +7,7 @@ leases.py       one holder for each upload
 outbox.py       events that wait for delivery
 hints.py        which upload had the same bytes
 open_limit.py   --max-open among all servers
+quotas.py       what the owners of uploads have
 due.py          what the sweep has to look at, from all buckets
 listing.py      the list of all uploads, from all buckets
 bus.py          messages between processes
@@ -24,10 +25,10 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from onward.protocol.events import OutgoingEvent
-from onward.protocol.model import Status, Upload, UploadId
+from onward.protocol.model import GONE, Status, Upload, UploadId
 from onward.protocol.progress import Progress, progress
 from onward.protocol.promises import Promise, promise
-from onward.storage.base import Cursor, Durability, Full, Lease, Missing, Page, Stale, Unreachable
+from onward.storage.base import Cursor, Durability, Exceeded, Full, Lease, Missing, Page, Stale, Unreachable
 from onward.storage.codec import decode, encode
 from onward.storage.failure_log import Reports
 from onward.storage.running.uncancellable import PendingCalls
@@ -42,13 +43,16 @@ from onward.storage.state.redis.keys import (
     PROGRESS_PREFIX,
     YIELD_CHANNEL,
     Bucket,
+    hashed,
     keys_beside_reservations,
     keys_of,
+    owned_entry,
 )  # fmt: skip
 from onward.storage.state.redis.leases import RedisLeases
 from onward.storage.state.redis.listing import read_page
 from onward.storage.state.redis.open_limit import OpenLimit
 from onward.storage.state.redis.outbox import RedisOutbox, put_arguments
+from onward.storage.state.redis.quotas import RedisQuotas
 
 LEASES = 2**20  # more leases than an upload can have had since it was saved
 PROBE_ID = UploadId("probe")
@@ -68,6 +72,7 @@ class RedisState:
         self._limit = OpenLimit(self._commands)
         self.outbox = RedisOutbox(self._commands)
         self.hints = RedisHints(self._commands)
+        self.quotas = RedisQuotas(self._commands)
 
     async def open(self) -> None:
         """Check that Redis answers, and begin to listen; raises Unreachable."""
@@ -83,15 +88,21 @@ class RedisState:
         most: int | None = None,
         events: Sequence[OutgoingEvent] = (),
     ) -> None:
-        """Record a new upload; raises Crowded."""
-        if limited := most is not None:
+        """Record a new upload; raises Crowded and Exceeded."""
+        limited, charged = most is not None, upload.allowance is not None
+        if most is not None:
             await self._limit.reserve(upload.id, most)
-        arguments = (encode(upload), upload.version, upload.epoch, *_indexed(upload), int(limited), upload.created)
+        reservations = (int(limited), upload.created, int(charged), _entry(upload))
+        arguments = (encode(upload), upload.version, upload.epoch, *_indexed(upload), *reservations)
         try:
+            if charged:
+                await self.quotas.reserve(upload)
             answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)
-        except Full:
+        except (Exceeded, Full) as fault:
             if limited:
                 await self._limit.give_back(upload.id)
+            if charged and isinstance(fault, Full):
+                await self.quotas.give_back(upload)
             raise
         if answer == b"BARRED":
             raise Unreachable("the upload was recorded too late: its reservation has been removed")
@@ -118,19 +129,26 @@ class RedisState:
         if token is None:
             await self.load(upload.id)
             raise Stale(upload.id)
+        if upload.allowance is not None and upload.status in GONE:
+            await self.quotas.doubt(upload)
         told = message(progress(saved))
         arguments = (encode(saved), upload.version, upload.epoch, *_indexed(saved), token, *told)
-        answer = await self._run(scripts.SAVE, upload.id, *arguments, events=events)
-        if answer == b"ENDED":
-            await self._limit.give_back(upload.id)
-        elif answer != b"OK":
+        answer, *has = (await self._run(scripts.SAVE, upload.id, *arguments, events=events)).split()
+        if answer != b"OK":
             raise (Missing if answer == b"MISSING" else Stale)(upload.id)
+        if b"reserved" in has and upload.status.final:
+            await self._limit.give_back(upload.id)
+        if b"charged" in has and upload.status in GONE:
+            await self.quotas.give_back(upload)
         return saved
 
     async def forget(self, id: UploadId) -> None:
         """Remove the record."""
-        if await self._run(scripts.FORGET, id, id) == b"ENDED":
+        reserved, charged = await self._run(scripts.FORGET, id, id)
+        if reserved:
             await self._limit.give_back(id)
+        if charged:
+            await self.quotas.give_back(decode(charged))
 
     async def probe(self) -> None:
         """Check that Redis allows every command that uploads need, and that messages arrive."""
@@ -159,9 +177,11 @@ class RedisState:
         """Yield the ids of the records that are due, the earliest first; records may change between two pages."""
         return all_due(self._commands, now)
 
-    async def page(self, *, after: Cursor | None, limit: int, statuses: Collection[Status]) -> Page:
+    async def page(
+        self, *, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None = None
+    ) -> Page:
         """Return the uploads of one page, the newest first; those with another status leave it shorter."""
-        return await read_page(self._commands, after, limit, statuses)
+        return await read_page(self._commands, after, limit, statuses, owner)
 
     def hold(self, id: UploadId, *, wait: float, on_rival: Callable[[], None]) -> AbstractAsyncContextManager[Lease]:
         """Hold the lease, and renew it until the context ends; raises Held or Missing."""
@@ -190,8 +210,9 @@ class RedisState:
         """Put a record in the place of a missing or older one; a lease that Redis has forgotten ends."""
         epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
-        arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch, upload.created, len(ended))
-        await self._run(scripts.ADOPT, upload.id, *arguments, events=ended or created)
+        arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch)
+        more = (upload.created, len(ended), _entry(upload))
+        await self._run(scripts.ADOPT, upload.id, *arguments, *more, events=ended or created)
 
     async def claim(self, store: str) -> None:
         """Note that the state belongs to a data folder, unless it belongs to one already.
@@ -220,6 +241,10 @@ class RedisState:
     def read_watched_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
         """Use `load` from now on to read the records of watched uploads."""
         self._read_watched = load
+
+    def fill_before_count(self, fill: Callable[[], Awaitable[None]]) -> None:
+        """Call `fill` from now on before the uploads of an owner are counted."""
+        self.quotas.fill = fill
 
     async def _names(self) -> list[bytes | None]:
         """Return the name of the data folder from each bucket."""
@@ -254,6 +279,11 @@ def _indexed(upload: Upload) -> tuple[str | float, UploadId, int, int, int]:
     """Return the arguments of the scripts that concern more than the record: due time, open set, promises."""
     due = "" if upload.due is None else upload.due
     return (due, upload.id, int(not upload.status.final), *promise(upload))
+
+
+def _entry(upload: Upload) -> str:
+    """Return the entry in the list of an owner's uploads; '' if there is no owner."""
+    return "" if upload.owner is None else owned_entry(hashed(upload.owner), Cursor(upload.created, upload.id))
 
 
 async def open_state(url: str, _data: Path, _durability: Durability = Durability.FULL, node: str = "") -> RedisState:
