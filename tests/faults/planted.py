@@ -32,7 +32,8 @@ def verdict(bug: Bug, tree: Path) -> tuple[str, str]:
             return "NOT PLANTED", f"{bug.file} has changed"
         planted = planted.replace(right, wrong)
     try:
-        ast.parse(planted)
+        if path.suffix == ".py":
+            ast.parse(planted)
     except SyntaxError as fault:  # any test would fail, for the wrong reason
         return "NOT PLANTED", f"{bug.file} would be no Python: {fault}"
     path.write_text(planted)

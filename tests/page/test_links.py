@@ -119,6 +119,19 @@ async def test_a_link_for_one_file_takes_one_and_leaves_no_trace(
     assert token.rpartition(".")[2] not in log
 
 
+async def test_a_link_that_is_used_up_says_so(browser: str, guarded: Guarded, write: Write) -> None:
+    async with upload_page(browser, guarded.link(owner="carl", maxUploads=2)) as page:
+        assert (await page.tab.run(ALLOWED)).startswith("This link is for 2 files, until ")
+        for name in ("first.bin", "second.bin"):
+            await page.choose(write(name, 1000))
+            await page.until(name, "verified")
+        assert await failed(page, write("third.bin", 1000)) == "Failed. This link is used up: it was for 2 files"
+    async with upload_page(browser, guarded.link(owner="dora", quota=500)) as page:
+        assert (await page.tab.run(ALLOWED)).endswith("All your files together may have 500\u00a0bytes.")
+        status = "Failed. There is no room for this file. All uploads of this owner may have 500 bytes together"
+        assert await failed(page, write(NAME, 501)) == status
+
+
 async def test_what_was_begun_is_resumed_after_a_reload_and_with_a_new_link(
     browser: str, guarded: Guarded, write: Write
 ) -> None:
@@ -172,8 +185,11 @@ async def test_an_upload_is_watched_with_the_token_of_the_tab(browser: str, guar
         async with upload_page(browser, link + more) as page:
             await page.tab.until(f"{LINE} === {sentence!r}")
             assert await page.tab.run("location.href") == link
-    async with upload_page(browser, f"{link}&token={guarded.token(scope='watch')}") as page:
+    token = guarded.token(scope="watch")
+    async with upload_page(browser, f"{link}&token={token}") as page:
         await page.tab.until(f"{STATE} === 'completed'")
+    assert "token=" not in guarded.log.read_text()
+    assert token not in guarded.log.read_text()
 
 
 async def test_what_a_link_does_not_allow_is_said_in_words(browser: str, guarded: Guarded, write: Write) -> None:
