@@ -137,7 +137,7 @@ def append(upload: Upload, request: AppendRequest, *, now: float, limits: Limits
         checksum=request.checksum,
         declared=upload.length is not None,
         completes=request.completes and request.body_size is None,
-        stays_open=request.stays_open,
+        needs_end=request.needs_end and request.body_size is None,
         excess_fails=request.excess_fails,
     )
 
@@ -210,30 +210,30 @@ def ended(
     limits: Limits,
     cut: bool,
     completes: bool = False,
-    stays_open: bool = False,
+    needs_end: bool = False,
     hashing: bytes | None = None,
 ) -> Upload:
     """Record the end of a body: the upload is uploading, paused if the body was cut, or verifying if it is finished.
 
     `completes`: the end of the body is the end of the upload. Without a stated length the offset becomes the length;
     a stated length stays, and an upload that is shorter is unfinished. A body that was cut completes nothing.
-    `stays_open`: the upload is not finished even if all of its bytes are there.
+    `needs_end`: nor does it finish an upload of known length whose bytes are all there then.
     """
     length = offset if completes and not cut and upload.length is None else upload.length
-    finished = offset == length and not stays_open and not (completes and cut)
+    finished = offset == length and not (cut and (completes or needs_end))
     change = Change.FILL if finished else Change.PAUSE if cut else Change.RECEIVE
     changes = _progress(upload, offset, now, since, limits)
     return moved(upload, change, now, limits, length=length, hashing=hashing, **changes)
 
 
 def is_filled(upload: Upload) -> bool:
-    """Return whether all bytes of an upload are there, but nothing has finished it yet: it was left open."""
+    """Return whether all bytes of an upload are there, but nothing has finished it yet: its last body was cut."""
     unfinished = (upload.status, Change.FILL) in TRANSITIONS
     return unfinished and upload.role is not Role.FINAL and upload.offset == upload.length
 
 
 def filled(upload: Upload, *, now: float, limits: Limits) -> Upload:
-    """Record that an upload that was left open is to be finished, without another body."""
+    """Record that an upload is to be finished whose bytes are all there, without another body."""
     return moved(upload, Change.FILL, now, limits, hashing=None)
 
 

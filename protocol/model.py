@@ -253,7 +253,7 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     in_one_request: bool = False
     # The same three as in an AppendRequest, for the body that comes with the request.
     completes: bool = False
-    stays_open: bool = False
+    needs_end: bool = False
     excess_fails: bool = False
     # The allow-lists of media types that the grants name.
     types: tuple[tuple[str, ...], ...] = ()
@@ -283,9 +283,8 @@ class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):
     # Whether the end of this body is the end of the upload. If no length is known, the offset at the end becomes the
     # length. A body that is cut short completes nothing.
     completes: bool = False
-    # Whether the upload is not finished by this body even if all bytes are there then: the client will say by another
-    # request that it is complete.
-    stays_open: bool = False
+    # Whether a body of unknown size that is cut finishes nothing, even if all bytes of the upload are there then.
+    needs_end: bool = False
     # Whether the upload fails if this body has more bytes than are left to send.
     excess_fails: bool = False
 
@@ -306,6 +305,7 @@ class Licence(Struct, frozen=True, kw_only=True, gc=False):
     declared: bool = True
     # Whether the end of the body, whose size is not known, is the end of the upload.
     completes: bool = False
+    # Whether a cut of the body, whose size is not known, finishes nothing.
+    needs_end: bool = False
     # As in the AppendRequest.
-    stays_open: bool = False
     excess_fails: bool = False

@@ -84,8 +84,7 @@ def read_create(version: Version, request: Request, _limits: Limits) -> CreateRe
         body_size=request.body_size,
         has_body=request.has_body,
         completes=completes,
-        # There is nothing left to say about an empty file, and some clients say nothing more.
-        stays_open=not completes and length != 0,
+        needs_end=True,
         excess_fails=version.excess_fails,
     )
 
@@ -127,7 +126,7 @@ def read_append(version: Version, request: Request, _limits: Limits) -> AppendRe
         promised=_digest(headers),
         body_size=request.body_size,
         completes=completes,
-        stays_open=not completes,
+        needs_end=True,
         excess_fails=version.excess_fails,
     )
 

@@ -77,7 +77,7 @@ class BodyRecords:
     async def end(self, position: int, place: Place, licence: Licence) -> Upload:
         """Record the end of the body, which may have been cut, at the durable position; raises StorageError."""
         # A full upload needs no saved hash: if its verification is interrupted, the bytes are read from the medium.
-        full = position == self._upload.length and not licence.stays_open
+        full = position == self._upload.length and not licence.needs_end
         hashing = self._running.state(position) if self._running and not full else None
         upload = self._records.carried(replace(self._upload, place=place), now := self._clock())
         ended = decisions.ended(
@@ -88,7 +88,7 @@ class BodyRecords:
             limits=self._records.limits,
             cut=self._body.cut_by is not None,
             completes=licence.completes,
-            stays_open=licence.stays_open,
+            needs_end=licence.needs_end,
             hashing=hashing,
         )
         ended = self._records.to_check(ended)

@@ -132,7 +132,7 @@ class Engine:
             body_size=request.body_size,
             checksum=request.checksum,
             completes=request.completes,
-            stays_open=request.stays_open,
+            needs_end=request.needs_end,
             excess_fails=request.excess_fails,
         )
         return await self.append(upload.id, first, body, limits=limits)

@@ -107,8 +107,11 @@ def test_r9_begun(tus: Tus, version: int) -> None:
     for length in (NONE, TEN):
         for body in (DATA, DATA[:3]):
             answer = draft.create("?0", body, length)
-            assert (answer.status, answer.over, answer.offset) == (201, "?0", len(body))
+            over = "?1" if body == DATA and length else "?0"  # the last byte of a stated length finishes (RM7)
+            assert (answer.status, answer.over, answer.offset) == (201, over, len(body))
             assert "Location" in answer
+            if over == "?1":
+                continue
             check_limits(answer.limits, version)
 
 

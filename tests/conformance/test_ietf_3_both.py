@@ -6,7 +6,7 @@ from base64 import b64encode
 
 from conformance import rule
 from draft_requests import Draft, Reply, read_reply
-from http_connection import Headers, Tus, path_of, poll
+from http_connection import Headers, Tus, chunked, path_of, poll
 
 OPTIONS = ["--max-size=1000000"]
 DATA = b"0123456789"
@@ -92,26 +92,31 @@ def test_rm6_two_promises(tus: Tus, version: int) -> None:
     draft.holds(path, DATA, 0)
 
 
-@rule(
-    "RM7", "c", "The last byte by ?0 finishes nothing for the draft; a tus request that finds all bytes finishes first"
-)
-def test_rm7_left_open(tus: Tus, version: int) -> None:
+@rule("RM7", "c", "The last byte of a known length finishes the upload, also by ?0, and everybody sees it finished")
+def test_rm7_last_byte(tus: Tus, version: int) -> None:
     draft = Draft(tus, version)
-    for ending in ("head", "patch"):
-        path = draft.begun(DATA[:4], 10)
-        left = draft.patch(path, 4, "?0", DATA[4:])
-        assert (left.over, left.offset, draft.head(path).over) == ("?0", 10, "?0")
-        assert tus.ask("GET", path).status == 409
-        assert progress(tus, path)["completed"] is False
+    path = draft.begun(DATA[:4], 10)
+    last = draft.patch(path, 4, "?0", DATA[4:])
+    assert (last.status, last.over, last.offset) == (200, "?1", 10)
+    assert last["Repr-Digest"] == draft.head(path)["Repr-Digest"] == tus.head(path)["Repr-Digest"]
+    assert (draft.head(path).over, tus.offset(path), tus.ask("GET", path).body) == ("?1", 10, DATA)
+    assert progress(tus, path)["completed"] is True
+    bad = draft.create("?0", DATA, digest(DATA[1:]) | {"Upload-Length": "10"})
+    assert (bad.status, bad.over) == (460, "?1")
+    unknown = draft.begun(DATA)
+    assert (draft.head(unknown).over, progress(tus, unknown)["completed"]) == ("?0", False)
+    for ending in ("head", "patch"):  # the one case in which all bytes are there and nothing is finished
+        path = draft.begun(b"", 10)
+        chunks: Headers = {"Transfer-Encoding": "chunked", "Content-Length": None}
+        with draft.hang(path, draft.appending(0, "?1", chunks), chunked([DATA[:9]])) as connection:
+            poll(lambda path=path: progress(tus, path)["uploadedBytes"] == 9)  # type: ignore[misc]
+            connection.send(chunked([DATA[9:]]))
+            connection.finish()
+            connection.read_rest()
+        assert (draft.head(path).offset, draft.head(path).over) == (10, "?0")
         answer = tus.head(path) if ending == "head" else tus.patch(path, 10)
         assert (answer["Upload-Offset"], answer["Repr-Digest"]) == ("10", digest(DATA)["Repr-Digest"])
         assert (draft.head(path).over, tus.ask("GET", path).body) == ("?1", DATA)
-    bad = path_of(draft.create("?0", DATA, digest(DATA[1:]) | {"Upload-Length": "10"})["Location"])
-    answer = tus.head(bad)
-    assert (answer.status, "Upload-Offset" in answer) == (410, False)
-    known = draft.begun(b"", 10)
-    assert tus.patch(known, 0, DATA).status == 204
-    assert draft.head(known).over == "?1", "the last byte by tus finishes"
 
 
 @rule("RM8", "c", "A wrong offset is 409 in both")

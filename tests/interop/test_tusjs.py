@@ -23,6 +23,7 @@ Options = dict[str, object]
 WHOLE: Options = {}
 CHUNKED: Options = {"chunkSize": MIB}
 PARALLEL: Options = {"parallelUploads": 4}
+DRAFT: Options = {"protocol": "ietf-draft-05"}  # interop version 6 of the IETF draft
 
 
 @pytest.fixture(params=SIZES)
@@ -145,3 +146,47 @@ async def test_a_terminated_upload_leaves_nothing_behind(
         for url in urls:
             assert (await tus.head(http, url)).status in {404, 410}
             assert server.bytes_of(url) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "bodies"),
+    [
+        pytest.param({}, 3 * MIB + 1, ["PATCH 200"], id="whole"),
+        pytest.param({"chunkSize": MIB}, 3 * MIB, ["PATCH 201", "PATCH 201", "PATCH 200"], id="chunked"),
+        pytest.param({}, 0, [], id="empty"),
+    ],
+)
+async def test_a_file_arrives_whole_by_the_ietf_draft(
+    server: Server, tmp_path: Path, options: Options, size: int, bodies: list[str]
+) -> None:
+    file = source(tmp_path, size)
+    async with sending(server.tus.port, file, DRAFT | options) as sender:
+        end = await end_of(sender)
+    assert end["requests"] == ["POST 201", *bodies]
+    assert sha256_of(published(server, end["url"])) == sha256_of(file)
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL], ids=["paused", "killed"])
+async def test_a_new_process_sends_only_the_rest_by_the_ietf_draft(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path, by: signal.Signals
+) -> None:
+    size = 8 * MIB + 12345
+    file, storage = source(tmp_path, size), str(tmp_path / "uploads.json")
+    async with RoughLine(server.tus.port, rate=RATE).running() as proxy:
+        async with sending(proxy.port, file, DRAFT, storage=storage) as first:
+            urls = await created(first, 1)
+            await until_stored(http, urls, size // 4)
+            await first.end(by)
+        begin = await offsets(http, urls, proxy)
+        assert size // 4 <= begin < size
+        async with sending(proxy.port, file, DRAFT, storage=storage) as second:
+            end = await end_of(second)
+    assert end["requests"] == ["HEAD 204", "PATCH 200"]
+    assert sha256_of(published(server, end["url"])) == sha256_of(file)
+
+
+async def test_the_other_draft_of_the_client_is_not_offered(server: Server, tmp_path: Path) -> None:
+    async with sending(server.tus.port, source(tmp_path, 5), {"protocol": "ietf-draft-03"}) as sender:
+        while "ok" not in (told := await sender.told(30)):
+            pass
+    assert not told["ok"], "it appends with the media type of tus"

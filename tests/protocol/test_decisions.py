@@ -396,9 +396,9 @@ def test_a_stated_length_stays() -> None:
             assert (licence.end, licence.completes) == (10, body_size is None)
 
 
-def test_an_upload_that_is_left_open_is_finished_by_another_request() -> None:
-    left = decisions.ended(created(), 10, now=1.0, since=0.0, limits=LIMITS, cut=False, stays_open=True, hashing=b"h")
-    assert (left.status, left.offset, left.hashing) == (Status.UPLOADING, 10, b"h")
+def test_an_upload_whose_last_body_was_cut_is_finished_by_another_request() -> None:
+    left = decisions.ended(created(), 10, now=1.0, since=0.0, limits=LIMITS, cut=True, needs_end=True, hashing=b"h")
+    assert (left.status, left.offset, left.hashing) == (Status.PAUSED, 10, b"h")
     cut = at_end(created(), 10, cut=True)
     assert cut.status is Status.PAUSED, "a body of unknown size that was cut completes nothing"
     for upload in (left, cut):

@@ -63,20 +63,21 @@ def test_a_request_names_the_draft(method: str, headers: dict[str, str], dialect
 
 @every
 def test_a_creation_is_read(dialect: Dialect) -> None:
-    def read(headers: dict[str, str], size: int | None = 0) -> tuple[int | None, bool, bool]:
+    def read(headers: dict[str, str], size: int | None = 0) -> tuple[int | None, bool]:
         asked = dialect.read_create(request_with(headers, size), LIMITS)
         assert asked.excess_fails is (dialect is not OLD)
-        return asked.length, asked.completes, asked.stays_open
+        assert asked.needs_end
+        return asked.length, asked.completes
 
-    assert read({"upload-complete": "?1"}, 5) == (5, True, False)
-    assert read({"upload-complete": "?1", "upload-length": "5"}, 5) == (5, True, False)
-    assert read({"upload-complete": "?1"}, 0) == (0, True, False)
-    assert read({"upload-complete": "?1"}, None) == (None, True, False)
-    assert read({"upload-complete": "?1", "upload-length": "5"}, None) == (5, True, False)
-    assert read({"upload-complete": "?0"}, 5) == (None, False, True)
-    assert read({"upload-complete": "?0", "upload-length": "9"}, 5) == (9, False, True)
-    assert read({"upload-complete": "?0", "upload-length": '"9"'}) == (None, False, True)
-    assert read({"upload-complete": "?0", "upload-length": "0"}) == (0, False, False)
+    assert read({"upload-complete": "?1"}, 5) == (5, True)
+    assert read({"upload-complete": "?1", "upload-length": "5"}, 5) == (5, True)
+    assert read({"upload-complete": "?1"}, 0) == (0, True)
+    assert read({"upload-complete": "?1"}, None) == (None, True)
+    assert read({"upload-complete": "?1", "upload-length": "5"}, None) == (5, True)
+    assert read({"upload-complete": "?0"}, 5) == (None, False)
+    assert read({"upload-complete": "?0", "upload-length": "9"}, 5) == (9, False)
+    assert read({"upload-complete": "?0", "upload-length": '"9"'}) == (None, False)
+    assert read({"upload-complete": "?0", "upload-length": "0"}) == (0, False)
 
 
 @every
@@ -109,10 +110,10 @@ def test_a_creation_describes_its_file() -> None:
 @every
 def test_an_append_is_read(dialect: Dialect) -> None:
     last = dialect.read_append(request_with(MEDIA | {"upload-offset": "4", "upload-complete": "?1"}, None), LIMITS)
-    assert (last.offset, last.length, last.body_size, last.completes, last.stays_open) == (4, None, None, True, False)
+    assert (last.offset, last.length, last.body_size, last.completes, last.needs_end) == (4, None, None, True, True)
     more = MEDIA | {"upload-offset": "4", "upload-complete": "?0", "upload-length": "9"}
     asked = dialect.read_append(request_with(more | {"repr-digest": build_repr_digest(SHA256)}, 3), LIMITS)
-    assert (asked.length, asked.body_size, asked.completes, asked.stays_open) == (9, 3, False, True)
+    assert (asked.length, asked.body_size, asked.completes, asked.needs_end) == (9, 3, False, True)
     assert (asked.promised, asked.excess_fails) == (SHA256, dialect is not OLD)
     with pytest.raises(MediaType):
         dialect.read_append(request_with(more | {"content-type": "text/plain"}), LIMITS)

@@ -1,5 +1,7 @@
 """A crash between the steps of the end: whoever comes next brings it to the same end."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,4 +69,32 @@ async def test_the_end_of_a_body_can_be_the_end_of_the_upload(tmp_path: Path) ->
     empty = await engine.create(creation)
     empty = await engine.append(empty.id, asked(0), WholeBody(b""))
     assert (empty.status, empty.length) == (Status.COMPLETED, 0)
+    await engine.close()
+
+
+class _ToldBody(SlowBody):
+    """A body whose client is told of each stride: only what is recorded at that moment."""
+
+    def __init__(self, blocks: Sequence[bytes], engine: Engine) -> None:
+        super().__init__(blocks)
+        self._engine, self.told = engine, list[int]()
+
+    async def block(self, size: int, until: float) -> bytes:
+        await asyncio.sleep(0.3 if self.given else 0)  # a stride ends meanwhile
+        return await super().block(size, until)
+
+    async def tell(self, upload: Upload) -> None:
+        assert (await self._engine.records.load(upload.id)).offset == upload.offset
+        self.told.append(upload.offset)
+
+
+async def test_a_client_is_told_during_its_body_only_what_is_recorded() -> None:
+    engine = Engine(await open_storage(state="memory:", blobs="memory:", data=Path()), Limits(), lease_wait=1)
+    creation = CreateRequest(length=None, metadata=None, promised=None, body_size=0, has_body=False)
+    upload = await engine.create(creation)
+    body = _ToldBody([DATA, DATA, DATA], engine)
+    request = AppendRequest(offset=0, length=None, promised=None, body_size=None, completes=True)
+    done = await engine.append(upload.id, request, body)
+    assert (done.status, done.offset) == (Status.COMPLETED, 3 * len(DATA))
+    assert body.told
     await engine.close()

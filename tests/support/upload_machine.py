@@ -26,6 +26,7 @@ from onward.storage.base import Durability, Missing, Storage, StorageError
 
 SIZES = st.sampled_from([0, 1, 511, 512, 4096, 4097, 9000])
 PICK = st.integers(0, 10**6)
+DRAFT = st.sampled_from(["", "open", "last"])
 CHECKS = st.sampled_from(["none", "none", "right", "wrong"])
 POINTS = ("written", "synced", "recorded", "sealing", "renamed", "sealed", "answering")
 
@@ -181,20 +182,26 @@ class UploadMachine(RuleBasedStateMachine):
             self._check(filled, expected)
 
     @precondition(lambda self: self.models)
-    @rule(pick=PICK, known=st.booleans(), check=st.sampled_from(["none", "none", "right"]))
-    def finish(self, pick: int, known: bool, check: str) -> None:
-        self._patch(self.pick(pick), Patch(rest=True, known=known, check=check))
+    @rule(pick=PICK, known=st.booleans(), check=st.sampled_from(["none", "none", "right"]), draft=DRAFT)
+    def finish(self, pick: int, known: bool, check: str, draft: Any) -> None:
+        self._patch(self.pick(pick), Patch(rest=True, known=known, check=check, draft=draft))
 
     @precondition(lambda self: self.models)
-    @rule(pick=PICK, size=SIZES, known=st.booleans(), check=CHECKS, cut=st.booleans())
-    def patch(self, pick: int, size: int, known: bool, check: str, cut: bool) -> None:
-        self._patch(self.pick(pick), Patch(size=size, known=known, check=check, cut=cut))
+    @rule(pick=PICK, size=SIZES, known=st.booleans(), check=CHECKS, cut=st.booleans(), draft=DRAFT)
+    def patch(self, pick: int, size: int, known: bool, check: str, cut: bool, draft: Any) -> None:
+        self._patch(self.pick(pick), Patch(size=size, known=known, check=check, cut=cut, draft=draft))
 
     @precondition(lambda self: self.models)
-    @rule(pick=PICK, size=SIZES, known=st.booleans(), wrong=st.sampled_from(["offset", "size", "length", "check"]))
-    def patch_wrongly(self, pick: int, size: int, known: bool, wrong: str) -> None:
+    @rule(
+        pick=PICK,
+        size=SIZES,
+        known=st.booleans(),
+        wrong=st.sampled_from(["offset", "size", "length", "check"]),
+        draft=DRAFT,
+    )
+    def patch_wrongly(self, pick: int, size: int, known: bool, wrong: str, draft: Any) -> None:
         model = self.pick(pick)
-        asked = Patch(size=size, known=known, check="wrong" if wrong == "check" else "none")
+        asked = Patch(size=size, known=known, check="wrong" if wrong == "check" else "none", draft=draft)
         if wrong == "offset":
             asked.shift = 1
         elif wrong == "size":
@@ -204,9 +211,9 @@ class UploadMachine(RuleBasedStateMachine):
         self._patch(model, asked)
 
     @precondition(lambda self: self.models)
-    @rule(pick=PICK, size=SIZES, rest=st.booleans(), point=st.sampled_from(POINTS))
-    def die(self, pick: int, size: int, rest: bool, point: str) -> None:
-        self._patch(self.pick(pick), Patch(size=size, rest=rest, point=point))
+    @rule(pick=PICK, size=SIZES, rest=st.booleans(), point=st.sampled_from(POINTS), draft=DRAFT)
+    def die(self, pick: int, size: int, rest: bool, point: str, draft: Any) -> None:
+        self._patch(self.pick(pick), Patch(size=size, rest=rest, point=point, draft=draft))
 
     def _patch(self, model: Model, asked: Patch) -> None:
         size, length, offset = asked.size, asked.length, model.offset + asked.shift
@@ -214,26 +221,38 @@ class UploadMachine(RuleBasedStateMachine):
             return
         if asked.rest:
             size = size if model.length is None else model.length - model.offset
-            length = offset + size if model.length is None else None
+            length = offset + size if model.length is None and asked.draft != "last" else None
+        check = "none" if asked.draft else asked.check
         data = model.source(offset, offset + size)
-        cut = asked.cut and (model.length is None or size < model.length - model.offset)
-        digest = hashlib.sha1(data + b"?" * (asked.check == "wrong")).digest()
+        by_draft = bool(asked.draft) and not asked.known  # only such a body may be cut after the last byte
+        cut = asked.cut and (by_draft or model.length is None or size < model.length - model.offset)
+        digest = hashlib.sha1(data + b"?" * (check == "wrong")).digest()
         request = AppendRequest(
             offset=offset,
             length=length,
             promised=None,
             body_size=size + cut if asked.known else None,
-            checksum=None if asked.check == "none" else Checksum(algorithm="sha1", digest=digest),
+            checksum=None if check == "none" else Checksum(algorithm="sha1", digest=digest),
+            completes=asked.draft == "last",
+            needs_end=bool(asked.draft),
+            excess_fails=bool(asked.draft),
         )
         body, before = SlowBody([data], Unavailable("cut") if cut else None), model.offset
         work = self.engine.append(model.id, request, body)
+        if asked.point and asked.draft and model.length is not None and size > model.length - model.offset:
+            work.close()
+            return
         if asked.point and not model.refusal(self.now):
             self._die(model, asked.point, work, before + size)
             return
         answer = self.do(work)
         expected = model.finished(self.now) if model.held_until is not None and not model.refusal(self.now) else None
-        expected = expected or model.judged(offset, request.body_size, length, self.now)
-        expected = expected or model.patched(size, length, self.now, cut=cut, check=asked.check)
+        announced = request.body_size
+        expected = expected or model.judged(offset, announced, length, self.now, asked.draft)
+        expected = expected or model.patched(
+            size, length, self.now, cut=cut, check=check, draft=asked.draft, size=announced
+        )
+        self.answers["left open"] += model.filled
         self._check(answer, expected)
 
     def _die(self, model: Model, point: str, work: Awaitable[Upload], most: int) -> None:
@@ -269,15 +288,17 @@ class UploadMachine(RuleBasedStateMachine):
         self._look(model)
 
     @precondition(lambda self: self.models)
-    @rule(pick=PICK)
-    def head(self, pick: int) -> None:
-        self._look(self.pick(pick))
+    @rule(pick=PICK, draft=st.booleans())
+    def head(self, pick: int, draft: bool) -> None:
+        self._look(self.pick(pick), draft=draft)
 
-    def _look(self, model: Model) -> None:
-        seen = self.do(self.engine.inspect(model.id))
+    def _look(self, model: Model, *, draft: bool = False) -> None:
+        seen = self.do(self.engine.inspect(model.id, finish=not draft))
         if model.parts:
             model.advance(self.now)
-        held = Unchecked if model.held_until is not None else None
+        elif model.filled and not draft and not model.refusal(self.now):
+            model.finished(self.now)
+        held = Unchecked if model.held_until is not None and not draft else None
         self._check(seen, model.refusal(self.now) or held)
         if isinstance(seen, Upload):
             assert seen.offset == model.offset, f"{seen.offset} is told, and {model.offset} are stored"

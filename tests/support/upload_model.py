@@ -25,7 +25,10 @@ Answer = type[Exception] | None
 
 @dataclass(slots=True, kw_only=True)
 class Patch:
-    """What is asked of an upload; `rest` for all that it lacks, `point` for where the process dies meanwhile."""
+    """What is asked of an upload; `rest` for all that it lacks, `point` for where the process dies meanwhile.
+
+    `draft` is for an append of the IETF draft: whether it leaves the upload open, or is the last one.
+    """
 
     size: int = 0
     shift: int = 0
@@ -35,6 +38,7 @@ class Patch:
     cut: bool = False
     check: str = "none"
     point: str | None = None
+    draft: Literal["", "open", "last"] = ""
 
 
 @dataclass(slots=True)
@@ -80,7 +84,12 @@ class Model:
         """Tell whether its time is over."""
         return self.status in ("open", "completed") and self.expires is not None and self.expires <= now
 
-    def judged(self, offset: int, size: int | None, length: int | None, now: float) -> Answer:
+    @property
+    def filled(self) -> bool:
+        """Tell whether all bytes are there, and the draft has left the upload open."""
+        return self.status == "open" and self.held_until is None and not self.parts and self.offset == self.length
+
+    def judged(self, offset: int, size: int | None, length: int | None, now: float, draft: str = "") -> Answer:
         """Give what refuses a PATCH before its body is read."""
         if refusal := self.refusal(now):
             return refusal
@@ -91,13 +100,33 @@ class Model:
         known = length if self.length is None else self.length
         end = LIMITS.max_size if known is None else known
         assert end is not None
-        return TooLarge if size is not None and size > end - offset else None
+        if size is not None and size > end - offset:
+            return self.exceeded(known, now, draft)
+        return BadRequest if draft == "last" and size is not None and known not in (None, offset + size) else None
 
-    def patched(self, count: int, length: int | None, now: float, *, cut: bool, check: str) -> Answer:
-        """Take a body that was let in, and give what answers it."""
+    def exceeded(self, length: int | None, now: float, draft: str) -> Answer:
+        """Get more bytes than there is room for: in the draft that is the end of an upload of known length."""
+        if draft and length is not None and self.status == "open":
+            self.end(now)
+        return TooLarge
+
+    def patched(
+        self,
+        count: int,
+        length: int | None,
+        now: float,
+        *,
+        cut: bool,
+        check: str,
+        draft: str = "",
+        size: int | None = None,
+    ) -> Answer:
+        """Take a body that was let in, and give what answers it; `size` is the one that it was announced with."""
         declared = length if self.length is None else self.length
+        if draft == "last" and size is not None and declared is None:
+            declared = self.offset + size
         if count > (50_000 if declared is None else declared) - self.offset:
-            return TooLarge
+            return self.exceeded(declared, now, draft)
         if check != "none" and cut:
             return Unavailable
         if check == "wrong":
@@ -105,9 +134,12 @@ class Model:
         if self.status == "completed":
             return None
         self.offset, self.length, self.expires = self.offset + count, declared, now + EXPIRE
-        if self.offset == self.length:
+        by_its_end = draft == "last" and size is None
+        if by_its_end and not cut and self.length is None:
+            self.length = self.offset
+        if self.offset == self.length and not (draft and size is None and cut):
             return self.finished(now)
-        return Unavailable if cut else None
+        return BadRequest if by_its_end and not cut else Unavailable if cut else None
 
     def end(self, now: float) -> None:
         """Be no more."""
