@@ -8,7 +8,7 @@ from aiohttp import web
 
 from onward import Config, create_app, create_runner
 from onward.protocol.errors import AccessDenied, Crowded, StorageFull
-from onward.server.http.access import Act
+from onward.protocol.grants import Act
 from onward.storage.base import Durability
 
 VERSION = {"Upload-Draft-Interop-Version": "6"}
