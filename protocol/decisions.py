@@ -21,7 +21,7 @@ from onward.protocol.errors import (
     TooLarge,
 )
 from onward.protocol.headers import MAX_INTEGER
-from onward.protocol.lifecycle import TRANSITIONS, Change, expiry, moved, with_next_look
+from onward.protocol.lifecycle import TRANSITIONS, Change, expiry, moved, unfinished_expiry, with_next_look
 from onward.protocol.model import (
     CHECKSUM_MISMATCH,
     AppendRequest,
@@ -82,10 +82,11 @@ def create(request: CreateRequest, *, id: UploadId, place: Place, now: float, li
         promised=request.promised,
         created=now,
         updated=now,
-        expires=expiry(now, limits, request.expire_after),
+        expires=unfinished_expiry(now, limits, request.expire_after, in_one_request=request.in_one_request),
         owner=request.owner,
         expire_after=request.expire_after,
         max_size=request.max_size,
+        in_one_request=request.in_one_request,
         concat=request.concat,
         creation_key=request.creation_key,
     )
@@ -175,7 +176,8 @@ def _rate(upload: Upload, count: int, now: float, since: float) -> float:
 
 def _progress(upload: Upload, offset: int, now: float, since: float, limits: Limits) -> dict[str, Any]:
     rate = _rate(upload, offset - upload.offset, now, since)
-    return {"offset": offset, "rate": rate, "expires": expiry(now, limits, upload.expire_after)}
+    expires = unfinished_expiry(now, limits, upload.expire_after, in_one_request=upload.in_one_request)
+    return {"offset": offset, "rate": rate, "expires": expires}
 
 
 def received(

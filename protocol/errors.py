@@ -9,8 +9,8 @@ Refusal
 │  │  └─ InconsistentLength
 │  ├─ MethodNotAllowed 405    ├─ ExpectationFailed 417
 │  ├─ VersionUnsupported 412  ├─ HeadTooLarge 431
-│  ├─ MediaType 415           ├─ BodyMismatch 460
-│  └─ KeyReused 422
+│  ├─ PreconditionFailed 412  ├─ BodyMismatch 460
+│  ├─ MediaType 415           └─ KeyReused 422
 ├─ Denied: this act is not allowed
 │  ├─ Forbidden 403           ├─ AccessDenied 403         └─ ForeignOrigin 403
 ├─ Absent: there is no such upload
@@ -35,7 +35,8 @@ class Refusal(Exception):
     """A request is refused. The upload stays as it was recorded.
 
     `detail` is a sentence for people. `retry_after` is the number of seconds after which a retry is welcome, or None.
-    `headers` are for headers of HTTP that no value stands for, such as WWW-Authenticate.
+    `headers` are for headers of HTTP that no value stands for, such as WWW-Authenticate; `members` are further members
+    of the problem document.
     """
 
     status: int = 500
@@ -51,6 +52,7 @@ class Refusal(Exception):
         super().__init__(detail or self.title)
         self.detail = detail
         self.headers = dict(headers or {})
+        self.members: dict[str, object] = {}
         if retry_after is not None:
             self.retry_after = retry_after
 
@@ -116,6 +118,12 @@ class VersionUnsupported(ClientFault):
     status, code, title = 412, "version-unsupported", "The protocol version is not supported"
 
 
+class PreconditionFailed(ClientFault):
+    """If-Match asks for a file that is to be replaced, and no file is ever replaced (RFC 9110, 13.1.1)."""
+
+    status, code, title = 412, "precondition-failed", "No file is replaced here"
+
+
 class MediaType(ClientFault):
     """The body has a Content-Type or a Content-Encoding that is not supported."""
 
@@ -169,9 +177,9 @@ class AccessDenied(Denied):
 
 
 class ForeignOrigin(Denied):
-    """A page of an origin that is not allowed asks to watch. Browsers open WebSockets to any page (RFC 6455, 10.2)."""
+    """A page of an origin that is not allowed asks to watch, or sends a form. Browsers let any page do so."""
 
-    status, code, title = 403, "foreign-origin", "Pages of this origin may not watch"
+    status, code, title = 403, "foreign-origin", "Pages of this origin may not do this"
 
 
 class NotFound(Absent):

@@ -75,6 +75,11 @@ def parse_metadata(value: str) -> dict[str, bytes]:
     return pairs
 
 
+def is_metadata_key(text: str) -> bool:
+    """Return whether a text can be a key of Upload-Metadata."""
+    return _METADATA_KEY.fullmatch(text) is not None
+
+
 def build_metadata(pairs: dict[str, bytes]) -> str:
     """Write Upload-Metadata. A pair with an empty value is written as its key alone."""
     return ",".join(f"{key} {b64encode(value).decode()}" if value else key for key, value in pairs.items())
@@ -88,17 +93,17 @@ def parse_hex_sha256(value: bytes) -> bytes:
     return bytes.fromhex(text)
 
 
-def parse_repr_digest(value: str) -> bytes | None:
-    """Read the sha-256 of Repr-Digest (RFC 9530, 3). Other algorithms are ignored, as its section 2 allows."""
+def parse_repr_digest(value: str, name: str = "Repr-Digest") -> bytes | None:
+    """Read the sha-256 of Repr-Digest or Content-Digest (RFC 9530). Other algorithms are ignored, as it allows."""
     found = None
     for member in value.split(","):
         match = _DIGEST_MEMBER.fullmatch(member.strip(" \t"))
         if not match:
-            raise BadRequest("Repr-Digest must be a dictionary of byte sequences.")
+            raise BadRequest(f"{name} must be a dictionary of byte sequences.")
         if match[1] == "sha-256":
-            digest = parse_base64("The sha-256 of Repr-Digest", match[2])
+            digest = parse_base64(f"The sha-256 of {name}", match[2])
             if len(digest) != SHA256_SIZE or found not in (None, digest):
-                raise BadRequest("The sha-256 of Repr-Digest must have 32 bytes, and be one.")
+                raise BadRequest(f"The sha-256 of {name} must have 32 bytes, and be one.")
             found = digest
     return found
 

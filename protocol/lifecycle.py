@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from onward.protocol.model import LOST, Limits, Role, Status, Upload
 
+ABANDONED = 60.0  # seconds after its last bytes that an unfinished upload expires that can't be resumed
 LONGEST_WAIT = 60.0  # seconds between two looks of the sweep at a final upload that waits for its parts
 
 
@@ -150,3 +151,11 @@ def expiry(now: float, limits: Limits, own: float | None) -> float | None:
     """
     after = limits.expire_after if own is None else own
     return None if after is None else now + after
+
+
+def unfinished_expiry(now: float, limits: Limits, own: float | None, *, in_one_request: bool) -> float | None:
+    """Return when an unfinished upload expires: soon if its only request has to bring all of it."""
+    usual = expiry(now, limits, own)
+    if not in_one_request:
+        return usual
+    return now + ABANDONED if usual is None else min(now + ABANDONED, usual)

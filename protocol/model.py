@@ -152,6 +152,8 @@ class Upload(Struct, frozen=True, kw_only=True, gc=False):
     max_size: int | None = None
     # The key that the client gave to the creation, so that it may be repeated; None if it gave none.
     creation_key: CreationKey | None = None
+    # Whether the upload is made by one request that can't be resumed (PUT, a form): unfinished, it expires soon.
+    in_one_request: bool = False
     # The state of the running SHA-256 at `offset`; None if it isn't known, and the stored bytes must be hashed again.
     hashing: bytes | None = None
 
@@ -230,6 +232,8 @@ class CreateRequest(Struct, frozen=True, kw_only=True, gc=False):
     completes: bool = False
     stays_open: bool = False
     excess_fails: bool = False
+    # Whether the body of this request has to bring the whole upload, since no other request can go on with it.
+    in_one_request: bool = False
 
 
 class AppendRequest(Struct, frozen=True, kw_only=True, gc=False):

@@ -29,6 +29,7 @@ CALLED_FROM_OUTSIDE = {  # by a library, or found by name; for each pattern of f
     "tests/server/test_body.py": {"side_effect"},
     "tests/support/simulated_disk.py": {"_*"},  # stand for functions of os
     "tests/support/upload_machine*.py": {  # by hypothesis
+        "bring_whole",
         "patch_wrongly",
         "set_the_clock",
         "watchers_are_*",

@@ -53,7 +53,7 @@ def build_problem(
     document["status"] = status
     if refusal.detail:
         document["detail"] = refusal.detail
-    body = json.dumps(document | members | {"code": refusal.code}).encode()
+    body = json.dumps(document | refusal.members | members | {"code": refusal.code}).encode()
     return Reply(status=status, headers=PROBLEM | headers, body=body)
 
 

@@ -58,7 +58,7 @@ EXTENSIONS = (
     Extension("concatenation-unfinished", needs="concatenation"),
 )
 _NEEDS = {row.name: row.needs for row in EXTENSIONS}
-_METHODS = {"DELETE": "termination", "POST": "creation"}  # methods that belong to an extension
+_METHODS = {"DELETE": "termination", "POST": "creation", "PUT": "creation"}  # methods that belong to an extension
 
 
 def offers(limits: Limits, name: str) -> bool:

@@ -26,8 +26,10 @@ from onward.protocol.model import Role, Upload, UploadId
 from onward.server.http.access import Act, check_access, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
+from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import Public, public_origin
+from onward.server.http.put import put_file
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
@@ -101,8 +103,11 @@ def _response(reply: Reply) -> web.Response:
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
 
-async def create(request: web.Request, named: Dialect | None) -> web.Response:
-    """POST /files."""
+async def create(request: web.Request, named: Dialect | None) -> web.StreamResponse:
+    """POST /files: a creation in a dialect, or a form without one."""
+    if named is None and request.content_type == FORM:
+        with closing(_body(request, DEFAULT)) as body:
+            return await receive_form(request, _headers(request, DEFAULT), body, partial(_location, request))
     engine, dialect = request.app[ENGINE], named or DEFAULT
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
@@ -214,8 +219,14 @@ async def get(request: web.Request, named: Dialect | None) -> web.StreamResponse
 
 
 async def put(request: web.Request, named: Dialect | None) -> web.StreamResponse:
-    """PUT /files/{name}: a creation, in a dialect that has it. The name of a file may look like an id."""
-    return await create(request, named)
+    """PUT /files/{name}: a creation in a dialect that has it; without one, a file in one request.
+
+    An id in place of the name is only a name.
+    """
+    if named is not None and named.offers_method("PUT", request.app[ENGINE].limits):
+        return await create(request, named)
+    with closing(_body(request, DEFAULT)) as body:
+        return await put_file(request, _readable(request, DEFAULT), body, partial(_location, request))
 
 
 async def _expect(_: web.Request) -> None:
@@ -237,7 +248,7 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         method = dialect.find_method(request.method, request.headers)
         if table is NAMED and method not in table:
             raise NotFound  # no upload has such an id
-        if method not in table or not dialect.offers_method(method, limits):
+        if method not in table or not (method == "PUT" or dialect.offers_method(method, limits)):
             raise MethodNotAllowed(allowed=[name for name in table if dialect.offers_method(name, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]

@@ -177,6 +177,12 @@ class Engine:
                 raise Gone("The upload was expired.")
             await self._remove(decisions.terminated(upload, now=self._clock(), limits=self.limits))
 
+    async def abandon(self, id: UploadId) -> None:
+        """End an upload that nobody can go on with, unless it is whole; raises Missing, Held and StorageError."""
+        async with self.records.leased(id, lambda: None) as upload:
+            if not upload.status.final and upload.status is not Status.VERIFYING:
+                await self._remove(decisions.terminated(upload, now=self._clock(), limits=self.limits))
+
     async def published(self, id: UploadId) -> Upload:
         """Return the record of a completed upload; raises Missing, Gone, Forbidden or NotCompleted."""
         upload = await self.records.load(id)

@@ -15,9 +15,9 @@ from onward.protocol.model import UploadId
 from onward.protocol.progress import Progress, progress
 from onward.server.http.access import Act, check_access
 from onward.server.http.app_keys import CONFIG, ENGINE, UPLOAD, named_dialect, upload_id
+from onward.server.http.origin import check_origin, check_sole_origin
 from onward.server.http.routes import discover
 from onward.server.watch.broadcast import Broadcast
-from onward.server.watch.origin import check_origin, check_sole_origin
 from onward.server.watch.sse import last_known, send_events, wants_events
 from onward.server.watch.subscriber import NOTHING, Subscriber
 from onward.server.watch.websocket import send_frames

@@ -55,6 +55,22 @@ def test_a_new_upload_is_pending_and_expires() -> None:
     assert (forever.expires, forever.due) == (None, None)
 
 
+def test_an_upload_of_one_request_expires_soon_until_it_is_whole() -> None:
+    soon = lifecycle.ABANDONED
+    for limits in (Limits(), Limits(expire_after=None)):
+        request = CreateRequest(
+            length=None, metadata=None, promised=None, body_size=None, has_body=True, in_one_request=True
+        )
+        upload = decisions.create(request, id=ID, place=Place("p"), now=0.0, limits=limits)
+        assert (upload.expires, upload.due) == (soon, soon)
+        upload = decisions.received(upload, 5, now=100.0, since=99.0, limits=limits)
+        assert upload.expires == 100.0 + soon
+        whole = decisions.ended(upload, 9, now=101.0, since=100.0, limits=limits, cut=False, completes=True)
+        held = decisions.held(whole, until=110.0, sha256=SHA256, now=102.0, limits=limits)
+        assert held.expires == (None if limits.expire_after is None else 102.0 + limits.expire_after)
+    assert created(in_one_request=True).expires == LIMITS.expire_after == 60
+
+
 @pytest.mark.parametrize("changes", [{"length": 101}, {"body_size": 11}, {"length": None, "body_size": 101}])
 def test_a_creation_beyond_the_limits_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(TooLarge):

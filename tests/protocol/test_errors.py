@@ -17,7 +17,7 @@ STATUSES = {
     "ForeignOrigin": 403, "NotFound": 404, "Gone": 410, "OffsetMismatch": 409, "NotCompleted": 409, "Locked": 423,
     "BodyStalled": 423, "TooLarge": 413, "RequestTooLarge": 413, "Crowded": 503,
     "StorageFull": 507,
-    "BodyMismatch": 460, "KeyReused": 422, "Unavailable": 503, "Unchecked": 503,
+    "BodyMismatch": 460, "PreconditionFailed": 412, "KeyReused": 422, "Unavailable": 503, "Unchecked": 503,
 }  # fmt: skip
 WITH_VALUES: list[tuple[Refusal, dict[str, str]]] = [
     (errors.OffsetMismatch(recorded=7, provided=6), {"Upload-Offset": "7"}),

@@ -27,11 +27,11 @@ class Line:
         self._reader, self._writer = reader, writer
 
     async def ask(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"", *, rest: bytes = b""
+        self, method: str, path: str, headers: Mapping[str, str | None], body: bytes = b"", *, rest: bytes = b""
     ) -> Answer:
         """Send a request and give its answer, the `rest` of its body after a pause; raises Lost."""
         told = {"Host": "127.0.0.1", "Tus-Resumable": VERSION, "Content-Length": str(len(body + rest)), **headers}
-        head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        head = "".join(f"{name}: {value}\r\n" for name, value in told.items() if value is not None)
         try:
             self._writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1"))
             for at in range(0, len(body), PIECE):

@@ -25,6 +25,7 @@ PATIENCE = 20.0  # seconds that a child may take to start or to end
 LOG_END = 3000  # characters
 CLAIM, WITHIN = 3.0, 1.0  # seconds, shorter than in service, so that the events of a killed server do not wait for long
 BLOCK, STRIDE = 2**15, 2**17  # smaller than in service, so that small uploads have several of them
+ABANDONED = 0.2  # seconds, as much shorter
 LARGE = 2**16  # bytes from which on a body is read from the socket itself
 Order = dict[str, Any]
 
@@ -172,6 +173,7 @@ def _serve(order: Order) -> None:
 def main() -> None:
     """Fork a server for each order."""
     sys.path.insert(0, str(ROOT))
+    import onward.protocol.lifecycle
     import onward.server.events.delivery
     import onward.server.events.webhook
     import onward.server.http.transport.body
@@ -185,6 +187,7 @@ def main() -> None:
     vars(onward.server.http.transport.body)["BLOCK"] = BLOCK
     onward.storage.blobs.disk.DiskBlobs.stride = onward.storage.base.Stride(STRIDE, 0.25)
     onward.server.http.transport.socket_reader.BUFFER, onward.server.http.transport.body.LARGE = BLOCK, LARGE
+    onward.protocol.lifecycle.ABANDONED = ABANDONED
     gc.freeze()
     for line in sys.stdin:
         if pid := os.fork():

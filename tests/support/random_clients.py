@@ -1,6 +1,7 @@
 """Clients that create, send, ask, watch, join, remove and download at random, until their server is gone."""
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -9,6 +10,8 @@ from itertools import count
 
 from async_http_connection import Line, Lost, connected
 from forking_server import STRIDE
+from form_bodies import file, form
+from form_bodies import headers as form_headers
 from http_connection import OCTETS, Answer, path_of
 from upload_history import GONE, Folder, Sent, digest, source
 
@@ -18,6 +21,7 @@ FAVOURED = 40  # the weight of an act that is done more often
 KEPT = 3  # kills after which an upload that is over is still asked for
 SMALL = (1, 100, 4095, 4096, 4097, 10_000, 40_000, 65_536)
 LARGE = (STRIDE - 1, STRIDE, STRIDE + 1, 2 * STRIDE, 200_000, 400_000, 600_000)
+NAMES = ("a.txt", "b.tar.gz", "%C3%A4", "a%20b")
 _keys = count(1)
 
 
@@ -102,6 +106,8 @@ class Fleet:
         acts: list[tuple[Callable[[], Awaitable[None]], int]] = [
             (lambda: self._create(line), 8),
             (lambda: self._create_whole(line), 6),
+            (lambda: self._put(line), 2),
+            (lambda: self._form(line), 2),
             (lambda: self._join(line), often.get("join", 3)),
         ]
         removable = [upload for upload in free if not upload.role]
@@ -123,7 +129,9 @@ class Fleet:
         sizes = SMALL if small or self._dice.random() < 0.7 else LARGE
         return source(next(_keys) * 1_000_003, self._dice.choice(sizes))
 
-    async def _ask(self, line: Line, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+    async def _ask(
+        self, line: Line, method: str, path: str, headers: Mapping[str, str | None], body: bytes = b""
+    ) -> Answer:
         """Send a request and give its answer; raises Lost."""
         self.requests += 1
         return await line.ask(method, path, headers, body)
@@ -165,6 +173,38 @@ class Fleet:
         """Create an upload with all of its bytes."""
         upload = Sent(path="", data=self._bytes(small=self._dice.random() < 0.7) if self._dice.random() < 0.95 else b"")
         await self._post(line, upload, {"Upload-Length": str(len(upload.data))}, upload.data)
+
+    async def _put(self, line: Line) -> None:
+        """Send a file by PUT."""
+        upload = self._whole()
+        answer = await self._ask(line, "PUT", f"/files/{self._dice.choice(NAMES)}", {}, upload.data)
+        assert answer.status == 201, answer
+        self._keep(upload, answer["Location"], json.loads(answer.body))
+
+    async def _form(self, line: Line) -> None:
+        """Send some files in a form."""
+        uploads = [self._whole() for _ in range(self._dice.randint(1, 3))]
+        body = form(*(file(self._dice.choice(NAMES), upload.data) for upload in uploads))
+        sent = {name: value for name, value in form_headers(len(body)).items() if name != "Content-Length"}
+        answer = await self._ask(line, "POST", "/files", sent, body)
+        assert answer.status == 201, answer
+        told = json.loads(answer.body)["uploads"]
+        for upload, progress in zip(uploads, told, strict=True):
+            self._keep(upload, progress["location"], progress)
+
+    def _whole(self) -> Sent:
+        upload = Sent(path="", data=self._bytes(small=self._dice.random() < 0.7))
+        upload.sent = len(upload.data)
+        self.folder.allowed.add(upload.sha256)
+        return upload
+
+    def _keep(self, upload: Sent, location: str, progress: Mapping[str, object]) -> None:
+        """Remember an upload that was made by one request."""
+        assert progress["sha256"] == upload.sha256.hex()
+        assert (progress["status"], progress["uploadedBytes"]) == ("completed", upload.sent)
+        upload.path, upload.volatile = path_of(location), self._volatile
+        upload.completed, upload.told = True, upload.sent
+        self.folder.uploads.append(upload)
 
     async def _join(self, line: Line) -> None:
         """Join two parts, of which the second is complete only later, sometimes."""

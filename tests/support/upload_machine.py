@@ -20,6 +20,7 @@ from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest
 from onward.server.uploads.checks import Content, Later, Rejected
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.engine import Engine
+from onward.server.uploads.whole import receive_whole
 from onward.storage import failpoints, open_storage
 from onward.storage.base import Durability, Missing, Storage, StorageError
 
@@ -110,6 +111,36 @@ class UploadMachine(RuleBasedStateMachine):
         promised = hashlib.sha256(model.source(0, size) + b"?" * model.wrong).digest()
         concat = Concat(role=Role.PARTIAL, told="partial") if partial else None
         self._created(model, promised if promise != "none" and not deferred else None, concat)
+
+    @rule(size=SIZES, known=st.booleans(), wrong=st.booleans(), cut=st.booleans())
+    def bring_whole(self, size: int, known: bool, wrong: bool, cut: bool) -> None:
+        """Make an upload by one request, as PUT and forms do: nothing is left of it if that is cut."""
+        model = Model(id=UploadId(""), seed=len(self.models), length=size if known else None)
+        model.wrong, model.scanner, model.infected = wrong, self.scanner, model.seed % 5 == 4
+        data, lost = model.source(0, size), min(size, cut)
+        request = CreateRequest(
+            length=model.length,
+            metadata=None,
+            promised=hashlib.sha256(data + b"?").digest() if wrong else None,
+            body_size=model.length,
+            has_body=True,
+            in_one_request=True,
+        )
+        upload = self.do(self.engine.create(request))
+        self._check(upload, None)
+        model.id = upload.id
+        self.models.append(model)
+        body = SlowBody([data[: size - lost]], Unavailable("cut") if lost else None)
+        work = receive_whole(self.engine, upload, body, size=model.length, limits=LIMITS)
+        expected: Any = Unavailable
+        model.offset = size - lost
+        if lost:
+            model.end(self.now)
+        else:
+            model.length = size
+            expected = model.finished(self.now)
+        self._check(self.do(work), expected)
+        self.answers["cut whole" if lost else "brought whole"] += 1
 
     @precondition(lambda self: any(model.partial for model in self.models))
     @rule(picks=st.lists(PICK, min_size=1, max_size=3))

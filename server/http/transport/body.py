@@ -136,13 +136,17 @@ class RequestBody:
                 with suppress(RuntimeError):  # the time-out has expired at this moment, which ends the wait as well
                     self._timer.reschedule(asyncio.get_running_loop().time())
 
-    async def pour(self, body_writer: BodyWriter, most: int, until: float) -> None:
-        """Move about `most` bytes into the writer; fewer at the loop's time `until`, or when the body is over."""
+    async def begin(self) -> None:
+        """Ask the client for the body, if it waits for that; repeated calls change nothing. Raises ConnectionError."""
         if not self._begun and not self.over:
             self._begun = True
             if self._expected:
                 await send_interim(self._request, CONTINUE)
             self._unpause()
+
+    async def pour(self, body_writer: BodyWriter, most: int, until: float) -> None:
+        """Move about `most` bytes into the writer; fewer at the loop's time `until`, or when the body is over."""
+        await self.begin()
         if self._plain is not None and most >= LARGE and not self._bypassed and not self.over:
             self._bypassed = True
             if self._content.exception() is None:

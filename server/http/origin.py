@@ -1,7 +1,7 @@
-"""Which web pages may watch. The progress routes ask before they open a WebSocket.
+"""Which web pages may watch, and may send forms. The progress routes ask before they open a WebSocket.
 
-A browser lets any page open a WebSocket to any server, and sends the user's cookies along. So the server itself has to
-refuse pages of foreign origins.
+A browser lets any page open a WebSocket to any server, and send it a form, without asking the server before, and sends
+the user's cookies along. So the server itself has to refuse pages of foreign origins.
 """
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from onward.server.http.app_keys import CONFIG
 from onward.server.http.cors import EVERY, parse_origins
 from onward.server.http.proxies import public_origin
 
+OWN_SITES = frozenset({"same-origin", "none"})  # of Sec-Fetch-Site; none: typed by the user
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -39,3 +40,18 @@ def check_origin(request: web.Request) -> None:
     own = _own(request)
     if origin != own if own else origin.partition("://")[2] != request.host.lower():
         raise ForeignOrigin
+
+
+def check_form_origin(request: web.Request) -> None:
+    """Refuse a form that a browser sends from a page of another origin; raises ForeignOrigin.
+
+    `Sec-Fetch-Site` is the browser's own word, which no page can change; it also tells a page of this server that
+    hides its origin (`Referrer-Policy: no-referrer`) from one of another site.
+    """
+    check_sole_origin(request)
+    site = request.headers.get("Sec-Fetch-Site", "")
+    if site in OWN_SITES:
+        return
+    if site and "Origin" not in request.headers:
+        raise ForeignOrigin
+    check_origin(request)
