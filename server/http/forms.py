@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from onward.protocol.creation_keys import HEADER
 from onward.protocol.errors import BadRequest, ClientFault, Failed, MediaType, Refusal, TooLarge, Unchecked
 from onward.protocol.forms import MOST_FILES, FormFields
 from onward.protocol.model import Upload, UploadId
@@ -41,6 +42,8 @@ async def receive_form(
     The names of the `headers` are in lower case.
     """
     check_form_origin(request)
+    if HEADER in request.headers:
+        raise BadRequest(f"A form takes no {HEADER}: nothing says beforehand which files it has.")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise MediaType("A Content-Encoding is not supported.")
     form = _Form(request, FormReader(body, headers["content-type"], request.app[STOPPING]))

@@ -12,6 +12,7 @@ from onward.protocol.plain import read_put
 from onward.protocol.progress import progress
 from onward.server.http.access import granted_creation
 from onward.server.http.app_keys import ENGINE
+from onward.server.uploads.create_once import create_once
 from onward.server.uploads.receive import Body
 from onward.server.uploads.whole import receive_whole
 
@@ -24,10 +25,11 @@ async def put_file(
     """Store the body as a file of the name in the path; raises what `read_put`, access and `receive_whole` raise."""
     engine, segment = request.app[ENGINE], request.rel_url.raw_path.rpartition("/")[2]
     creation, limits = await granted_creation(request, read_put(asked, segment.encode(errors="surrogateescape")))
-    upload = await engine.create(creation, limits=limits)
-    where = {"Location": location(upload.id)}
+    created = await create_once(engine, creation, limits=limits, resumable=False)
+    upload, where = created.upload, {"Location": location(created.upload.id)}
     try:
-        upload = await receive_whole(engine, upload, body, size=creation.body_size, limits=limits)
+        if created.new:
+            upload = await receive_whole(engine, upload, body, size=creation.body_size, limits=limits)
     except Unchecked as held:  # it is whole, and will be published there
         held.headers |= where
         raise

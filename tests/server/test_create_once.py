@@ -198,6 +198,23 @@ async def test_fifty_creations_at_once_on_two_nodes_make_one_upload_which_an_emp
         assert len(list((data / "records").iterdir())) == 3
 
 
+async def test_a_put_may_be_repeated_and_a_form_may_not(http: aiohttp.ClientSession, files: str) -> None:
+    key = {"Idempotency-Key": "key"}
+    places = set()
+    for _ in range(2):
+        async with http.put(f"{files}/a.txt", data=b"12345", headers=key) as answer:
+            assert answer.status == 201, await answer.text()
+            assert "Repr-Digest" in answer.headers
+            places.add(answer.headers["Location"])
+    assert len(places) == 1
+    async with http.put(f"{files}/b.txt", data=b"12345", headers=key) as answer:
+        assert answer.status == 422
+    form = aiohttp.FormData()
+    form.add_field("file", b"12345", filename="a.txt")
+    async with http.post(files, data=form, headers=key) as answer:
+        assert answer.status == 400
+
+
 async def opened_engine(folder: Path, quiet_after: float) -> Engine:
     storage = await open_storage(state="memory:", blobs="memory:", data=folder)
     return Engine(storage, Limits(quiet_after=quiet_after), lease_wait=0.1)
