@@ -62,6 +62,7 @@ CLIENT_OPTIONS = (
     "chunk-size",
     "header",
     "parallel",
+    "protocol",
     "retry-for",
     "stall-after",
     "to",
