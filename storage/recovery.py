@@ -25,7 +25,8 @@ that is the state marked as belonging to this data folder (`claim`), so that a c
 The keys of creations are lost as well. Each record has its own key, which is bound again when the record is adopted.
 
 The outbox is lost together with the records. So the latest event of each adopted upload is queued again, with the same
-id as before; a receiver that has it already recognises it by that.
+id as before; a receiver that has it already recognises it by that. If the record was only older than its copy, then its
+end is told only if the record does not know of it: what has ended may be saved again without an event.
 """
 
 import dataclasses

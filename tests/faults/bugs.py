@@ -687,6 +687,12 @@ BUGS = (
         "tests/storage/test_lost_outbox.py",
     ),
     Bug(
+        "e8", "an end is told again after a later save was lost", "storage/state/redis/scripts.py",
+        " and not has_status(ARGV[11])\n",
+        "\n",
+        "tests/storage/test_lost_outbox.py -k=later_save",
+    ),
+    Bug(
         "d1", "a file of another owner is told", "server/uploads/duplicates.py",
         "(known.owner, known.sha256, known.offset) == (upload.owner, sha256, upload.offset)",
         "(known.sha256, known.offset) == (sha256, upload.offset)",

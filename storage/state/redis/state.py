@@ -218,7 +218,7 @@ class RedisState:
         epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
         arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch)
-        more = (upload.created, len(ended), _entry(upload))
+        more = (upload.created, upload.status if ended else "", _entry(upload))
         await self._run(scripts.ADOPT, upload.id, *arguments, *more, events=ended or created)
 
     async def claim(self, store: str) -> None:
