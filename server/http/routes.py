@@ -247,6 +247,7 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         dialect = named or DEFAULT
         method = dialect.find_method(request.method, request.headers)
         if table is NAMED and method not in table:
+            await check_token(request, ACTS.get(method, Act.APPEND))
             raise NotFound  # no upload has such an id
         if method not in table or not dialect.offers_method(method, limits):
             raise MethodNotAllowed(allowed=[name for name in table if dialect.offers_method(name, limits)])

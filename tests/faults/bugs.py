@@ -976,6 +976,18 @@ BUGS = (
         "tests/page/test_links.py -k=resumed",
     ),
     Bug(
+        "access-11", "paths that are no uploads need no token", "server/http/routes.py",
+        "            await check_token(request, ACTS.get(method, Act.APPEND))\n            raise NotFound",
+        "            raise NotFound",
+        "tests/server/test_who_may.py -k=paths",
+    ),
+    Bug(
+        "access-12", "owners share the keys of their creations", "server/http/access.py",
+        "build_creation_key(key, creation.owner, asked)",
+        "build_creation_key(key, None, asked)",
+        "tests/server/test_who_may.py -k=key_of_a_creation",
+    ),
+    Bug(
         "q1", "reserve after the record", "storage/state/redis/state.py",
         "            if charged:\n                await self.quotas.reserve(upload)\n"
         "            answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)\n",
