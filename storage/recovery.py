@@ -113,15 +113,17 @@ class RecoveringState:
             await self._backups.drop(upload.id)
             raise
 
-    async def load(self, id: UploadId) -> Upload:
-        """Return the record, adopting it if it is missing; or its copy if that is newer. Raises Missing."""
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
+        """Return the record, adopting it if it is missing; or its copy if that is newer. Raises Missing.
+
+        An unknown id takes the same steps as an upload whose record and copy are there.
+        """
         try:
-            record = await self._state.load(id)
+            record = await self._state.load(id, fresh=fresh)
         except Missing:
-            await self._adopt(id)
-            record = await self._state.load(id)
-        if record.status.final and record.status is not Status.COMPLETED:
-            return record
+            if not await self._adopt(id):
+                raise
+            record = await self._state.load(id, fresh=fresh)
         copy = await self._backups.kept(id)
         return copy if copy and copy.version > record.version else record
 

@@ -988,6 +988,18 @@ BUGS = (
         "tests/server/test_who_may.py -k=key_of_a_creation",
     ),
     Bug(
+        "access-13", "a foreign upload that is remembered is refused faster", "server/http/access.py",
+        "load, id, fresh=True)",
+        "load, id)",
+        "tests/server/test_equal_steps.py -k=sqlite",
+    ),
+    Bug(
+        "access-14", "an unknown upload is looked for twice in Redis", "storage/recovery.py",
+        "            if not await self._adopt(id):\n                raise\n            record",
+        "            await self._adopt(id)\n            record",
+        "tests/server/test_equal_steps.py -k=redis",
+    ),
+    Bug(
         "q1", "reserve after the record", "storage/state/redis/state.py",
         "            if charged:\n                await self.quotas.reserve(upload)\n"
         "            answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)\n",

@@ -114,7 +114,7 @@ class RedisState:
         if answer == b"BARRED":
             raise Unreachable("the upload was recorded too late: its reservation has been removed")
 
-    async def load(self, id: UploadId) -> Upload:
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:  # noqa: ARG002 - no record is remembered
         """Return the record; raises Missing."""
         document = await self._commands.call(
             cast("Awaitable[bytes | None]", self._client.hget(keys_of(id).record, "document"))
