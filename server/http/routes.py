@@ -24,7 +24,7 @@ from onward.protocol.errors import (
 )
 from onward.protocol.grants import Act
 from onward.protocol.model import Limits, Role, Upload, UploadId
-from onward.server.http.access import check_access, check_token, granted_creation, granted_limits
+from onward.server.http.access import OWNERS, check_access, check_token, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
 from onward.server.http.forms import FORM, receive_form
@@ -119,6 +119,7 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     # Whoever brings all of the upload in one request sends all of it again, and does not ask for an offset.
     created = await create_once(engine, asked, limits=limits, resumable=not asked.completes)
     upload, location = created.upload, _location(request, created.upload.id)
+    request.app[OWNERS].remember(upload)
     if not created.new:
         return _response(dialect.build_created(upload, location, limits, _now(request)))
     try:
@@ -254,6 +255,7 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         dialect = named or DEFAULT
         method = dialect.find_method(request.method, request.headers)
         if table is NAMED and method not in table:
+            await check_token(request, ACTS.get(method, Act.APPEND))
             raise NotFound  # no upload has such an id
         if method not in table or not _offers(named, method, limits):
             raise MethodNotAllowed(allowed=[name for name in table if _offers(named, name, limits)])
