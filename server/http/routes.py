@@ -23,8 +23,8 @@ from onward.protocol.errors import (
     Refusal,
 )
 from onward.protocol.grants import Act
-from onward.protocol.model import Role, Upload, UploadId
-from onward.server.http.access import check_access, check_token, granted_creation, granted_limits
+from onward.protocol.model import Limits, Role, Upload, UploadId
+from onward.server.http.access import OWNERS, check_access, check_token, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
 from onward.server.http.forms import FORM, receive_form
@@ -119,6 +119,7 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     # Whoever brings all of the upload in one request sends all of it again, and does not ask for an offset.
     created = await create_once(engine, asked, limits=limits, resumable=not asked.completes)
     upload, location = created.upload, _location(request, created.upload.id)
+    request.app[OWNERS].remember(upload)
     if not created.new:
         return _response(dialect.build_created(upload, location, limits, _now(request)))
     try:
@@ -223,7 +224,7 @@ async def get(request: web.Request, named: Dialect | None) -> web.StreamResponse
 
 async def put(request: web.Request, named: Dialect | None) -> web.StreamResponse:
     """PUT /files/{name}: a creation in a dialect, or else a file in one request. The name may look like an id."""
-    if named is not None and named.creates_by_put:
+    if named is not None:
         return await create(request, named)
     with closing(_body(request, DEFAULT)) as body:
         return await put_file(request, _readable(request, DEFAULT), body, partial(_location, request))
@@ -241,15 +242,23 @@ UNTOLD = (Absent, Denied, Failed, Missing)  # refusals that say nothing about th
 ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
 
 
+def _offers(named: Dialect | None, method: str, limits: Limits) -> bool:
+    """Return whether a method is offered. A plain PUT names no dialect, and is a creation."""
+    if named is None and method == "PUT":
+        return DEFAULT.offers_method("POST", limits)
+    return (named or DEFAULT).offers_method(method, limits)
+
+
 def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def dispatch(request: web.Request) -> web.StreamResponse:
         named, limits = named_dialect(request), request.app[ENGINE].limits
         dialect = named or DEFAULT
         method = dialect.find_method(request.method, request.headers)
         if table is NAMED and method not in table:
+            await check_token(request, ACTS.get(method, Act.APPEND))
             raise NotFound  # no upload has such an id
-        if method not in table or not dialect.offers_method(method, limits):
-            raise MethodNotAllowed(allowed=[name for name in table if dialect.offers_method(name, limits)])
+        if method not in table or not _offers(named, method, limits):
+            raise MethodNotAllowed(allowed=[name for name in table if _offers(named, name, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))

@@ -114,7 +114,7 @@ class RedisState:
         if answer == b"BARRED":
             raise Unreachable("the upload was recorded too late: its reservation has been removed")
 
-    async def load(self, id: UploadId) -> Upload:
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:  # noqa: ARG002 - no record is remembered
         """Return the record; raises Missing."""
         document = await self._commands.call(
             cast("Awaitable[bytes | None]", self._client.hget(keys_of(id).record, "document"))
@@ -218,7 +218,7 @@ class RedisState:
         epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
         arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch)
-        more = (upload.created, len(ended), _entry(upload))
+        more = (upload.created, upload.status if ended else "", _entry(upload))
         await self._run(scripts.ADOPT, upload.id, *arguments, *more, events=ended or created)
 
     async def claim(self, store: str) -> None:

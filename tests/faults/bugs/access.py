@@ -92,4 +92,28 @@ BUGS = (
         "fault.status",
         "tests/page/test_links.py -k=resumed",
     ),
+    Bug(
+        "access-11", "paths that are no uploads need no token", "server/http/routes.py",
+        "            await check_token(request, ACTS.get(method, Act.APPEND))\n            raise NotFound",
+        "            raise NotFound",
+        "tests/server/test_who_may.py -k=paths",
+    ),
+    Bug(
+        "access-12", "owners share the keys of their creations", "server/http/access.py",
+        "build_creation_key(key, creation.owner, asked)",
+        "build_creation_key(key, None, asked)",
+        "tests/server/test_who_may.py -k=key_of_a_creation",
+    ),
+    Bug(
+        "access-13", "a foreign upload that is remembered is refused faster", "server/http/access.py",
+        "load, id, fresh=True)",
+        "load, id)",
+        "tests/server/test_equal_steps.py -k=sqlite",
+    ),
+    Bug(
+        "access-14", "an unknown upload is looked for twice in Redis", "storage/recovery.py",
+        "            if not await self._adopt(id):\n                raise\n            record",
+        "            await self._adopt(id)\n            record",
+        "tests/server/test_equal_steps.py -k=redis",
+    ),
 )  # fmt: skip
