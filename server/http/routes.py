@@ -23,7 +23,7 @@ from onward.protocol.errors import (
     Refusal,
 )
 from onward.protocol.grants import Act
-from onward.protocol.model import Role, Upload, UploadId
+from onward.protocol.model import Limits, Role, Upload, UploadId
 from onward.server.http.access import check_access, check_token, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
@@ -162,8 +162,7 @@ def _inspected(request: web.Request, dialect: Dialect, id: UploadId) -> Awaitabl
 
 async def append(request: web.Request, named: Dialect | None) -> web.Response:
     """PATCH /files/{id}."""
-    engine, id_, dialect = request.app[ENGINE], upload_id(request), named or DEFAULT
-    limits = await granted_limits(request, id_)
+    engine, id_, dialect, limits = request.app[ENGINE], upload_id(request), named or DEFAULT, request[LIMITS]
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
     with closing(_body(request, dialect)) as body:
         upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))
@@ -238,7 +237,8 @@ NAMED = {"OPTIONS": discover, "PUT": put}
 ALL = {"OPTIONS": discover, "POST": create}
 ABOUT_ONE = ("GET", "HEAD", "PATCH", "DELETE")
 UNTOLD = (Absent, Denied, Failed, Missing)  # refusals that say nothing about the upload, since it is over or private
-ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
+ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # others ask for their limits
+LIMITS: web.RequestKey[Limits] = web.RequestKey("limits", Limits)  # of a PATCH
 
 
 def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -253,6 +253,8 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
+        elif method == "PATCH":  # here, since a refusal that is raised below tells of the upload
+            request[LIMITS] = await granted_limits(request, upload_id(request))
         elif method in ("POST", "PUT"):  # what is to be created is not known yet
             await check_token(request, Act.CREATE)
         try:
