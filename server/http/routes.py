@@ -163,8 +163,7 @@ def _inspected(request: web.Request, dialect: Dialect, id: UploadId) -> Awaitabl
 
 async def append(request: web.Request, named: Dialect | None) -> web.Response:
     """PATCH /files/{id}."""
-    engine, id_, dialect = request.app[ENGINE], upload_id(request), named or DEFAULT
-    limits = await granted_limits(request, id_)
+    engine, id_, dialect, limits = request.app[ENGINE], upload_id(request), named or DEFAULT, request[LIMITS]
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
     with closing(_body(request, dialect)) as body:
         upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))
@@ -239,7 +238,8 @@ NAMED = {"OPTIONS": discover, "PUT": put}
 ALL = {"OPTIONS": discover, "POST": create}
 ABOUT_ONE = ("GET", "HEAD", "PATCH", "DELETE")
 UNTOLD = (Absent, Denied, Failed, Missing)  # refusals that say nothing about the upload, since it is over or private
-ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
+ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # others ask for their limits
+LIMITS: web.RequestKey[Limits] = web.RequestKey("limits", Limits)  # of a PATCH
 
 
 def _offers(named: Dialect | None, method: str, limits: Limits) -> bool:
@@ -262,6 +262,8 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
+        elif method == "PATCH":  # here, since a refusal that is raised below tells of the upload
+            request[LIMITS] = await granted_limits(request, upload_id(request))
         elif method in ("POST", "PUT"):  # what is to be created is not known yet
             await check_token(request, Act.CREATE)
         try:
