@@ -130,6 +130,7 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers["Location"] = location
+        await _tell_of(request, dialect, upload.id, refusal)
         # The success of a request that was to bring all of the upload would be taken for the end of it.
         partly = dialect.is_passing(refusal.status) and not asked.completes
         stored = await _stored_of(request, dialect, upload) if partly else None
@@ -139,6 +140,13 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
         log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, why)
         upload = stored
     return _response(dialect.build_created(upload, location, limits, _now(request)))
+
+
+async def _tell_of(request: web.Request, dialect: Dialect, id: UploadId, refusal: Refusal) -> None:
+    """Note the recorded upload in a refusal, if the dialect tells of it and the upload is neither over nor private."""
+    if dialect.tells_when_refused and not isinstance(refusal, UNTOLD):
+        with suppress(StorageError):
+            refusal.upload = await request.app[ENGINE].records.load(id)
 
 
 async def _stored_of(request: web.Request, dialect: Dialect, upload: Upload) -> Upload | None:
@@ -237,7 +245,7 @@ ONE = {"GET": get, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELET
 NAMED = {"OPTIONS": discover, "PUT": put}
 ALL = {"OPTIONS": discover, "POST": create}
 ABOUT_ONE = ("GET", "HEAD", "PATCH", "DELETE")
-UNTOLD = (Absent, Denied, Failed, Missing)  # refusals that say nothing about the upload, since it is over or private
+UNTOLD = (Absent, Denied, Failed)  # refusals that say nothing about the upload, since it is over or private
 ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # others ask for their limits
 LIMITS: web.RequestKey[Limits] = web.RequestKey("limits", Limits)  # of a PATCH
 
@@ -269,11 +277,10 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         try:
             return await table[method](request, named)
         except (Refusal, StorageError) as fault:
-            if not dialect.tells_when_refused or method not in ABOUT_ONE or isinstance(fault, UNTOLD):
+            if method not in ABOUT_ONE or isinstance(fault, Missing):
                 raise
             refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
-            with suppress(StorageError):
-                refusal.upload = await request.app[ENGINE].records.load(upload_id(request))
+            await _tell_of(request, dialect, upload_id(request), refusal)
             if refusal is fault:
                 raise
             raise refusal from fault
