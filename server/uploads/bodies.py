@@ -14,7 +14,7 @@ from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.hashing import RunningHash, RunningSha256
-from onward.server.uploads.quotas import Budget
+from onward.server.uploads.quotas import BodyClaims
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Claim, Reserve
@@ -67,7 +67,7 @@ class Bodies:
         return 0
 
     async def receive(
-        self, recorded: Upload, upload: Upload, licence: Licence, body: Body, budget: Budget
+        self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claims: BodyClaims
     ) -> tuple[Upload, RunningSha256 | None, bytes | None]:
         """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next.
 
@@ -79,12 +79,12 @@ class Bodies:
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
         noted = BodyRecords(
-            self._records, recorded, upload, running=running, claim=budget.claim, body=body, count=self._count
+            self._records, recorded, upload, running=running, claim=claims.claim, body=body, count=self._count
         )
         body_writer, head = None, self._checks.head(upload, licence)
         try:
             async with self._blobs.open(upload.place, licence.start, self._records.holds(upload)) as writer:
-                write = head.tapped(budget.counted(writer.write))
+                write = head.tapped(claims.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
                 position = await receive(
                     body,
@@ -93,7 +93,7 @@ class Bodies:
                     writer,
                     noted.note,
                     stride=self._blobs.stride,
-                    check_room=budget.note,
+                    check_room=claims.note,
                     head=head,
                 )
                 place = writer.place

@@ -139,7 +139,7 @@ class RedisState:
             await self.load(upload.id)
             raise Stale(upload.id)
         if upload.allowance is not None and upload.status in GONE:
-            await self.quotas.doubt(upload)
+            await self.quotas.mark_unsure(upload)
         told = message(progress(saved))
         arguments = (encode(saved), upload.version, upload.epoch, *_indexed(saved), token, *told)
         answer, *has = (await self._run(scripts.SAVE, upload.id, *arguments, events=events)).split()

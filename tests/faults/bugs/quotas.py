@@ -54,7 +54,7 @@ BUGS = (
     ),
     Bug(
         "q8", "an end is not put right after a crash", "storage/state/redis/state.py",
-        "            await self.quotas.doubt(upload)\n",
+        "            await self.quotas.mark_unsure(upload)\n",
         "            pass\n",
         f"{REDIS_QUOTAS} -k=not_given_back",
     ),
