@@ -4,7 +4,8 @@ Redis may come back empty after a restart, or with older records than it had: a 
 not received yet. But offsets were acknowledged by then, and a client must never be sent back. So `RecoveringState`
 stands between the server and the shared state (`storage/__init__.py` puts it there), and writes each record twice:
 
-    save      bytes  ->  copy in records/ (Backups)  ->  record in the state  ->  reply
+    insert    reserved in the state  ->  copy in records/ (Backups)  ->  record in the state  ->  reply
+    save      bytes                  ->  copy in records/            ->  record in the state  ->  reply
 
     load      record missing             adopt the copy, then read the record
     hold      record older than copy     adopt the copy, then take the lease again
@@ -103,14 +104,24 @@ class RecoveringState:
     async def insert(
         self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
     ) -> None:
-        """Write the first copy, then the record; raises Crowded, Exceeded, or Stale and keeps the copy of the other."""
-        await self._backups.begin(upload, durable=durable)
+        """Write the first copy, then the record; raises Crowded, Exceeded, or Stale and keeps the copy of the other.
+
+        A copy may be adopted from the moment when it is there. So it is written only after the upload was admitted.
+        """
+        begun = False
+
+        async def begin() -> None:
+            nonlocal begun
+            begun = True
+            await self._backups.begin(upload, durable=durable)
+
         try:
-            await self._state.insert(upload, durable=durable, most=most, events=events)
+            await self._state.insert(upload, durable=durable, most=most, events=events, begin=begin)
         except Stale:
             raise
         except BaseException:
-            await self._backups.drop(upload.id)
+            if begun:
+                await self._backups.drop(upload.id)
             raise
 
     async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:

@@ -130,6 +130,7 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers["Location"] = location
+        await _tell_of(request, dialect, upload.id, refusal)
         # The success of a request that was to bring all of the upload would be taken for the end of it.
         partly = dialect.is_passing(refusal.status) and not asked.completes
         stored = await _stored_of(request, dialect, upload) if partly else None
@@ -139,6 +140,13 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
         log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, why)
         upload = stored
     return _response(dialect.build_created(upload, location, limits, _now(request)))
+
+
+async def _tell_of(request: web.Request, dialect: Dialect, id: UploadId, refusal: Refusal) -> None:
+    """Note the recorded upload in a refusal, if the dialect tells of it and the upload is neither over nor private."""
+    if dialect.tells_when_refused and not isinstance(refusal, UNTOLD):
+        with suppress(StorageError):
+            refusal.upload = await request.app[ENGINE].records.load(id)
 
 
 async def _stored_of(request: web.Request, dialect: Dialect, upload: Upload) -> Upload | None:
@@ -163,8 +171,7 @@ def _inspected(request: web.Request, dialect: Dialect, id: UploadId) -> Awaitabl
 
 async def append(request: web.Request, named: Dialect | None) -> web.Response:
     """PATCH /files/{id}."""
-    engine, id_, dialect = request.app[ENGINE], upload_id(request), named or DEFAULT
-    limits = await granted_limits(request, id_)
+    engine, id_, dialect, limits = request.app[ENGINE], upload_id(request), named or DEFAULT, request[LIMITS]
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
     with closing(_body(request, dialect)) as body:
         upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))
@@ -238,8 +245,9 @@ ONE = {"GET": get, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELET
 NAMED = {"OPTIONS": discover, "PUT": put}
 ALL = {"OPTIONS": discover, "POST": create}
 ABOUT_ONE = ("GET", "HEAD", "PATCH", "DELETE")
-UNTOLD = (Absent, Denied, Failed, Missing)  # refusals that say nothing about the upload, since it is over or private
-ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # PATCH and POST ask for their limits
+UNTOLD = (Absent, Denied, Failed)  # refusals that say nothing about the upload, since it is over or private
+ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # others ask for their limits
+LIMITS: web.RequestKey[Limits] = web.RequestKey("limits", Limits)  # of a PATCH
 
 
 def _offers(named: Dialect | None, method: str, limits: Limits) -> bool:
@@ -262,16 +270,17 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
+        elif method == "PATCH":  # here, since a refusal that is raised below tells of the upload
+            request[LIMITS] = await granted_limits(request, upload_id(request))
         elif method in ("POST", "PUT"):  # what is to be created is not known yet
             await check_token(request, Act.CREATE)
         try:
             return await table[method](request, named)
         except (Refusal, StorageError) as fault:
-            if not dialect.tells_when_refused or method not in ABOUT_ONE or isinstance(fault, UNTOLD):
+            if method not in ABOUT_ONE or isinstance(fault, Missing):
                 raise
             refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
-            with suppress(StorageError):
-                refusal.upload = await request.app[ENGINE].records.load(upload_id(request))
+            await _tell_of(request, dialect, upload_id(request), refusal)
             if refusal is fault:
                 raise
             raise refusal from fault

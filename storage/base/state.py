@@ -59,6 +59,20 @@ class SharedState(State, Protocol):
     Every method but `read_watched_by` and `fill_before_count` may raise Full or Unreachable.
     """
 
+    async def insert(
+        self,
+        upload: Upload,
+        *,
+        durable: bool = True,
+        most: int | None = None,
+        events: Sequence[OutgoingEvent] = (),
+        begin: Callable[[], Awaitable[None]] = ...,
+    ) -> None:
+        """Record a new upload, as every state does. `begin`, which may raise, is called before it is recorded.
+
+        By then all that the upload takes is reserved: it was neither Crowded nor Exceeded.
+        """
+
     def read_watched_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
         """Use `load` from now on to read the record of a watched upload when no message about it has come for long."""
 

@@ -79,7 +79,7 @@ class RedisQuotas:
         self._counting = asyncio.Lock()  # so that only one insert of this process counts, while the others wait for it
         self._looked = float("-inf")
         self._claims: dict[UploadId, float] = {}  # when a body of this process last claimed bytes for an upload
-        self.fill: Callable[[], Awaitable[None]] = _nothing
+        self.fill: Callable[[], Awaitable[None]] = nothing
 
     async def reserve(self, upload: Upload) -> None:
         """Reserve what a new upload takes; raises Exceeded. If there is no answer, the sweep puts it right."""
@@ -219,8 +219,8 @@ class RedisQuotas:
         return int(found or 0)
 
 
-async def _nothing() -> None:
-    """Do nothing: no records are missing."""
+async def nothing() -> None:
+    """Do nothing: there are no copies of records, so none is adopted or written."""
 
 
 def _unsure(entry: bytes, since: float) -> _Reservation:

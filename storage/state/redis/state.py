@@ -54,7 +54,7 @@ from onward.storage.state.redis.leases import RedisLeases
 from onward.storage.state.redis.listing import read_page
 from onward.storage.state.redis.open_limit import OpenLimit
 from onward.storage.state.redis.outbox import RedisOutbox, put_arguments
-from onward.storage.state.redis.quotas import RedisQuotas
+from onward.storage.state.redis.quotas import RedisQuotas, nothing
 
 LEASES = 2**20  # more leases than an upload can have had since it was saved
 PROBE_ID = UploadId("probe")
@@ -90,8 +90,9 @@ class RedisState:
         durable: bool = True,  # noqa: ARG002
         most: int | None = None,
         events: Sequence[OutgoingEvent] = (),
+        begin: Callable[[], Awaitable[None]] = nothing,
     ) -> None:
-        """Record a new upload; raises Crowded, Exceeded or Stale."""
+        """Record a new upload, after `begin` was called; raises Crowded, Exceeded or Stale."""
         limited, charged = most is not None, upload.allowance is not None
         if most is not None:
             await self._limit.reserve(upload.id, most)
@@ -100,6 +101,7 @@ class RedisState:
         try:
             if charged:
                 await self.quotas.reserve(upload)
+            await begin()
             answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)
         except (Exceeded, Full) as fault:
             if limited:

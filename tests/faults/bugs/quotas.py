@@ -9,7 +9,9 @@ BUGS = (
     Bug(
         "q1", "reserve after the record", "storage/state/redis/state.py",
         "            if charged:\n                await self.quotas.reserve(upload)\n"
+        "            await begin()\n"
         "            answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)\n",
+        "            await begin()\n"
         "            answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)\n"
         "            if charged:\n                await self.quotas.reserve(upload)\n",
         f"{QUOTAS} -k=bytes_count",
