@@ -25,8 +25,11 @@ from onward.server.option_kinds import (
     HEADERS,
     HOSTS,
     LAYOUT,
+    MEMORY,
     MODE,
+    NAME,
     ORIGINS,
+    PART_SIZE,
     PATH,
     POSITIVE_SIZE,
     POSITIVE_TIME,
@@ -105,8 +108,23 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Option(STORAGE, STATE, "where upload records are kept: sqlite:, redis://HOST:PORT/DB, memory:", sweep=True)
     ] = "sqlite:"
     blobs: Annotated[
-        str, Option(STORAGE, STORE, "where bytes are kept: file: (the data folder), memory:", sweep=True)
+        str,
+        Option(
+            STORAGE, STORE, "where bytes are kept: file: (the data folder), s3://BUCKET/PREFIX, memory:", sweep=True
+        ),
     ] = "file:"
+    s3_endpoint: Annotated[
+        str, Option(STORAGE, URL, "URL of an object store other than AWS, such as http://127.0.0.1:8333", sweep=True)
+    ] = ""
+    s3_region: Annotated[
+        str, Option(STORAGE, NAME, "region of the bucket; by default that of the AWS configuration", sweep=True)
+    ] = ""
+    part_size: Annotated[
+        int, Option(STORAGE, PART_SIZE, "size of the parts that are sent to an object store; 5MiB or more", sweep=True)
+    ] = 2**23
+    upload_memory: Annotated[
+        int, Option(STORAGE, MEMORY, "memory for all bytes that wait to be sent to an object store")
+    ] = 2**28
     durability: Annotated[
         Durability,
         Option(

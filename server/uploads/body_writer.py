@@ -80,6 +80,15 @@ class BodyWriter:
         """
         if len(block) > self._end - self.position:
             raise TooLarge("The body is longer than what is left to send.")
+        boundary = None if self._writer is None else self._writer.boundary
+        if boundary is not None and 0 < (first := boundary - self.position) < len(block):
+            view = memoryview(block)
+            self._take(view[:first])
+            self._take(view[first:])
+        else:
+            self._take(block)
+
+    def _take(self, block: Block) -> None:
         small = len(block) <= SMALL
         if not small:
             for queue in self._queues:

@@ -47,7 +47,7 @@ from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Claim, Reserve
 from onward.server.uploads.sweep import Sweep
-from onward.storage.base import Full, Held, Missing, Storage, StorageError
+from onward.storage.base import Ahead, Full, Held, Missing, Storage, StorageError
 from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard
@@ -85,6 +85,7 @@ class Engine:
         self.checks = Checks(checks, storage.blobs)
         self.records.checks = self.checks.names
         self._completion = Completion(self.records, self.reserve, self.checks, publishing)
+        self._is_named = publishing.layout is None and not checks
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
@@ -283,13 +284,16 @@ class Engine:
     async def _receive(self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claim: Claim) -> Upload:
         """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next."""
         blobs, running = self._storage.blobs, RunningSha256.of(recorded)
+        if running is not None and not blobs.rereads:
+            running.remember()
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
         noted = BodyRecords(self.records, recorded, upload, running=running, claim=claim, body=body, count=self._count)
         body_writer, head = None, self.checks.head(upload, licence)
         try:
-            async with blobs.open(upload.place, licence.start, self.records.holds(upload)) as writer:
+            ahead = Ahead(upload.length, named=self._is_named and upload.role is Role.SINGLE)
+            async with blobs.open(upload.place, licence.start, self.records.holds(upload), ahead) as writer:
                 write = head.tapped(claim.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
                 position = await receive(

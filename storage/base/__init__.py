@@ -27,7 +27,9 @@ required. The contract suites in tests/storage say what each of them means, and 
 
 from onward.storage.base.backups import Backups
 from onward.storage.base.blobs import (
+    NOTHING_KNOWN,
     USUAL_MODES,
+    Ahead,
     Blobs,
     BlobStore,
     BlobWriter,
@@ -49,7 +51,9 @@ from onward.storage.base.state import Events, SharedState, State, Storage, Store
 
 __all__ = [
     "ANYONE",
+    "NOTHING_KNOWN",
     "USUAL_MODES",
+    "Ahead",
     "Backups",
     "BlobStore",
     "BlobWriter",

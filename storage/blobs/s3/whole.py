@@ -1,0 +1,155 @@
+"""Making the parts and the tail of an upload one object, and publishing it.
+
+    finish     parts + tail ──▶ one object under the key of the multipart upload: the final one, or the private one
+    publish    the tail alone, or the object under the private key ──▶ a final key, once
+
+Each step may be repeated, by this server or by another one, and the answer to it may be lost. So an object is only
+created where none is (`If-None-Match: *`), and each one names its upload in its metadata: whoever finds a key taken
+looks whether the object there is the one that was to be made.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+from onward.protocol.model import UploadId
+from onward.storage.base import Missing, Stale, Unreachable
+from onward.storage.blobs.s3.client import OWNER, S3Client, Sender, Taken
+from onward.storage.blobs.s3.compose import compose
+from onward.storage.blobs.s3.spot import Part, Spot, chained
+from onward.storage.blobs.s3.writer import parts_of, stream, tail_key, whole_key
+from onward.storage.failpoints import reach
+
+
+class Found(NamedTuple):
+    """An object that is there."""
+
+    size: int
+    owner: str
+
+
+async def look(client: S3Client, name: str) -> Found | None:
+    """Return what is at a key, or None."""
+    try:
+        head = await client.call("head_object", name)
+    except Missing:
+        return None
+    return Found(head["ContentLength"], head.get("Metadata", {}).get(OWNER, ""))
+
+
+async def is_own(client: S3Client, name: str, id: UploadId, length: int) -> bool:
+    """Return whether the object at a key is that of an upload; raises Missing if it is, and has fewer bytes."""
+    found = await look(client, name)
+    if found is None or found.owner != id:
+        return False
+    if found.size < length:
+        raise Missing(name)
+    return True
+
+
+async def finish(client: S3Client, spot: Spot, length: int, holds: Callable[[], bool]) -> None:
+    """Complete the multipart upload of a spot; may be repeated. Raises Missing if there are fewer bytes, and Stale."""
+    if spot.size < length:
+        raise Missing(spot.id)
+    key = whole_key(spot)
+    try:
+        parts = await _recorded(client, spot)
+        if spot.tail:
+            etag = await client.copy_part(tail_key(spot, spot.tail.name), key, spot.multipart, spot.number)
+            parts.append({"PartNumber": spot.number, "ETag": etag})
+        if not holds():
+            raise Stale(spot.id)
+        reach("completing")
+        await client.call(
+            "complete_multipart_upload",
+            key,
+            UploadId=spot.multipart,
+            MultipartUpload={"Parts": parts},
+            IfNoneMatch="*",
+        )
+    except (Missing, Taken) as fault:  # it may have been completed already, and this process does not know
+        if not await is_own(client, key, spot.id, length):
+            if isinstance(fault, Taken):
+                raise Unreachable(f"{key} is an object that is not of this server") from fault
+            raise
+    reach("completed")
+
+
+async def _recorded(client: S3Client, spot: Spot) -> list[dict[str, object]]:
+    """Return the recorded parts with their ETags; raises Missing if S3 has other ones."""
+    etags = {part.number: (part.size, part.etag) async for part in parts_of(client, whole_key(spot), spot.multipart, 0)}
+    check, parts = "", []
+    for part in spot.parts():
+        size, etag = etags.get(part.number, (-1, ""))
+        check = chained(check, Part(part.number, size), etag)
+        parts.append({"PartNumber": part.number, "ETag": etag})
+    if check != spot.check:
+        raise Missing(f"the parts of {spot.id} are not those that were recorded")
+    return parts
+
+
+async def publish(  # noqa: PLR0917
+    client: S3Client,
+    spot: Spot,
+    length: int,
+    key: str,
+    holds: Callable[[], bool],
+    check: Callable[[], None],
+    kept: Sequence[bytes],
+) -> bool:
+    """Publish exactly `length` bytes of a spot under a key that is not that of its multipart upload.
+
+    `kept` are the blocks of its tail, if they are in memory.
+    Returns False if another object has the key. Raises Missing, Stale, and what `check` raises.
+    """
+    try:
+        if spot.multipart or (length and not spot.tail):
+            await _publish_copy(client, spot, length, key, holds, check)
+        else:
+            await _publish_tail(client, spot, length, key, holds, kept)
+    except Taken:
+        return await is_own(client, key, spot.id, length)
+    reach("published")
+    return True
+
+
+async def _publish_tail(  # noqa: PLR0917
+    client: S3Client, spot: Spot, length: int, key: str, holds: Callable[[], bool], kept: Sequence[bytes]
+) -> None:
+    name = tail_key(spot, spot.tail.name) if spot.tail else ""
+    if spot.size < length or (length and not kept and await look(client, name) is None):
+        raise Missing(spot.id)
+    if not holds():
+        raise Stale(spot.id)
+    reach("publishing")
+    send = _sender(kept, length) if kept else lambda: stream(client, name, 0, length)
+    await client.put(key, send, length, owner=spot.id, absent=True)
+
+
+def _sender(blocks: Sequence[bytes], length: int) -> Sender:
+    """Return a function that yields the first bytes of some blocks."""
+
+    async def send() -> AsyncGenerator[bytes, None]:
+        left = length
+        for block in blocks:
+            yield block[:left]
+            left -= len(block[:left])
+
+    return send
+
+
+async def _publish_copy(  # noqa: PLR0917
+    client: S3Client, spot: Spot, length: int, key: str, holds: Callable[[], bool], check: Callable[[], None]
+) -> None:
+    if spot.multipart:
+        await finish(client, spot, length, holds)
+    source = whole_key(spot) if spot.multipart else f"partial/{spot.id}"
+
+    def last_look() -> None:
+        if not holds():
+            raise Stale(spot.id)
+        reach("publishing")
+
+    async with aclosing(compose(client, [(source, length)], key, spot.id, last_look, absent=True)) as steps:
+        async for _ in steps:
+            check()
