@@ -30,6 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the random tests of faults run longer, and again."""
     parser.addoption("--cycles", type=int, default=1000, help="servers that test_kill.py kills")
+    parser.addoption("--s3-cycles", type=int, default=40, help="servers that test_s3_kill.py kills")
     parser.addoption("--cuts", type=int, default=200, help="power cuts of test_power_cut.py")
     parser.addoption("--seed", type=int, default=None, help="the seed of the tests of faults; another one each time")
 

@@ -185,6 +185,9 @@ def main() -> None:
     vars(onward.server.http.transport.body)["BLOCK"] = BLOCK
     onward.storage.blobs.disk.DiskBlobs.stride = onward.storage.base.Stride(STRIDE, 0.25)
     onward.server.http.transport.socket_reader.BUFFER, onward.server.http.transport.body.LARGE = BLOCK, LARGE
+    with suppress(ImportError):  # only for tests of object storage
+        import_module("onward.storage.blobs.s3.store")
+        asyncio.run(import_module("onward.storage.blobs.s3.client").load_descriptions())
     gc.freeze()
     for line in sys.stdin:
         if pid := os.fork():

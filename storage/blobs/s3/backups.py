@@ -4,6 +4,7 @@ A copy is only replaced by a newer one: each write is conditional on the ETag of
 server that was suspended can't write an old one over it.
 """
 
+import os
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from onward.protocol.model import Upload, UploadId
 from onward.storage.base import Missing, Stale, Unreachable
+from onward.storage.blobs.files import sync_folder
 from onward.storage.blobs.s3.client import S3Client, Sender, Taken
 from onward.storage.blobs.s3.garbage import remove_keys
 from onward.storage.blobs.s3.probe import Probe
@@ -114,18 +116,27 @@ async def name_of(client: S3Client, data: Path, *, shared: bool) -> str:
     A server that has its state in a data folder keeps the name there as well. Raises Unreachable if the bucket belongs
     to another one: each would remove the bytes of the other as strays.
     """
-    file = data / NAME
-    kept = file.read_text() if not shared and file.exists() else ""
-    mine = kept or secrets.token_hex(16)
+    mine = secrets.token_hex(16) if shared else _kept_name(data)
     try:
         await client.put(NAME, sender(mine.encode()), len(mine), absent=True)
-        there = mine
     except Taken:
         there = (await client.fetch(NAME))[0].decode()
-    if shared or there == kept:
-        return there
-    if there != mine:
+    else:
+        return mine
+    if not shared and there != mine:
         raise Unreachable("the bucket belongs to another data folder; give each server a prefix of its own")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(mine)
-    return mine
+    return there
+
+
+def _kept_name(data: Path) -> str:
+    """Return the name that a data folder keeps, which is made durable before any bucket gets it."""
+    file, fresh = data / NAME, data / f"{NAME}.new"
+    if not file.exists():
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with fresh.open("w") as written:
+            written.write(secrets.token_hex(16))
+            written.flush()
+            os.fsync(written.fileno())
+        fresh.rename(file)
+        sync_folder(data)
+    return file.read_text()

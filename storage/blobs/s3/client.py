@@ -264,8 +264,13 @@ async def _repeated(once: Callable[[], Awaitable[Result]], patience: float = PAT
 
 @cache
 def _session() -> Any:
-    """Return what knows the configuration of AWS tools, and has read the descriptions of the calls."""
+    """Return what knows the configuration of AWS tools, and keeps the descriptions of the calls that it has read."""
     return aiobotocore.session.get_session()
+
+
+async def load_descriptions() -> None:
+    """Read the descriptions of the calls, which takes a while, before they are needed."""
+    await _session().get_service_model("s3")
 
 
 async def open_client(settings: Settings) -> S3Client:

@@ -14,10 +14,12 @@ its bytes are read before that. The server reads unfinished uploads only once th
 bytes, which are in the tail until there is a part.
 """
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -58,6 +60,7 @@ class S3Blobs:
         self.probe = Probe(client).check
         leftovers = Leftovers(client, self._garbage)
         self.strays, self.tidy = leftovers.strays, leftovers.tidy
+        self._finishing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._finished: OrderedDict[str, None] = OrderedDict()
         self._staged: set[Place] = set()  # places that this process has staged and not tried to publish yet
         self._threads = Threads(SCAN_THREADS, "s3-scan")
@@ -147,9 +150,11 @@ class S3Blobs:
 
     async def _finish(self, spot: Spot, length: int, holds: Callable[[], bool] = lambda: True) -> None:
         """Complete a multipart upload, unless this process has done so already."""
-        if spot.multipart in self._finished and length <= spot.size:
-            return
-        await finish(self._client, spot, length, holds)
+        lock = self._finishing.setdefault(spot.multipart, asyncio.Lock())
+        async with lock:
+            if spot.multipart in self._finished and length <= spot.size:
+                return
+            await finish(self._client, spot, length, holds)
         self._finished[spot.multipart] = None
         if len(self._finished) > REMEMBERED:
             self._finished.popitem(last=False)

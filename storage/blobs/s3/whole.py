@@ -8,6 +8,7 @@ created where none is (`If-None-Match: *`), and each one names its upload in its
 looks whether the object there is the one that was to be made.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from onward.storage.blobs.s3.compose import compose
 from onward.storage.blobs.s3.spot import Part, Spot, chained
 from onward.storage.blobs.s3.writer import parts_of, stream, tail_key, whole_key
 from onward.storage.failpoints import reach
+
+LOOKS, LOOK_AGAIN = 4, 1.0  # how often, and after how many seconds, what seems lost is looked for
 
 
 class Found(NamedTuple):
@@ -48,43 +51,64 @@ async def is_own(client: S3Client, name: str, id: UploadId, length: int) -> bool
 
 
 async def finish(client: S3Client, spot: Spot, length: int, holds: Callable[[], bool]) -> None:
-    """Complete the multipart upload of a spot; may be repeated. Raises Missing if there are fewer bytes, and Stale."""
+    """Complete the multipart upload of a spot; may be repeated. Raises Missing if there are fewer bytes, and Stale.
+
+    Another process, perhaps one that has died since, may just have asked S3 to complete it. Until S3 has done so, it
+    may list only some of the parts, or none; so what seems lost is looked for again a little later.
+    """
     if spot.size < length:
         raise Missing(spot.id)
     key = whole_key(spot)
-    try:
-        parts = await _recorded(client, spot)
-        if spot.tail:
-            etag = await client.copy_part(tail_key(spot, spot.tail.name), key, spot.multipart, spot.number)
-            parts.append({"PartNumber": spot.number, "ETag": etag})
-        if not holds():
-            raise Stale(spot.id)
-        reach("completing")
-        await client.call(
-            "complete_multipart_upload",
-            key,
-            UploadId=spot.multipart,
-            MultipartUpload={"Parts": parts},
-            IfNoneMatch="*",
-        )
-    except (Missing, Taken) as fault:  # it may have been completed already, and this process does not know
-        if not await is_own(client, key, spot.id, length):
-            if isinstance(fault, Taken):
+    for left in reversed(range(LOOKS)):
+        try:
+            await _complete(client, spot, key, holds)
+        except Taken as fault:
+            if not await is_own(client, key, spot.id, length):
                 raise Unreachable(f"{key} is an object that is not of this server") from fault
-            raise
+        except (Missing, _Changed) as fault:  # it may have been completed already, and this process does not know
+            if not await is_own(client, key, spot.id, length):
+                if left:
+                    await asyncio.sleep(LOOK_AGAIN)
+                    continue
+                if isinstance(fault, Missing):
+                    raise
+                raise Unreachable(f"the parts of {spot.id} are not those that were recorded") from fault
+        break
     reach("completed")
 
 
+class _Changed(Exception):
+    """S3 has other parts than those that were recorded."""
+
+
+async def _complete(client: S3Client, spot: Spot, key: str, holds: Callable[[], bool]) -> None:
+    parts = await _recorded(client, spot)
+    if spot.tail:
+        etag = await client.copy_part(tail_key(spot, spot.tail.name), key, spot.multipart, spot.number)
+        parts.append({"PartNumber": spot.number, "ETag": etag})
+    if not holds():
+        raise Stale(spot.id)
+    reach("completing")
+    await client.call(
+        "complete_multipart_upload",
+        key,
+        UploadId=spot.multipart,
+        MultipartUpload={"Parts": parts},
+        IfNoneMatch="*",
+    )
+
+
 async def _recorded(client: S3Client, spot: Spot) -> list[dict[str, object]]:
-    """Return the recorded parts with their ETags; raises Missing if S3 has other ones."""
-    etags = {part.number: (part.size, part.etag) async for part in parts_of(client, whole_key(spot), spot.multipart, 0)}
-    check, parts = "", []
+    """Return the recorded parts with their ETags; raises Missing if there is no multipart upload, and _Changed."""
+    listed = parts_of(client, whole_key(spot), spot.multipart, 0)
+    etags = {part.number: (part.size, part.etag) async for part in listed}
+    check, parts = "", list[dict[str, object]]()
     for part in spot.parts():
         size, etag = etags.get(part.number, (-1, ""))
         check = chained(check, Part(part.number, size), etag)
         parts.append({"PartNumber": part.number, "ETag": etag})
     if check != spot.check:
-        raise Missing(f"the parts of {spot.id} are not those that were recorded")
+        raise _Changed
     return parts
 
 
