@@ -6,7 +6,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -80,20 +80,19 @@ class S3Process:
         return [f"--blobs=s3://{bucket}/up", f"--s3-endpoint={endpoint}", f"--s3-region={REGION}"]
 
 
-def url_of(server: S3Process, bucket: str, *, port: int | None = None, **more: str) -> str:
+def url_of(server: S3Process, bucket: str, *, more: Mapping[str, int] | None = None) -> str:
     """Give the URL of a store in a bucket."""
-    query = {"endpoint": f"http://127.0.0.1:{port or server.port}", "region": REGION} | more
+    query: dict[str, object] = {"endpoint": server.endpoint, "region": REGION, **(more or {})}
     return f"s3://{bucket}/up?{urlencode(query)}"
 
 
 @asynccontextmanager
 async def s3_bytes(
-    server: S3Process, bucket: str, data: Path, *, port: int | None = None, shared: bool = True, **more: str
+    server: S3Process, bucket: str, data: Path, more: Mapping[str, int] | None = None
 ) -> AsyncIterator[StoredBytes]:
     """Open a store in a bucket, with further words for its URL."""
     os.environ.update(KEYS)
-    url = url_of(server, bucket, port=port, **more)
-    stored = await open_blobs(url, data, Durability.FULL, shared, Modes())
+    stored = await open_blobs(url_of(server, bucket, more), data, Durability.FULL, True, Modes())
     try:
         yield stored
     finally:
