@@ -80,7 +80,7 @@ class S3Process:
         return [f"--blobs=s3://{bucket}/up", f"--s3-endpoint={endpoint}", f"--s3-region={REGION}"]
 
 
-def url_of(server: S3Process, bucket: str, *, more: Mapping[str, int] | None = None) -> str:
+def url_of(server: S3Process, bucket: str, more: Mapping[str, int] | None = None) -> str:
     """Give the URL of a store in a bucket."""
     query: dict[str, object] = {"endpoint": server.endpoint, "region": REGION, **(more or {})}
     return f"s3://{bucket}/up?{urlencode(query)}"
