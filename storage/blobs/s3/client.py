@@ -12,7 +12,7 @@ credentials come from.
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -31,6 +31,7 @@ BLOCK = 2**20  # bytes that are read or sent at a time
 CONNECT_WITHIN, ANSWER_WITHIN = 5.0, 10.0  # seconds
 SLOWEST = 2**18  # bytes per second; a part that is sent more slowly is sent again
 PATIENCE = 15.0  # seconds after which no further attempt is made
+MOST_FAILURES = 5  # of one download
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 4.0  # seconds between attempts
 OWNER = "onward"  # the metadata that names the upload whose object this is
 GONE = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
@@ -63,11 +64,11 @@ class Taken(StorageError):
     """Another object has the key already."""
 
 
-class Passing(Unreachable):
-    """A fault that may have passed when the request is repeated."""
+class Passing(Exception):
+    """A fault that may have passed when the request is repeated; outside of this file it is Unreachable."""
 
 
-def fault_of(code: str, status: int) -> StorageError:
+def fault_of(code: str, status: int) -> StorageError | Passing:
     """Return the error of the seam for what S3 has answered."""
     if code in GONE:
         return Missing(code)
@@ -77,7 +78,9 @@ def fault_of(code: str, status: int) -> StorageError:
         return Full("the object storage has no room left")
     if code in REFUSED:
         return Unreachable(f"object storage: {REFUSED[code]}")
-    kind = Passing if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout", "409") else Unreachable
+    kind: type[Passing | Unreachable] = (
+        Passing if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout", "409") else Unreachable
+    )
     return kind(f"object storage answers {code} ({status})")
 
 
@@ -179,6 +182,22 @@ class S3Client:
 
         return await _repeated(once, patience)
 
+    async def stream(self, name: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes [start, stop) of an object, or as many of them as there are."""
+        at, failures = start, 0
+        while at < stop:
+            try:
+                async with self.get(name, at, stop) as answer:
+                    async for block in answer.content.iter_chunked(BLOCK):
+                        at += len(block)
+                        yield block
+                return
+            except Passing as fault:
+                failures += 1
+                if failures > MOST_FAILURES:
+                    raise Unreachable(str(fault)) from fault
+                await asyncio.sleep(FIRST_PAUSE * failures)
+
     async def fetch(self, name: str) -> tuple[bytes, str]:
         """Return a small object and its ETag; raises Missing."""
 
@@ -192,7 +211,7 @@ class S3Client:
 
     @asynccontextmanager
     async def get(self, name: str, start: int, stop: int) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask for the bytes [start, stop) of an object, which are not empty."""
+        """Ask for the bytes [start, stop) of an object, which are not empty. Raises Passing as well."""
         url = await self._signed("get_object", name, Range=f"bytes={start}-{stop - 1}")
         try:
             async with self._http.get(url, headers={"Range": f"bytes={start}-{stop - 1}"}) as answer:
@@ -255,9 +274,9 @@ async def _repeated(once: Callable[[], Awaitable[Result]], patience: float = PAT
                 return await once()
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise Passing("object storage does not answer") from error
-        except Passing:
+        except Passing as fault:
             if loop.time() + pause > until:
-                raise
+                raise Unreachable(str(fault)) from fault
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
         pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -11,7 +11,6 @@ from onward.protocol.model import UploadId
 from onward.storage.base import Missing, StorageError
 from onward.storage.blobs.s3.client import OWNER, S3Client
 from onward.storage.blobs.s3.settings import LEAST_PART, MIB
-from onward.storage.blobs.s3.writer import stream
 
 COPIED = 1024 * MIB  # bytes that one request copies; S3 itself takes 5 GiB at most
 Piece = tuple[str, int]  # the key of an object, and how many of its first bytes are wanted
@@ -89,7 +88,7 @@ class _Composing:
 
     async def _read(self, source: str, start: int, stop: int) -> None:
         before = len(self._small)
-        async with aclosing(stream(self._client, source, start, stop)) as blocks:
+        async with aclosing(self._client.stream(source, start, stop)) as blocks:
             async for block in blocks:
                 self._small += block
         if len(self._small) - before < stop - start:

@@ -36,7 +36,7 @@ from onward.storage.blobs.s3.probe import Probe
 from onward.storage.blobs.s3.settings import Settings
 from onward.storage.blobs.s3.spot import Spot, Tail, parse
 from onward.storage.blobs.s3.whole import finish, is_own, look, publish
-from onward.storage.blobs.s3.writer import PartWriter, stream, tail_key, unused_number, whole_key
+from onward.storage.blobs.s3.writer import PartWriter, tail_key, unused_number, whole_key
 from onward.storage.running.threads import Threads
 
 SECONDS = 0.25  # between two looks at what is durable; a watcher is promised a message every 250 ms
@@ -113,7 +113,7 @@ class S3Blobs:
         if start >= stop:
             return
         at = start
-        async with aclosing(stream(self._client, await self._readable(place, stop), start, stop)) as blocks:
+        async with aclosing(self._client.stream(await self._readable(place, stop), start, stop)) as blocks:
             async for block in blocks:
                 at += len(block)
                 yield block

@@ -18,7 +18,7 @@ from onward.storage.base import Missing, Stale, Unreachable
 from onward.storage.blobs.s3.client import OWNER, S3Client, Sender, Taken
 from onward.storage.blobs.s3.compose import compose
 from onward.storage.blobs.s3.spot import Part, Spot, chained
-from onward.storage.blobs.s3.writer import parts_of, stream, tail_key, whole_key
+from onward.storage.blobs.s3.writer import parts_of, tail_key, whole_key
 from onward.storage.failpoints import reach
 
 LOOKS, LOOK_AGAIN = 4, 1.0  # how often, and after how many seconds, what seems lost is looked for
@@ -146,7 +146,7 @@ async def _publish_tail(  # noqa: PLR0917
     if not holds():
         raise Stale(spot.id)
     reach("publishing")
-    send = _sender(kept, length) if kept else lambda: stream(client, name, 0, length)
+    send = _sender(kept, length) if kept else lambda: client.stream(name, 0, length)
     await client.put(key, send, length, owner=spot.id, absent=True)
 
 

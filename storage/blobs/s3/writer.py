@@ -20,7 +20,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from threading import Lock
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from onward.storage.base import Block, Stale, StorageError, Unreachable
-from onward.storage.blobs.s3.client import BLOCK, S3Client, Sender
+from onward.storage.blobs.s3.client import S3Client, Sender
 from onward.storage.blobs.s3.known import Known, KnownPlaces
 from onward.storage.blobs.s3.memory import GRANT, Memory
 from onward.storage.blobs.s3.settings import MIB
@@ -260,7 +260,7 @@ class PartWriter:
                 for block in kept:
                     yield block
             elif spot.tail:
-                async with aclosing(stream(self._client, tail_key(spot, spot.tail.name), 0, spot.tail.size)) as stored:
+                async with aclosing(self._client.stream(tail_key(spot, spot.tail.name), 0, spot.tail.size)) as stored:
                     async for block in stored:
                         yield block
             for block in blocks:
@@ -313,11 +313,3 @@ async def parts_of(client: S3Client, key: str, multipart: str, after: int) -> As
         if not page.get("IsTruncated"):
             return
         after = int(page["NextPartNumberMarker"])
-
-
-async def stream(client: S3Client, name: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes [start, stop) of an object."""
-    if start < stop:
-        async with client.get(name, start, stop) as answer:
-            async for block in answer.content.iter_chunked(BLOCK):
-                yield block
