@@ -101,12 +101,12 @@ async def s3_bytes(
 
 @contextmanager
 def s3_process(
-    name: str, port: int, words: Sequence[str], folder: Path, *, ready: str, within: float, env: dict[str, str]
+    name: str, port: int, words: Sequence[str], folder: Path, *, ready: str, within: float
 ) -> Iterator[S3Process]:
     """Run a server until the block ends; it is ready once the path `ready` is answered in any way but 5xx."""
     log = folder / f"{name}.log"
     with log.open("wb") as lines:
-        process = subprocess.Popen(words, cwd=folder, stdout=lines, stderr=lines, env=dict(os.environ) | KEYS | env)
+        process = subprocess.Popen(words, cwd=folder, stdout=lines, stderr=lines, env=dict(os.environ) | KEYS)
         try:
             until = time.monotonic() + within
             while not _answers(f"http://127.0.0.1:{port}{ready}"):

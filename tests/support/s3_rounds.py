@@ -93,11 +93,12 @@ async def swept(server: S3Process, bucket: str, data: Path, state: str = "sqlite
     engine = Engine(storage, limits, lease_wait=10)
     kept, sweep_module.STRAY = sweep_module.STRAY, -3600.0
     try:
-        async for id_ in storage.state.due(1e12):
-            async with engine.records.leased(id_, lambda: None) as upload:
-                if upload.status is not Status.COMPLETED or upload.role is Role.PARTIAL:
-                    await engine.records.save(replace(upload, expires=1.0, due=1.0))
-        await engine.sweep.all()
+        for _ in range(2):  # parts are kept as long as a file is to be made of them
+            async for id_ in storage.state.due(1e12):
+                async with engine.records.leased(id_, lambda: None) as upload:
+                    if upload.status is not Status.COMPLETED or upload.role is Role.PARTIAL:
+                        await engine.records.save(replace(upload, expires=1.0, due=1.0))
+            await engine.sweep.all()
         await engine.sweep.tidy()
         page = await storage.state.page(after=None, limit=10_000, statuses=(Status.COMPLETED,))
         ids: set[str] = {upload.id for upload in page.uploads}

@@ -30,5 +30,5 @@ def run_versitygw(folder: Path) -> Iterator[S3Process]:
     (folder / "data").mkdir()
     words = [str(program), "--access", KEY, "--secret", SECRET, "--port", f"127.0.0.1:{port}"]
     words += ["--quiet", "--keep-alive", "--health", "/health", "posix", str(folder / "data")]
-    with s3_process("versitygw", port, words, folder, ready="/health", within=START_WITHIN, env={}) as server:
+    with s3_process("versitygw", port, words, folder, ready="/health", within=START_WITHIN) as server:
         yield server
