@@ -153,6 +153,20 @@ async def test_a_part_that_was_changed_is_never_published(blobs: S3Blobs, monkey
         assert await content(blobs, sealed, 0, 2 * PART) == some(2 * PART)
 
 
+async def test_the_recorded_tail_stays_until_a_later_place_is_recorded(blobs: S3Blobs) -> None:
+    data = some(PART + 100)
+    recorded = await write(blobs, await blobs.create(ID), 0, data[:50])
+    await write(blobs, recorded, 50, data[50:])  # and the server dies before the record
+    await blobs._garbage.flush()
+    assert await content(blobs, recorded, 0, 50) == data[:50]
+    later = await write(blobs, recorded, 50, data[50:100])
+    await write(blobs, later, 100, b"more")  # so the later place was recorded
+    await blobs._garbage.flush()
+    with pytest.raises(Missing):
+        await content(blobs, recorded, 0, 50)
+    assert await content(blobs, later, 0, 100) == data[:100]
+
+
 async def test_what_a_crash_has_left_is_removed_and_nothing_else(blobs: S3Blobs) -> None:
     data = some(PART + 100)
     recorded = await write(blobs, await blobs.create(ID), 0, data[:50])

@@ -13,7 +13,8 @@ from pathlib import Path
 from onward.protocol.model import Upload, UploadId
 from onward.storage.base import Missing, Stale, Unreachable
 from onward.storage.blobs.files import sync_folder
-from onward.storage.blobs.s3.client import S3Client, Sender, Taken
+from onward.storage.blobs.s3.client import S3Client
+from onward.storage.blobs.s3.faults import Taken
 from onward.storage.blobs.s3.garbage import remove_keys
 from onward.storage.blobs.s3.probe import Probe
 from onward.storage.codec import decode, encode
@@ -89,21 +90,10 @@ class S3Backups:
 
     async def _put(self, upload: Upload, *, absent: bool = False, etag: str = "") -> None:
         document = encode(upload)
-        written = await self._client.put(
-            f"records/{upload.id}", sender(document), len(document), absent=absent, etag=etag
-        )
+        written = await self._client.store(f"records/{upload.id}", [document], absent=absent, etag=etag)
         self._written[upload.id] = upload, written
         if len(self._written) > REMEMBERED:
             self._written.popitem(last=False)
-
-
-def sender(document: bytes) -> Sender:
-    """Return a function that yields a small object."""
-
-    async def send() -> AsyncIterator[bytes]:
-        yield document
-
-    return send
 
 
 def _rank(copy: Upload) -> Rank:
@@ -118,7 +108,7 @@ async def name_of(client: S3Client, data: Path, *, shared: bool) -> str:
     """
     mine = secrets.token_hex(16) if shared else _kept_name(data)
     try:
-        await client.put(NAME, sender(mine.encode()), len(mine), absent=True)
+        await client.store(NAME, [mine.encode()], absent=True)
     except Taken:
         there = (await client.fetch(NAME))[0].decode()
     else:

@@ -10,9 +10,11 @@ credentials come from.
 """
 
 import asyncio
+import hashlib
 import random
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from base64 import b64encode
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -24,7 +26,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from yarl import URL
 
 from onward.protocol.model import UploadId
-from onward.storage.base import Full, Missing, StorageError, Unreachable
+from onward.storage.base import Missing, Unreachable
+from onward.storage.blobs.s3.faults import Passing, fault_of
 from onward.storage.blobs.s3.settings import Settings
 
 BLOCK = 2**20  # bytes that are read or sent at a time
@@ -34,20 +37,6 @@ PATIENCE = 15.0  # seconds after which no further attempt is made
 MOST_FAILURES = 5  # of one download
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 4.0  # seconds between attempts
 OWNER = "onward"  # the metadata that names the upload whose object this is
-GONE = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
-TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
-NO_NAME = frozenset({"ObjectParentIsFile", "ExistingObjectIsDirectory", "KeyTooLongError"})  # where keys are files
-NO_ROOM = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"})
-REFUSED = {
-    "NoSuchBucket": "the bucket does not exist",
-    "AccessDenied": "the credentials are not allowed to do that",
-    "InvalidAccessKeyId": "the credentials are unknown",
-    "SignatureDoesNotMatch": "the credentials are wrong",
-    "ExpiredToken": "the credentials have expired",
-    "RequestTimeTooSkewed": "the clock of this machine is wrong",
-    "403": "the credentials are refused",
-    "401": "the credentials are refused",
-}
 Sender = Callable[[], AsyncIterator[bytes]]
 Result = TypeVar("Result")
 
@@ -60,28 +49,21 @@ class Listed(NamedTuple):
     changed: float  # when it was stored, in seconds since the epoch
 
 
-class Taken(StorageError):
-    """Another object has the key already."""
+def _md5(blocks: Sequence[bytes]) -> str:
+    total = hashlib.md5(usedforsecurity=False)
+    for block in blocks:
+        total.update(block)
+    return b64encode(total.digest()).decode()
 
 
-class Passing(Exception):
-    """A fault that may have passed when the request is repeated; outside of this file it is Unreachable."""
+def _sender(blocks: Sequence[bytes]) -> Sender:
+    """Return a function that yields some blocks."""
 
+    async def send() -> AsyncIterator[bytes]:
+        for block in blocks:
+            yield block
 
-def fault_of(code: str, status: int) -> StorageError | Passing:
-    """Return the error of the seam for what S3 has answered."""
-    if code in GONE:
-        return Missing(code)
-    if code in TAKEN | NO_NAME:
-        return Taken(code)
-    if code in NO_ROOM:
-        return Full("the object storage has no room left")
-    if code in REFUSED:
-        return Unreachable(f"object storage: {REFUSED[code]}")
-    kind: type[Passing | Unreachable] = (
-        Passing if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout", "409") else Unreachable
-    )
-    return kind(f"object storage answers {code} ({status})")
+    return send
 
 
 class S3Client:
@@ -133,31 +115,42 @@ class S3Client:
         """Send a part; returns its ETag. `send` begins anew with each attempt."""
         return await self._put("upload_part", name, send, size, {}, PATIENCE, UploadId=multipart, PartNumber=number)
 
-    async def put(
+    async def store_part(self, name: str, multipart: str, number: int, block: bytes) -> str:
+        """Send a part that is in memory; returns its ETag."""
+        return await self.upload_part(name, multipart, number, _sender([block]), len(block))
+
+    async def put(self, name: str, send: Sender, size: int) -> str:
+        """Send an object under a new name; returns its ETag. `send` begins anew with each attempt.
+
+        If this process dies meanwhile, some servers take the bytes that have arrived for the whole object.
+        """
+        return await self._put("put_object", name, send, size, {}, PATIENCE)
+
+    async def store(
         self,
         name: str,
-        send: Sender,
-        size: int,
+        blocks: Sequence[bytes],
         *,
         owner: UploadId | None = None,
         absent: bool = False,
         etag: str = "",
         patience: float = PATIENCE,
     ) -> str:
-        """Store an object; returns its ETag.
+        """Store an object as a whole or not at all, whatever dies meanwhile; returns its ETag.
 
         With `absent` only if there is none at that key yet, and with `etag` only if it still has that: otherwise raises
         Taken. A repeated attempt may find its own object: the caller has to look whose it is.
         """
-        headers: dict[str, str] = {}
-        params: dict[str, Any] = {}
+        md5 = await asyncio.to_thread(_md5, blocks)  # the server refuses a body that was cut
+        headers, params = {"Content-MD5": md5}, dict[str, object](ContentMD5=md5)
         if owner is not None:
             params["Metadata"], headers[f"x-amz-meta-{OWNER}"] = {OWNER: owner}, owner
         if absent:
             params["IfNoneMatch"] = headers["If-None-Match"] = "*"
         if etag:
             params["IfMatch"] = headers["If-Match"] = f'"{etag}"'
-        return await self._put("put_object", name, send, size, headers, patience, **params)
+        size = sum(map(len, blocks))
+        return await self._put("put_object", name, _sender(blocks), size, headers, patience, **params)
 
     async def _put(  # noqa: PLR0917
         self,

@@ -4,7 +4,7 @@ Large pieces are copied by S3 itself. A part of a multipart upload has at least 
 is smaller is read, and sent together with the beginning of the next piece.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 
 from onward.protocol.model import UploadId
@@ -96,12 +96,8 @@ class _Composing:
 
     async def _send_small(self) -> None:
         block = bytes(self._small)
-
-        async def send() -> AsyncIterator[bytes]:
-            yield block
-
         number = len(self.parts) + 1
-        self._note(await self._client.upload_part(self._key, self.multipart, number, send, len(block)))
+        self._note(await self._client.store_part(self._key, self.multipart, number, block))
         self._small.clear()
 
     def _note(self, etag: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 
 from onward.storage.blobs.s3.client import S3Client
 from onward.storage.blobs.s3.garbage import remove_keys
@@ -22,10 +21,6 @@ class Probe:
         if asyncio.get_running_loop().time() < self._good_until:
             return
         name = f"partial/.probe-{secrets.token_hex(8)}"
-        await self._client.put(name, _small, 1, patience=0.0)
+        await self._client.store(name, [b"1"], patience=0.0)
         await remove_keys(self._client, [name])
         self._good_until = asyncio.get_running_loop().time() + STAYS
-
-
-async def _small() -> AsyncIterator[bytes]:
-    yield b"1"

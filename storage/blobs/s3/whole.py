@@ -9,14 +9,15 @@ looks whether the object there is the one that was to be made.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
 from onward.protocol.model import UploadId
 from onward.storage.base import Missing, Stale, Unreachable
-from onward.storage.blobs.s3.client import OWNER, S3Client, Sender, Taken
+from onward.storage.blobs.s3.client import OWNER, S3Client
 from onward.storage.blobs.s3.compose import compose
+from onward.storage.blobs.s3.faults import Taken
 from onward.storage.blobs.s3.spot import Part, Spot, chained
 from onward.storage.blobs.s3.writer import parts_of, tail_key, whole_key
 from onward.storage.failpoints import reach
@@ -140,26 +141,26 @@ async def publish(  # noqa: PLR0917
 async def _publish_tail(  # noqa: PLR0917
     client: S3Client, spot: Spot, length: int, key: str, holds: Callable[[], bool], kept: Sequence[bytes]
 ) -> None:
-    name = tail_key(spot, spot.tail.name) if spot.tail else ""
-    if spot.size < length or (length and not kept and await look(client, name) is None):
+    if spot.size < length:
+        raise Missing(spot.id)
+    if length and spot.tail and not kept:
+        kept = [block async for block in client.stream(tail_key(spot, spot.tail.name), 0, length)]
+    blocks = _first(kept, length)
+    if sum(map(len, blocks)) < length:
         raise Missing(spot.id)
     if not holds():
         raise Stale(spot.id)
     reach("publishing")
-    send = _sender(kept, length) if kept else lambda: client.stream(name, 0, length)
-    await client.put(key, send, length, owner=spot.id, absent=True)
+    await client.store(key, blocks, owner=spot.id, absent=True)
 
 
-def _sender(blocks: Sequence[bytes], length: int) -> Sender:
-    """Return a function that yields the first bytes of some blocks."""
-
-    async def send() -> AsyncGenerator[bytes, None]:
-        left = length
-        for block in blocks:
-            yield block[:left]
-            left -= len(block[:left])
-
-    return send
+def _first(blocks: Sequence[bytes], length: int) -> list[bytes]:
+    """Return the first bytes of some blocks."""
+    first, left = [], length
+    for block in blocks:
+        first.append(block[:left])
+        left -= len(first[-1])
+    return first
 
 
 async def _publish_copy(  # noqa: PLR0917
