@@ -738,7 +738,7 @@ BUGS = (
         "o3", "a part that failed is skipped", "storage/blobs/s3/writer.py",
         "        except StorageError as fault:\n            self._fault = fault\n        except Exception",
         "        except StorageError as fault:\n            self._durable += 5 * MIB\n        except Exception",
-        "tests/faults/test_s3_faults.py -k=stays",
+        "tests/faults/test_s3_faults.py -k=gap",
     ),
     Bug(
         "o4", "an offset is told before its bytes are stored", "storage/blobs/s3/writer.py",

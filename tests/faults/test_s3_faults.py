@@ -104,3 +104,12 @@ async def test_what_stays_is_said_and_loses_nothing(
     assert await tus.offset(http, url) == 6 * MIB
     faults.choose = lambda _operation: ""
     await finish(http, url, data, 6 * MIB)
+
+
+async def test_a_part_that_is_refused_leaves_no_gap(http: aiohttp.ClientSession, faults: S3Faults, files: str) -> None:
+    data = random.Random(2).randbytes(16 * MIB)
+    url = await tus.create(http, files, len(data))
+    faults.choose = lambda what: "403 AccessDenied" if what == "part" and faults.seen[what] == 2 else ""
+    assert (await tus.patch(http, url, 0, data)).status == 503
+    assert await tus.offset(http, url) <= 5 * MIB
+    await finish(http, url, data)
