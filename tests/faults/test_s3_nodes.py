@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -18,6 +19,7 @@ from s3_rounds import MIB, PREFIX, swept
 ASLEEP = str(ROOT / "tests" / "support" / "suspended_server.py")
 SIZE = 12 * MIB
 PIECE = SIZE // 16
+SIZES = (100, 4 * MIB, 5 * MIB, 11 * MIB + 3)
 REFUSED = {0, 409, 423, 503}
 POINTS = {
     "in the middle of a PATCH": "",
@@ -115,3 +117,85 @@ async def test_who_was_asleep_changes_no_bytes_in_a_bucket(
     left = {key for key in keys if not key.startswith((f"{PREFIX}records/", f"{PREFIX}store"))}
     assert left == {f"{PREFIX}files/{id_}" for id_ in ids}
     assert versitygw.multiparts(bucket) == []
+
+
+class Sender:
+    """Sends one upload to any of two nodes, until it is stored; no told offset may be taken back."""
+
+    def __init__(self, http: aiohttp.ClientSession, nodes: list[OnwardProcess], dice: random.Random) -> None:
+        self._http, self._nodes, self._dice = http, nodes, dice
+        self.data = dice.randbytes(dice.choice(SIZES))
+        self.id, self.told, self.done = "", 0, False
+
+    def _url(self) -> str:
+        return f"{self._dice.choice(self._nodes).url}/{self.id}"
+
+    async def run(self) -> None:
+        """Create, send and download."""
+        while not self.id:
+            with suppress(aiohttp.ClientError, AssertionError):
+                url = await tus.create(self._http, self._dice.choice(self._nodes).url, len(self.data))
+                self.id = url.rpartition("/")[2]
+        while not self.done:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with asyncio.timeout(30):
+                    await self._step()
+            await asyncio.sleep(0.05)
+
+    async def _step(self) -> None:
+        answer = await tus.head(self._http, self._url())
+        if answer.status in (423, 503):
+            return
+        assert answer.status == 200, answer.status
+        at = int(answer.headers["Upload-Offset"])
+        assert at >= self.told, f"{self.told} was told, and then {at}"
+        self.told = at
+        if at < len(self.data):
+            body = self.data[at : at + self._dice.choice((100_000, 3 * MIB, SIZE))]
+            answer = await tus.patch(self._http, self._url(), at, slowly(body), Content_Length=str(len(body)))
+            if answer.status == 204:
+                self.told = int(answer.headers["Upload-Offset"])
+                assert self.told == at + len(body)
+            return
+        async with self._http.get(self._url()) as got:
+            if got.status == 200:
+                assert await got.read() == self.data, "other bytes"
+                self.done = True
+
+
+async def test_two_nodes_that_are_killed_and_a_redis_that_is_emptied_lose_nothing(
+    tmp_path: Path, redis: RedisProcess, seaweedfs: S3Process, http: aiohttp.ClientSession,
+    seed: int, pytestconfig: pytest.Config,
+) -> None:  # fmt: skip
+    os.environ.update(KEYS)
+    dice, bucket, finished = random.Random(seed), seaweedfs.new_bucket(), []
+    options = [*seaweedfs.options(bucket), "--part-size=5MiB"]
+    nodes = [OnwardProcess(tmp_path / name, redis.url, options) for name in "ab"]
+    rounds = pytestconfig.getoption("--s3-cycles") // 8
+    try:
+        await asyncio.gather(*(node.start() for node in nodes))
+        for number in range(rounds):
+            senders = [Sender(http, nodes, dice) for _ in range(2)]
+            sending = asyncio.gather(*(sender.run() for sender in senders))
+            await asyncio.sleep(dice.uniform(0.1, 1.0))
+            if number % 2:
+                redis.flush()
+            for node in dice.sample(nodes, dice.randint(0, 1) if number % 2 else 1):
+                await node.kill9()
+                await node.start()
+            await asyncio.wait_for(sending, 90)
+            finished += senders
+    except BaseException:
+        print(f"seed {seed}", nodes[0].log()[-3000:], nodes[1].log()[-3000:])
+        raise
+    finally:
+        for node in nodes:
+            if node.running:
+                await node.kill9()
+    ids = {sender.id for sender in finished}
+    assert await swept(seaweedfs, bucket, tmp_path / "a", redis.url) >= ids
+    keys = seaweedfs.keys(bucket)
+    left = {key for key in keys if not key.startswith((f"{PREFIX}records/", f"{PREFIX}store"))}
+    assert left >= {f"{PREFIX}files/{id_}" for id_ in ids}
+    assert all(key.startswith(f"{PREFIX}files/") for key in left), left
+    assert seaweedfs.multiparts(bucket) == []
