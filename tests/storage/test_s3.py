@@ -13,6 +13,9 @@ from test_blobs_contract import ID, content, put
 
 from onward.protocol.model import Place, UploadId
 from onward.storage.base import Ahead, Missing, StoredBytes, Unreachable
+
+pytest.importorskip("aiobotocore", reason="SKIPPED LOUDLY: pip install 'onward[s3]'")
+
 from onward.storage.blobs.s3.client import S3Client
 from onward.storage.blobs.s3.memory import GRANT, Memory
 from onward.storage.blobs.s3.spot import Run, Spot, Tail, parse

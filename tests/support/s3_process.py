@@ -32,7 +32,8 @@ def missing(what: str) -> None:
 
 
 @cache
-def _client(endpoint: str) -> Any:
+def client_of(endpoint: str) -> Any:
+    """Give a client of botocore, which waits for each answer."""
     if find_spec("botocore") is None:
         missing("aiobotocore is not installed: pip install 'onward[s3]'")
     import botocore.session
@@ -57,7 +58,7 @@ class S3Process:
 
     def client(self) -> Any:
         """Give a client of botocore, which waits for each answer."""
-        return _client(self.endpoint)
+        return client_of(self.endpoint)
 
     def new_bucket(self) -> str:
         """Make an empty bucket."""
