@@ -151,7 +151,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ""
     download: Annotated[
         Literal["proxy", "redirect"],
-        Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url"),
+        Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url or a bucket"),
     ] = "proxy"
     duplicates: Annotated[
         Literal["keep", "share"],
@@ -295,8 +295,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
         if EVERY in self.cors_origins and self.cors_credentials:
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
-        if self.download == "redirect" and not self.public_url:
-            raise ConfigError("download", "'redirect' needs --public-url, which says where to")
+        if self.download == "redirect" and not (self.public_url or self.blobs.startswith("s3:")):
+            raise ConfigError("download", "'redirect' needs --public-url, which says where to, or --blobs=s3://…")
         self._check_application()
 
     def _check_application(self) -> None:

@@ -53,6 +53,7 @@ from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard
 
 EMPTY_WITHIN = 1.0  # seconds to look for an unexpected body on a completed upload before answering
+LINK_STAYS = 3600  # seconds
 CLOSING = 0.25  # seconds that cancelled work may take to end; what takes longer ends when the storage is closed
 log = logging.getLogger("onward")
 
@@ -170,6 +171,10 @@ class Engine:
     def read(self, upload: Upload, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the published bytes [start, stop); raises Missing."""
         return self._storage.blobs.read(upload.place, start, stop)
+
+    async def link(self, upload: Upload, disposition: str) -> str | None:
+        """Return where anybody can get the published bytes for a while; None if the store has no such URL."""
+        return await self._storage.blobs.link(upload.place, disposition, LINK_STAYS)
 
     @property
     def running(self) -> int:

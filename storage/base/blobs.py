@@ -197,6 +197,12 @@ class Blobs(Protocol):
         Raises Missing if there are fewer bytes.
         """
 
+    async def link(self, place: Place, disposition: str, seconds: int) -> str | None:
+        """Return a URL under which anybody can get a published file for a while; None if the store has no such thing.
+
+        `disposition` is the Content-Disposition of the replies there.
+        """
+
     def scan(
         self, place: Place, length: int, take: Callable[[Block], None], *, fresh: bool = False
     ) -> AsyncGenerator[int, None]:

@@ -8,6 +8,9 @@ class FixedPlaces:
 
     rereads = True
 
+    async def link(self, _place: Place, _disposition: str, _seconds: int) -> None:
+        """Return None: nobody else can read the bytes."""
+
     async def tidy(self, _stray: Place, _recorded: Place) -> bool:
         """Return False: an upload that has a record has no strays."""
         return False

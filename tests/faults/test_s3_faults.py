@@ -39,11 +39,12 @@ async def files(
 ) -> str:
     """Give the URL of the uploads of a server behind the proxy."""
     os.environ.update(KEYS)
+    bucket = faults.server.new_bucket()
     for name, value in {"PATIENCE": 3.0, "ANSWER_WITHIN": 1.0, "SLOWEST": 8 * MIB}.items():
         monkeypatch.setattr(f"onward.storage.blobs.s3.client.{name}", value)
     config = Config(
         data=str(tmp_path / "data"),
-        blobs=f"s3://{faults.server.new_bucket()}/up",
+        blobs=f"s3://{bucket}/up",
         s3_endpoint=f"http://127.0.0.1:{faults.port}",
         s3_region=REGION,
         part_size=5 * MIB,

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from math import inf
 from pathlib import Path
 
+import aiohttp
 import pytest
 from s3_process import S3Process, s3_bytes
 from test_blobs_contract import ID, content, put
+from yarl import URL
 
 from onward.protocol.model import Place, UploadId
 from onward.storage.base import Ahead, Missing, StoredBytes, Unreachable
@@ -168,6 +170,16 @@ async def test_the_recorded_tail_stays_until_a_later_place_is_recorded(blobs: S3
     with pytest.raises(Missing):
         await content(blobs, recorded, 0, 50)
     assert await content(blobs, later, 0, 100) == data[:100]
+
+
+async def test_anybody_can_get_a_published_file_by_its_link(blobs: S3Blobs, http: aiohttp.ClientSession) -> None:
+    sealed = await blobs.seal(await write(blobs, await blobs.create(ID), 0, b"four"), 4)
+    link = await blobs.link(sealed, "attachment; filename=\"a b.txt\"; filename*=UTF-8''%C3%A4.txt", 60)
+    async with http.get(URL(link, encoded=True)) as answer:
+        assert await answer.read() == b"four"
+        assert answer.headers["Content-Disposition"] == "attachment; filename=\"a b.txt\"; filename*=UTF-8''%C3%A4.txt"
+    async with http.get(URL(link.partition("?")[0], encoded=True)) as answer:
+        assert answer.status == 403
 
 
 async def test_what_a_crash_has_left_is_removed_and_nothing_else(blobs: S3Blobs) -> None:

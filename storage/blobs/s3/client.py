@@ -239,6 +239,10 @@ class S3Client:
                 return
             more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
+    async def link(self, name: str, disposition: str, seconds: int) -> str:
+        """Return a URL under which anybody can get an object for a while."""
+        return str(await self._signed("get_object", name, seconds, ResponseContentDisposition=disposition))
+
     async def _signed(self, operation: str, name: str, seconds: int = 3600, **params: Any) -> URL:
         told = {"Bucket": self._settings.bucket, "Key": self.key(name), **params}
         try:

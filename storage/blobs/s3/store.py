@@ -167,6 +167,10 @@ class S3Blobs:
             await self._readable(place, length)
         yield None
 
+    async def link(self, place: Place, disposition: str, seconds: int) -> str:
+        """Return a signed URL of a published file."""
+        return await self._client.link(f"files/{parse(place).published}", disposition, seconds)
+
     async def scan(
         self,
         place: Place,
