@@ -723,8 +723,8 @@ BUGS = (
     ),
     Bug(
         "o1", "a tail removed before its bytes are stored elsewhere", "storage/blobs/s3/store.py",
-        "            known = known._replace(superseded=())\n",
-        "            known = known._replace(superseded=())\n"
+        "            known = replace(known, superseded=())\n",
+        "            known = replace(known, superseded=())\n"
         "        if spot.tail:\n            self._garbage.add(tail_key(spot, spot.tail.name))\n",
         f"{S3} -k=recorded_tail",
     ),
@@ -767,7 +767,7 @@ BUGS = (
     Bug(
         "o8", "a fenced place keeps its part number", "storage/blobs/s3/store.py",
         "        return replace(spot, number=number).place()\n",
-        "        self._known.put(place, Known(spot.number))\n        return place\n",
+        "        self._known.put(place, Known(number=spot.number))\n        return place\n",
         f"{S3} -k=late",
         (("import KnownPlaces", "import Known, KnownPlaces"),),
     ),

@@ -7,7 +7,9 @@ another process has changed the upload meanwhile, its place is another one.
 
 import asyncio
 from collections import OrderedDict
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from onward.protocol.model import Place
 
@@ -15,7 +17,7 @@ MOST = 10_000  # uploads
 STAYS = 10.0  # seconds that a tail is kept in memory
 
 
-class Known(NamedTuple):
+class Known(Struct, frozen=True, kw_only=True):
     """What is known of the upload at a place."""
 
     number: int  # the first part number that was never used
@@ -37,7 +39,7 @@ class KnownPlaces:
         while self._known and (len(self._known) >= MOST or self._size + size > self._limit):
             self.take(next(iter(self._known)))
         if size > self._limit:
-            known = known._replace(tail=())
+            known = replace(known, tail=())
         self._known[place] = known
         self._size += _size(known)
         if known.tail:
@@ -58,7 +60,7 @@ class KnownPlaces:
     def _let_tail_go(self, place: Place, known: Known) -> None:
         if self._known.get(place) is known:
             self._size -= _size(known)
-            self._known[place] = known._replace(tail=())
+            self._known[place] = replace(known, tail=())
 
 
 def _size(known: Known) -> int:

@@ -79,7 +79,7 @@ class S3Blobs:
             raise Stale(place)
         if known is not None and known.superseded:
             self._garbage.add(*(tail_key(spot, name) for name in known.superseded))
-            known = known._replace(superseded=())
+            known = replace(known, superseded=())
         if spot.place() != place:
             known = None
         writer = PartWriter(

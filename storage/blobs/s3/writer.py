@@ -175,7 +175,7 @@ class PartWriter:
         if self._whole and self._fault is None and self._spot.is_named:
             number = 1 if self._number is None and not self._spot.multipart else self._number
             if number is not None:
-                known.put(self.place, Known(number, self._tail, tuple(self._superseded)))
+                known.put(self.place, Known(number=number, tail=self._tail, superseded=tuple(self._superseded)))
 
     def _advance(self) -> None:
         """Start to send a part if there is one."""
