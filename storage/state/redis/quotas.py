@@ -91,7 +91,7 @@ class RedisQuotas:
             raise
 
     async def mark_unsure(self, upload: Upload) -> None:
-        """Have an upload examined that is about to end, unless it is given back before that."""
+        """Have the sweep examine an upload that is about to end, unless what it has is given back before that."""
         owner = hashed(upload.owner or "")
         await self._commands.run(quota_scripts.MARK_UNSURE, [_keys(owner).unsure], f"{owner} {upload.id}")
 
