@@ -35,8 +35,11 @@ from onward.server.option_kinds import (
     HOSTS,
     INLINE,
     LAYOUT,
+    MEMORY,
     MODE,
+    NAME,
     ORIGINS,
+    PART_SIZE,
     PATH,
     POSITIVE_TIME,
     PUBLIC_BASE,
@@ -47,6 +50,7 @@ from onward.server.option_kinds import (
     SWITCH,
     TIME,
     TRUSTED,
+    URL,
     WITHOUT,
     choice,
     number,
@@ -96,8 +100,23 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         str, Option(STORAGE, STATE, "where upload records are kept: sqlite:, redis://HOST:PORT/DB, memory:", sweep=True)
     ] = "sqlite:"
     blobs: Annotated[
-        str, Option(STORAGE, STORE, "where bytes are kept: file: (the data folder), memory:", sweep=True)
+        str,
+        Option(
+            STORAGE, STORE, "where bytes are kept: file: (the data folder), s3://BUCKET/PREFIX, memory:", sweep=True
+        ),
     ] = "file:"
+    s3_endpoint: Annotated[
+        str, Option(STORAGE, URL, "URL of an object store other than AWS, such as http://127.0.0.1:8333", sweep=True)
+    ] = ""
+    s3_region: Annotated[
+        str, Option(STORAGE, NAME, "region of the bucket; by default that of the AWS configuration", sweep=True)
+    ] = ""
+    part_size: Annotated[
+        int, Option(STORAGE, PART_SIZE, "size of the parts that are sent to an object store; 5MiB or more", sweep=True)
+    ] = 2**23
+    upload_memory: Annotated[
+        int, Option(STORAGE, MEMORY, "memory for all bytes that wait to be sent to an object store")
+    ] = 2**28
     durability: Annotated[
         Durability,
         Option(
@@ -124,7 +143,7 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = ""
     download: Annotated[
         Literal["proxy", "redirect"],
-        Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url"),
+        Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url or a bucket"),
     ] = "proxy"
     inline: Annotated[
         Sequence[str],
@@ -227,8 +246,8 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ConfigError("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
         if EVERY in self.cors_origins and self.cors_credentials:
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
-        if self.download == "redirect" and not self.public_url:
-            raise ConfigError("download", "'redirect' needs --public-url, which says where to")
+        if self.download == "redirect" and not (self.public_url or self.blobs.startswith("s3:")):
+            raise ConfigError("download", "'redirect' needs --public-url, which says where to, or --blobs=s3://…")
         if wrong := self.wrong_events() or self.wrong_access():
             raise ConfigError(*wrong)
 

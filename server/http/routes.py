@@ -29,7 +29,7 @@ from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_
 from onward.server.http.download import download
 from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
-from onward.server.http.proxies import Public, public_origin
+from onward.server.http.proxies import Public, is_forwarded, public_origin
 from onward.server.http.put import put_file
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
@@ -94,8 +94,13 @@ def public_url(request: web.Request, path: str) -> str:
     return f"{origin.scheme}://{origin.host}{origin.prefix}{path}" if origin else path
 
 
+def _interim(request: web.Request, dialect: Dialect) -> Callable[[Upload, str | None, Limits, float], Reply] | None:
+    """Return what writes informational replies; None if there are none, or if a proxy might take one for the last."""
+    return None if is_forwarded(request) else dialect.build_interim
+
+
 def _body(request: web.Request, dialect: Dialect) -> RequestBody:
-    config, build, engine = request.app[CONFIG], dialect.build_interim, request.app[ENGINE]
+    config, build, engine = request.app[CONFIG], _interim(request, dialect), request.app[ENGINE]
     tell = None if build is None else lambda upload: build(upload, None, engine.limits, engine.records.clock())
     return RequestBody(request, config.body_idle, config.body_rate, tell, most=engine.limits.max_request)
 
@@ -123,8 +128,8 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     if not created.new:
         return _response(dialect.build_created(upload, location, limits, _now(request)))
     try:
-        if dialect.build_interim is not None:
-            await send_interim(request, dialect.build_interim(upload, location, limits, _now(request)))
+        if (build := _interim(request, dialect)) is not None:
+            await send_interim(request, build(upload, location, limits, _now(request)))
         with closing(_body(request, dialect)) as body:
             upload = await engine.fill(upload, asked, body, limits=limits)
     except (Refusal, StorageError) as fault:

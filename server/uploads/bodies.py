@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import Failed, LengthExceeded, Refusal, StorageFull
-from onward.protocol.model import EXCEEDED, LOST, AppendRequest, Licence, Upload
+from onward.protocol.model import EXCEEDED, LOST, AppendRequest, Licence, Role, Upload
 from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks.asking import Checks
@@ -18,15 +18,19 @@ from onward.server.uploads.quotas import BodyClaims
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Claim, Reserve
-from onward.storage.base import Missing, StorageError
+from onward.storage.base import Ahead, Missing, StorageError
 
 EMPTY_WITHIN = 1.0  # seconds to look for an unexpected body on a completed upload before answering
 
 
 class Bodies:
-    """Stores the bodies of requests; `received` counts their bytes."""
+    """Stores the bodies of requests; `received` counts their bytes.
 
-    def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks) -> None:
+    `is_named` says whether a single upload is published under its id for certain, without a layout and checks.
+    """
+
+    def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks, *, is_named: bool) -> None:
+        self._is_named = is_named
         self._records, self._reserve, self._checks = records, reserve, checks
         self._blobs, self._threads = records.storage.blobs, BodyThreads()
         self.received = 0
@@ -74,7 +78,9 @@ class Bodies:
         Returns the record, and the hash and the first bytes of the whole file if they are known. Raises what cuts the
         body or refuses more of it, and StorageError.
         """
-        running = RunningSha256.of(recorded)
+        blobs, running = self._blobs, RunningSha256.of(recorded)
+        if running is not None and not blobs.rereads:
+            running.remember()
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
@@ -83,7 +89,8 @@ class Bodies:
         )
         body_writer, head = None, self._checks.head(upload, licence)
         try:
-            async with self._blobs.open(upload.place, licence.start, self._records.holds(upload)) as writer:
+            ahead = Ahead(upload.length, named=self._is_named and upload.role is Role.SINGLE)
+            async with blobs.open(upload.place, licence.start, self._records.holds(upload), ahead) as writer:
                 write = head.tapped(claims.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
                 position = await receive(
@@ -92,7 +99,7 @@ class Bodies:
                     licence,
                     writer,
                     noted.note,
-                    stride=self._blobs.stride,
+                    stride=blobs.stride,
                     check_room=claims.note,
                     head=head,
                 )

@@ -60,6 +60,7 @@ from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard
 
+LINK_STAYS = 3600  # seconds
 CLOSING = 0.25  # seconds that cancelled work may take to end; what takes longer ends when the storage is closed
 log = logging.getLogger("onward")
 
@@ -92,7 +93,9 @@ class Engine:
         self.records.checks = self.checks.names
         self._completion = Completion(self.records, self.reserve, self.checks, publishing)
         self._final_uploads = FinalUploads(self.records, self._completion)
-        self._bodies = Bodies(self.records, self.reserve, self.checks)
+        self._bodies = Bodies(
+            self.records, self.reserve, self.checks, is_named=publishing.layout is None and not checks
+        )
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
 
@@ -204,6 +207,10 @@ class Engine:
     def read(self, upload: Upload, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the published bytes [start, stop); raises Missing."""
         return self._storage.blobs.read(upload.place, start, stop)
+
+    async def link(self, upload: Upload, disposition: str) -> str | None:
+        """Return where anybody can get the published bytes for a while; None if the store has no such URL."""
+        return await self._storage.blobs.link(upload.place, disposition, LINK_STAYS)
 
     @property
     def received(self) -> int:

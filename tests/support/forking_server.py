@@ -201,6 +201,9 @@ def main() -> None:
     onward.server.http.transport.socket_reader.BUFFER, onward.server.http.transport.body.LARGE = BLOCK, LARGE
     onward.protocol.lifecycle.ABANDONED = ABANDONED
     onward.server.events.delivery.CLAIM, onward.server.events.webhook.WITHIN = CLAIM, WITHIN
+    with suppress(ImportError):  # only for tests of object storage
+        import_module("onward.storage.blobs.s3.store")
+        asyncio.run(import_module("onward.storage.blobs.s3.client").load_descriptions())
     gc.freeze()
     for line in sys.stdin:
         if pid := os.fork():
