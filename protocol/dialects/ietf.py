@@ -93,7 +93,7 @@ def _metadata(request: Request) -> str | None:
     """Return what the creation says about the file, as the metadata that tus has for it."""
     headers = request.headers
     described = {
-        "filename": decode_raw(request.name or "") or parse_file_name(headers.get("content-disposition", "")),
+        "filename": request.name or parse_file_name(headers.get("content-disposition", "")),
         "filetype": decode_raw(headers.get("content-type", "")),
         "contentencoding": decode_raw(headers.get("content-encoding", "")),
     }

@@ -23,8 +23,8 @@ async def put_file(
     request: web.Request, asked: Request, body: Body, location: Callable[[UploadId], str]
 ) -> web.Response:
     """Store the body as a file of the name in the path; raises what `read_put`, access and `receive_whole` raise."""
-    engine, segment = request.app[ENGINE], request.rel_url.raw_path.rpartition("/")[2]
-    creation, limits = await granted_creation(request, read_put(asked, segment.encode(errors="surrogateescape")))
+    engine = request.app[ENGINE]
+    creation, limits = await granted_creation(request, read_put(asked, last_segment(request)))
     created = await create_once(engine, creation, limits=limits, resumable=False)
     upload, where = created.upload, {"Location": location(created.upload.id)}
     try:
@@ -34,6 +34,11 @@ async def put_file(
         held.headers |= where
         raise
     return web.Response(status=201, headers=_headers(upload) | where, body=progress(upload).json.encode())
+
+
+def last_segment(request: web.Request) -> bytes:
+    """Return the last segment of the path, as it was sent."""
+    return request.rel_url.raw_path.rpartition("/")[2].encode(errors="surrogateescape")
 
 
 def _headers(upload: Upload) -> dict[str, str]:

@@ -24,13 +24,14 @@ from onward.protocol.errors import (
 )
 from onward.protocol.grants import Act
 from onward.protocol.model import Limits, Role, Upload, UploadId
+from onward.protocol.plain import parse_segment
 from onward.server.http.access import OWNERS, check_access, check_token, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
 from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import Public, is_forwarded, public_origin
-from onward.server.http.put import put_file
+from onward.server.http.put import last_segment, put_file
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
@@ -63,7 +64,7 @@ def _readable(request: web.Request, dialect: Dialect) -> Request:
         headers=_headers(request, dialect),
         body_size=None if chunked else size or 0,
         has_body=chunked or bool(size),
-        name=request.match_info.get("name", request.match_info.get("id")) if request.method == "PUT" else None,
+        name=parse_segment(last_segment(request)) if request.method == "PUT" and dialect.creates_by_put else None,
         find_collection=partial(_find_collection, request),
     )
 

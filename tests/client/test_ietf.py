@@ -4,7 +4,6 @@ import asyncio
 import random
 import signal
 from collections.abc import AsyncIterator, Mapping
-from io import BytesIO
 from pathlib import Path
 
 import aiohttp
@@ -113,9 +112,18 @@ async def test_an_upload_that_has_all_bytes_and_is_not_finished_is_finished(
         await asyncio.wait({halfway})
         [url] = set(told) - {""}
         offset = int((await head(http, url))["Upload-Offset"])
-        rest = {"Upload-Complete": "?0", "Upload-Offset": str(offset), "Content-Type": "application/partial-upload"}
-        async with http.patch(url, headers=DRAFT | rest, data=BytesIO(file.read_bytes()[offset:])) as answer:
-            assert (answer.ok, answer.headers["Upload-Complete"]) == (True, "?0")
+        rest = {"Upload-Complete": "?1", "Upload-Offset": str(offset), "Content-Type": "application/partial-upload"}
+
+        async def cut() -> AsyncIterator[bytes]:
+            """Give all bytes in chunks, but not the end of them."""
+            yield file.read_bytes()[offset:]
+            await asyncio.sleep(0.5)
+            raise ConnectionResetError
+
+        with pytest.raises((aiohttp.ClientError, ConnectionResetError)):
+            await http.patch(url, headers=DRAFT | rest, data=cut())
+        seen = await head(http, url)
+        assert (seen["Upload-Offset"], seen["Upload-Complete"]) == (str(SIZE), "?0")
         result = await upload(file, files, options=options)
         assert (result.url, result.verified, result.sent_bytes) == (url, True, 0)
         assert (await head(http, url))["Upload-Complete"] == "?1"

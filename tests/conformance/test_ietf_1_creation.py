@@ -85,6 +85,8 @@ def test_r6_no_version(tus: Tus, version: int) -> None:
 @rule("R7", "m; c", "POST and PUT create; a PUT names the file in its URL, which may look like an id")
 def test_r7_post_and_put(tus: Tus, version: int) -> None:
     draft = Draft(tus, version)
+    for segment in ("%FF", "a%00", "%2E%2E", "a%2Fb", "a" * 1001):  # as for a PUT without the draft
+        assert draft.ask("PUT", f"{tus.files}/{segment}", {"Upload-Complete": "?1"}, DATA).status == 400
     for name, segment in (("a b.txt", "a%20b.txt"), ("0" * 32, "0" * 32), ("ü", "%C3%BC")):
         answer = draft.ask("PUT", f"{tus.files}/{segment}", {"Upload-Complete": "?1"}, DATA)
         path = path_of(answer["Location"])
