@@ -106,7 +106,7 @@ def _allowance(request: CreateRequest, limits: Limits) -> Allowance | None:
 def check_open(upload: Upload, now: float) -> None:
     """Refuse an upload that failed, was terminated, or has expired. Raises Gone."""
     if upload.status is Status.FAILED:
-        raise Gone(f"The upload failed: {upload.failure and upload.failure.title}.")
+        raise Gone(f"The upload failed: {upload.failure and upload.failure.title}.", failure=upload.failure)
     if upload.status in (Status.TERMINATED, Status.EXPIRED):
         raise Gone(f"The upload was {upload.status}.")
     if is_expired(upload, now):

@@ -1,6 +1,7 @@
 """The name of a file in Content-Disposition (RFC 6266) as a client sends it with the file.
 
-The dialects read it; `headers.py` writes the header for downloads. A header that breaks the grammar names no file.
+The dialects and forms read it; `headers.py` writes the header for downloads. A header that breaks the grammar names no
+file.
 """
 
 import re
@@ -16,7 +17,7 @@ _EXTENDED = re.compile(
 
 def parse_file_name(value: str) -> str | None:
     """Return the file name in Content-Disposition; `filename*` wins over `filename`. None if there is none."""
-    parameters = _parse(value)
+    parameters = parse_parameters(value)
     extended = _EXTENDED.fullmatch(parameters.get("filename*", ""))
     if extended is not None:
         try:
@@ -38,8 +39,11 @@ def decode_raw(value: str) -> str:
         return raw.decode("latin-1")
 
 
-def _parse(value: str) -> dict[str, str]:
-    """Read the parameters; an empty dictionary if the header breaks the grammar or names a parameter twice."""
+def parse_parameters(value: str) -> dict[str, str]:
+    """Read the parameters, with the quotes around their values. Their names are in lower case.
+
+    The dictionary is empty if the header breaks the grammar or names a parameter twice.
+    """
     match = _TYPE.match(value)
     parameters: dict[str, str] = {}
     while match is not None and match.end() < len(value.rstrip(" \t")):

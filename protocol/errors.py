@@ -202,9 +202,13 @@ class NotFound(Absent):
 
 
 class Gone(Absent):
-    """The upload failed, was terminated, or has expired."""
+    """The upload failed, for the reason `failure`, or was terminated, or has expired."""
 
     status, code, title = 410, "gone", "The upload is gone"
+
+    def __init__(self, detail: str = "", *, failure: Failure | None = None) -> None:
+        super().__init__(detail)
+        self.failure = failure
 
 
 class OffsetMismatch(Conflict):

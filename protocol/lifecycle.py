@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from onward.protocol.model import LOST, Limits, Role, Status, Upload
 
-ABANDONED = 60.0  # seconds after its last bytes that an unfinished upload expires that can't be resumed
+ABANDONED = 60.0  # seconds after its last bytes until an unfinished upload that can't be resumed expires
 LONGEST_WAIT = 60.0  # seconds between two looks of the sweep at a final upload that waits for its parts
 
 

@@ -25,9 +25,9 @@ class Told(NamedTuple):
 
 
 def read_header(token: str) -> Told:
-    """Read how a token says that it is signed. Raises InvalidToken for what has not the form of a token."""
+    """Read how a token says that it is signed. Raises InvalidToken for a token that is malformed."""
     if len(token) > LARGEST or not _FORM.fullmatch(token):
-        raise InvalidToken("It has not the form of a token.")
+        raise InvalidToken("The token is malformed.")
     header, payload, signature = token.split(".")
     if len(header) > LARGEST_HEADER:
         raise InvalidToken("The header of the token is too large.")
@@ -65,7 +65,7 @@ def _decode(part: str) -> bytes:
     try:
         return decode_base64url(part)
     except ValueError:  # also of binascii
-        raise InvalidToken("It has not the form of a token.") from None
+        raise InvalidToken("The token is malformed.") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

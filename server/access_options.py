@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from msgspec import Struct
-
+from onward.server.event_options import EventOptions
 from onward.server.option import ACCESS, Option
 from onward.server.option_kinds import PATH, URL, Kind, split_words, suggest
 
@@ -37,7 +36,7 @@ TEXT = Kind("TEXT", _read_text)
 KEY_SET = Kind("URL", _read_key_set)
 
 
-class AccessOptions(Struct, frozen=True, kw_only=True):
+class AccessOptions(EventOptions, frozen=True, kw_only=True):
     """Who may use the server."""
 
     auth: Annotated[

@@ -55,13 +55,14 @@ COMMANDS = {
     **operator.DESCRIPTIONS,
 }  # of the server, with their descriptions
 CLIENT_COMMANDS = {
-    "upload": "upload files to a tus server, resuming interrupted uploads",
+    "upload": "upload files to a server of tus or of the IETF draft, resuming interrupted uploads",
     "watch": "follow uploads until they end",
 }
 CLIENT_OPTIONS = (
     "chunk-size",
     "header",
     "parallel",
+    "protocol",
     "retry-for",
     "stall-after",
     "to",
@@ -76,7 +77,7 @@ def main() -> None:
         ignored = foreign_variables(CLIENT_OPTIONS)
     except ConfigError as wrong:
         sys.exit(_complain({}, wrong))
-    parser = Parser(prog="onward", description="Resumable chunked uploads (tus 1.0.0), server and client.")
+    parser = Parser(prog="onward", description="Resumable uploads (tus 1.0.0 and the IETF draft): server and client.")
     if words[:1] and words[0] in CLIENT_COMMANDS:
         from onward.client import cli  # noqa: PLC0415 - the server does not need it
 

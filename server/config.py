@@ -1,6 +1,8 @@
 """Config, the frozen value that configures the server: a field is an option, an environment variable and a TOML key.
 
 A field is declared once, with the kind of its values, its group, and the sentence that explains it in `--help` too.
+Checks, events and access have a file each. Their classes form one line, because a struct of msgspec has one base:
+`CheckOptions`, `EventOptions`, `AccessOptions`, `Config`.
 The values are checked whenever a Config is made: by an application (`Config(max_size="5G")`), or by
 `config_reader.py` from the command line, the environment and a file.
 """
@@ -10,13 +12,10 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from msgspec.structs import force_setattr
 
-from onward.protocol.events import EventType
 from onward.protocol.model import Limits
 from onward.server.access_options import AccessOptions
 from onward.server.http.cors import EVERY
 from onward.server.option import (
-    CHECKS,
-    EVENTS,
     FINISHED,
     LIMITS,
     LISTENING,
@@ -28,10 +27,7 @@ from onward.server.option import (
     Option,
 )
 from onward.server.option_kinds import (
-    ACTS,
     BASE,
-    CLAMD,
-    EVENT_TYPES,
     FILE_MODE,
     FOLDER,
     FOLDER_MODE,
@@ -39,28 +35,26 @@ from onward.server.option_kinds import (
     HOSTS,
     INLINE,
     LAYOUT,
+    MEMORY,
     MODE,
+    NAME,
     ORIGINS,
+    PART_SIZE,
     PATH,
-    POSITIVE_SIZE,
     POSITIVE_TIME,
     PUBLIC_BASE,
     PUBLIC_URL,
-    SECRET,
     SIZE,
     STATE,
     STORE,
     SWITCH,
     TIME,
     TRUSTED,
-    TYPES,
     URL,
-    URLS,
     WITHOUT,
     choice,
     number,
 )  # fmt: skip
-from onward.server.uploads.checks.clamd import WhenTooLarge, WhenUnavailable
 from onward.storage import SHARED
 from onward.storage.base import Durability
 
@@ -106,8 +100,23 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         str, Option(STORAGE, STATE, "where upload records are kept: sqlite:, redis://HOST:PORT/DB, memory:", sweep=True)
     ] = "sqlite:"
     blobs: Annotated[
-        str, Option(STORAGE, STORE, "where bytes are kept: file: (the data folder), memory:", sweep=True)
+        str,
+        Option(
+            STORAGE, STORE, "where bytes are kept: file: (the data folder), s3://BUCKET/PREFIX, memory:", sweep=True
+        ),
     ] = "file:"
+    s3_endpoint: Annotated[
+        str, Option(STORAGE, URL, "URL of an object store other than AWS, such as http://127.0.0.1:8333", sweep=True)
+    ] = ""
+    s3_region: Annotated[
+        str, Option(STORAGE, NAME, "region of the bucket; by default that of the AWS configuration", sweep=True)
+    ] = ""
+    part_size: Annotated[
+        int, Option(STORAGE, PART_SIZE, "size of the parts that are sent to an object store; 5MiB or more", sweep=True)
+    ] = 2**23
+    upload_memory: Annotated[
+        int, Option(STORAGE, MEMORY, "memory for all bytes that wait to be sent to an object store")
+    ] = 2**28
     durability: Annotated[
         Durability,
         Option(
@@ -134,7 +143,7 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = ""
     download: Annotated[
         Literal["proxy", "redirect"],
-        Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url"),
+        Option(FINISHED, choice(("proxy", "redirect")), "send finished files, or redirect to --public-url or a bucket"),
     ] = "proxy"
     inline: Annotated[
         Sequence[str],
@@ -167,33 +176,6 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     without: Annotated[
         Sequence[str], Option(LIMITS, WITHOUT, "switch off an extension of tus; may be repeated", sweep=True)
     ] = ()
-    types: Annotated[
-        Sequence[str],
-        Option(
-            CHECKS,
-            TYPES,
-            "accept only files of this type, such as image/*, as recognised from their bytes; may be repeated",
-            sweep=True,
-        ),
-    ] = ("*/*",)
-    clamd: Annotated[
-        str,
-        Option(CHECKS, CLAMD, "scan files for viruses: unix:/run/clamav/clamd.ctl or tcp:HOST:PORT", sweep=True),
-    ] = ""
-    clamd_unavailable: Annotated[
-        WhenUnavailable,
-        Option(CHECKS, choice(WhenUnavailable), "what happens to files while the scanner is down", sweep=True),
-    ] = WhenUnavailable.HOLD
-    clamd_too_large: Annotated[
-        WhenTooLarge,
-        Option(CHECKS, choice(WhenTooLarge), "what happens to files above --clamd-max-size", sweep=True),
-    ] = WhenTooLarge.REFUSE
-    clamd_max_size: Annotated[
-        int,
-        Option(
-            CHECKS, POSITIVE_SIZE, "maximum size of a scanned file: the scanner's own MaxFileSize, or less", sweep=True
-        ),
-    ] = 100 * 2**20
     expire_after: Annotated[
         float,
         Option(TIMES, TIME, "remove an unfinished upload this long after its last bytes; 0 for never", sweep=True),
@@ -253,37 +235,6 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     watchers_per_address: Annotated[
         int, Option(WATCHING, number(), "maximum number of watchers from one address; 0 for no limit")
     ] = 0
-    webhook: Annotated[
-        Sequence[str],
-        Option(EVENTS, URLS, "send signed events about uploads to this URL; may be repeated", sweep=True),
-    ] = ()
-    webhook_secret: Annotated[
-        str,
-        Option(EVENTS, SECRET, "the secret that requests to the application are signed with: whsec_BASE64", sweep=True),
-    ] = ""
-    webhook_secret_file: Annotated[
-        str, Option(EVENTS, PATH, "a file that has this secret, so that it is in no list of processes", sweep=True)
-    ] = ""
-    webhook_events: Annotated[
-        Sequence[str], Option(EVENTS, EVENT_TYPES, "send only these events; may be repeated", sweep=True)
-    ] = tuple(EventType)
-    webhook_retry_for: Annotated[
-        float, Option(EVENTS, POSITIVE_TIME, "how long an event that is not taken is tried again")
-    ] = 259200.0
-    ask: Annotated[
-        str, Option(EVENTS, URL, "ask the application at this URL before uploads are created or published", sweep=True)
-    ] = ""
-    ask_acts: Annotated[
-        Sequence[str],
-        Option(EVENTS, ACTS, "what it is asked about: create, publish; may be repeated", sweep=True),
-    ] = ("create",)
-    ask_headers: Annotated[
-        Sequence[str],
-        Option(EVENTS, HEADERS, "header of a creation that is passed on to the application; may be repeated"),
-    ] = ()
-    ask_timeout: Annotated[
-        float, Option(EVENTS, POSITIVE_TIME, "how long the application may take to reply", sweep=True)
-    ] = 10.0
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -295,23 +246,10 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ConfigError("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
         if EVERY in self.cors_origins and self.cors_credentials:
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
-        if self.download == "redirect" and not self.public_url:
-            raise ConfigError("download", "'redirect' needs --public-url, which says where to")
-        self._check_application()
-        if wrong := self.wrong_access():
+        if self.download == "redirect" and not (self.public_url or self.blobs.startswith("s3:")):
+            raise ConfigError("download", "'redirect' needs --public-url, which says where to, or --blobs=s3://…")
+        if wrong := self.wrong_events() or self.wrong_access():
             raise ConfigError(*wrong)
-
-    def _check_application(self) -> None:
-        """Check the options of events and of `--ask`. Raises ConfigError."""
-        for name, of in (("webhook_events", self.webhook), ("ask_acts", self.ask)):
-            if of and not getattr(self, name):
-                raise ConfigError(name, "it is empty, so nothing would ever be sent; leave it out, or name something")
-        if self.webhook_secret and self.webhook_secret_file:
-            raise ConfigError("webhook_secret_file", "there is --webhook-secret as well; give one of them")
-        if not (self.webhook_secret or self.webhook_secret_file):
-            for name in ("webhook", "ask"):
-                if getattr(self, name):
-                    raise ConfigError(name, "it needs --webhook-secret or --webhook-secret-file, to sign what is sent")
 
     @property
     def is_shared(self) -> bool:

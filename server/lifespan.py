@@ -21,6 +21,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from math import inf
 from pathlib import Path
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -171,7 +172,7 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
     try:
         storage = await open_storage(
             state=config.state,
-            blobs=config.blobs,
+            blobs=blobs_of(config),
             data=Path(config.data),
             durability=config.durability,
             subscriptions=subscriptions_of(config, on_event),
@@ -194,6 +195,15 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
         await storage.close()
         raise
     return engine
+
+
+def blobs_of(config: Config) -> str:
+    """Return the URL of the store of bytes, with the options of an object store."""
+    if not config.blobs.startswith("s3:"):
+        return config.blobs
+    options: dict[str, object] = {"endpoint": config.s3_endpoint, "region": config.s3_region}
+    options |= {"part-size": config.part_size, "memory": config.upload_memory}
+    return f"{config.blobs}?{urlencode({name: value for name, value in options.items() if value})}"
 
 
 def _boot() -> str:

@@ -32,7 +32,9 @@ SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 HIGHEST_MODE = 0o777
 ASKED_ACTS = ("create", "publish")
 EVERY_ADDRESS = ""  # as a host: all IPv4 and IPv6 addresses of the machine
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _MODE = re.compile(r"[0-7]{1,4}", re.ASCII)
 _PUBLIC_URL = re.compile(r"https?://[^/?#{}\s]+/[!-~]*", re.ASCII)
 _LISTENED = re.compile(r"[A-Za-z0-9._:%-]+", re.ASCII)
@@ -148,6 +150,8 @@ def _read_url(schemes: Iterable[str], value: object) -> str:
     if not isinstance(value, str) or scheme not in schemes or "\0" in value:
         known = ", ".join(f"{each}:" for each in schemes)
         raise ValueError(f"{scheme + ':' if isinstance(value, str) else value!r} is not one of {known}")
+    if scheme == "s3" and not _BUCKET.fullmatch(value):
+        raise ValueError(f"{value!r} is not a bucket such as s3://BUCKET or s3://BUCKET/PREFIX")
     if scheme in SHARED and not _NETWORK.fullmatch(value):
         raise ValueError(f"{hide_password(value)!r} is not a URL such as {scheme}://127.0.0.1:6379/0")
     return value
@@ -259,6 +263,13 @@ def choice(values: type[StrEnum] | tuple[str, ...]) -> Kind:
     return Kind("|".join(named), partial(_read_choice, named))
 
 
+def _read_name(value: object) -> str:
+    text = str(value)
+    if text and not _NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is not a name such as eu-central-1")
+    return text
+
+
 def _read_layout(value: object) -> str:
     return parse_layout(str(value)).text
 
@@ -283,10 +294,13 @@ def _read_inline(value: object) -> tuple[str, ...]:
 
 SIZE = Kind("BYTES", read_size, show_size)
 POSITIVE_SIZE = Kind("BYTES", partial(read_size, least=1), show_size)
+PART_SIZE = Kind("BYTES", partial(read_size, least=5 * 2**20), show_size)
+MEMORY = Kind("BYTES", partial(read_size, least=2**24), show_size)
 TIME = Kind("SECONDS", read_time, show_time)
 POSITIVE_TIME = Kind("SECONDS", partial(read_time, positive=True), show_time)
 SWITCH = Kind("", _read_switch, lambda on: "yes" if on else "no")
 PATH = Kind("PATH", partial(_read_path, needed=False))
+NAME = Kind("NAME", _read_name)
 FOLDER = Kind("PATH", partial(_read_path, needed=True))
 BASE = Kind("PATH", _read_base_path)
 MODE = Kind("MODE", _read_mode, "{:04o}".format)

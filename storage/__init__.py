@@ -29,6 +29,7 @@ STATES = {
 BLOBS = {
     "file": "onward.storage.blobs.disk:open_blobs",
     "memory": "onward.storage.blobs.memory:open_blobs",
+    "s3": "onward.storage.blobs.s3.opener:open_blobs",
 }
 
 

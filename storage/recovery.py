@@ -26,7 +26,8 @@ that is the state marked as belonging to this data folder (`claim`), so that a c
 The keys of creations are lost as well. Each record has its own key, which is bound again when the record is adopted.
 
 The outbox is lost together with the records. So the latest event of each adopted upload is queued again, with the same
-id as before; a receiver that has it already recognises it by that.
+id as before; a receiver that has it already recognises it by that. If the record was only older than its copy, then its
+end is told only if the record does not know of it: what has ended may be saved again without an event.
 """
 
 import dataclasses
@@ -123,15 +124,17 @@ class RecoveringState:
                 await self._backups.drop(upload.id)
             raise
 
-    async def load(self, id: UploadId) -> Upload:
-        """Return the record, adopting it if it is missing; or its copy if that is newer. Raises Missing."""
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
+        """Return the record, adopting it if it is missing; or its copy if that is newer. Raises Missing.
+
+        An unknown id takes the same steps as an upload whose record and copy are there.
+        """
         try:
-            record = await self._state.load(id)
+            record = await self._state.load(id, fresh=fresh)
         except Missing:
-            await self._adopt(id)
-            record = await self._state.load(id)
-        if record.status.final and record.status is not Status.COMPLETED:
-            return record
+            if not await self._adopt(id):
+                raise
+            record = await self._state.load(id, fresh=fresh)
         copy = await self._backups.kept(id)
         return copy if copy and copy.version > record.version else record
 

@@ -11,7 +11,10 @@ import pytest
 from http_connection import Tus
 from redis_kinds import Cluster, redis_cluster
 from redis_process import RedisProcess, redis_server
+from s3_process import S3Process
+from seaweedfs_process import run_seaweedfs
 from server_process import Server, Start, serving
+from versitygw_process import run_versitygw
 
 SLOW_FOLDERS = {"benchmarks", "faults", "interop", "page"}  # every test of these counts as slow
 
@@ -32,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the random tests of faults run longer, and again."""
     parser.addoption("--cycles", type=int, default=1000, help="servers that test_kill.py kills")
     parser.addoption("--kills", type=int, default=3, help="kills of test_kill_quotas.py for each state")
+    parser.addoption("--s3-cycles", type=int, default=40, help="servers that test_s3_kill.py kills")
     parser.addoption("--cuts", type=int, default=200, help="power cuts of test_power_cut.py")
     parser.addoption("--seed", type=int, default=None, help="the seed of the tests of faults; another one each time")
 
@@ -69,6 +73,20 @@ def cluster(redis_cluster_of_three: Cluster) -> Cluster:
     """A cluster of three primaries, all of them empty."""
     redis_cluster_of_three.flush()
     return redis_cluster_of_three
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
+    """A real SeaweedFS, one for the session."""
+    with run_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
+    """A real versitygw, one for the session."""
+    with run_versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -31,6 +31,7 @@ SETTINGS = {
     "server.access_options",
 }  # what the folders of the server may know of its root
 HTTP_FREE = ("protocol", "storage", "server.uploads", "server.control", *SETTINGS, "server.config_reader")
+SENDS_REQUESTS = {"storage.blobs.s3.client"}  # to an object store
 READS_ENVIRONMENT = {"server.config_reader", "client.environment"}
 
 
@@ -73,7 +74,7 @@ def wrong_imports(module: str, source: str) -> set[str]:
     if folder == "protocol":
         wrong |= {top for top in tops if top in IMPURE or top not in sys.stdlib_module_names | {"onward", "msgspec"}}
     if f"{module}.".startswith(tuple(f"{free}." for free in HTTP_FREE)):
-        wrong |= tops & {"aiohttp"}
+        wrong |= (tops & {"aiohttp"}) if module not in SENDS_REQUESTS else set()
     if module not in READS_ENVIRONMENT and re.search(r"\benviron\b", source):
         wrong.add("os.environ")
     return wrong

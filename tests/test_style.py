@@ -27,6 +27,7 @@ CALLED_FROM_OUTSIDE = {  # by a library, or found by name; for each pattern of f
     "storage/running/threads.py": {"msg"},  # an argument of Future.cancel
     "server/uploads/checks/*.py": {"__call__", "early"},  # a check is called, and "early" is read by its name
     "tests/server/test_body.py": {"side_effect"},
+    "tests/conftest.py": {"seaweedfs", "versitygw"},  # fixtures that are asked for by name
     "tests/support/simulated_disk.py": {"_*"},  # stand for functions of os
     "tests/support/upload_machine*.py": {  # by hypothesis
         "patch_wrongly",

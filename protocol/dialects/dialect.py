@@ -80,8 +80,6 @@ class Dialect(Struct, frozen=True, kw_only=True):
     find_method: Callable[[str, Headers], str]
     # Return whether requests with this method are offered with these limits; the routes must know the method as well.
     offers_method: Callable[[str, Limits], bool]
-    # Whether PUT with a name in the URL is a creation in this dialect, and not a plain PUT of a file.
-    creates_by_put: bool = False
 
     # Read a request to create an upload, or to append a body (PATCH). Both raise ClientFault and Denied.
     read_create: Callable[[Request, Limits], CreateRequest]

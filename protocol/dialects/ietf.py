@@ -160,7 +160,6 @@ def _dialect(version: Version) -> Dialect:
         cors_replies=CORS_REPLIES,
         find_method=lambda method, _headers: method,
         offers_method=offers_method,
-        creates_by_put=True,
         read_create=partial(read_create, version),
         read_append=partial(read_append, version),
         check_headers=partial(check_headers, version),

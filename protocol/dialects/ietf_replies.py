@@ -10,14 +10,13 @@ from msgspec import Struct
 
 from onward.protocol.dialects.dialect import Reply, build_problem
 from onward.protocol.errors import (
-    Crowded,
     Failed,
+    Gone,
     InconsistentLength,
     LengthExceeded,
+    LimitExceeded,
     OffsetMismatch,
     Refusal,
-    RequestTooLarge,
-    StorageFull,
     TooLarge,
 )
 from onward.protocol.headers import build_refusal_headers, build_repr_digest
@@ -128,11 +127,17 @@ def build_interim(version: Version, upload: Upload, location: str | None, limits
     return Reply(status=RESUMPTION_SUPPORTED, headers=headers)
 
 
+def _is_judged(refusal: Refusal) -> bool:
+    """Return whether the file of the upload was judged and refused, by this request or before it."""
+    failure = refusal.failure if isinstance(refusal, Failed | Gone) else None
+    return failure is not None and failure.code not in _UNJUDGED
+
+
 def build_refused(version: Version, refusal: Refusal, _for_offset: bool, limits: Limits, now: float) -> Reply:
     """Return the reply to a request that is refused."""
     upload, status, type_, members = refusal.upload, refusal.status, None, {}
     headers = build_refusal_headers(refusal)
-    headers["Upload-Complete"] = _flag(over=isinstance(refusal, Failed) and refusal.code not in _UNJUDGED)
+    headers["Upload-Complete"] = _flag(over=_is_judged(refusal))
     if upload is not None:
         headers["Upload-Offset"] = str(upload.offset)
     if isinstance(refusal, OffsetMismatch):
@@ -143,7 +148,7 @@ def build_refused(version: Version, refusal: Refusal, _for_offset: bool, limits:
         status = version.more_data
     elif isinstance(refusal, LengthExceeded | InconsistentLength):
         status, type_ = 400, f"{PROBLEM_TYPES}inconsistent-upload-length"
-    elif isinstance(refusal, TooLarge | RequestTooLarge | StorageFull | Crowded):
+    elif isinstance(refusal, LimitExceeded):
         allowed = limits.at_most(refusal.limit) if isinstance(refusal, TooLarge) else limits
         headers |= (
             build_limit(version, allowed, limits.expire_after)

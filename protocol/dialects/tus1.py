@@ -58,7 +58,7 @@ EXTENSIONS = (
     Extension("concatenation-unfinished", needs="concatenation"),
 )
 _NEEDS = {row.name: row.needs for row in EXTENSIONS}
-_METHODS = {"DELETE": "termination", "POST": "creation", "PUT": "creation"}  # methods that belong to an extension
+_METHODS = {"DELETE": "termination", "POST": "creation"}  # methods that belong to an extension
 
 
 def offers(limits: Limits, name: str) -> bool:
@@ -80,8 +80,8 @@ def find_method(method: str, headers: Headers) -> str:
 
 
 def offers_method(method: str, limits: Limits) -> bool:
-    """Return whether the extension that a method belongs to is offered; a plain PUT is a creation without tus."""
-    return method not in _METHODS or offers(limits, _METHODS[method])
+    """Return whether the extension that a method belongs to is offered; tus has no PUT."""
+    return method != "PUT" and (method not in _METHODS or offers(limits, _METHODS[method]))
 
 
 def build_discovered(limits: Limits) -> Reply:

@@ -17,7 +17,7 @@ from onward.server.option_kinds import split_words, suggest
 from onward.server.uploads.checks.types import read_types
 
 NAME = "grant"
-DESCRIPTION = "print a signed token that allows uploads, or a link that has it"
+DESCRIPTION = "print a signed token that allows uploads, or a link with one"
 METADATA = "metadata"
 SERVER_OPTIONS = ("data", "auth_key_file")  # of `serve`, which this command has as well
 
@@ -55,14 +55,18 @@ def _read_url(text: str) -> str:
 # Each option with what it takes, how that is read, and its line in --help. Its name in the options of the command has
 # a prefix, because `serve` has other options of these names.
 OPTIONS: Mapping[str, tuple[str, Any, str]] = {
-    "sub": ("NAME", str, "who owns what is created with it, and whose uploads it sees; a name of its own if not given"),
+    "sub": ("NAME", str, "the owner of what is created with it, and of what it sees; a name of its own if not given"),
     "scope": ("WORDS", _read_scopes, f"what it allows: {', '.join(Scope)}; all but list and admin if not given"),
     "expires": ("SECONDS", lambda text: read_time(text, positive=True), "how long it is valid; 7d if not given"),
     "max-size": ("BYTES", read_size, "maximum size of an upload"),
-    "max-uploads": ("N", read_number, "how many uploads may be created with it"),
-    "quota": ("BYTES", read_size, "how many bytes of its owner may be stored and promised at a time"),
-    "types": ("TYPE", lambda text: read_types(split_words(text)), "types that files may have, such as image/*"),
-    "upload": ("ID", _read_upload, "the one upload that it is for; it creates none"),
+    "max-uploads": ("N", read_number, "how many of the uploads created with it may exist at a time"),
+    "quota": ("BYTES", read_size, "maximum size of all uploads of the owner together"),
+    "types": (
+        "TYPE",
+        lambda text: read_types(split_words(text)),
+        "types that files may have, such as image/*,application/pdf",
+    ),
+    "upload": ("ID", _read_upload, "the one upload that it is for; it can create none"),
     "url": ("URL", _read_url, "print a link to this page, with the token behind a #"),
 }
 
@@ -77,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{option}", dest=_name_of(option), metavar=metavar, help=text)
     parser.add_argument(
         f"--{METADATA}", dest=_name_of(METADATA), metavar="KEY=VALUE", action="append", default=[],
-        help="is added to the metadata of each upload, and wins; may be repeated",
+        help="added to the metadata of each upload, and wins over the client's; may be repeated",
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from onward.storage.running.threads import Threads
 
 WITHIN = 5.0  # seconds for one attempt to read the keys
 EVERY = 300.0  # seconds between two times that they are read without a reason
-AT_MOST_EVERY = 60.0  # seconds between two times that a token with an unknown key has them read
+AT_MOST_EVERY = 60.0  # seconds; a token with an unknown key has the keys read again no more often than this
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two attempts, if one has failed
 LARGEST = 2**18  # bytes of a set
 MOST_KEYS = 100
@@ -63,7 +63,7 @@ class KeySet:
         self._running = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Read the keys no more."""
+        """Stop reading the keys."""
         tasks = {task for task in (self._running, self._reading) if task is not None}
         for task in tasks:
             task.cancel()

@@ -11,7 +11,7 @@ from onward.protocol.model import Upload, UploadId
 from onward.storage.base import Missing
 
 MOST = 20_000  # owners that are remembered
-Load = Callable[[UploadId], Awaitable[Upload]]
+Load = Callable[[UploadId], Awaitable[Upload]]  # asks the store, also for a record that is remembered
 
 
 class Owners:
@@ -24,8 +24,8 @@ class Owners:
     async def check(self, grant: Grant, id: UploadId) -> None:
         """Check that a grant concerns an upload. Raises NotFound, and what `load` raises but Missing.
 
-        An upload that the grant must not see takes the same steps as an unknown one, each time: the record is asked
-        for, and nothing is remembered.
+        An upload that the grant must not see takes the same steps as an unknown one, each time: the store is asked for
+        the record, and nothing is remembered here.
         """
         if id in self._known and grant.sees(id, self._known[id]):
             return
@@ -35,6 +35,10 @@ class Owners:
             raise NotFound from None
         if not grant.sees(id, upload.owner):
             raise NotFound
+        self.remember(upload)
+
+    def remember(self, upload: Upload) -> None:
+        """Remember the owner of an upload, so that the store need not be asked for it."""
         if len(self._known) >= MOST:
             del self._known[next(iter(self._known))]
-        self._known[id] = upload.owner
+        self._known[upload.id] = upload.owner

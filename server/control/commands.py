@@ -17,7 +17,7 @@ from msgspec import Struct
 from onward.protocol.errors import Gone
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.listing import listed
-from onward.protocol.model import ID_PATTERN, Status, UploadId
+from onward.protocol.model import ID_PATTERN, Status, Upload, UploadId
 from onward.server.control.quotas import Owners, count
 from onward.server.uploads.engine import Engine
 from onward.storage.base import Held, Missing, Page, Stale, StorageError
@@ -74,10 +74,15 @@ async def _pages(engine: Engine, statuses: frozenset[Status]) -> AsyncIterator[P
         yield page
 
 
+def _told(upload: Upload) -> Answer:
+    """Return what the operator is told of an upload: what the list has over HTTP, and the owner."""
+    return {**listed(upload), "owner": upload.owner}
+
+
 async def _list(engine: Engine, asked: Listing) -> AsyncIterator[Answer]:
     async for page in _pages(engine, asked.statuses):
         for upload in page.uploads:
-            yield {"upload": listed(upload)}
+            yield {"upload": _told(upload)}
         for id_ in page.damaged:
             yield {"problem": f"the record of {id_} is damaged"}
 
@@ -125,7 +130,7 @@ async def _each(
 
 async def _show(engine: Engine, asked: Named) -> AsyncIterator[Answer]:
     async def found(id: UploadId) -> Answer:
-        return {"upload": listed(await engine.records.load(id))}
+        return {"upload": _told(await engine.records.load(id))}
 
     async for answer in _each(engine, asked.names, found):
         yield answer

@@ -22,6 +22,8 @@ AGES = (("d", 86400), ("h", 3600), ("m", 60))
 _FIELDS = {  # of an upload, in the order of `show`; what is not here follows them under its own name
     "uploadId": "upload",
     "fileName": "file name",
+    "contentType": "type",
+    "owner": "owner",
     "status": "status",
     "uploadedBytes": "stored",
     "bytesPerSecond": "rate",
@@ -31,6 +33,9 @@ _FIELDS = {  # of an upload, in the order of `show`; what is not here follows th
     "created": "created",
     "lastUpdated": "last change",
     "expires": "expires",
+    "path": "path",
+    "url": "URL",
+    "duplicateOf": "equal to",
 }
 _PARTS_OF_OTHERS = {"seq", "completed", "progress", "fileSize", "metadata"}  # shown within another field, or left out
 

@@ -56,7 +56,7 @@ def owners_of(app: web.Application) -> Owners:
     """Return the memory of who owns which upload; a short outage of the store is waited for."""
 
     async def load(id: UploadId) -> Upload:
-        read = partial(app[ENGINE].records.load, id)
+        read = partial(app[ENGINE].records.storage.state.load, id, fresh=True)
         return await outlast(read, within=app[CONFIG].lease_wait, stopping=app[STOPPING])
 
     return Owners(load)

@@ -57,8 +57,10 @@ async def download(
     engine = request.app[ENGINE]
     upload = await engine.published(upload_id(request))
     headers = _headers(upload, request.app[CONFIG].inline) | (dict(describe(upload)) if describe else {})
-    if upload.url is not None and request.app[CONFIG].download == "redirect":
-        return web.Response(status=302, headers={"Location": upload.url, "Cache-Control": "private, no-cache"})
+    if request.app[CONFIG].download == "redirect":
+        location = upload.url or await engine.link(upload, headers["Content-Disposition"])
+        if location is not None:
+            return web.Response(status=302, headers={"Location": location, "Cache-Control": "private, no-cache"})
     if matches_etag(request.headers.get("If-None-Match", ""), headers["ETag"]):
         return web.Response(status=304, headers={name: headers[name] for name in ("Cache-Control", "ETag")})
     head = request.method == "HEAD"  # the real method, not the override: an answer to HEAD never has a body

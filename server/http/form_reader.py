@@ -16,6 +16,7 @@ from collections import deque
 from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
+from onward.protocol.disposition import parse_parameters
 from onward.protocol.errors import BadRequest, Refusal, TooLarge, Unavailable
 from onward.protocol.forms import MOST_FIELD, MOST_FIELDS, MOST_FILES, parse_extended
 from onward.protocol.model import Upload
@@ -29,7 +30,6 @@ STEP = 0.25  # seconds after which the bounds of a body, and the stop of the ser
 AS_IT_IS = frozenset({"", "7bit", "8bit", "binary"})  # the encodings of a part that change no byte
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]", re.ASCII)
 _BROKEN = re.compile(r"[\0\r\n]")
-_EXTENDED = re.compile(r';\s*filename\*\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 
 class Part(Struct, frozen=True, kw_only=True, gc=False):
@@ -168,8 +168,9 @@ def _part_of(segment: MultipartSegment) -> Part:
     if coding not in AS_IT_IS:
         raise BadRequest("A Content-Transfer-Encoding is not supported.")
     file_name = segment.filename
-    if extended := _EXTENDED.search(segment.header("Content-Disposition", "")):
-        file_name = parse_extended(extended[1])
+    extended = parse_parameters(segment.header("Content-Disposition", "")).get("filename*")
+    if extended is not None:
+        file_name = parse_extended(extended.strip('"'))
     return Part(name=segment.name, file_name=file_name, media_type=segment.header("Content-Type", ""))
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 
 HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
 FORWARDED = ("Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Prefix")
+TRACES = (*FORWARDED, "Via", "X-Real-IP")
 LONGEST_PREFIX = 200  # characters
 UNIX = "unix"
 _BASE = re.compile(r"(https?)://([^/?#@]+)(/[^?#]*)?", re.ASCII | re.IGNORECASE)
@@ -95,6 +96,11 @@ def _x_forwarded(request: web.Request, trusted: Sequence[str]) -> tuple[str, str
 
 def _values(request: web.Request, name: str) -> list[str]:
     return [value.strip() for line in request.headers.getall(name, []) for value in line.split(",")]
+
+
+def is_forwarded(request: web.Request) -> bool:
+    """Return whether the headers of a request show that a proxy has passed it on, whether that is trusted or not."""
+    return any(map(request.headers.__contains__, TRACES))
 
 
 def public_origin(request: web.Request, trusted: Sequence[str], family: str, base: str = "") -> Public | None:

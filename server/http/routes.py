@@ -24,12 +24,12 @@ from onward.protocol.errors import (
 )
 from onward.protocol.grants import Act
 from onward.protocol.model import Limits, Role, Upload, UploadId
-from onward.server.http.access import check_access, check_token, granted_creation, granted_limits
+from onward.server.http.access import OWNERS, check_access, check_token, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
 from onward.server.http.download import download
 from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
-from onward.server.http.proxies import Public, public_origin
+from onward.server.http.proxies import Public, is_forwarded, public_origin
 from onward.server.http.put import put_file
 from onward.server.http.transport.body import RequestBody
 from onward.server.http.transport.disconnect import cancel_on_disconnect
@@ -94,8 +94,13 @@ def public_url(request: web.Request, path: str) -> str:
     return f"{origin.scheme}://{origin.host}{origin.prefix}{path}" if origin else path
 
 
+def _interim(request: web.Request, dialect: Dialect) -> Callable[[Upload, str | None, Limits, float], Reply] | None:
+    """Return what writes informational replies; None if there are none, or if a proxy might take one for the last."""
+    return None if is_forwarded(request) else dialect.build_interim
+
+
 def _body(request: web.Request, dialect: Dialect) -> RequestBody:
-    config, build, engine = request.app[CONFIG], dialect.build_interim, request.app[ENGINE]
+    config, build, engine = request.app[CONFIG], _interim(request, dialect), request.app[ENGINE]
     tell = None if build is None else lambda upload: build(upload, None, engine.limits, engine.records.clock())
     return RequestBody(request, config.body_idle, config.body_rate, tell, most=engine.limits.max_request)
 
@@ -119,16 +124,18 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     # Whoever brings all of the upload in one request sends all of it again, and does not ask for an offset.
     created = await create_once(engine, asked, limits=limits, resumable=not asked.completes)
     upload, location = created.upload, _location(request, created.upload.id)
+    request.app[OWNERS].remember(upload)
     if not created.new:
         return _response(dialect.build_created(upload, location, limits, _now(request)))
     try:
-        if dialect.build_interim is not None:
-            await send_interim(request, dialect.build_interim(upload, location, limits, _now(request)))
+        if (build := _interim(request, dialect)) is not None:
+            await send_interim(request, build(upload, location, limits, _now(request)))
         with closing(_body(request, dialect)) as body:
             upload = await engine.fill(upload, asked, body, limits=limits)
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers["Location"] = location
+        await _tell_of(request, dialect, upload.id, refusal)
         # The success of a request that was to bring all of the upload would be taken for the end of it.
         partly = dialect.is_passing(refusal.status) and not asked.completes
         stored = await _stored_of(request, dialect, upload) if partly else None
@@ -138,6 +145,13 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
         log.info("upload %s… was created with %d bytes of its body: %s", stored.id[:8], stored.offset, why)
         upload = stored
     return _response(dialect.build_created(upload, location, limits, _now(request)))
+
+
+async def _tell_of(request: web.Request, dialect: Dialect, id: UploadId, refusal: Refusal) -> None:
+    """Note the recorded upload in a refusal, if the dialect tells of it and the upload is neither over nor private."""
+    if dialect.tells_when_refused and not isinstance(refusal, UNTOLD):
+        with suppress(StorageError):
+            refusal.upload = await request.app[ENGINE].records.load(id)
 
 
 async def _stored_of(request: web.Request, dialect: Dialect, upload: Upload) -> Upload | None:
@@ -222,7 +236,7 @@ async def get(request: web.Request, named: Dialect | None) -> web.StreamResponse
 
 async def put(request: web.Request, named: Dialect | None) -> web.StreamResponse:
     """PUT /files/{name}: a creation in a dialect, or else a file in one request. The name may look like an id."""
-    if named is not None and named.creates_by_put:
+    if named is not None:
         return await create(request, named)
     with closing(_body(request, DEFAULT)) as body:
         return await put_file(request, _readable(request, DEFAULT), body, partial(_location, request))
@@ -236,9 +250,16 @@ ONE = {"GET": get, "HEAD": inspect, "OPTIONS": discover, "PATCH": append, "DELET
 NAMED = {"OPTIONS": discover, "PUT": put}
 ALL = {"OPTIONS": discover, "POST": create}
 ABOUT_ONE = ("GET", "HEAD", "PATCH", "DELETE")
-UNTOLD = (Absent, Denied, Failed, Missing)  # refusals that say nothing about the upload, since it is over or private
+UNTOLD = (Absent, Denied, Failed)  # refusals that say nothing about the upload, since it is over or private
 ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # others ask for their limits
 LIMITS: web.RequestKey[Limits] = web.RequestKey("limits", Limits)  # of a PATCH
+
+
+def _offers(named: Dialect | None, method: str, limits: Limits) -> bool:
+    """Return whether a method is offered. A plain PUT names no dialect, and is a creation."""
+    if named is None and method == "PUT":
+        return DEFAULT.offers_method("POST", limits)
+    return (named or DEFAULT).offers_method(method, limits)
 
 
 def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -247,9 +268,10 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         dialect = named or DEFAULT
         method = dialect.find_method(request.method, request.headers)
         if table is NAMED and method not in table:
+            await check_token(request, ACTS.get(method, Act.APPEND))
             raise NotFound  # no upload has such an id
-        if method not in table or not dialect.offers_method(method, limits):
-            raise MethodNotAllowed(allowed=[name for name in table if dialect.offers_method(name, limits)])
+        if method not in table or not _offers(named, method, limits):
+            raise MethodNotAllowed(allowed=[name for name in table if _offers(named, name, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))
@@ -260,11 +282,10 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         try:
             return await table[method](request, named)
         except (Refusal, StorageError) as fault:
-            if not dialect.tells_when_refused or method not in ABOUT_ONE or isinstance(fault, UNTOLD):
+            if method not in ABOUT_ONE or isinstance(fault, Missing):
                 raise
             refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
-            with suppress(StorageError):
-                refusal.upload = await request.app[ENGINE].records.load(upload_id(request))
+            await _tell_of(request, dialect, upload_id(request), refusal)
             if refusal is fault:
                 raise
             raise refusal from fault

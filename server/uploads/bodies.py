@@ -9,24 +9,28 @@ from contextlib import suppress
 
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import Failed, LengthExceeded, Refusal, StorageFull
-from onward.protocol.model import EXCEEDED, LOST, AppendRequest, Licence, Upload
+from onward.protocol.model import EXCEEDED, LOST, AppendRequest, Licence, Role, Upload
 from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.hashing import RunningHash, RunningSha256
-from onward.server.uploads.quotas import Budget
+from onward.server.uploads.quotas import BodyClaims
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Claim, Reserve
-from onward.storage.base import Missing, StorageError
+from onward.storage.base import Ahead, Missing, StorageError
 
 EMPTY_WITHIN = 1.0  # seconds to look for an unexpected body on a completed upload before answering
 
 
 class Bodies:
-    """Stores the bodies of requests; `received` counts their bytes."""
+    """Stores the bodies of requests; `received` counts their bytes.
 
-    def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks) -> None:
+    `is_named` says whether a single upload is published under its id for certain, without a layout and checks.
+    """
+
+    def __init__(self, records: UploadRecords, reserve: Reserve, checks: Checks, *, is_named: bool) -> None:
+        self._is_named = is_named
         self._records, self._reserve, self._checks = records, reserve, checks
         self._blobs, self._threads = records.storage.blobs, BodyThreads()
         self.received = 0
@@ -67,24 +71,27 @@ class Bodies:
         return 0
 
     async def receive(
-        self, recorded: Upload, upload: Upload, licence: Licence, body: Body, budget: Budget
+        self, recorded: Upload, upload: Upload, licence: Licence, body: Body, claims: BodyClaims
     ) -> tuple[Upload, RunningSha256 | None, bytes | None]:
         """Write a body and record its bytes. `recorded` is the record in the state, `upload` the one to save next.
 
         Returns the record, and the hash and the first bytes of the whole file if they are known. Raises what cuts the
         body or refuses more of it, and StorageError.
         """
-        running = RunningSha256.of(recorded)
+        blobs, running = self._blobs, RunningSha256.of(recorded)
+        if running is not None and not blobs.rereads:
+            running.remember()
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
         hashes = [each for each in (running, summed) if each is not None]
         noted = BodyRecords(
-            self._records, recorded, upload, running=running, claim=budget.claim, body=body, count=self._count
+            self._records, recorded, upload, running=running, claim=claims.claim, body=body, count=self._count
         )
         body_writer, head = None, self._checks.head(upload, licence)
         try:
-            async with self._blobs.open(upload.place, licence.start, self._records.holds(upload)) as writer:
-                write = head.tapped(budget.counted(writer.write))
+            ahead = Ahead(upload.length, named=self._is_named and upload.role is Role.SINGLE)
+            async with blobs.open(upload.place, licence.start, self._records.holds(upload), ahead) as writer:
+                write = head.tapped(claims.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
                 position = await receive(
                     body,
@@ -92,8 +99,8 @@ class Bodies:
                     licence,
                     writer,
                     noted.note,
-                    stride=self._blobs.stride,
-                    check_room=budget.note,
+                    stride=blobs.stride,
+                    check_room=claims.note,
                     head=head,
                 )
                 place = writer.place

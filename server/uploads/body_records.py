@@ -76,8 +76,9 @@ class BodyRecords:
 
     async def end(self, position: int, place: Place, licence: Licence) -> Upload:
         """Record the end of the body, which may have been cut, at the durable position; raises StorageError."""
-        # A full upload needs no saved hash: if its verification is interrupted, the bytes are read from the medium.
-        full = position == self._upload.length and not licence.needs_end
+        # Where bytes are read again after an interrupted verification, a full upload needs no saved hash.
+        rereads = self._records.storage.blobs.rereads
+        full = position == self._upload.length and not licence.needs_end and rereads
         hashing = self._running.state(position) if self._running and not full else None
         upload = self._records.carried(replace(self._upload, place=place), now := self._clock())
         ended = decisions.ended(

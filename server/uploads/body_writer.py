@@ -81,6 +81,15 @@ class BodyWriter:
         end = self._licence.end
         if len(block) > end - self.position:
             raise excess(end, end if self._licence.declared else None)
+        boundary = None if self._writer is None else self._writer.boundary
+        if boundary is not None and 0 < (first := boundary - self.position) < len(block):
+            view = memoryview(block)
+            self._take(view[:first])
+            self._take(view[first:])
+        else:
+            self._take(block)
+
+    def _take(self, block: Block) -> None:
         small = len(block) <= SMALL
         if not small:
             for queue in self._queues:

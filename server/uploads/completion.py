@@ -155,7 +155,10 @@ class Completion:
                 raise Missing(upload.id)
             with self._reserve.claim_join(await self._reserve.joined_size([part.offset for part in parts])):
                 await join(self._blobs, upload.place, parts, running, interrupt.check)
-        elif running is None or running.offset != upload.offset:
+            return running
+        if running is None and not self._blobs.rereads:
+            running = RunningSha256.of(upload)
+        if running is None or running.offset != upload.offset:
             running = RunningSha256()
             await hash_stored(self._blobs, upload.place, upload.offset, running, interrupt.check, fresh=True)
         return running

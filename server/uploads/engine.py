@@ -9,7 +9,7 @@ A PATCH, from the call to the file and the record:
     append                       in a task of its own, which a disconnect of the client does not cancel
       _append                    wait for the lease, which asks the holder to end       records.py, interrupt.py
         decisions.append         the licence: which bytes may be written; or a refusal
-        allotted                 bytes of the owner's quota; or a refusal               quotas.py
+        claim_quota              a claim on the owner's quota; or a refusal               quotas.py
         claim                    a claim on the free room; or a refusal                 bodies.py, reserve.py
         receive                  open the place, continue the saved hash                bodies.py
           receive                stride by stride: bytes, sync, record                  receive.py
@@ -50,7 +50,7 @@ from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
 from onward.server.uploads.publishing import AS_IDS, Publishing
-from onward.server.uploads.quotas import Budget, allotted, refused
+from onward.server.uploads.quotas import BodyClaims, claim_quota, refused
 from onward.server.uploads.receive import Body
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Reserve
@@ -60,6 +60,7 @@ from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
 from onward.storage.running.uncancellable import disregard
 
+LINK_STAYS = 3600  # seconds
 CLOSING = 0.25  # seconds that cancelled work may take to end; what takes longer ends when the storage is closed
 log = logging.getLogger("onward")
 
@@ -92,7 +93,9 @@ class Engine:
         self.records.checks = self.checks.names
         self._completion = Completion(self.records, self.reserve, self.checks, publishing)
         self._final_uploads = FinalUploads(self.records, self._completion)
-        self._bodies = Bodies(self.records, self.reserve, self.checks)
+        self._bodies = Bodies(
+            self.records, self.reserve, self.checks, is_named=publishing.layout is None and not checks
+        )
         self._running, self._under_way = Running(), 0
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
 
@@ -205,6 +208,10 @@ class Engine:
         """Yield the published bytes [start, stop); raises Missing."""
         return self._storage.blobs.read(upload.place, start, stop)
 
+    async def link(self, upload: Upload, disposition: str) -> str | None:
+        """Return where anybody can get the published bytes for a while; None if the store has no such URL."""
+        return await self._storage.blobs.link(upload.place, disposition, LINK_STAYS)
+
     @property
     def received(self) -> int:
         """Return how many bytes of bodies were stored."""
@@ -305,15 +312,15 @@ class Engine:
                 await self._bodies.check_empty(body, licence)
                 return upload
             holds = self.records.holds(upload)
-            allotment = await leases.enter_async_context(
-                allotted(self._storage, recorded, upload, request.body_size, holds)
+            quota_claim = await leases.enter_async_context(
+                claim_quota(self._storage, recorded, upload, request.body_size, holds)
             )
             claim = await self._bodies.claim(recorded, upload, request.body_size)
             leases.callback(claim.end)
             if upload.length != recorded.length and licence.checksum is None:
                 upload = recorded = await self.records.save(upload)
             upload, running, head = await self._bodies.receive(
-                recorded, upload, licence, body, Budget(claim, allotment)
+                recorded, upload, licence, body, BodyClaims(claim, quota_claim)
             )
             if upload.status is Status.VERIFYING:
                 upload = await self._verify(upload, running, head)

@@ -16,6 +16,8 @@ from onward.protocol.model import Upload
 from onward.server.uploads.sha256 import Sha256, begun, resumed
 from onward.storage.base import Block
 
+REMEMBERED = 10_000  # states of about 150 bytes
+
 
 class RunningHash:
     """A hash of the first `offset` bytes."""
@@ -39,7 +41,20 @@ class RunningSha256(RunningHash):
 
     def __init__(self, hash_: Sha256 | None = None, offset: int = 0) -> None:
         self._sha256 = hash_ or begun()
+        self._states: dict[int, bytes] | None = None
         super().__init__(self._sha256, offset)
+
+    def remember(self) -> None:
+        """Keep the states at the ends of blocks from now on, for a store that makes bytes durable later."""
+        self._states = {}
+
+    def take(self, block: Block) -> None:
+        """Add the next block; takes time, so it is called in a thread."""
+        super().take(block)
+        if self._states is not None and (state := self._sha256.state()) is not None:
+            self._states[self.offset] = state
+            if len(self._states) > REMEMBERED:
+                del self._states[next(iter(self._states))]
 
     @classmethod
     def of(cls, upload: Upload) -> "RunningSha256 | None":
@@ -50,8 +65,10 @@ class RunningSha256(RunningHash):
         return cls(hash_, upload.offset) if hash_ else None
 
     def state(self, offset: int) -> bytes | None:
-        """Return what is saved in the record at this offset; None if the hash is at another offset."""
-        return self._sha256.state() if self.offset == offset else None
+        """Return what is saved in the record at this offset; None if the state there is not known (any more)."""
+        if self.offset == offset:
+            return self._sha256.state()
+        return self._states.get(offset) if self._states else None
 
 
 class _Once:

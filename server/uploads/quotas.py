@@ -21,7 +21,7 @@ def refused(fault: Exceeded, upload: Upload) -> QuotaExceeded:
     """Return the refusal that says which limit of an upload is reached."""
     quota = upload.allowance.quota if upload.allowance else None
     if fault.uploads or quota is None:
-        return QuotaExceeded("As many uploads have been created with this token as it allows.")
+        return QuotaExceeded("This token has created as many uploads as it allows.")
     return QuotaExceeded(f"All uploads of this owner may have {sized(quota)} together.")
 
 
@@ -35,8 +35,8 @@ async def reserve_length(storage: Storage, upload: Upload, length: int) -> None:
         raise refused(fault, upload) from fault
 
 
-class Allotment:
-    """The bytes that one body may store within the quota."""
+class QuotaClaim:
+    """Bytes of the quota that one body may still store; the counterpart of `Claim`, which is about the free room."""
 
     def __init__(self, storage: Storage, upload: Upload) -> None:
         self._quotas, self._upload = storage.state.quotas, upload
@@ -82,28 +82,28 @@ class Allotment:
             raise refused(fault, self._upload) from fault
 
 
-class Budget:
-    """What one body may store: within the free room, and within the quota if its upload has one."""
+class BodyClaims:
+    """What one body may still store: its claim on the free room, and the one on the quota if the upload needs one."""
 
-    def __init__(self, claim: Claim, allotment: Allotment | None) -> None:
-        self.claim, self._allotment = claim, allotment
+    def __init__(self, claim: Claim, quota_claim: QuotaClaim | None) -> None:
+        self.claim, self._quota_claim = claim, quota_claim
 
     def counted(self, write: Write) -> Write:
         """Return a function that stores a block and counts its bytes; it may be called in any thread."""
         counted = self.claim.counted(write)
-        return counted if self._allotment is None else self._allotment.limited(counted)
+        return counted if self._quota_claim is None else self._quota_claim.limited(counted)
 
     async def note(self) -> None:
         """Count what was stored, and claim more; raises StorageFull and QuotaExceeded."""
         await self.claim.note()
-        if self._allotment is not None:
-            await self._allotment.extend()
+        if self._quota_claim is not None:
+            await self._quota_claim.extend()
 
 
 @asynccontextmanager
-async def allotted(
+async def claim_quota(
     storage: Storage, recorded: Upload, upload: Upload, size: int | None, holds: Callable[[], bool]
-) -> AsyncIterator[Allotment | None]:
+) -> AsyncIterator[QuotaClaim | None]:
     """Reserve the bytes of a body, and give back at its end what was not used; raises QuotaExceeded.
 
     `recorded` is the record in the state, and `upload` the one with what the request declares. `size` is that of the
@@ -112,10 +112,10 @@ async def allotted(
     if recorded.allowance is None or recorded.length is not None:
         yield None
         return
-    allotment = Allotment(storage, upload)
+    quota_claim = QuotaClaim(storage, upload)
     try:
-        await allotment.begin(size)
-        yield allotment
+        await quota_claim.begin(size)
+        yield quota_claim
     finally:
         with suppress(StorageError):  # otherwise the sweep puts it right
             settled = await storage.state.load(recorded.id)

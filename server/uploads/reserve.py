@@ -69,7 +69,7 @@ class Claim:
         """Claim `more` bytes beyond those that are stored; raises StorageFull."""
         lacking = int(min(self._stored + more, self._most)) - self._size
         if lacking > 0:
-            self._reserve.grant(lacking, extra=self._extra)
+            self._reserve.add(lacking, extra=self._extra)
             self._size += lacking
 
     def end(self) -> None:
@@ -152,7 +152,7 @@ class Reserve:
         """Return how many bytes it takes to join parts of these lengths; 0 if there is no reserve."""
         return await self._storage.blobs.joined_size(lengths) if self._keep else 0
 
-    def grant(self, size: int, *, extra: bool) -> None:
+    def add(self, size: int, *, extra: bool) -> None:
         """Add to what is claimed; raises StorageFull."""
         if not self._unknown and (size > self._head or (extra and size > self._slack)):
             raise StorageFull("There is no room for that many bytes.")

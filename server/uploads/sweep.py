@@ -112,7 +112,8 @@ class Sweep:
         async for place, id_ in self._storage.blobs.strays(now - STRAY):
             try:
                 if id_ is not None:
-                    await self._records.load(id_)
+                    recorded = await self._records.load(id_)
+                    removed += await self._storage.blobs.tidy(place, recorded.place)
                     continue
             except Missing:
                 pass

@@ -29,7 +29,9 @@ required. The contract suites in tests/storage say what each of them means, and 
 
 from onward.storage.base.backups import Backups
 from onward.storage.base.blobs import (
+    NOTHING_KNOWN,
     USUAL_MODES,
+    Ahead,
     Blobs,
     BlobStore,
     BlobWriter,
@@ -53,7 +55,9 @@ from onward.storage.base.state import Events, SharedState, State, Storage, Store
 
 __all__ = [
     "ANYONE",
+    "NOTHING_KNOWN",
     "USUAL_MODES",
+    "Ahead",
     "Backups",
     "Binding",
     "BlobStore",

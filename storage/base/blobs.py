@@ -87,6 +87,14 @@ class Stride(NamedTuple):
     seconds: float
 
 
+class Ahead(NamedTuple):
+    """What is known of the end of an upload while its bytes arrive; a store may prepare itself for that."""
+
+    length: int | None = None  # of the whole upload
+    named: bool = False  # the file will be published at the upload's id, and nothing has to read it before
+
+
+NOTHING_KNOWN = Ahead()
 Block = bytes | bytearray | memoryview
 
 
@@ -99,6 +107,13 @@ class BlobWriter(Protocol):
 
         It is saved together with the position that `sync` returned last, or, before that, with the position at which
         the place was opened.
+        """
+
+    @property
+    def boundary(self) -> int | None:
+        """Return a position at which a block should end, since bytes become durable up to there; None for anywhere.
+
+        Asked in the thread that writes, before each block.
         """
 
     def write(self, block: Block, at: int) -> None:
@@ -132,11 +147,18 @@ class Blobs(Protocol):
     def stride(self) -> Stride:
         """Return how much of a body is received between two records."""
 
+    @property
+    def rereads(self) -> bool:
+        """Return whether whole files are read again if their verification was interrupted.
+
+        Otherwise the saved hash state counts, since the bytes are safe, and to read them would be expensive.
+        """
+
     async def create(self, id: UploadId) -> Place:
         """Return a place for a new upload. Nothing needs to exist there before the first byte."""
 
     def open(
-        self, place: Place, at: int, holds: Callable[[], bool] = lambda: True
+        self, place: Place, at: int, holds: Callable[[], bool] = lambda: True, ahead: Ahead = NOTHING_KNOWN
     ) -> AbstractAsyncContextManager[BlobWriter]:
         """Open a place that holds at least `at` bytes. If `at` is 0, it is created no later than with the first write.
 
@@ -163,12 +185,22 @@ class Blobs(Protocol):
         """
 
     def read(self, place: Place, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes [start, stop) in blocks; also after sealing. Raises Missing if they are not there."""
+        """Yield the bytes [start, stop) in blocks; also after sealing. Raises Missing if they are not there.
+
+        Of an upload that is not whole yet, only the first bytes may be read, as long as there are fewer than
+        `stride.bytes`: to make the others readable may mean that none can follow.
+        """
 
     def file(self, place: Place, length: int) -> AbstractAsyncContextManager[int | None]:
         """Open a descriptor from which the kernel can send the first `length` bytes; None if the store has none.
 
         Raises Missing if there are fewer bytes.
+        """
+
+    async def link(self, place: Place, disposition: str, seconds: int) -> str | None:
+        """Return a URL under which anybody can get a published file for a while; None if the store has no such thing.
+
+        `disposition` is the Content-Disposition of the replies there.
         """
 
     def scan(
@@ -260,6 +292,12 @@ class Space(Protocol):
         """Yield the unfinished places to which nothing was written since `before`, in seconds since the epoch.
 
         Each comes with the id of its upload, or with None if it was left by a crash in the middle of a step.
+        """
+
+    async def tidy(self, stray: Place, recorded: Place) -> bool:
+        """Remove what a stray place has and the recorded place of the same upload does not need.
+
+        Returns whether there was any. A crash may leave that where places move.
         """
 
     async def close(self) -> None:

@@ -41,8 +41,11 @@ class Records(Protocol):
         (creation_keys.py).
         """
 
-    async def load(self, id: UploadId) -> Upload:
-        """Return the record; raises Missing."""
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
+        """Return the record; raises Missing.
+
+        With `fresh` the store itself is asked even if the record is remembered, as it is for an unknown id.
+        """
 
     async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record, if its version is the recorded one and its epoch is that of the lease held now.

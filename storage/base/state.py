@@ -90,8 +90,8 @@ class SharedState(State, Protocol):
     ) -> None:
         """Put a record in the place of a missing or older one, with an epoch not below its own; may be repeated.
 
-        The events of its end are put into the outbox in the same step; if there are none and the record was missing,
-        those of its creation.
+        The events of its end are put into the outbox in the same step, unless the older record had the same status;
+        if there are none and the record was missing, those of its creation.
         If the state has forgotten the lease that the record was saved under, all leases on the upload end, as if
         ANYONE had left them.
         """

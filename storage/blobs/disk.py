@@ -23,9 +23,21 @@ from functools import partial
 from pathlib import Path
 
 from onward.protocol.model import ID_PATTERN, Place, UploadId
-from onward.storage.base import USUAL_MODES, Durability, Missing, Modes, Room, Stale, StoredBytes, Stride, Unreachable
+from onward.storage.base import (
+    NOTHING_KNOWN,
+    USUAL_MODES,
+    Ahead,
+    Durability,
+    Missing,
+    Modes,
+    Room,
+    Stale,
+    StoredBytes,
+    Stride,
+    Unreachable,
+)  # fmt: skip
 from onward.storage.blobs.backups import DiskBackups
-from onward.storage.blobs.disk_probe import BLOCK, can_share, probe_publishing
+from onward.storage.blobs.disk_probe import probe_publishing
 from onward.storage.blobs.file_writer import FileWriter
 from onward.storage.blobs.files import (
     closed,
@@ -67,7 +79,6 @@ class DiskBlobs(DiskSharing):
         self._group = GroupSync(self._pool.call)
         self._folders = Folders(self._root, (*FOLDERS, RECORDS), self._sync_folder)
         self._mapped = self._folders.mapped
-        self._shares: bool | None = None  # whether a copy can share its blocks; None before that was tried
         self._publishing = Publishing(
             self._pool,
             self._slow,
@@ -108,7 +119,9 @@ class DiskBlobs(DiskSharing):
         return Place(f"partial/{id}")
 
     @asynccontextmanager
-    async def open(self, place: Place, at: int, holds: Callable[[], bool] = lambda: True) -> AsyncIterator[FileWriter]:
+    async def open(
+        self, place: Place, at: int, holds: Callable[[], bool] = lambda: True, _ahead: Ahead = NOTHING_KNOWN
+    ) -> AsyncIterator[FileWriter]:
         """Open a place; the file itself is opened by the first write, which raises Missing or Stale."""
 
         def open_() -> int:
@@ -185,15 +198,6 @@ class DiskBlobs(DiskSharing):
                         os.close(source)
             with self._mapped():  # here, while the parts are still being hashed, so that sealing need not wait for it
                 await self._sync_file(target)
-
-    async def joined_size(self, lengths: Sequence[int]) -> int:
-        """Return how many bytes a join copies: 0 if it can share blocks and all parts but the last have whole ones."""
-        if any(length % BLOCK for length in lengths[:-1]):
-            return sum(lengths)
-        if self._shares is None:
-            with self._mapped():
-                self._shares = await self._pool.call(can_share, self._root / "partial")
-        return 0 if self._shares else sum(lengths)
 
     async def stage(
         self,

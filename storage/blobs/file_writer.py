@@ -16,6 +16,7 @@ class FileWriter:
     """
 
     full = False  # a thread that writes to a local disk waits for it
+    boundary = None
 
     def __init__(
         self, place: Place, at: int, open_: Callable[[], int], sync: Callable[[int], Awaitable[None]] | None

@@ -8,6 +8,8 @@ from pathlib import Path
 from onward.protocol.model import Place, Upload, UploadId
 from onward.storage.base import (
     ANYONE,
+    NOTHING_KNOWN,
+    Ahead,
     BlobWriter,
     Block,
     Durability,
@@ -18,6 +20,7 @@ from onward.storage.base import (
     Stride,
     is_staged,
 )
+from onward.storage.blobs.fixed import FixedPlaces
 from onward.storage.blobs.places import candidates
 
 READ_BLOCK = 2**20
@@ -27,6 +30,7 @@ class MemoryWriter:
     """Writes to a growing array of bytes."""
 
     full = False
+    boundary = None
 
     def __init__(self, place: Place, at: int, held: bytearray) -> None:
         self.place = place
@@ -108,7 +112,7 @@ class MemoryNodes:
         """Do nothing: there are no others."""
 
 
-class MemoryBlobs:
+class MemoryBlobs(FixedPlaces):
     """Bytes in arrays."""
 
     stride = Stride(bytes=16 * 2**20, seconds=0.25)
@@ -127,6 +131,7 @@ class MemoryBlobs:
         place: Place,
         at: int,
         holds: Callable[[], bool] = lambda: True,
+        _ahead: Ahead = NOTHING_KNOWN,
     ) -> AsyncIterator[BlobWriter]:
         """Open a place that holds at least `at` bytes; raises Missing or Stale."""
         if len(self._held.get(place, b"")) < at:

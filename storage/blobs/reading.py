@@ -10,13 +10,14 @@ import aiofiles
 from onward.protocol.model import Place
 from onward.storage.base import Block, Missing
 from onward.storage.blobs.files import READ_BLOCK, open_regular, opened, scan
+from onward.storage.blobs.fixed import FixedPlaces
 from onward.storage.blobs.places import parts
 from onward.storage.blobs.publishing import STEP
 from onward.storage.blobs.staging import Staging
 from onward.storage.running.threads import Threads
 
 
-class DiskReader:
+class DiskReader(FixedPlaces):
     """The reading half of DiskBlobs, which inherits it and has the attributes that it uses."""
 
     _root: Path

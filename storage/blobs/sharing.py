@@ -11,10 +11,11 @@ import fcntl
 import logging
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from onward.protocol.model import Place
 from onward.storage.base import Missing
+from onward.storage.blobs.disk_probe import BLOCK, can_share
 from onward.storage.blobs.files import closed, opened
 from onward.storage.blobs.reading import DiskReader
 
@@ -29,7 +30,17 @@ log = logging.getLogger("onward")
 class DiskSharing(DiskReader):
     """The bytes of a local folder, as equal ones are shared."""
 
+    _shares: bool | None = None  # whether a copy can share its blocks; None before that was tried
     _is_told = False  # that the file system can't share blocks, which is logged once
+
+    async def joined_size(self, lengths: Sequence[int]) -> int:
+        """Return how many bytes a join copies: 0 if it can share blocks and all parts but the last have whole ones."""
+        if any(length % BLOCK for length in lengths[:-1]):
+            return sum(lengths)
+        if self._shares is None:
+            with self._mapped():
+                self._shares = await self._pool.call(can_share, self._root / "partial")
+        return 0 if self._shares else sum(lengths)
 
     async def share(self, place: Place, equal: Place, length: int, check: Callable[[], None] = lambda: None) -> bool:
         """Let a published file share the blocks of another one; raises Missing if they are not equal."""

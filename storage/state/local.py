@@ -33,7 +33,7 @@ class Local(ABC):
         return None
 
     @abstractmethod
-    async def load(self, id: UploadId) -> Upload:
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
         """Return the record; raises Missing."""
 
     async def at_rest(self, id: UploadId) -> Upload | None:

@@ -42,7 +42,7 @@ class MemoryState(Local):
         self._uploads[upload.id] = upload
         self.outbox.put(events)
 
-    async def load(self, id: UploadId) -> Upload:
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:  # noqa: ARG002
         """Return the record; raises Missing."""
         try:
             return self._uploads[id]

@@ -119,9 +119,9 @@ class SqliteState(Local):
         await self._do(work, durable=durable)
         self._remember(upload)
 
-    async def load(self, id: UploadId) -> Upload:
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
         """Return the record; raises Missing."""
-        if recent := self._recent.get(id):
+        if not fresh and (recent := self._recent.get(id)):
             self._recent.move_to_end(id)
             return recent
         query = "SELECT document FROM uploads WHERE id = ?"

@@ -145,7 +145,7 @@ def test_064_key_twice(tus: Tus) -> None:
 
 @check(65, "MUST NOT", "An empty key of the metadata is 400")
 def test_065_empty_key(tus: Tus) -> None:
-    for sent in (",a YQ==", "a YQ==, YQ==", "a YQ==,", "a YQ==,,b YQ==", ","):
+    for sent in (",a YQ==", "a YQ==,", "a YQ==,,b YQ==", ","):
         assert (sent, refused(tus, metadata(sent))) == (sent, 400)
 
 
@@ -170,7 +170,7 @@ def test_068_empty_metadata(tus: Tus) -> None:
 
 @check(69, "MUST", "More than one space in a pair of the metadata is 400")
 def test_069_more_than_one_space(tus: Tus) -> None:
-    for sent in ("a  YQ==", "a b YQ==", "a YQ== YQ==", "a YQ==, b YQ=="):
+    for sent in ("a  YQ==", "a b YQ==", "a YQ== YQ==", "a YQ== ,b YQ=="):
         assert (sent, refused(tus, metadata(sent))) == (sent, 400)
 
 

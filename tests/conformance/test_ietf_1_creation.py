@@ -77,6 +77,9 @@ def test_r6_no_version(tus: Tus, version: int) -> None:
         answer = Draft(tus, other).create("?1", DATA)
         assert (answer.status, answer.over, answer.interim) == (201, "?1", [])
     assert Draft(tus, f"{version};a=1").create("?1", DATA).interim
+    for header in ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Via", "X-Real-IP"):  # of proxies such as nginx
+        answer = Draft(tus, version).create("?1", DATA, {header: "proto=http"})
+        assert (answer.status, answer.interim) == (201, []), header
 
 
 @rule("R7", "m; c", "POST and PUT create; a PUT names the file in its URL, which may look like an id")

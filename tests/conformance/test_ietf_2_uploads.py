@@ -365,6 +365,8 @@ def test_r46_offset_everywhere(tus: Tus, version: int) -> None:
         draft.ask("GET", path),
     ]
     assert [answer.offset for answer in answers] == [4] * len(answers)
+    refused = draft.create("?1", parts=[LONG] * 4)
+    assert (refused.status, refused.offset) == (413, draft.head(path_of(refused["Location"])).offset)
     assert draft.patch(path, 4, "?1", DATA[4:]).offset == 10
     assert draft.head(path).offset == draft.ask("GET", path).offset == draft.patch(path, 10, "?1").offset == 10
 

@@ -78,6 +78,9 @@ def test_rm5_promise(tus: Tus, version: int) -> None:
     assert (bad.status, bad.over, bad.offset) == (460, "?1", None)
     for answer in (draft.head(path), draft.patch(path, 10, "?1"), tus.head(path), tus.patch(path, 10)):
         assert (answer.status, "Upload-Offset" in answer) == (410, False)
+    assert [answer.over for answer in (draft.head(path), draft.patch(path, 10, "?1"), draft.patch(path, 0, "?0"))] == [
+        "?1"
+    ] * 3
     at_once = draft.create("?1", DATA, digest(DATA[1:]))
     assert (at_once.status, at_once.over) == (460, "?1")
 

@@ -26,14 +26,12 @@ def verdict(bug: Bug, tree: Path) -> tuple[str, str]:
     """Plant a bug, run its test, and take the bug away again; gives what came of it, and why."""
     path = tree / bug.file
     source = path.read_text()
-    planted = source
-    for right, wrong in ((bug.right, bug.wrong), *bug.more):
-        if planted.count(right) != 1:
-            return "NOT PLANTED", f"{bug.file} has changed"
-        planted = planted.replace(right, wrong)
     try:
+        planted = bug.planted(source)
         if path.suffix == ".py":
             ast.parse(planted)
+    except ValueError as fault:
+        return "NOT PLANTED", str(fault)
     except SyntaxError as fault:  # any test would fail, for the wrong reason
         return "NOT PLANTED", f"{bug.file} would be no Python: {fault}"
     path.write_text(planted)

@@ -175,7 +175,7 @@ async def test_an_upload_is_watched_with_the_token_of_the_tab(browser: str, guar
         await page.tab.run(f"location.hash = {words!r}")
         await page.tab.until(f"{STATE} === 'completed'")
     denials = {
-        "": "This server takes files only through a link. Open the link that you were given",
+        "": "This server can be used only through a link. Open the link that you were given",
         f"&token={FORGED}": "This link is not valid here. Ask for a new one",
         f"&token={guarded.token(expires_in=-3600)}": "This link has expired. Ask for a new one",
         f"&token={guarded.token(scope='create append inspect')}": "This link does not allow that",
@@ -188,6 +188,7 @@ async def test_an_upload_is_watched_with_the_token_of_the_tab(browser: str, guar
     token = guarded.token(scope="watch")
     async with upload_page(browser, f"{link}&token={token}") as page:
         await page.tab.until(f"{STATE} === 'completed'")
+        assert not await page.tab.run("document.querySelector('#watching .download').checkVisibility()")
     assert "token=" not in guarded.log.read_text()
     assert token not in guarded.log.read_text()
 
@@ -195,7 +196,7 @@ async def test_an_upload_is_watched_with_the_token_of_the_tab(browser: str, guar
 async def test_what_a_link_does_not_allow_is_said_in_words(browser: str, guarded: Guarded, write: Write) -> None:
     file = write(NAME, 1000)
     async with upload_page(browser, guarded.page) as page:
-        sentence = "This server takes files only through a link. Open the link that you were given."
+        sentence = "This server can be used only through a link. Open the link that you were given."
         assert (await page.tab.run(ALLOWED), await page.tab.run(CHOICE_IS_SEEN)) == (sentence, False)
         await page.tab.drop(file)
         await page.tab.until(f"{NOTICE} === {sentence!r}")
@@ -215,6 +216,12 @@ async def test_what_a_link_does_not_allow_is_said_in_words(browser: str, guarded
         await page.choose(write("film.mp4", 1000))
         assert await page.tab.run(NOTICE) == "“film.mp4” is video/mp4. This link is for pictures."
         assert "are not accepted" in await failed(page, write("letter.txt", 1000))
+
+
+async def test_a_link_that_only_sends_offers_no_download(browser: str, guarded: Guarded, write: Write) -> None:
+    async with upload_page(browser, guarded.link(scope="create append inspect")) as page:
+        await page.choose(write(NAME, 1000))
+        assert (await page.until(NAME, "verified", "failed"))["buttons"] == ["remove"]
 
 
 async def test_a_link_for_one_upload_fills_that_upload(

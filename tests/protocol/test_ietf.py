@@ -217,6 +217,7 @@ def test_informational_replies_name_the_version(dialect: Dialect) -> None:
         (errors.Failed(EXCEEDED), 400, "?0"), (errors.Failed(LOST), 410, "?0"),
         (errors.BadRequest(), 400, "?0"), (errors.MediaType(), 415, "?0"), (errors.Locked(), 423, "?0"),
         (errors.StorageFull(), 507, "?0"), (errors.Unchecked(), 503, "?0"), (errors.Gone(), 410, "?0"),
+        (errors.Gone(failure=CHECKSUM_MISMATCH), 410, "?1"), (errors.Gone(failure=LOST), 410, "?0"),
         (errors.AccessDenied(), 403, "?0"), (errors.ServerFault(), 500, "?0"),
     ],
 )  # fmt: skip
@@ -247,7 +248,7 @@ def test_refusals_tell_of_the_upload(dialect: Dialect) -> None:
     assert (more.headers["Upload-Offset"], more.headers["Upload-Complete"]) == ("10", "?0")
     large = dialect.build_refused(errors.TooLarge(limit=500), False, LIMITS, 0.0)
     assert (large.status, large.headers["Upload-Limit"].partition(",")[0]) == (413, "max-size=500")
-    for refusal in (errors.TooLarge(), errors.Crowded(), errors.StorageFull()):
+    for refusal in (errors.TooLarge(), errors.QuotaExceeded(), errors.Crowded(), errors.StorageFull()):
         refused = dialect.build_refused(with_upload(refusal, replace(UPLOAD, max_size=80)), False, LIMITS, 0.0)
         assert refused.headers["Upload-Limit"].startswith("max-size=80, min-size=0, ")
         assert refused.headers["Upload-Limit"].endswith("max-age=60")

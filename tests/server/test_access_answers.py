@@ -120,7 +120,7 @@ async def test_what_aiohttp_itself_refuses_is_answered_as_ever(door: Door, http:
     for method, address, status, code in (
         ("GET", f"{door.url}/nothing", 404, "not-found"),
         ("POST", f"{url}/progress", 405, "method-not-allowed"),
-        ("PUT", url, 405, "method-not-allowed"),
+        ("PROPFIND", url, 405, "method-not-allowed"),
     ):
         async with http.request(method, address, headers=tus.TUS) as answer:
             told = await answer.json(content_type=None)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from onward.protocol.errors import TooLarge
-from onward.protocol.model import Licence, UploadId
+from onward.protocol.model import Licence, Place, UploadId
+from onward.server.uploads import sha256
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.hashing import RunningSha256
 from onward.storage.base import Block, Full
 from onward.storage.blobs.disk import DiskBlobs
+from onward.storage.blobs.memory import MemoryWriter
 
 ID = UploadId("1" * 32)
 DATA = b"bytes of this upload"
@@ -85,4 +87,22 @@ async def test_a_cancelled_write_keeps_its_descriptor_to_its_end(
     assert (tmp_path / "other").read_bytes() == b""
     assert (tmp_path / place).read_bytes() == DATA
     await blobs.close()
+    threads.close()
+
+
+async def test_a_block_ends_where_the_store_wants_it_and_the_hash_there_is_remembered() -> None:
+    threads, running, stored = BodyThreads(), RunningSha256(), MemoryWriter(Place("x"), 0, bytearray())
+    running.remember()
+    vars(stored)["boundary"] = 150_000
+    data = os.urandom(400_000)
+    body_writer = BodyWriter(threads, stored.write, licence(0, len(data)), [running], stored)
+    for at in range(0, len(data), 100_000):
+        await body_writer.put(memoryview(data)[at : at + 100_000])
+    state = running.state(150_000)
+    assert state is not None
+    resumed = sha256.resumed(state, 150_000)
+    assert resumed is not None
+    resumed.update(data[150_000:])
+    assert resumed.digest() == running.digest() == hashlib.sha256(data).digest()
+    assert running.state(150_001) is None
     threads.close()

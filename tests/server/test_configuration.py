@@ -25,7 +25,7 @@ from onward.server.option_parser import Parser
 from onward.storage.base import Durability
 
 ENDS_WITHIN = 60
-TABLE_ROW = re.compile(r"^\| (`--[a-z-]+`(?:, `--[a-z-]+`)*) ", re.M)
+TABLE_ROW = re.compile(r"^\| (`--[a-z0-9-]+`(?:, `--[a-z0-9-]+`)*) ", re.M)
 
 
 def onward(folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> tuple[int, str, str]:

@@ -88,6 +88,12 @@ def test_an_extended_file_name_comes_before_the_plain_one(tus: Tus) -> None:
     assert document(send(tus, form((head, b"x"))))["uploads"][0]["fileName"] == "ä"
 
 
+def test_a_file_name_may_look_like_an_extended_one(tus: Tus) -> None:
+    for name in ("a; filename*=UTF-8''b", "a;filename*=b"):
+        head = f'Content-Disposition: form-data; name="f"; filename="{name}"'
+        assert document(send(tus, form((head, b"x"))))["uploads"][0]["fileName"] == name
+
+
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_a_form_may_come_in_pieces_of_any_size(server: Server, size: int) -> None:
     body = form(file("a", ONE), field("b", b"c"), file("d", ONE * 9))

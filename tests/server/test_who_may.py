@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import form_bodies
 import pytest
+from draft_requests import MEDIA_TYPE
 from http_connection import NONE, OCTETS, UNKNOWN, Answer, Connection, Headers, Tus, path_of
 from server_process import Server, serving
 from token_maker import OwnKey, bearer
 
 from onward import Act, Config, Scope, create_app
-from onward.protocol.dialects import DIALECTS
+from onward.protocol.dialects import DIALECTS, ietf
 from onward.protocol.grants import NEEDED, USUAL
 
 UPGRADE: Headers = {
@@ -32,6 +34,7 @@ class Request(NamedTuple):
     method: str
     path: str
     headers: Headers = NONE
+    body: bytes = b""
 
     def about(self, id_: str) -> tuple[str, str, Headers]:
         headers = {name: value and value.replace("{}", id_) for name, value in self.headers.items()}
@@ -40,6 +43,23 @@ class Request(NamedTuple):
 
 ONE = "/files/{}"
 PATCHING: Headers = {"Content-Type": OCTETS, "Upload-Offset": "9"}  # another offset than the recorded one: 409
+
+
+def _draft(version: int | None) -> list[Request]:
+    """Give the requests of the draft; where it is not known by its version, it is by another one that nobody knows."""
+    said: Headers = UNSAID | {"Upload-Draft-Interop-Version": str(version or 7)}
+    patching: Headers = {"Content-Type": MEDIA_TYPE, "Upload-Offset": "9", "Upload-Complete": "?1"}
+    return [
+        Request(Act.CREATE, "POST", "/files", said | {"Upload-Complete": "?0"}),
+        Request(Act.CREATE, "PUT", "/files/a.txt", said | {"Upload-Complete": "?1"}, b"a file"),
+        Request(Act.CREATE, "PUT", ONE, said | {"Upload-Complete": "?1"}, b"its name looks like an id"),
+        Request(Act.INSPECT, "HEAD", ONE, said),
+        Request(Act.APPEND, "PATCH", ONE, said | patching),
+        Request(Act.TERMINATE, "DELETE", ONE, said),
+        Request(Act.DOWNLOAD, "GET", ONE, said),
+    ]
+
+
 BY_DIALECT: dict[str, list[Request]] = {  # a new dialect gets its row here
     "tus 1.0.0": [
         Request(Act.CREATE, "POST", "/files", TUS | {"Upload-Length": "3"}),
@@ -53,8 +73,19 @@ BY_DIALECT: dict[str, list[Request]] = {  # a new dialect gets its row here
         Request(Act.TERMINATE, "GET", ONE, TUS | {"X-HTTP-Method-Override": "DELETE"}),
         Request(Act.DOWNLOAD, "GET", ONE, TUS),
     ],
-}
+} | {
+    dialect.name: _draft(version.number) for dialect, version in zip(ietf.DIALECTS, ietf.VERSIONS, strict=True)
+}  # fmt: skip
+BY_DIALECT["IETF draft"] += [
+    Request(Act.CREATE, "POST", "/files", UNSAID | {"Upload-Complete": "?0"}),
+    Request(Act.APPEND, "PATCH", ONE, UNSAID | {"Content-Type": MEDIA_TYPE, "Upload-Offset": "9"}),
+]
+FORM = form_bodies.form(form_bodies.field("a", b"b"), form_bodies.file("a.txt", b"a file"))
 IN_NONE = [
+    Request(Act.CREATE, "PUT", "/files/a.txt", UNSAID, b"a file"),
+    Request(Act.CREATE, "PUT", ONE, UNSAID, b"its name looks like an id"),
+    Request(Act.CREATE, "POST", "/files", form_bodies.headers(len(FORM)), FORM),
+    Request(Act.CREATE, "POST", "/files/", form_bodies.headers(len(FORM)), FORM),
     Request(Act.DOWNLOAD, "GET", ONE, UNSAID),
     Request(Act.DOWNLOAD, "HEAD", ONE, UNSAID),
     Request(Act.WATCH, "GET", f"{ONE}/progress", UNSAID),
@@ -65,6 +96,7 @@ IN_NONE = [
     Request(Act.WATCH, "GET", "/progress?id={}", UPGRADE),
 ]
 METRICS = Request(Act.METRICS, "GET", "/metrics", UNSAID)
+LIST = Request(Act.LIST, "GET", "/uploads", UNSAID)
 REQUESTS = [*(request for requests in BY_DIALECT.values() for request in requests), *IN_NONE]
 
 
@@ -79,9 +111,12 @@ class Scene(NamedTuple):
         """Send a request, and give the head of its reply; of a refusal, the body too."""
         method, path, headers = request.about(id_)
         with Connection(self.server.tus.port) as connection:
-            connection.send(self.server.tus.request(method, path, headers | (bearer(token) if token else {})))
-            reply = connection.read_line(b"\r\n\r\n").decode("latin-1")
-            status = int(reply.split()[1])
+            told = headers | (bearer(token) if token else {})
+            connection.send(self.server.tus.request(method, path, told, request.body))
+            status = 104
+            while status == 104:
+                reply = connection.read_line(b"\r\n\r\n").decode("latin-1")
+                status = int(reply.split()[1])
             size = re.search(r"Content-Length: (\d+)", reply)
             body = connection.read(int(size[1])) if size and status >= 400 and method != "HEAD" else b""
             lines = (line.partition(": ") for line in reply.split("\r\n")[1:])
@@ -107,7 +142,7 @@ def test_every_dialect_has_its_row() -> None:
 
 
 def test_every_act_is_asked_for() -> None:
-    assert {request.act for request in REQUESTS} | {Act.LIST, Act.METRICS} == set(Act)
+    assert {request.act for request in (*REQUESTS, METRICS, LIST)} == set(Act)
 
 
 SCOPES = [frozenset({scope}) for scope in Scope] + [frozenset[Scope](), USUAL]
@@ -116,7 +151,7 @@ SCOPES = [frozenset({scope}) for scope in Scope] + [frozenset[Scope](), USUAL]
 @pytest.mark.parametrize("scopes", SCOPES, ids=lambda scopes: " ".join(sorted(scopes)) or "nothing")
 def test_an_act_needs_its_scope_on_every_route_and_in_every_dialect(scene: Scene, scopes: frozenset[Scope]) -> None:
     owner, token = scene.own.token("alice"), scene.own.token("alice", " ".join(sorted(scopes)))
-    for request in (*REQUESTS, METRICS):
+    for request in (*REQUESTS, METRICS, LIST):
         answer = scene.send(request, scene.upload(owner, partial=request.act is Act.JOIN), token)
         if NEEDED[request.act] in scopes or Scope.ADMIN in scopes:
             assert answer.status not in (401, 403, 404), request
@@ -129,7 +164,8 @@ def test_an_act_needs_its_scope_on_every_route_and_in_every_dialect(scene: Scene
 
 def test_every_route_needs_a_token_but_those_that_are_open(scene: Scene) -> None:
     for resource in create_app(Config(auth="key")).router.resources():
-        path = re.sub(r"\{[^{}]*\}", UNKNOWN, resource.canonical) or "/"
+        name = "a.txt" if "{name}" in resource.canonical else UNKNOWN
+        path = re.sub(r"\{[^{}]*\}", name, resource.canonical) or "/"
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
             status = scene.send(Request(Act.INSPECT, method, path), UNKNOWN, None).status
             assert OPEN.fullmatch(path) or status in (401, 405), (method, path)
@@ -210,6 +246,30 @@ def test_a_stranger_does_not_disturb_a_running_body(scene: Scene) -> None:
             assert scene.send(request, path.rpartition("/")[2], bob).status == 404
         connection.send(b"def")
         assert connection.answer().status == 204
+
+
+def test_a_key_of_a_creation_is_known_to_its_owner_only(scene: Scene) -> None:
+    def create(token: str, headers: Headers) -> str:
+        told = TUS | {"Upload-Length": "3", "Idempotency-Key": "one"} | headers
+        return scene.send(Request(Act.CREATE, "POST", "/files", told), UNKNOWN, token).headers["Location"]
+
+    alice, bob = scene.own.token("alice"), scene.own.token("bob")
+    for headers in (NONE, UNSAID | {"Upload-Draft-Interop-Version": "8", "Upload-Complete": "?0"}):
+        hers, his = create(alice, headers), create(bob, headers)
+        assert hers != his
+        assert (create(scene.own.token("alice", jti="another"), headers), create(bob, headers)) == (hers, his)
+        for path, token, status in ((hers, alice, 200), (his, bob, 200), (hers, bob, 404), (his, alice, 404)):
+            assert scene.send(Request(Act.INSPECT, "HEAD", path_of(path), TUS), UNKNOWN, token).status == status
+
+
+def test_a_stranger_learns_nothing_from_paths_that_are_no_uploads(scene: Scene) -> None:
+    alice, looks = scene.own.token("alice"), Request(Act.DOWNLOAD, "GET", "/files/whatever", UNSAID)
+    for method in ("GET", "HEAD", "PATCH", "DELETE", "POST"):
+        request = looks._replace(method=method)
+        assert scene.send(request, UNKNOWN, None).status == 401, method
+        assert scene.send(request, UNKNOWN, "a.b.c").status == 401, method
+        assert scene.send(request, UNKNOWN, scene.own.token("alice", "list")).status == 403, method
+        assert scene.send(request, UNKNOWN, alice).status == 404, method
 
 
 def _create(tus: Tus, token: str, headers: Headers) -> str:

@@ -40,6 +40,11 @@ async def save(storage: Storage, status: Status) -> None:
         await storage.state.save(upload, events=ended)
 
 
+async def fail(*_: Any, **__: Any) -> Upload:
+    """Be a save to the state that a crash has prevented."""
+    raise Unreachable("crashed")
+
+
 async def waiting(storage: Storage) -> list[tuple[str, str, int]]:
     """Give the target, the type and the `seq` of all events that wait."""
     events = [event async for event in storage.state.outbox.waiting()]
@@ -94,10 +99,6 @@ async def test_an_end_whose_save_was_lost_is_told_when_it_is_adopted(
     storage: Storage, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crash after the copy was written and before the record was: the copy is what happened."""
-
-    async def fail(*_: Any, **__: Any) -> Upload:
-        raise Unreachable("crashed")
-
     await insert(storage)
     await deliver_all(storage)
     with monkeypatch.context() as patched:
@@ -115,9 +116,6 @@ async def test_an_end_whose_save_was_lost_is_told_when_it_is_adopted(
 async def test_an_older_record_that_has_not_ended_is_not_told_as_created_again(
     status: Status, storage: Storage, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: Any, **__: Any) -> Upload:
-        raise Unreachable("crashed")
-
     await insert(storage, concat=PART)
     await deliver_all(storage)
     with monkeypatch.context() as patched:
@@ -127,6 +125,40 @@ async def test_an_older_record_that_has_not_ended_is_not_told_as_created_again(
     async with storage.state.hold(ID, wait=1, on_rival=ignore):
         pass
     assert await waiting(storage) == []
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED, Status.TERMINATED, Status.EXPIRED])
+async def test_an_end_is_not_told_again_because_of_a_later_save_that_was_lost(
+    status: Status, storage: Storage, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records of uploads that have ended are saved again, for example when the sweep has removed their bytes."""
+    await insert(storage)
+    await save(storage, status)
+    assert (A, f"upload.{status}", 2) in await waiting(storage)
+    await deliver_all(storage)
+    with monkeypatch.context() as patched:
+        patched.setattr(storage.state._state, "save", fail)  # type: ignore[attr-defined]
+        with pytest.raises(Unreachable):
+            await save(storage, status)
+    async with storage.state.hold(ID, wait=1, on_rival=ignore) as lease:
+        assert lease.record is not None
+        assert lease.record.version == 3
+    assert await waiting(storage) == []
+
+
+async def test_another_end_whose_save_was_lost_is_told(
+    storage: Storage, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await insert(storage)
+    await save(storage, Status.COMPLETED)
+    await deliver_all(storage)
+    with monkeypatch.context() as patched:
+        patched.setattr(storage.state._state, "save", fail)  # type: ignore[attr-defined]
+        with pytest.raises(Unreachable):
+            await save(storage, Status.TERMINATED)
+    async with storage.state.hold(ID, wait=1, on_rival=ignore):
+        pass
+    assert await waiting(storage) == [(A, "upload.terminated", 3)]
 
 
 async def test_an_end_that_meets_an_emptied_redis_is_told_once(storage: Storage, redis_process: RedisProcess) -> None:

@@ -30,7 +30,8 @@ class Line:
         self, method: str, path: str, headers: Mapping[str, str | None], body: bytes = b"", *, rest: bytes = b""
     ) -> Answer:
         """Send a request and give its answer, the `rest` of its body after a pause; raises Lost."""
-        told = {"Host": "127.0.0.1", "Tus-Resumable": VERSION, "Content-Length": str(len(body + rest)), **headers}
+        version = None if method == "PUT" else VERSION  # tus has no PUT
+        told = {"Host": "127.0.0.1", "Tus-Resumable": version, "Content-Length": str(len(body + rest)), **headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in told.items() if value is not None)
         try:
             self._writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1"))

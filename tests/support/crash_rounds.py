@@ -33,6 +33,8 @@ class Rounds:
     volatile = False
     points = PLAN
     folder: Callable[[Path], Folder] = Folder
+    fleet: type[Fleet] = Fleet
+    patience = AT_MOST, LONGEST
 
     def __init__(self, warm: Zygote, folder: Path, dice: random.Random, **config: object) -> None:
         self.struck: Counter[tuple[str, int]] = Counter()
@@ -64,13 +66,16 @@ class Rounds:
     async def _prepare(self, path: Path) -> None:
         """Make what a data folder begins with."""
 
+    async def _leave(self, path: Path, fleet: Fleet) -> None:
+        """Check what a data folder ends with."""
+
     async def _strike(self, child: Child) -> None:
         """End a server, if it hasn't ended at its point."""
         await child.kill()
 
     async def _life(self, path: Path, strikes: int) -> None:
         folder = self.folder(path)
-        fleet = Fleet(folder, self._dice, volatile=self.volatile)
+        fleet = self.fleet(folder, self._dice, volatile=self.volatile)
         hasty = HASTY if self.counts["folders"] % 4 == 0 else {}
         await self._prepare(path)
         for _ in range(strikes):
@@ -81,6 +86,7 @@ class Rounds:
         self.counts["completed"] += await fleet.finish(port)
         await child.kill()
         folder.check_at_rest()
+        await self._leave(path, fleet)
         self.counts["requests"] += fleet.requests
         self.counts["bytes verified"] += folder.verified
         self.counts["lost as a whole"] += fleet.lost
@@ -96,7 +102,8 @@ class Rounds:
         began = time.monotonic()
         child = await self._warm.fork(fleet.folder.path, point=point, hit=hit, config=config, **self._more())
         using = asyncio.create_task(self._use(child, fleet, began))
-        after = AT_MOST if point else self._dice.uniform(0.0, LONGEST)
+        at_most, longest = self.patience
+        after = at_most if point else self._dice.uniform(0.0, longest)
         died, _ = await asyncio.wait({using}, timeout=after)
         self.struck[point, hit] += len(died)
         await self._strike(child)

@@ -25,6 +25,7 @@ PATIENCE = 20.0  # seconds that a child may take to start or to end
 LOG_END = 3000  # characters
 LEASE = 2.0  # seconds, shorter than in service, so that nobody waits for long for the lease of a killed server
 BRIEFLY = 0.1  # seconds, shorter than in service, that a HEAD waits for a check which can't judge anyway
+CLAIM, WITHIN = 3.0, 1.0  # seconds, shorter than in service, so that the events of a killed server do not wait for long
 BLOCK, STRIDE = 2**15, 2**17  # smaller than in service, so that small uploads have several of them
 ABANDONED = 0.2  # seconds, as much shorter
 LARGE = 2**16  # bytes from which on a body is read from the socket itself
@@ -199,6 +200,10 @@ def main() -> None:
     onward.storage.blobs.disk.DiskBlobs.stride = onward.storage.base.Stride(STRIDE, 0.25)
     onward.server.http.transport.socket_reader.BUFFER, onward.server.http.transport.body.LARGE = BLOCK, LARGE
     onward.protocol.lifecycle.ABANDONED = ABANDONED
+    onward.server.events.delivery.CLAIM, onward.server.events.webhook.WITHIN = CLAIM, WITHIN
+    with suppress(ImportError):  # only for tests of object storage
+        import_module("onward.storage.blobs.s3.store")
+        asyncio.run(import_module("onward.storage.blobs.s3.client").load_descriptions())
     gc.freeze()
     for line in sys.stdin:
         if pid := os.fork():

@@ -147,8 +147,8 @@ class Tus:
     def request(
         self, method: str, path: str, headers: Headers = NONE, body: bytes = b"", parts: Sequence[bytes] | None = None
     ) -> bytes:
-        """Write a request; with `parts` its body goes in chunks."""
-        known: Headers = {"Host": f"127.0.0.1:{self.port}", "Tus-Resumable": VERSION}
+        """Write a request of tus, which has no PUT; with `parts` its body goes in chunks."""
+        known: Headers = {"Host": f"127.0.0.1:{self.port}", "Tus-Resumable": None if method == "PUT" else VERSION}
         if parts is not None:
             known["Transfer-Encoding"] = "chunked"
             body = chunked(parts) + b"0\r\n\r\n"

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from onward.protocol.model import Place, UploadId
-from onward.storage.base import BlobWriter, Block, Durability, Modes, Stale, StoredBytes, Stride
+from onward.storage.base import NOTHING_KNOWN, Ahead, BlobWriter, Block, Durability, Modes, Stale, StoredBytes, Stride
 from onward.storage.blobs.memory import MemoryBackups, MemoryBlobs, MemoryNodes
 
 PIECE = 2**16
@@ -21,6 +21,8 @@ MOST = 2 * PIECE  # bytes that the writer keeps before it is full
 
 class MovingWriter:
     """Keeps blocks in memory until they fill a piece."""
+
+    boundary = None
 
     def __init__(self, blobs: "MovingBlobs", place: Place, at: int) -> None:
         self.place = place
@@ -94,7 +96,9 @@ class MovingBlobs(MemoryBlobs):
         return moved
 
     @asynccontextmanager
-    async def open(self, place: Place, at: int, holds: Callable[[], bool] = lambda: True) -> AsyncIterator[BlobWriter]:
+    async def open(
+        self, place: Place, at: int, holds: Callable[[], bool] = lambda: True, _ahead: Ahead = NOTHING_KNOWN
+    ) -> AsyncIterator[BlobWriter]:
         """Open a new place; those before `place` go, since a record names it."""
         if at:
             self._bytes(place, at)

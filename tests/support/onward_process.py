@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from over_s3 import words_for
 from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +44,8 @@ class OnwardProcess:
         self.data = data
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/files"
-        self._words = [*program, "serve", f"--port={self.port}", f"--data={data}", f"--state={state}", *options]
+        words = ["serve", f"--port={self.port}", f"--data={data}", f"--state={state}", *words_for(data)]
+        self._words = [*program, *words, *options]
         self._log = data.with_suffix(f".{self.port}.log")
         self._process: asyncio.subprocess.Process | None = None
 

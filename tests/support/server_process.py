@@ -12,6 +12,7 @@ from typing import Protocol
 
 from http_connection import Tus
 from onward_process import PROGRAM, ROOT, START_WITHIN
+from over_s3 import stored, words_for
 from ports import free_port
 
 
@@ -35,11 +36,13 @@ class Server:
     def bytes_of(self, path: str) -> list[Path]:
         """Give the files on disk that belong to the upload at a path."""
         id_ = path.rpartition("/")[2]
-        return [file for folder in ("partial", "files") for file in (self.data / folder).glob(f"{id_}*")]
+        files = [file for folder in ("partial", "files") for file in (self.data / folder).glob(f"{id_}*")]
+        return files + [key for key in stored(self.data) if key.name.startswith(id_)]
 
     def ids(self) -> set[str]:
         """Give the ids of all unfinished uploads that have bytes on disk."""
-        return {file.name for file in (self.data / "partial").iterdir()}
+        keys = {key.name.partition(".")[0] for key in stored(self.data) if key.parent.name == "tails"}
+        return keys | {file.name for file in (self.data / "partial").glob("*")}
 
     def count_records(self) -> int:
         """End the server and count the uploads that it has recorded."""
@@ -69,7 +72,7 @@ def serving(
     """Run a server that keeps its state in SQLite, unless told otherwise; it is killed at the end."""
     log = log or data.with_suffix(".log")
     port = free_port()
-    words = ["serve", f"--port={port}", f"--data={data}", "--state=sqlite:", *options]
+    words = ["serve", f"--port={port}", f"--data={data}", "--state=sqlite:", *words_for(data), *options]
     with (
         log.open("ab") as lines,
         subprocess.Popen([sys.executable, *program, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=lines) as run,

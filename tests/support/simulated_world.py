@@ -86,10 +86,10 @@ class SimulatedState(MemoryState):
         self._commit(durable)
         self.fault("inserted")
 
-    async def load(self, id: UploadId) -> Upload:
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
         """Give the record."""
         self.fault("load")
-        return await super().load(id)
+        return await super().load(id, fresh=fresh)
 
     async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
         """Replace the record."""

@@ -4,7 +4,7 @@ import { granted, isDamaged } from './token.js'
 import { sayBytes } from './words.js'
 
 const needsToken = 'needsToken' in document.body.dataset
-const NO_LINK = 'This server takes files only through a link. Open the link that you were given'
+const NO_LINK = 'This server can be used only through a link. Open the link that you were given'
 const CUT = 'This link is damaged. Copy it again, from its beginning to its end'
 const FAMILIES = { image: 'image', audio: 'sound', video: 'sound' } // some formats are for sound as well as for videos
 const NAMES = { 'image/*': 'pictures', 'audio/*': 'sound', 'video/*': 'videos', 'application/pdf': 'PDF', 'text/plain': 'text' }

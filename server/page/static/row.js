@@ -3,6 +3,7 @@
 import { paintBar } from './bar.js'
 import { same } from './remembered.js'
 import { copy, say } from './say.js'
+import { mayDo } from './token.js'
 import { leadToFile, watchUrl } from './tus.js'
 import { sayBytes, sayProgress, saySpeed, sayTime } from './words.js'
 
@@ -19,6 +20,7 @@ const BUTTONS = {
   failed: ['again', 'remove'],
   cancelled: ['again', 'remove'],
 }
+const SCOPES = { download: 'download', copy: 'watch' } // what these buttons need
 const SPOKEN = new Set(['paused', 'retrying', 'verified', 'failed', 'cancelled'])
 const UNMEASURED = new Set(['waiting', 'verified', 'failed', 'cancelled']) // a share of the file would say nothing
 const COPIED_STAYS = 2000 // ms
@@ -100,7 +102,9 @@ export class Row {
   #paintButtons(state) {
     const focused = this.element.querySelector(':focus')
     for (const act of this.element.querySelectorAll('[data-act]')) {
-      act.hidden = !BUTTONS[state].includes(act.dataset.act) || (act.dataset.act === 'copy' && !this.hasLink)
+      const { act: name } = act.dataset
+      const isOpen = !(name in SCOPES) || mayDo(SCOPES[name])
+      act.hidden = !BUTTONS[state].includes(name) || !isOpen || (name === 'copy' && !this.hasLink)
     }
     if (focused?.closest('[hidden]')) this.focus()
   }

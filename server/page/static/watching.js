@@ -3,6 +3,7 @@
 import { paintBar } from './bar.js'
 import { follow, isFinal } from './follow.js'
 import { say } from './say.js'
+import { mayDo } from './token.js'
 import { leadToFile } from './tus.js'
 import { sayProgress, saySpeed } from './words.js'
 
@@ -38,7 +39,7 @@ function paint(id, message) {
   paintBar(find('.bar'), uploadedBytes, uploadedBytes, fileSize)
   find('.hash').hidden = !sha256
   find('.hash code').textContent = sha256 ?? ''
-  find('.download').hidden = status !== 'completed'
+  find('.download').hidden = status !== 'completed' || !(url || mayDo('download'))
   leadToFile(find('.download'), id, url)
   if (find('.status').textContent === text) return
   view.dataset.state = status

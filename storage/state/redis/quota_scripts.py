@@ -38,7 +38,7 @@ return {{text(wanted), now}}
 """  # noqa: E501
 
 # KEYS: unsure. ARGV: entry in unsure.
-DOUBT = """
+MARK_UNSURE = """
 local now = redis.call('TIME')
 return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]), ARGV[1])
 """

@@ -13,7 +13,7 @@ spread over groups, as the uploads are over buckets; all keys of an owner are in
     OWNER and TOKEN are hashes of their names.
 
     insert    CLAIM (refused if it does not fit) -> INSERT, which notes `charged` in the record
-    save      before an end DOUBT, after it SETTLE, which gives all back
+    save      before an end MARK_UNSURE, after it SETTLE, which gives all back
     claim     CLAIM before the bytes are received; SETTLE when the body has ended
 
 A reservation bears the id of its upload, so each step may be repeated. A step that makes or raises one puts it into
@@ -90,10 +90,10 @@ class RedisQuotas:
             await asyncio.shield(self.give_back(upload))
             raise
 
-    async def doubt(self, upload: Upload) -> None:
-        """Have an upload examined that is about to end, unless it is given back before that."""
+    async def mark_unsure(self, upload: Upload) -> None:
+        """Have the sweep examine an upload that is about to end, unless what it has is given back before that."""
         owner = hashed(upload.owner or "")
-        await self._commands.run(quota_scripts.DOUBT, [_keys(owner).unsure], f"{owner} {upload.id}")
+        await self._commands.run(quota_scripts.MARK_UNSURE, [_keys(owner).unsure], f"{owner} {upload.id}")
 
     async def give_back(self, upload: Upload) -> None:
         """Give back all that an upload has; if Redis does not answer, the sweep does it."""

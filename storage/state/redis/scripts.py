@@ -104,14 +104,20 @@ return done
 """
 
 # ARGV: document, version, new epoch, due or '', id, 1 if unfinished, unsent, kept, the epoch that the copy was saved
-# with, created, 0 if the events are not those of an end, entry in the list of its owner or '', events. If Redis still
-# knows a later lease than that one, it is kept; only forgotten leases need the new epoch. The event of a creation is in
-# the outbox already, or was delivered, unless the whole record was missing.
+# with, created, the status if it is final and has events or '', entry in the list of its owner or '', events. If Redis
+# still knows a later lease than that one, it is kept; only forgotten leases need the new epoch. Unless the whole record
+# was missing, the event of a creation is in the outbox already, or was delivered, and so is that of the status that the
+# record has: a record that has ended may be saved again without an event.
 ADOPT = f"""{_PROMISE}{PUT}{_OWN}
-local known = redis.call('HMGET', KEYS[1], 'version', 'epoch')
+local known = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'document')
 local version, epoch = tonumber(known[1] or -1), tonumber(known[2] or -1)
+local function has_status(status)
+  local intact, record = pcall(cjson.decode, string.match(known[3] or '', '^[^\\n]*'))
+  return intact and type(record) == 'table' and record.status == status
+end
 if version >= tonumber(ARGV[2]) and epoch > tonumber(ARGV[9]) then return 'OK' end
-if version < 0 or (version < tonumber(ARGV[2]) and ARGV[11] ~= '0') then put(13, ARGV[5]) end
+local ended_since = version < tonumber(ARGV[2]) and ARGV[11] ~= '' and not has_status(ARGV[11])
+if version < 0 or ended_since then put(13, ARGV[5]) end
 if version <= tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[2])
   if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end

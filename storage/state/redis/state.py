@@ -116,7 +116,7 @@ class RedisState:
         if answer == b"BARRED":
             raise Unreachable("the upload was recorded too late: its reservation has been removed")
 
-    async def load(self, id: UploadId) -> Upload:
+    async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:  # noqa: ARG002 - no record is remembered
         """Return the record; raises Missing."""
         document = await self._commands.call(
             cast("Awaitable[bytes | None]", self._client.hget(keys_of(id).record, "document"))
@@ -139,7 +139,7 @@ class RedisState:
             await self.load(upload.id)
             raise Stale(upload.id)
         if upload.allowance is not None and upload.status in GONE:
-            await self.quotas.doubt(upload)
+            await self.quotas.mark_unsure(upload)
         told = message(progress(saved))
         arguments = (encode(saved), upload.version, upload.epoch, *_indexed(saved), token, *told)
         answer, *has = (await self._run(scripts.SAVE, upload.id, *arguments, events=events)).split()
@@ -220,7 +220,7 @@ class RedisState:
         epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
         arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch)
-        more = (upload.created, len(ended), _entry(upload))
+        more = (upload.created, upload.status if ended else "", _entry(upload))
         await self._run(scripts.ADOPT, upload.id, *arguments, *more, events=ended or created)
 
     async def claim(self, store: str) -> None:

@@ -1,0 +1,11 @@
+"""Object storage: bytes in a bucket of AWS S3, or of a server that speaks its protocol (`--blobs s3://BUCKET/PREFIX`).
+
+    opener.py     opens the store that a URL names             settings.py  the URL
+    store.py      the seam of the bytes, and where they are    spot.py      the places
+    writer.py     one body: parts in order, and the tail       memory.py, known.py
+    whole.py      completing and publishing                    compose.py   one object made of others
+    backups.py    copies of records                            nodes.py     which servers are alive: unknown
+    client.py     requests                                     garbage.py, probe.py
+
+It needs aiobotocore (`pip install 'onward[s3]'`), which is imported only if such a store is opened.
+"""

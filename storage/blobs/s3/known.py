@@ -1,0 +1,67 @@
+"""What this process knows of uploads whose bytes it has received: it saves requests, and may be forgotten.
+
+When a body has ended well, the next one usually comes to the same process soon. Then nothing has to be asked of S3: it
+is known which part number is free, and the tail is still in memory. The key is the place, which is in the record: if
+another process has changed the upload meanwhile, its place is another one.
+"""
+
+import asyncio
+from collections import OrderedDict
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from onward.protocol.model import Place
+
+MOST = 10_000  # uploads
+STAYS = 10.0  # seconds that a tail is kept in memory
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What is known of the upload at a place."""
+
+    number: int  # the first part number that was never used
+    tail: tuple[bytes, ...] = ()  # the blocks of the tail, if they are still in memory
+    superseded: tuple[str, ...] = ()  # the names of tails that no record needs once the place is recorded
+
+
+class KnownPlaces:
+    """A memory of places, with tails of `limit` bytes at most."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._size = limit, 0
+        self._known: OrderedDict[Place, Known] = OrderedDict()
+
+    def put(self, place: Place, known: Known) -> None:
+        """Remember a place; the longest known ones are forgotten for it."""
+        self.take(place)
+        size = _size(known)
+        while self._known and (len(self._known) >= MOST or self._size + size > self._limit):
+            self.take(next(iter(self._known)))
+        if size > self._limit:
+            known = replace(known, tail=())
+        self._known[place] = known
+        self._size += _size(known)
+        if known.tail:
+            asyncio.get_running_loop().call_later(STAYS, self._let_tail_go, place, known)
+
+    def take(self, place: Place) -> Known | None:
+        """Return what is known of a place, and forget it."""
+        known = self._known.pop(place, None)
+        if known is not None:
+            self._size -= _size(known)
+        return known
+
+    def tail(self, place: Place) -> tuple[bytes, ...]:
+        """Return the blocks of a tail if they are in memory, and remember them further."""
+        known = self._known.get(place)
+        return known.tail if known else ()
+
+    def _let_tail_go(self, place: Place, known: Known) -> None:
+        if self._known.get(place) is known:
+            self._size -= _size(known)
+            self._known[place] = replace(known, tail=())
+
+
+def _size(known: Known) -> int:
+    return sum(map(len, known.tail))

@@ -1,0 +1,56 @@
+"""The memory for bytes that are on their way to the store: one budget for all bodies of the server (`--upload-memory`).
+
+A body takes memory a little at a time, as its bytes arrive, and gives it back when they are stored. If nothing is left,
+it has to wait. So that bodies never wait for each other for ever, each of them with a part that is not full yet, the
+budget says when it is `scarce`: then bodies store what they have as a tail, although it fills no part.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+GRANT = 2**20  # bytes that are taken at a time; no block that is written is larger
+
+
+class Memory:
+    """A budget of bytes. Used on the event loop only."""
+
+    def __init__(self, limit: int) -> None:
+        self.free = max(limit, GRANT)
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def scarce(self) -> bool:
+        """Return whether bodies wait for memory."""
+        return bool(self._waiting)
+
+    def take_now(self) -> bool:
+        """Take one grant if there is one, and nobody waits for it."""
+        if self._waiting or self.free < GRANT:
+            return False
+        self.free -= GRANT
+        return True
+
+    async def take(self, within: float) -> bool:
+        """Take one grant; returns False if there was none in time, in seconds."""
+        if self.take_now():
+            return True
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await asyncio.wait({turn}, timeout=within)
+        except asyncio.CancelledError:
+            if turn.done():
+                self.give(GRANT)
+            raise
+        finally:
+            with suppress(ValueError):
+                self._waiting.remove(turn)
+        return turn.done()
+
+    def give(self, size: int) -> None:
+        """Give memory back."""
+        self.free += size
+        while self._waiting and self.free >= GRANT:
+            self.free -= GRANT
+            self._waiting.popleft().set_result(None)

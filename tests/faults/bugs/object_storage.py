@@ -1,0 +1,70 @@
+"""Bugs of object storage."""
+
+from bugs.bug import Bug
+
+S3 = "tests/storage/test_s3.py"
+
+BUGS = (
+    Bug(
+        "o1", "a tail removed before its bytes are stored elsewhere", "storage/blobs/s3/store.py",
+        "            known = replace(known, superseded=())\n",
+        "            known = replace(known, superseded=())\n"
+        "        if spot.tail:\n            self._garbage.add(tail_key(spot, spot.tail.name))\n",
+        f"{S3} -k=recorded_tail",
+    ),
+    Bug(
+        "o2", "all parts that S3 lists are used", "storage/blobs/s3/whole.py",
+        "    return parts\n",
+        "    return [{'PartNumber': number, 'ETag': etag} for number, (_, etag) in etags.items()]\n",
+        f"{S3} -k=died",
+    ),
+    Bug(
+        "o3", "a part that failed is skipped", "storage/blobs/s3/writer.py",
+        "        except StorageError as fault:\n            self._fault = fault\n        except Exception",
+        "        except StorageError as fault:\n            self._durable += 5 * MIB\n        except Exception",
+        "tests/faults/test_s3_faults.py -k=gap",
+    ),
+    Bug(
+        "o4", "an offset is told before its bytes are stored", "storage/blobs/s3/writer.py",
+        "        return self._durable\n\n    async def close",
+        "        return self._end\n\n    async def close",
+        "tests/storage/test_blobs_contract.py -k=durable",
+    ),
+    Bug(
+        "o5", "a number is used again that may be on its way", "storage/blobs/s3/writer.py",
+        "    return highest + 2\n",
+        "    return highest + 1\n",
+        f"{S3} -k=died",
+    ),
+    Bug(
+        "o6", "published over another file", "storage/blobs/s3/whole.py",
+        "await client.store(key, blocks, owner=spot.id, absent=True)",
+        "await client.store(key, blocks, owner=spot.id)",
+        "tests/storage/test_blobs_contract.py -k=overwritten",
+    ),
+    Bug(
+        "o7", "parts are not compared with the record", "storage/blobs/s3/whole.py",
+        "    if check != spot.check:\n",
+        "    if not etags:\n",
+        f"{S3} -k=changed",
+    ),
+    Bug(
+        "o8", "a fenced place keeps its part number", "storage/blobs/s3/store.py",
+        "        return replace(spot, number=number).place()\n",
+        "        self._known.put(place, Known(number=spot.number))\n        return place\n",
+        f"{S3} -k=late",
+        (("import KnownPlaces", "import Known, KnownPlaces"),),
+    ),
+    Bug(
+        "o9", "the sweep removes what a record needs", "storage/blobs/s3/leftovers.py",
+        "            if not done and spot.tail and spot.tail.name == left.tail.name:\n",
+        "            if done:\n",
+        f"{S3} -k=crash",
+    ),
+    Bug(
+        "o10", "an object of another upload counts as its own", "storage/blobs/s3/whole.py",
+        "    if found is None or found.owner != id:\n",
+        "    if found is None:\n",
+        "tests/storage/test_blobs_contract.py -k=overwritten",
+    ),
+)  # fmt: skip

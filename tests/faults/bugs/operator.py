@@ -1,0 +1,54 @@
+"""The operator's lists, and the socket for the operator's commands."""
+
+from bugs.bug import Bug
+
+BUGS = (
+    Bug(
+        "60", "a status that changes is not listed", "storage/state/sqlite.py",
+        "(encode(saved), saved.status, *",
+        "(encode(saved), upload.status if known is None else known.status, *",
+        "tests/storage/test_pages.py -k=statuses_choose",
+    ),
+    Bug(
+        "61", "Redis lists what was forgotten", "storage/state/redis/scripts.py",
+        "redis.call('ZREM', KEYS[6], ARGV[1])\n",
+        "",
+        "tests/storage/test_pages.py -k=forgotten",
+    ),
+    Bug(
+        "62", "an adopted upload is not listed", "storage/state/redis/scripts.py",
+        "  redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])\n  own",
+        "  own",
+        "tests/server/test_control.py -k=over_redis",
+    ),
+    Bug(
+        "63", "a page ends although a bucket has run out", "storage/state/redis/listing.py",
+        "if reader.more and not reader.offered]",
+        "if reader.more and not reader.offered and reader.last == after]",
+        "tests/storage/test_pages.py -k=on_one_page",
+    ),
+    Bug(
+        "64", "everybody may give commands", "server/control/channel.py",
+        "            os.chmod(NAME, MODE, dir_fd=fd)",
+        "            os.chmod(NAME, 0o666, dir_fd=fd)",
+        "tests/server/test_control.py -k=only_the_user",
+    ),
+    Bug(
+        "65", "the socket of a killed server is in the way", "server/control/channel.py",
+        "    os.unlink(NAME, dir_fd=fd)\n",
+        "",
+        "tests/server/test_control.py -k=killed_server",
+    ),
+    Bug(
+        "66", "an answer that was cut is taken for a whole one", "server/control/caller.py",
+        '        raise OSError("the server has ended before it answered everything")\n',
+        "",
+        "tests/server/test_control.py -k=dies_in_the_middle",
+    ),
+    Bug(
+        "67", "whoever reads the list slowly keeps the state", "server/control/caller.py",
+        "        if config.is_shared:\n            async for answer in answers:",
+        "        if True:\n            async for answer in answers:",
+        "tests/server/test_control.py -k=left_open",
+    ),
+)  # fmt: skip

@@ -1,0 +1,39 @@
+"""kill -9 of servers whose bytes are in a bucket: no told offset is taken back, no file is wrong, all is finished.
+
+At the end the bucket has the finished files and nothing else. More by hand:
+`python -m pytest tests/faults/test_s3_kill.py --s3-cycles=1000 --seed=7 -s`.
+"""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+from forking_server import zygote
+from s3_process import KEYS, S3Process
+from s3_rounds import S3Rounds
+
+ENOUGH = 500  # kills that come to every point
+
+
+@pytest.mark.parametrize("name", ["versitygw", "seaweedfs"])
+async def test_no_acknowledged_byte_is_lost_by_kill_9_if_bytes_are_in_a_bucket(
+    tmp_path: Path, pytestconfig: pytest.Config, seed: int, request: pytest.FixtureRequest, name: str
+) -> None:
+    server: S3Process = request.getfixturevalue(name)
+    os.environ.update(KEYS)
+    began = time.monotonic()
+    cycles = pytestconfig.getoption("--s3-cycles") // 2
+    async with zygote(tmp_path / "log") as warm:
+        rounds = S3Rounds(warm, tmp_path, random.Random(seed), server)
+        try:
+            await rounds.run(cycles)
+        except AssertionError:
+            print(warm.log())
+            raise
+        finally:
+            print(f"{name}, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
+        assert "Traceback" not in warm.log(), warm.log()
+    if cycles >= ENOUGH:
+        assert not rounds.missed(), f"never killed at these; seed {seed}"
