@@ -1000,6 +1000,12 @@ BUGS = (
         "tests/server/test_equal_steps.py -k=redis",
     ),
     Bug(
+        "access-15", "a flood of bad tokens is answered at once", "server/access/pace.py",
+        "    return max(full - now - BURST / RATE, 0.0)\n",
+        "    return 0.0\n",
+        "tests/server/test_pace.py",
+    ),
+    Bug(
         "q1", "reserve after the record", "storage/state/redis/state.py",
         "            if charged:\n                await self.quotas.reserve(upload)\n"
         "            answer = await self._run(scripts.INSERT, upload.id, *arguments, events=events)\n",
