@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from onward.server.access.pace import Pace
 from onward.server.config import Config
 from onward.server.events.webhook import OnEvent
 from onward.server.health import add_health
-from onward.server.http.access import ACCESS, OWNERS, Access, allow_everything, owners_of
+from onward.server.http.access import ACCESS, OWNERS, PACE, Access, allow_everything, owners_of
 from onward.server.http.app_keys import CHECKS, CONFIG
 from onward.server.http.cors import add_cors, parse_origins
 from onward.server.http.listing import add_listing
@@ -47,6 +48,7 @@ def create_app(
     app = web.Application(middlewares=[answering, discovering])
     app[CONFIG], app[ACCESS], app[CHECKS] = config, access, tuple(checks)
     app[OWNERS] = owners_of(app)
+    app[PACE] = Pace()
     add_page(app)  # before the routes of uploads: with the base path `/` both are at `/`
     add_routes(app)
     add_watching(app)

@@ -9,6 +9,8 @@ access function is given to `create_app`. It allows an act by returning a `Grant
 refuses it by raising a Refusal or one of aiohttp's own exceptions. What it allows must be allowed by the token as well.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,9 +21,11 @@ from multidict import MultiMapping
 
 from onward.protocol.claims import leaves_at
 from onward.protocol.creation_keys import HEADER, build_creation_key, parse_key
+from onward.protocol.errors import InvalidToken, NoToken
 from onward.protocol.grants import Act, Grant
 from onward.protocol.model import CreateRequest, Limits, Upload, UploadId
 from onward.server.access.owners import Owners
+from onward.server.access.pace import Pace
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
 from onward.server.http.bearer import find_token
 from onward.server.http.wait_for_store import outlast
@@ -44,6 +48,7 @@ async def allow_everything(
 ACCESS: web.AppKey[Access] = web.AppKey("access")
 TOKENS: web.AppKey["Tokens | None"] = web.AppKey("tokens")  # None if there is no access control by tokens
 OWNERS: web.AppKey[Owners] = web.AppKey("owners", Owners)
+PACE: web.AppKey[Pace] = web.AppKey("pace", Pace)
 _GRANT: web.RequestKey[Grant] = web.RequestKey("grant", Grant)
 
 # Asks the application behind `--ask`: called with what is to be created, the address of the client, and the headers of
@@ -71,7 +76,12 @@ async def check_token(request: web.Request, act: Act, id: UploadId | None = None
     if (tokens := app[TOKENS]) is None:
         return None
     if (grant := request.get(_GRANT)) is None:
-        grant = await tokens.read(find_token(request, reads=act in READS), app[ENGINE].records.clock())
+        try:
+            grant = await tokens.read(find_token(request, reads=act in READS), app[ENGINE].records.clock())
+        except (NoToken, InvalidToken):
+            if wait := app[PACE].wait(request.remote, time.monotonic()):
+                await asyncio.sleep(wait)
+            raise
         request[_GRANT] = grant
     await _check(request, grant, act, id)
     return grant

@@ -64,7 +64,7 @@ def _readable(request: web.Request, dialect: Dialect) -> Request:
         headers=_headers(request, dialect),
         body_size=None if chunked else size or 0,
         has_body=chunked or bool(size),
-        name=parse_segment(last_segment(request)) if request.method == "PUT" and dialect.creates_by_put else None,
+        name=parse_segment(last_segment(request)) if request.method == "PUT" and dialect is not DEFAULT else None,
         find_collection=partial(_find_collection, request),
     )
 

@@ -14,6 +14,7 @@ import tus_requests as tus
 from aiohttp import web
 from onward_process import OnwardProcess, onward
 from standardwebhooks import Webhook as Verifier
+from token_maker import OwnKey
 from webhook_receiver import SECRET, Answer, Received, Receiver, answer_with, hang, raw_receiver, receiver
 from yarl import URL
 
@@ -186,6 +187,22 @@ async def test_headers_of_any_bytes_are_asked_about_and_a_reason_passes_only_wit
             status, _, headers = await create(http, server)
             assert (status, headers["WWW-Authenticate"]) == (401, "A, B")
             assert "Retry-After" not in headers
+
+
+async def test_the_application_is_told_the_owner_of_the_token_and_may_set_another(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with asking(tmp_path, "--auth=key") as (application, server):
+        own = OwnKey(tmp_path / "data" / "auth.key")
+        alice, team = ({"Authorization": f"Bearer {own.token(sub)}"} for sub in ("alice", "team"))
+        for owner, sees, lacks in ((None, alice, team), ("team", team, alice)):
+            application.answer = reply({} if owner is None else {"owner": owner})
+            status, _, headers = await create(http, server, **alice)
+            assert status == 201
+            assert application.received[-1].event["data"]["owner"] == "alice"
+            for told, expected in ((sees, 200), (lacks, 404)):
+                async with http.head(headers["Location"], headers=tus.TUS | told) as answer:
+                    assert answer.status == expected
 
 
 async def test_a_final_upload_is_asked_about_too(http: aiohttp.ClientSession, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 import http_connection as raw
@@ -17,6 +18,7 @@ import pytest
 from http_connection import Connection
 from onward_process import ROOT
 from server_process import Server, serving
+from token_maker import OwnKey, bearer
 
 SIZE = 2**20
 LARGE = 2**25  # bytes that no socket takes at once
@@ -31,6 +33,24 @@ def server(redis_url: str, tmp_path: Path) -> Iterator[Server]:
         yield running
         running.process.send_signal(signal.SIGTERM)
         running.process.wait(PATIENCE)
+
+
+def test_workers_and_a_second_node_with_the_same_data_share_one_key(redis_url: str, tmp_path: Path) -> None:
+    data, logs = tmp_path / "data", [tmp_path / "one.log", tmp_path / "two.log"]
+
+    def node(log: Path, workers: int) -> AbstractContextManager[Server]:
+        return serving(data, [f"--state={redis_url}", "--auth=key", f"--workers={workers}"], log=log)
+
+    with ThreadPoolExecutor(2) as threads, ExitStack() as stack:
+        one, other = threads.map(stack.enter_context, [node(logs[0], 2), node(logs[1], 1)])  # they start at once
+        token = bearer(OwnKey(data / "auth.key").token())
+        path = one.tus.create(3, token)
+        heads = [server.tus.head for server in (one, other) for _ in range(20)]
+        assert {answer.status for answer in threads.map(lambda head: head(path, token), heads)} == {200}
+        assert {head(path).status for head in heads} == {401}
+        one.process.send_signal(signal.SIGTERM)
+        one.process.wait(PATIENCE)
+    assert sum(log.read_text().count("made the key") for log in logs) == 1
 
 
 def workers(server: Server) -> list[int]:

@@ -116,4 +116,10 @@ BUGS = (
         "            await self._adopt(id)\n            record",
         "tests/server/test_equal_steps.py -k=redis",
     ),
+    Bug(
+        "access-15", "a flood of bad tokens is answered at once", "server/access/pace.py",
+        "    return max(full - now - BURST / RATE, 0.0)\n",
+        "    return 0.0\n",
+        "tests/server/test_pace.py",
+    ),
 )  # fmt: skip
