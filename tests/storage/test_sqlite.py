@@ -152,7 +152,7 @@ async def test_an_event_is_in_the_transaction_of_its_record(tmp_path: Path) -> N
     steps: list[str] = []
     state._connection.set_trace_callback(lambda words: steps.append(words.split()[0]))
     await state.insert(UPLOAD, events=[CREATED])
-    assert steps == ["PRAGMA", "BEGIN", "INSERT", "INSERT", "COMMIT"]
+    assert steps == ["PRAGMA", "BEGIN", "SELECT", "INSERT", "INSERT", "COMMIT"]
     steps.clear()
     async with state.hold(ID, wait=0, on_rival=ignore) as lease:
         await state.save(replace(UPLOAD, epoch=lease.epoch))
@@ -167,7 +167,8 @@ async def test_a_transaction_that_fails_counts_in_no_quota(tmp_path: Path) -> No
         for number in range(2)
     )
     await state.insert(first)
-    failed = await asyncio.gather(state.insert(second), state.insert(first), return_exceptions=True)
+    broken = state._do(lambda db: db.execute("INSERT INTO nothing VALUES (1)"), durable=True)
+    failed = await asyncio.gather(state.insert(second), broken, return_exceptions=True)
     assert [type(fault) for fault in failed] == [Unreachable, Unreachable]
     assert await state.quotas.usage("ann") == Usage(10, 1)
     await state.close()

@@ -42,6 +42,7 @@ class Rounds:
         self.slowest = 0.0
         self._warm, self._folder, self._dice, self._config = warm, folder, dice, config
         self._plan: list[tuple[str, int]] = []
+        self._plans = 0  # how often all points were gone through
 
     async def run(self, count: int) -> None:
         """Strike so often."""
@@ -96,6 +97,7 @@ class Rounds:
         if not self._plan:
             self._plan = self.points + [("", 1)] * len(self.points)
             self._dice.shuffle(self._plan)
+            self._plans += 1
         point, hit = self._plan.pop()
         config = self._config | (HASTY if point == "forgotten" else hasty)
         fleet.favour = RARE.get(point, "")
@@ -103,6 +105,8 @@ class Rounds:
         child = await self._warm.fork(fleet.folder.path, point=point, hit=hit, config=config, **self._more())
         using = asyncio.create_task(self._use(child, fleet, began))
         at_most, longest = self.patience
+        if point and not self.struck[point, hit]:
+            at_most *= self._plans  # a machine with much to do may come to a point late
         after = at_most if point else self._dice.uniform(0.0, longest)
         died, _ = await asyncio.wait({using}, timeout=after)
         self.struck[point, hit] += len(died)

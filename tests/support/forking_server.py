@@ -27,7 +27,7 @@ LEASE = 2.0  # seconds, shorter than in service, so that nobody waits for long f
 BRIEFLY = 0.1  # seconds, shorter than in service, that a HEAD waits for a check which can't judge anyway
 CLAIM, WITHIN = 3.0, 1.0  # seconds, shorter than in service, so that the events of a killed server do not wait for long
 BLOCK, STRIDE = 2**15, 2**17  # smaller than in service, so that small uploads have several of them
-ABANDONED = 0.2  # seconds, as much shorter
+ABANDONED = 1.0  # seconds, as much shorter
 LARGE = 2**16  # bytes from which on a body is read from the socket itself
 Order = dict[str, Any]
 
