@@ -76,15 +76,15 @@ async def test_what_passes_is_waited_for_and_no_byte_is_wrong(
     http: aiohttp.ClientSession, faults: S3Faults, files: str, seed: int
 ) -> None:
     dice = random.Random(seed)
-    faults.choose = passing(dice, 0.25)
-    for size in SIZES * 2:
+    faults.choose = passing(dice, 0.3)
+    for size in SIZES:
         data = dice.randbytes(size)
         url = await tus.create(http, files, size)
         first = dice.randrange(size)
         status = (await tus.patch(http, url, 0, data[:first])).status if first else 204
         assert status in (204, 503)
         await finish(http, url, data, first if status == 204 else 0)
-    assert len(faults.done) > 10, f"seed {seed}"
+    assert len(faults.done) > 5, f"seed {seed}"
 
 
 @pytest.mark.parametrize("fault", STAYING)

@@ -18,25 +18,33 @@ ON_DISK = (  # tests that look into the data folder, or that want each byte of a
     "tests/conformance/test_8_termination.py::test_108_delete",
     "tests/conformance/test_8_termination.py::test_111_delete_while_a_patch_runs",
 )
-SERVER = "TESTS_OVER_S3"  # an environment variable: the endpoint and the bucket, with a space between them
+SERVER = "TESTS_OVER_S3"  # an environment variable: the endpoint, the bucket and the folder, with spaces between them
 
 
 def words_for(data: Path) -> list[str]:
-    """Give further options for a server with a data folder; none unless the tests are to run over S3."""
+    """Give further options for a server with a data folder; none unless the tests are to run over S3.
+
+    The objects of versitygw are plain files, and `files` in the data folder leads to those.
+    """
     if SERVER not in os.environ:
         return []
-    endpoint, bucket = os.environ[SERVER].split()
+    endpoint, bucket, folder = os.environ[SERVER].split()
+    if (there := Path(folder) / bucket).is_dir() and not (data / "files").exists():
+        objects = there / _prefix(data) / "files"
+        objects.mkdir(parents=True)
+        data.mkdir(parents=True, exist_ok=True)
+        (data / "files").symlink_to(objects)
     return [f"--blobs=s3://{bucket}/{_prefix(data)}", f"--s3-endpoint={endpoint}", "--s3-region=us-east-1"]
 
 
 def stored(data: Path) -> list[Path]:
-    """Give the objects of a server with a data folder; none unless the tests run over S3."""
+    """Give the unfinished objects of a server with a data folder; none unless the tests run over S3."""
     if SERVER not in os.environ:
         return []
     from s3_process import client_of
 
-    endpoint, bucket = os.environ[SERVER].split()
-    found = client_of(endpoint).list_objects_v2(Bucket=bucket, Prefix=f"{_prefix(data)}/")
+    endpoint, bucket, _ = os.environ[SERVER].split()
+    found = client_of(endpoint).list_objects_v2(Bucket=bucket, Prefix=f"{_prefix(data)}/tails/")
     return [Path(each["Key"].partition("/")[2]) for each in found.get("Contents", ())]
 
 
@@ -54,7 +62,7 @@ def main(name: str, words: list[str]) -> int:
     words = [*words, *(f"--deselect={test}" for test in ON_DISK)]
     run = {"seaweedfs": run_seaweedfs, "versitygw": run_versitygw}[name]
     with tempfile.TemporaryDirectory() as folder, run(Path(folder)) as server:
-        env = dict(os.environ) | KEYS | {SERVER: f"{server.endpoint} {server.new_bucket()}"}
+        env = dict(os.environ) | KEYS | {SERVER: f"{server.endpoint} {server.new_bucket()} {folder}/data"}
         return subprocess.run([sys.executable, "-m", "pytest", *words], env=env, check=False).returncode
 
 
