@@ -12,6 +12,7 @@ EXTENSIONS = (
 )
 OLD: Headers = {"Tus-Resumable": "0.2.2"}
 NO_VERSION: Headers = {"Tus-Resumable": None}
+NAMED: Headers = {"Tus-Resumable": "1.0.0"}  # which a PUT of the tests does not name by itself
 
 
 def override(verb: str) -> Headers:
@@ -43,7 +44,7 @@ def test_002_refusals_name_the_version(tus: Tus) -> None:
         tus.ask("GET", part),
         tus.head(tus.files + "/" + UNKNOWN),
         tus.ask("GET", "/elsewhere"),
-        tus.ask("PUT", path),
+        tus.ask("PUT", path, NAMED),
         tus.patch(path, 3, b"x"),
         tus.head(gone),
         tus.head(path, NO_VERSION),
@@ -178,7 +179,7 @@ def test_018_override_on_other_methods(tus: Tus) -> None:
     assert (asked.status, asked["Upload-Offset"], asked.body) == (200, "4", b"")
     assert tus.ask("DELETE", path, override("HEAD")).status == 200
     for at, method in enumerate(("PUT", "DELETE", "GET", "OPTIONS"), 4):
-        stored = tus.ask(method, path, tus.patching(at, override("PATCH")), DATA[at : at + 1])
+        stored = tus.ask(method, path, NAMED | tus.patching(at, override("PATCH")), DATA[at : at + 1])
         assert (method, stored.status, stored["Upload-Offset"]) == (method, 204, str(at + 1))
     assert tus.ask("PATCH", tus.files, override("POST") | {"Upload-Length": "1"}).status == 201
     tus.check_holds(path, DATA, 8)

@@ -15,7 +15,7 @@ from slow_body import SlowBody
 from upload_model import EXPIRE, HOLD, LIMITS, Model, Patch, Scanner
 from upload_watch import Watch
 
-from onward.protocol.errors import Failed, Gone, Locked, Refusal, Unavailable, Unchecked
+from onward.protocol.errors import Failed, Gone, Locked, Refusal, TooLarge, Unavailable, Unchecked
 from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest, Role, Status, Upload, UploadId
 from onward.server.uploads.checks import Content, Later, Rejected
 from onward.server.uploads.clock import Clock
@@ -128,6 +128,9 @@ class UploadMachine(RuleBasedStateMachine):
                     break
                 part.expires = self.now + EXPIRE
         expected = expected or next(filter(None, (part.refusal(self.now) for part in parts)), None)
+        if not expected and all(part.length is not None for part in parts):
+            joined = sum(part.length or 0 for part in parts)
+            expected = TooLarge if joined > (LIMITS.max_size or joined) else None
         concat = Concat(role=Role.FINAL, told="final;", parts=tuple(part.id for part in parts))
         self._created(model, None, concat, expected)
         if not expected:
@@ -170,7 +173,9 @@ class UploadMachine(RuleBasedStateMachine):
     )
     def patch_wrongly(self, pick: int, size: int, known: bool, wrong: str, draft: Any) -> None:
         model = self.pick(pick)
-        asked = Patch(size=size, known=known, check="wrong" if wrong == "check" else "none", draft=draft)
+        asked = Patch(size=size, known=known, draft=draft)
+        if wrong == "check":
+            asked.check, asked.draft = "wrong", ""  # the draft has no checksums
         if wrong == "offset":
             asked.shift = 1
         elif wrong == "size":
