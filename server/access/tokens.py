@@ -1,11 +1,10 @@
 """Tokens become grants: the signature is verified with the key that fits, and the claims are read.
 
 The key decides which algorithm is right, never the token: the server's own key verifies HS256 only, a public key of
-the identity provider only the algorithm of its kind. Verified tokens are remembered by their digest until they expire,
+the identity provider only the algorithm of its kind. Verified tokens are remembered until they expire,
 so that a request with one costs little more than without. Nothing is remembered of bad ones.
 """
 
-from hashlib import sha256
 from typing import Any
 
 import jwt
@@ -27,23 +26,22 @@ class Tokens:
     """
 
     def __init__(self, *, key: bytes | None, key_set: str | None = None, issuer: str = "", audience: str = "") -> None:
-        self._known: dict[bytes, Grant] = {}
+        self._known: dict[str, Grant] = {}
         self._key, self._key_set = key, None if key_set is None else KeySet(key_set, self._known.clear)
         self._issuer, self._audience = issuer or None, audience or None
         self._jws = jwt.PyJWS(algorithms=[OWN, *ALGORITHMS] if key_set is not None else [OWN])
 
     async def read(self, token: str, now: float) -> Grant:
         """Return what a token allows at `now`, in seconds since the epoch. Raises InvalidToken and Unavailable."""
-        digest = sha256(token.encode("utf-8", "replace")).digest()
-        grant = self._known.get(digest)
+        grant = self._known.get(token)
         if grant is not None:
             if now < (grant.expires or 0.0) + LEEWAY:
                 return grant
-            del self._known[digest]
+            del self._known[token]
         grant = await self._verify(token, now)
         if len(self._known) >= MOST:
             del self._known[next(iter(self._known))]
-        self._known[digest] = grant
+        self._known[token] = grant
         return grant
 
     def start(self) -> None:

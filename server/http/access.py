@@ -49,7 +49,9 @@ ACCESS: web.AppKey[Access] = web.AppKey("access")
 TOKENS: web.AppKey["Tokens | None"] = web.AppKey("tokens")  # None if there is no access control by tokens
 OWNERS: web.AppKey[Owners] = web.AppKey("owners", Owners)
 PACE: web.AppKey[Pace] = web.AppKey("pace", Pace)
+# The token of a creation is read once, when the request begins: it may ask for several files and parts.
 _GRANT: web.RequestKey[Grant] = web.RequestKey("grant", Grant)
+CREATIONS = (Act.CREATE, Act.JOIN)
 
 # Asks the application behind `--ask`: called with what is to be created, the address of the client, and the headers of
 # its request. Refuses by raising a Refusal.
@@ -75,14 +77,16 @@ async def check_token(request: web.Request, act: Act, id: UploadId | None = None
     app = request.app
     if (tokens := app[TOKENS]) is None:
         return None
-    if (grant := request.get(_GRANT)) is None:
+    creates = act in CREATIONS
+    if not creates or (grant := request.get(_GRANT)) is None:
         try:
             grant = await tokens.read(find_token(request, reads=act in READS), app[ENGINE].records.clock())
         except (NoToken, InvalidToken):
             if wait := app[PACE].wait(request.remote, time.monotonic()):
                 await asyncio.sleep(wait)
             raise
-        request[_GRANT] = grant
+        if creates:
+            request[_GRANT] = grant
     await _check(request, grant, act, id)
     return grant
 

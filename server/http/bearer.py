@@ -16,13 +16,15 @@ def find_token(request: web.Request, *, reads: bool) -> str:
     asked = request.query.getall(PARAMETER, ()) if request.query_string else ()
     if asked and not (reads and request.method == "GET"):
         raise InvalidToken("Only GET may have its token in the query.")
-    tokens: set[str] = {*asked}
     headers = request.headers.getall("Authorization", ())
     if len(headers) > 1:
         raise InvalidToken("Authorization was sent twice.")
+    tokens = {*asked} if asked else set[str]()
     for header in headers:
         scheme, _, token = header.partition(" ")
         if scheme.lower() == SCHEME:
+            if not asked:
+                return token
             tokens.add(token)
     if not tokens:
         raise NoToken

@@ -15,7 +15,7 @@ BUGS = (
     Bug(
         "access-2", "a remembered token never expires", "server/access/tokens.py",
         "            if now < (grant.expires or 0.0) + LEEWAY:\n                return grant\n"
-        "            del self._known[digest]\n",
+        "            del self._known[token]\n",
         "            return grant\n",
         "tests/server/test_key_set.py",
     ),
