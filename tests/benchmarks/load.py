@@ -56,9 +56,9 @@ class Client:
         """Close it."""
         self._link.close()
 
-    def request(self, method: str, path: str, *lines: str) -> bytes:
-        """Write the head of a request."""
-        return "\r\n".join((f"{method} {path} HTTP/1.1", self._host, VERSION, *lines, "", "")).encode()
+    def request(self, method: str, path: str, *lines: str, version: tuple[str, ...] = (VERSION,)) -> bytes:
+        """Write the head of a request, of tus if no other `version` is given."""
+        return "\r\n".join((f"{method} {path} HTTP/1.1", self._host, *version, *lines, "", "")).encode()
 
     def send(self, data: bytes | memoryview) -> None:
         """Send bytes."""
