@@ -128,9 +128,9 @@ class UploadMachine(RuleBasedStateMachine):
                     break
                 part.expires = self.now + EXPIRE
         expected = expected or next(filter(None, (part.refusal(self.now) for part in parts)), None)
-        if not expected and all(part.length is not None for part in parts):
-            joined = sum(part.length or 0 for part in parts)
-            expected = TooLarge if joined > (LIMITS.max_size or joined) else None
+        joined = sum(part.length or part.offset for part in parts)
+        if not expected and LIMITS.max_size is not None and joined > LIMITS.max_size:
+            expected = TooLarge
         concat = Concat(role=Role.FINAL, told="final;", parts=tuple(part.id for part in parts))
         self._created(model, None, concat, expected)
         if not expected:
