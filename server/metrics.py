@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from onward.protocol.model import Status
 from onward.server.events.delivery import Delivery
 from onward.server.shared_numbers import Numbers, SharedNumbers
 from onward.server.uploads.engine import Engine
@@ -66,8 +67,8 @@ class Metrics:
         shared: SharedNumbers | None = None,
     ) -> None:
         self._engine, self._watchers, self._delivery, self._shared = engine, watchers, delivery, shared
-        self._counting: asyncio.Future[Mapping[str, int]] | None = None
-        self._counted, self._open = -inf, dict[str, int]()
+        self._counting: asyncio.Future[Mapping[Status, int]] | None = None
+        self._counted, self._open = -inf, dict[Status, int]()
 
     async def share_for_ever(self) -> None:
         """Write the numbers of this worker where the others read them; ends at once in a single process."""
@@ -98,7 +99,7 @@ class Metrics:
                 return await self._engine.records.storage.blobs.room()
         return None
 
-    async def _unfinished(self) -> Mapping[str, int]:
+    async def _unfinished(self) -> Mapping[Status, int]:
         """Return how many uploads are unfinished; counted at most every OPEN_STAYS seconds, and not waited for long."""
         loop = asyncio.get_running_loop()
         if self._counting is None and loop.time() - self._counted >= OPEN_STAYS:
@@ -206,7 +207,7 @@ def _processes(workers: Mapping[int, int]) -> Iterator[Metric]:
 
 
 def _shared_by_all(
-    outbox: OutboxCounts | None, room: Room | None, unfinished: Mapping[str, int], now: Callable[[], float]
+    outbox: OutboxCounts | None, room: Room | None, unfinished: Mapping[Status, int], now: Callable[[], float]
 ) -> Iterator[Metric]:
     """Yield what is the same whichever server is asked, and is not to be added up over servers with one state."""
     info = Metric("onward_build_info", "The version of the software.", "gauge")

@@ -21,6 +21,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -210,7 +211,10 @@ class UploadRecords:
         if saved.status is Status.COMPLETED and saved.role is not Role.PARTIAL:
             self.measures.sizes.observe(saved.offset)
             self.measures.durations.observe(max(saved.updated - saved.created, 0.0))
-        log.info("upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length)
+        log.info(
+            "upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length,
+            extra={"fields": partial(_fields, saved)},
+        )  # fmt: skip
         return saved
 
     def _label(self, ended: Upload) -> str:
@@ -271,6 +275,19 @@ class UploadRecords:
         else:
             self._volatile.add(saved.id)
         return saved
+
+
+def _fields(ended: Upload) -> Mapping[str, object]:
+    """Return what a program wants to know about the end of an upload, for the log."""
+    fields = {
+        "uploadId": ended.id,
+        "uploadStatus": ended.status,
+        "owner": ended.owner,
+        "bytes": ended.offset,
+        "durationMs": round(max(ended.updated - ended.created, 0.0) * 1e3),
+        "reason": ended.failure.code if ended.failure else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def check_not_failed(upload: Upload) -> Upload:
