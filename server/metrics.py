@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from math import inf
 from platform import python_version
 
@@ -16,7 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from onward.protocol.model import Status
+from onward.protocol.model import CHECKSUM_MISMATCH, LOST, Status
 from onward.server.events.delivery import Delivery
 from onward.server.shared_numbers import Numbers, SharedNumbers
 from onward.server.uploads.engine import Engine
@@ -45,6 +46,9 @@ HISTOGRAMS = {
     "onward_store_seconds": ("Time that the stores took.", ("store", "operation")),
 }
 GAUGES = {RUNNING: "Bodies and joins under way.", WATCHERS: "Watchers of uploads."}
+# What is told even if it never happened, so that Prometheus sees the first time as an increase from 0.
+ENDS = ("completed", "terminated", "expired", LOST.code, CHECKSUM_MISMATCH.code)
+OUTCOMES = ("passed", "rejected", "held", "unjudged")
 SUM = "sum"  # in the place of `le`: the sum of the values of a histogram
 
 
@@ -121,8 +125,10 @@ class Metrics:
             (RUNNING,): self._engine.running,
             (WATCHERS,): self._watchers(),
         }
-        numbers |= {("onward_uploads_ended", how): count for how, count in records.counts.items()}
-        numbers |= {("onward_checks", *labels): count for labels, count in self._engine.checks.counts.items()}
+        for how in (*ENDS, *records.counts):
+            numbers["onward_uploads_ended", how] = records.counts[how]
+        for labels in (*product(self._engine.checks.names, OUTCOMES), *self._engine.checks.counts):
+            numbers["onward_checks", *labels] = self._engine.checks.counts[labels]
         for (method, status), count in measures.requests.items():
             numbers["onward_http_requests", method, str(status)] = count
         if self._delivery is not None:

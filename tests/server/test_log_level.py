@@ -27,7 +27,9 @@ async def test_the_start_and_the_stop_are_logged(redis_url: str, tmp_path: Path)
         await server.stop()
         log = log_of(data, server)
     first, *_, stopping, stopped = log.splitlines()
-    assert first.endswith(f" serves: data folder {data}, state {redis_url}, durability group")
+    page = server.url.removesuffix("files")
+    told = f" serves: data folder {data}, state {redis_url}, blobs file:, durability group, page {page}"
+    assert first.endswith(told)
     assert "INFO onward onward " in first
     assert stopping.endswith("stopping, in 10 s at most")
     assert stopped.endswith("INFO onward stopped")
