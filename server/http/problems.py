@@ -16,7 +16,7 @@ from onward.protocol.dialects import DEFAULT, Dialect
 from onward.protocol.model import Limits
 from onward.server.http.app_keys import CONFIG, ENGINE, dialect_of, named_dialect
 from onward.server.http.proxies import HOST
-from onward.server.http.request_log import CURRENT, HEADER, REASON, note_answer, request_id
+from onward.server.http.request_log import CURRENT, HEADER, ID, REASON, note_answer, request_id
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.failure_log import shorten_ids
 
@@ -162,7 +162,7 @@ def mark_answer(response: web.StreamResponse, dialect: Dialect = DEFAULT) -> Non
 async def mark(request: web.Request, response: web.StreamResponse) -> None:
     """Mark a reply before it is sent; a signal handler of the application."""
     mark_answer(response, dialect_of(request))
-    if (id_ := CURRENT.get()) is not None:
+    if (id_ := request.get(ID)) is not None:
         response.headers[HEADER] = id_
 
 
@@ -171,7 +171,8 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     """Answer every refusal and every fault with a problem document, log the request, and count it."""
     began, sound = time.monotonic(), False
     path = ascii(request.rel_url.raw_path[:16])
-    CURRENT.set(request_id(request))
+    id_ = request[ID] = request_id(request)
+    CURRENT.set(id_)
     try:
         _check_message(request)
         sound = True
@@ -192,4 +193,5 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # the next bytes on the connection may not be a request
     note_answer(request, response, began)
+    CURRENT.set(None)  # the next lines of this connection are not about this request
     return response

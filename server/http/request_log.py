@@ -21,6 +21,7 @@ from onward.server.http.proxies import client_of
 HEADER = "X-Request-ID"
 PROBES = ("/healthz", "/readyz", "/metrics")  # machines ask for them every few seconds; they are logged at level DEBUG
 CURRENT: ContextVar[str | None] = ContextVar("request_id", default=None)
+ID: web.RequestKey[str] = web.RequestKey("id", str)
 OWNER: web.RequestKey[str] = web.RequestKey("owner", str)  # of the token, or of the grant of the application
 REASON: web.RequestKey[str] = web.RequestKey("reason", str)  # the code of a refusal
 _SANE = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
@@ -48,7 +49,7 @@ def note_answer(request: web.Request, response: web.StreamResponse, began: float
         client = client_of(request, config.trusted_proxies, config.proxy_headers)
         path, ms = ascii(raw_path[:16]), seconds * 1e3
         fields = partial(_fields, request, response, client, ms)
-        words = (request.method, path, status, ms, client, CURRENT.get())
+        words = (request.method, path, status, ms, client, request[ID])
         log.log(level, "%s %s %d %.0f ms %s %s", *words, extra={"fields": fields})
 
 
