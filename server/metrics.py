@@ -6,12 +6,13 @@ the worker that answers adds up its own and what the others have written.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from math import inf
 from platform import python_version
+from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
@@ -24,6 +25,7 @@ from onward.server.uploads.engine import Engine
 from onward.server.uploads.measures import Histogram
 from onward.storage.base import OutboxCounts, Room, StorageError
 
+T = TypeVar("T")
 WAIT = 2.0  # seconds that the state and the storage may take to answer
 OPEN_STAYS = 15.0  # seconds for which the counts of unfinished uploads are repeated
 SHARE_EVERY = 1.0  # seconds between two times that a worker tells its numbers
@@ -71,8 +73,9 @@ class Metrics:
         shared: SharedNumbers | None = None,
     ) -> None:
         self._engine, self._watchers, self._delivery, self._shared = engine, watchers, delivery, shared
-        self._counting: asyncio.Future[Mapping[Status, int]] | None = None
-        self._counted, self._open = -inf, dict[Status, int]()
+        self._asking: dict[Callable[[], object], asyncio.Future[Any]] = {}
+        self._counted = -inf
+        self._open: Mapping[Status, int] = {}
 
     async def share_for_ever(self) -> None:
         """Write the numbers of this worker where the others read them; ends at once in a single process."""
@@ -91,30 +94,33 @@ class Metrics:
         return self._engine.records.clock()
 
     async def _outbox(self) -> OutboxCounts | None:
-        if self._delivery is not None:
-            with suppress(StorageError, TimeoutError):
-                async with asyncio.timeout(WAIT):
-                    return await self._delivery.outbox.count()
-        return None
+        return await self._ask(self._delivery.outbox.count) if self._delivery is not None else None
 
     async def _room(self) -> Room | None:
-        with suppress(StorageError, TimeoutError):
-            async with asyncio.timeout(WAIT):
-                return await self._engine.records.storage.blobs.room()
-        return None
+        return await self._ask(self._engine.records.storage.blobs.room)
 
     async def _unfinished(self) -> Mapping[Status, int]:
-        """Return how many uploads are unfinished; counted at most every OPEN_STAYS seconds, and not waited for long."""
-        loop = asyncio.get_running_loop()
-        if self._counting is None and loop.time() - self._counted >= OPEN_STAYS:
-            self._counting = asyncio.ensure_future(self._engine.records.count_open())
-        if (counting := self._counting) is not None:
-            await asyncio.wait({counting}, timeout=WAIT)
-            if counting.done() and self._counting is counting:
-                self._counting, self._counted = None, loop.time()
-                with suppress(StorageError):
-                    self._open = dict(counting.result())
+        """Return how many uploads are unfinished; asked for at most every OPEN_STAYS seconds."""
+        now = asyncio.get_running_loop().time()
+        if (
+            now - self._counted >= OPEN_STAYS
+            and (found := await self._ask(self._engine.records.count_open)) is not None
+        ):
+            self._open, self._counted = found, now
         return self._open
+
+    async def _ask(self, question: Callable[[], Coroutine[None, None, T]]) -> T | None:
+        """Return an answer of the state or the storage; None if it fails, or does not come within WAIT.
+
+        A call to a disk that hangs can't be cancelled, so the next one who asks waits for the same answer.
+        """
+        asking = self._asking.get(question)
+        if asking is None or asking.done():
+            asking = self._asking[question] = asyncio.ensure_future(question())
+        await asyncio.wait({asking}, timeout=WAIT)
+        with suppress(StorageError):
+            return cast("T", asking.result()) if asking.done() else None
+        return None
 
     def _numbers(self) -> Numbers:
         """Return the numbers of this process, by their names and the values of their labels."""

@@ -1,11 +1,13 @@
 """What /metrics says: all that the alert rules and the dashboard ask for, in good form, and summed over workers."""
 
+import asyncio
 import json
 import os
 import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_tools import prometheus, promtool
 from server_process import Server, serving
 
+from onward.server.config import Config
+from onward.server.lifespan import open_engine
+from onward.server.metrics import Metrics
 from onward.server.option_kinds import ADDRESS
 from onward.server.shared_numbers import SharedNumbers, shared_memory
 from onward.server.uploads.measures import METHODS, OTHER, Histogram, Measures
+from onward.storage.base import Room
 
 pytestmark = pytest.mark.slow
 DEPLOY = ROOT / "deploy"
@@ -221,6 +227,30 @@ def test_numbers_of_workers_are_added_up_and_those_of_now_end_with_their_process
     assert again.total() == {("created",): 8, ("ended", "a"): 1}
     memory[1][20:30] = bytes(10)  # damaged, or being written
     assert again.total() == {("created",): 4, ("ended", "a"): 1}
+
+
+async def test_a_disk_that_hangs_holds_up_no_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onward.server.metrics.WAIT", 0.05)
+    engine = await open_engine(Config(data=str(tmp_path), state="memory:", blobs="memory:"))
+    released, asked = asyncio.Event(), []
+
+    async def room() -> Room:
+        asked.append(1)
+        while not released.is_set():  # as a call in a thread, it can't be cancelled
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+        return Room(7, None)
+
+    monkeypatch.setattr(engine.records.storage.blobs, "room", room)
+    metrics = Metrics(engine, lambda: 0)
+    for _ in range(2):
+        text = (await metrics.text()).decode()
+        assert "onward_free_bytes" not in text
+        assert "onward_running 0.0" in text
+    assert len(asked) == 1
+    released.set()
+    assert 'onward_free_bytes{folder="files"} 7.0' in (await metrics.text()).decode()
+    await engine.close()
 
 
 def test_a_histogram_counts_a_bound_as_part_of_its_bucket() -> None:
