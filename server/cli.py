@@ -59,8 +59,11 @@ CLIENT_COMMANDS = {
     "watch": "follow uploads until they end",
 }
 CLIENT_OPTIONS = (
+    "cacert",
     "chunk-size",
     "header",
+    "jobs",
+    "limit-rate",
     "parallel",
     "protocol",
     "retry-for",
