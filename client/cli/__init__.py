@@ -54,13 +54,19 @@ class Value(NamedTuple):
     watch: bool = False  # whether `onward watch` has it too
 
 
-def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse.ArgumentParser) -> int:
+def main(
+    words: Sequence[str],
+    descriptions: Mapping[str, str],
+    epilog: Callable[[str], str],
+    parser: argparse.ArgumentParser,
+) -> int:
     """Run the command that `words` names, and return its exit status; raises KeyboardInterrupt.
 
-    `descriptions` are those of `--help`. The commands are added to `parser`, and their parsers are of its class.
+    `descriptions` and `epilog` are the beginning and the end of `--help`.
+    The commands are added to `parser`, and their parsers are of its class.
     """
     replace_closed()
-    _add_commands(parser, descriptions)
+    add_commands(parser.add_subparsers(dest="command", required=True), descriptions, epilog)
     options = parser.parse_args(words)
     try:
         _read_values(options)
@@ -100,11 +106,22 @@ async def _until_terminated(work: Coroutine[None, None, int]) -> int:
     return await work
 
 
-def _add_commands(parser: argparse.ArgumentParser, descriptions: Mapping[str, str]) -> None:
-    commands = parser.add_subparsers(dest="command", required=True)
-    sending = commands.add_parser("upload", description=descriptions["upload"])
+def add_commands(
+    commands: "argparse._SubParsersAction[Any]", descriptions: Mapping[str, str], epilog: Callable[[str], str]
+) -> None:
+    """Add the parsers of the commands."""
+    sending, watching = (
+        commands.add_parser(
+            name,
+            help=descriptions[name],
+            description=descriptions[name],
+            usage=f"onward {name} [options] {words}",
+            epilog=epilog(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for name, words in (("upload", "--to URL FILE…"), ("watch", "URL…"))
+    )
     sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for stdin")
-    watching = commands.add_parser("watch", description=descriptions["watch"])
     watching.add_argument("urls", nargs="+", metavar="URL", help="the URL of an upload, or of its progress")
     for command in (sending, watching):
         for name, value in VALUES.items():
