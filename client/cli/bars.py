@@ -34,6 +34,13 @@ def say(sentence: str) -> None:
         tqdm.write(printable(sentence), file=sys.stderr)
 
 
+def put(line: str) -> None:
+    """Print a line of the result to stdout, above the bars if that is the same terminal."""
+    with while_read(sys.stdout):
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+
 def bar(name: str, total: int | None, layout: str, place: int = 0, *, stays: bool = True) -> "tqdm[Never]":
     """Open a bar, `place` lines below the first one; one that does not stay is wiped at its end."""
     return tqdm(

@@ -13,10 +13,9 @@ from typing import Any
 
 import msgspec
 
-from onward.client.cli.bars import fit, say, sending
+from onward.client.cli.bars import fit, put, say, sending
 from onward.client.cli.batch import Batch
 from onward.client.cli.items import STDIN, Item, Unreadable, find_items
-from onward.client.cli.outputs import while_read
 from onward.client.cli.totals import Totals
 from onward.client.errors import Unreachable, UploadError
 from onward.client.model import OnProgress, Options, Uploaded
@@ -156,13 +155,13 @@ class _Command:
             say(f"{item.name}: not verified: this server states no SHA-256; ours is {result.sha256}")
         elif fit(sys.stderr) and (self._totals is None or self._totals.lists_each):
             say(f"{item.name}: verified, sha256 {result.sha256}")
-        _print(_json(_success(item, result, already=already)) if self._arguments.json else result.url)
+        put(_json(_success(item, result, already=already)) if self._arguments.json else result.url)
 
     def _print_failure(self, item: Item, error: BaseException, sentence: str | None) -> None:
         if sentence is not None:
             say(f"onward: {sentence}")
         if self._arguments.json:
-            _print(_json({"file": readable(item.path), "error": readable(str(error))}))
+            put(_json({"file": readable(item.path), "error": readable(str(error))}))
 
     def _give_up(self, error: BaseException) -> None:
         """Say that the server can't be reached, once for all files."""
@@ -192,11 +191,6 @@ def _success(item: Item, result: Uploaded, *, already: bool) -> Mapping[str, Any
 
 def _json(value: Mapping[str, Any]) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _print(line: str) -> None:
-    with while_read(sys.stdout):
-        print(line, flush=True)
 
 
 async def _stdin() -> AsyncGenerator[bytes, None]:
