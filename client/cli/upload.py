@@ -94,8 +94,13 @@ class _Command:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._jobs * SMALL_JOBS if self._jobs > 1 else 1):
                     group.create_task(work())
-        except* Unreachable as errors:
-            self._give_up(errors.exceptions[0])
+        except Unreachable as error:
+            self._give_up(error)
+        except ExceptionGroup as failures:
+            first = failures.exceptions[0]
+            if not isinstance(first, Unreachable):
+                raise first from None
+            self._give_up(first)
         finally:
             if self._totals is not None:
                 self._totals.close()
