@@ -17,10 +17,12 @@ from onward.client.answers import GONE, judge, judge_outcome, parse_length, pars
 from onward.client.errors import Interrupted, Refused, Unreached, UploadMissing
 from onward.client.model import Options
 from onward.client.origin_headers import adding_headers
+from onward.client.pace import Pace
 from onward.client.protocols import PROTOCOLS
 from onward.client.request_body import RequestBody
 from onward.client.retry import Reach
 from onward.client.transport_errors import CONNECT_WAIT, translated
+from onward.client.trust import trusting
 from onward.client.urls import parse_target, parse_url, without_secrets
 
 ANSWER_WAIT = 30.0  # seconds until a request without a body must have been answered
@@ -28,6 +30,9 @@ JOIN_WAIT = 3600.0  # seconds that concatenating parts may take; asking again wo
 UNSENT = 2**17  # bytes that may wait in the kernel: they count as sent, but a lost connection loses them
 LONGEST_REASON = 2**13  # bytes of a refusal's body that are read
 AGENT = "onward"
+WHOLE = "creation-with-upload"
+CREATION_KEYS = "Upload-Idempotency"  # a server that heeds Idempotency-Key states this
+SLOWEST = 2**10  # bytes a second; a server ends requests that are slower
 
 Headers = Mapping[str, str]
 
@@ -48,6 +53,7 @@ class Created:
 
     url: str
     sha256: bytes | None  # stated at once only for an upload that is complete already
+    offset: int | None = None  # what the server has stored of the body of the creation
 
 
 class Connection:
@@ -56,6 +62,7 @@ class Connection:
     def __init__(self, session: aiohttp.ClientSession, target: str, options: Options, reach: Reach) -> None:
         self._session, self._options, self._reach = session, options, reach
         self.target, self.protocol = target, PROTOCOLS[options.protocol]
+        self.pace = Pace(options.limit_rate)
         self.most: int | None = None  # bytes that the server takes in one request, once it has stated that
 
     async def takes_uploads(self, url: str) -> bool:
@@ -66,16 +73,27 @@ class Connection:
     async def extensions(self) -> frozenset[str]:
         """Ask which extensions of tus the server offers."""
         _, headers = await self._request("OPTIONS", self.target, {})
-        return frozenset(name.strip() for name in headers.get("Tus-Extension", "").split(",") if name.strip())
+        return _extensions(headers)
 
-    async def create(self, headers: Headers, *, wait: float = ANSWER_WAIT) -> Created:
-        """Create an upload."""
-        asked, answer = await self._request("POST", self.target, headers, wait=wait)
+    async def create(self, headers: Headers, *, wait: float = ANSWER_WAIT, data: bytes | None = None) -> Created:
+        """Create an upload, perhaps with its first bytes."""
+        asked, answer = await self._request("POST", self.target, headers, wait=wait, data=data)
         location = answer.get("Location")
         url = asked.join(parse_url(location)) if location else None
         if url is None or url.scheme not in ("http", "https") or not url.host:
             raise Refused(f"{self.target} creates no upload: the answer names no Location")
-        return Created(str(url), parse_sha256(answer))
+        return Created(str(url), parse_sha256(answer), parse_offset(answer))
+
+    async def takes_whole(self, size: int) -> bool:
+        """Ask whether uploads of this size may be created with all their bytes, and such a request be repeated."""
+        _, headers = await self._request("OPTIONS", self.target, {})
+        return WHOLE in _extensions(headers) and CREATION_KEYS in headers and (self.most is None or self.most >= size)
+
+    async def create_whole(self, data: bytes, headers: Headers) -> Created:
+        """Create an upload with all its bytes. The same headers with an Idempotency-Key find it again."""
+        await self.pace.take(len(data))
+        wait = max(ANSWER_WAIT, self._options.stall_after) + len(data) / SLOWEST
+        return await self.create({**self.protocol.append(True), **headers}, wait=wait, data=data)
 
     async def stored(self, url: str, length: int | None) -> Stored:
         """Ask what the server has of an upload; raises UploadMissing for one of another length."""
@@ -111,7 +129,14 @@ class Connection:
         return Stored(stored, parse_sha256(answer), finished=self.protocol.finished(answer))
 
     async def _request(
-        self, method: str, url: str, headers: Headers, *, wait: float = ANSWER_WAIT, body: RequestBody | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        *,
+        wait: float = ANSWER_WAIT,
+        body: RequestBody | None = None,
+        data: bytes | None = None,
     ) -> tuple[URL, Headers]:
         """Send a request; returns the URL and the headers of a success."""
         place, own_headers = URL(url), {**self.protocol.marks, **headers}
@@ -119,9 +144,9 @@ class Connection:
         try:
             with translated(place):
                 async with asyncio.timeout(wait) as limit:
-                    data = body.pieces(limit) if body is not None else None
+                    sent = body.pieces(limit) if body is not None else data
                     async with self._session.request(
-                        method, place, headers=own_headers, data=data, allow_redirects=False, middlewares=[user_headers]
+                        method, place, headers=own_headers, data=sent, allow_redirects=False, middlewares=[user_headers]
                     ) as answer:
                         self._reach.made = True
                         self.most = parse_most(answer.headers) or self.most
@@ -155,6 +180,10 @@ class Connection:
                 judge_outcome(await answer.content.read(LONGEST_REASON))
 
 
+def _extensions(headers: Headers) -> frozenset[str]:
+    return frozenset(name.strip() for name in headers.get("Tus-Extension", "").split(",") if name.strip())
+
+
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     """Open a socket that keeps few bytes unsent, so that a stall is noticed and progress is true."""
     made = socket.socket(family=address[0], type=address[1], proto=address[2])
@@ -167,7 +196,8 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 async def connected(target: str, options: Options, reach: Reach) -> AsyncIterator[Connection]:
     """Open a session with a server, which connects with the first request; raises Refused for a wrong target."""
     parse_target(target, "http", "https")
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+    trusted = trusting(options.cacert, insecure=options.insecure)
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket, ssl=trusted)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT)
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, trust_env=True, headers={"User-Agent": AGENT}

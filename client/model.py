@@ -13,6 +13,7 @@ import msgspec
 
 from onward.client.origin_headers import with_token
 from onward.client.protocols import IETF, NAMES, TUS
+from onward.client.trust import read_cacert
 from onward.protocol.quantities import read_number, read_size, read_time
 
 RETRY_FOR = 3600.0  # seconds
@@ -43,7 +44,9 @@ def read_token(token: object) -> str:
 
 
 _READERS: Mapping[str, Callable[[object], object]] = {
+    "cacert": lambda path: None if path is None else read_cacert(path),
     "chunk_size": lambda size: None if size is None else read_size(size, least=1),
+    "limit_rate": lambda rate: None if rate is None else read_size(rate, least=1),
     "headers": _read_headers,
     "protocol": read_protocol,
     "parallel": partial(read_number, least=1),
@@ -62,6 +65,9 @@ class Options:
     parallel: int = 1  # how many uploads send one file, which the server then concatenates
     headers: Mapping[str, str] = field(default_factory=dict)  # sent to the origin of the target, and to no other
     token: str | None = field(default=None, repr=False)  # sent like the headers, as `Authorization: Bearer`
+    limit_rate: int | None = None  # bytes a second, of all that is sent together; None for no limit
+    cacert: Path | None = None  # a file of certificates to trust instead of those of the system
+    insecure: bool = False  # accept every certificate
     retry_for: float = RETRY_FOR  # give up after so long without progress
     stall_after: float = STALL_AFTER  # drop a connection that takes no byte for so long
     state: Path | None = None  # the folder of resume files; None for the user's own
@@ -127,6 +133,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     file_name: str | None
     file_size: int | None
     uploaded_bytes: int
+    received_bytes: int | None = None  # stored or not; None from a server that does not say
     progress: float | None
     completed: bool
     bytes_per_second: float

@@ -23,8 +23,8 @@ class Protocol:
 
     # The headers of every request.
     marks: Mapping[str, str]
-    # Return the headers that name a file and its type.
-    name: Callable[[bytes, str | None], dict[str, str]]
+    # Return the headers that name a file and its type, and add further metadata.
+    name: Callable[[bytes, str | None, Mapping[str, bytes]], dict[str, str]]
     # Return the headers of a creation: of an upload of this length, None for one that is not known yet.
     create: Callable[[int | None], dict[str, str]]
     # Return the headers of a body, and whether it ends the upload.
@@ -43,11 +43,12 @@ def _tus_length(length: int | None) -> dict[str, str]:
     return {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
 
 
-def _metadata(name: bytes, media_type: str | None) -> dict[str, str]:
-    return {"Upload-Metadata": build_metadata({"filename": name, "filetype": (media_type or UNKNOWN_TYPE).encode()})}
+def _metadata(name: bytes, media_type: str | None, more: Mapping[str, bytes]) -> dict[str, str]:
+    own = {"filename": name, "filetype": (media_type or UNKNOWN_TYPE).encode()}
+    return {"Upload-Metadata": build_metadata({**own, **more})}
 
 
-def _disposition(name: bytes, media_type: str | None) -> dict[str, str]:
+def _disposition(name: bytes, media_type: str | None, _: Mapping[str, bytes]) -> dict[str, str]:
     disposition = build_disposition("attachment", name.decode("utf-8", "replace"))
     return {"Content-Disposition": disposition, "Content-Type": media_type or UNKNOWN_TYPE}
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from onward.client.errors import UploadError
+from onward.client.pace import Pace
 
 PIECE = 2**16  # bytes that must go out within `stall_after`
 
@@ -21,11 +22,17 @@ class RequestBody:
     """
 
     def __init__(
-        self, blocks: AsyncIterator[bytes], size: int, *, stall_after: float, on_sent: Callable[[int], None]
+        self,
+        blocks: AsyncIterator[bytes],
+        size: int,
+        *,
+        stall_after: float,
+        pace: Pace,
+        on_sent: Callable[[int], None],
     ) -> None:
         self.size = size
         self.fault: UploadError | None = None
-        self._blocks, self._stall_after, self._on_sent = blocks, stall_after, on_sent
+        self._blocks, self._stall_after, self._pace, self._on_sent = blocks, stall_after, pace, on_sent
         self._limit: asyncio.Timeout | None = None
 
     async def pieces(self, limit: asyncio.Timeout) -> AsyncGenerator[memoryview, None]:
@@ -34,8 +41,12 @@ class RequestBody:
         self._put_off()
         try:
             async for block in self._blocks:
-                for at in range(0, len(block), PIECE):
-                    piece = memoryview(block)[at : at + PIECE]
+                size = self._pace.piece(PIECE)
+                for at in range(0, len(block), size):
+                    piece = memoryview(block)[at : at + size]
+                    self._put_off(forever=True)
+                    await self._pace.take(len(piece))
+                    self._put_off()
                     yield piece
                     self._on_sent(len(piece))
                     self._put_off()
@@ -47,6 +58,6 @@ class RequestBody:
         """Forget the limit: the request is over, although aiohttp may still ask for a piece."""
         self._limit = None
 
-    def _put_off(self) -> None:
+    def _put_off(self, *, forever: bool = False) -> None:
         if self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(asyncio.get_running_loop().time() + self._stall_after)
+            self._limit.reschedule(None if forever else asyncio.get_running_loop().time() + self._stall_after)

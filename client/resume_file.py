@@ -78,7 +78,7 @@ class ResumeFile:
     def save(self, record: ResumeState) -> None:
         """Save the state, whole or not at all; raises UploadError."""
         new = self._path.with_suffix(".new")
-        with _folder_errors(new.parent):
+        with folder_errors(new.parent):
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:
                 file.write(msgspec.json.encode(record))
@@ -90,9 +90,19 @@ class ResumeFile:
         """Save that an upload is finished; raises UploadError."""
         self.save(ResumeState(file=readable(file), parts=(), finished=finished))
 
+    def exists(self) -> bool:
+        """Return whether something was saved."""
+        return self._path.exists()
+
     def forget(self) -> None:
         """Remove it."""
         self._path.unlink(missing_ok=True)
+
+
+def file_id(file: Identity, target: str, protocol: str = TUS) -> str:
+    """Return what a file, a target and a protocol are known by in the folder."""
+    whose = [*astuple(file), target, *([] if protocol == TUS else [protocol])]
+    return hashlib.sha256(msgspec.json.encode(whose)).hexdigest()[:32]
 
 
 @contextmanager
@@ -100,14 +110,13 @@ def open_resume_file(
     folder: Path, file: Identity, target: str, protocol: str = TUS, *, tidy: bool = True
 ) -> Iterator[ResumeFile]:
     """Lock the resume file of a file, a target and a protocol, and remove old ones; raises Busy or UploadError."""
-    whose = [*astuple(file), target, *([] if protocol == TUS else [protocol])]
-    name = hashlib.sha256(msgspec.json.encode(whose)).hexdigest()[:32]
+    name = file_id(file, target, protocol)
     lock = folder / (name + LOCK)
-    with _folder_errors(folder):
+    with folder_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if tidy:
             _tidy(folder)
-        fd = _locked(lock)
+        fd = lock_file(lock)
     if fd is None:
         raise Busy("another process is uploading this file to the same place")
     try:
@@ -118,7 +127,7 @@ def open_resume_file(
 
 
 @contextmanager
-def _folder_errors(folder: Path) -> Iterator[None]:
+def folder_errors(folder: Path) -> Iterator[None]:
     """Turn the errors of the folder into an UploadError."""
     try:
         yield
@@ -126,7 +135,7 @@ def _folder_errors(folder: Path) -> Iterator[None]:
         raise UploadError(f"the resume file can't be written to {folder}: {error.strerror}") from error
 
 
-def _locked(path: Path) -> int | None:
+def lock_file(path: Path) -> int | None:
     """Lock a file; returns None if another process holds it.
 
     The holder removes the file at the end, so the file that was opened may have no name any more once it is locked.
@@ -153,6 +162,6 @@ def _tidy(folder: Path) -> None:
 
 def _unlock(path: Path) -> None:
     """Remove a lock that a killed process left; one that is held stays."""
-    if (fd := _locked(path)) is not None:
+    if (fd := lock_file(path)) is not None:
         path.unlink()
         os.close(fd)

@@ -49,8 +49,15 @@ class Transfer:
 
     async def create(self, headers: Mapping[str, str]) -> Created:
         """Create an upload; raises Refused if the target takes no uploads, GivenUp."""
+        return await self._create(lambda: self._connection.create(headers))
+
+    async def create_whole(self, data: bytes, headers: Mapping[str, str]) -> Created:
+        """Create an upload with all its bytes, by a key that is in the headers; raises Refused, GivenUp."""
+        return await self._create(lambda: self._connection.create_whole(data, headers))
+
+    async def _create(self, request: Callable[[], Awaitable[Created]]) -> Created:
         try:
-            return await self.retry(lambda: self._connection.create(headers))
+            return await self.retry(request)
         except UploadMissing as missing:
             raise Refused(f"{missing}: {await self._advice()}") from None
         except Refused as refused:
@@ -126,7 +133,11 @@ class Transfer:
                 end = self._end_of_request(offset, stop)
                 blocks = source.blocks(base + offset, base + end)
                 body = RequestBody(
-                    blocks, end - offset, stall_after=self._options.stall_after, on_sent=self._meter.add_sent
+                    blocks,
+                    end - offset,
+                    stall_after=self._options.stall_after,
+                    pace=self._connection.pace,
+                    on_sent=self._meter.add_sent,
                 )
                 is_last = end == stop
                 more = last_headers if is_last else {}

@@ -14,7 +14,7 @@ from onward.client.errors import Interrupted, Refused, Unreached
 
 CONNECT_WAIT = 15.0  # seconds until a connection must have been made
 ERRNO = re.compile(r"\[Errno (\d+)\]")
-HINT = "SSL_CERT_FILE can name certificates to trust"
+HINT = "--cacert or SSL_CERT_FILE can name certificates to trust"
 WRONG_VERSION = "wrong version number"  # of OpenSSL, for an answer that is not TLS at all
 NOT_TLS = " (the server may speak http:// there, not https://)"
 

@@ -8,7 +8,6 @@ a new one. The command `onward upload` calls `send` through its batch.
 """
 
 import asyncio
-import mimetypes
 import os
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from onward.client.connection import JOIN_WAIT, Connection, Stored, connected
 from onward.client.environment import state_folder
 from onward.client.errors import Mismatch, Refused, UploadError, UploadMissing
 from onward.client.file import BLOCK, File, opened
+from onward.client.label import Label, read_label
 from onward.client.link import opened_link
 from onward.client.meter import Meter
 from onward.client.model import OnProgress, Options, Uploaded
@@ -33,32 +33,49 @@ ATTEMPTS = 4  # how often one call begins an upload, if the server loses it agai
 
 
 async def upload(
-    path: str | os.PathLike[str], url: str, *, on_progress: OnProgress | None = None, options: Options | None = None
+    path: str | os.PathLike[str],
+    url: str,
+    *,
+    name: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    on_progress: OnProgress | None = None,
+    options: Options | None = None,
 ) -> Uploaded:
-    """Upload a file to a tus server, resuming what an earlier call has begun; raises UploadError."""
+    """Upload a file to a tus server, resuming what an earlier call has begun; raises UploadError.
+
+    `name` is what the file is called there, instead of its own name, and `metadata` is added to that of the upload. A
+    wrong one is a ValueError.
+    """
     url, options = opened_link(url, options or Options())
+    label = read_label(name, metadata, options.protocol)
     folder = options.state or state_folder()
     with opened(Path(path)) as file, open_resume_file(folder, file.identity, url, options.protocol) as resume_file:
-        result = await send(file, url, resume_file, Reach(), on_progress=on_progress, options=options)
+        async with connected(url, options, Reach()) as connection:
+            result = await send(file, connection, resume_file, label, on_progress=on_progress, options=options)
         resume_file.forget()
         return result
 
 
 async def send(
-    file: File, url: str, resume_file: ResumeFile, reach: Reach, *, on_progress: OnProgress | None, options: Options
+    file: File,
+    connection: Connection,
+    resume_file: ResumeFile,
+    label: Label,
+    *,
+    on_progress: OnProgress | None,
+    options: Options,
 ) -> Uploaded:
     """Upload an open file whose resume file is locked; raises UploadError."""
     meter = Meter(file.path.name, file.size, on_progress)
-    async with connected(url, options, reach) as connection:
-        job = _Job(connection=connection, file=file, resume_file=resume_file, meter=meter, options=options)
-        try:
-            sent = await _send(job)
-            file.check_unchanged()
-            return verify(sent, await file.sha256(), meter, file.size)
-        except UploadError as fault:
-            if fault.discards_upload:
-                resume_file.forget()
-            raise
+    job = _Job(connection=connection, file=file, resume_file=resume_file, meter=meter, options=options)
+    try:
+        sent = await _send(job, label.headers(connection.protocol, file.path.name))
+        file.check_unchanged()
+        return verify(sent, await file.sha256(), meter, file.size)
+    except UploadError as fault:
+        if fault.discards_upload:
+            resume_file.forget()
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +97,7 @@ class _Job:
         self.resume_file.save(ResumeState(file=readable(os.fspath(self.file.path)), parts=parts))
 
 
-async def _send(job: _Job) -> Sent:
-    name = job.file.path.name
-    metadata = job.connection.protocol.name(os.fsencode(name), mimetypes.guess_type(name)[0])
+async def _send(job: _Job, metadata: Mapping[str, str]) -> Sent:
     for _ in range(ATTEMPTS):
         saved = job.resume_file.load()
         in_parts = job.options.parallel > 1 if saved is None else len(saved.parts) > 1

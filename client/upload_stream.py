@@ -6,12 +6,13 @@ A stream can't be read twice, so the chunk that the server has not confirmed yet
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import aclosing
 
 from onward.client.answers import MISMATCH
 from onward.client.connection import Stored, connected
 from onward.client.errors import Mismatch, Refused, UploadMissing
+from onward.client.label import Label, read_label
 from onward.client.link import opened_link
 from onward.client.meter import Meter
 from onward.client.model import OnProgress, Options, Uploaded
@@ -46,11 +47,13 @@ async def upload_stream(
     url: str,
     *,
     name: str = "stream",
+    metadata: Mapping[str, str] | None = None,
     on_progress: OnProgress | None = None,
     options: Options | None = None,
 ) -> Uploaded:
     """Upload a stream to a tus server under a name; raises UploadError. It can't be resumed by another call."""
     url, options = opened_link(url, options or Options())
+    label = read_label(name, metadata, options.protocol)
     meter, sha256 = Meter(name, None, on_progress), hashlib.sha256()
     async with connected(url, options, Reach()) as connection:
         transfer, protocol = Transfer(connection, meter.add_part(), options), connection.protocol
@@ -61,7 +64,7 @@ async def upload_stream(
                 chunk = _Chunk(offset, data)
                 length = protocol.end(chunk.stop) if is_last else {}
                 if not place:
-                    place = await _create(transfer, protocol, name, chunk.stop if is_last else None)
+                    place = await _create(transfer, protocol, label, chunk.stop if is_last else None)
                     meter.set_url(place)
                     length = {}
                 promise = {"Repr-Digest": build_repr_digest(sha256.digest())} if is_last else {}
@@ -82,11 +85,11 @@ async def upload_stream(
     return verify(Sent(url=place, sha256=stated_sha256), sha256.digest(), meter, offset)
 
 
-async def _create(transfer: Transfer, protocol: Protocol, name: str, length: int | None) -> str:
+async def _create(transfer: Transfer, protocol: Protocol, label: Label, length: int | None) -> str:
     """Create the upload; its length is stated later unless the first chunk is the last."""
     if length is None:
         await transfer.require("creation-defer-length", "a stream")
-    headers = protocol.create(length) | protocol.name(name.encode(), None)
+    headers = protocol.create(length) | label.headers(protocol, "")
     return (await transfer.create(headers)).url
 
 

@@ -4,8 +4,11 @@ Applications call `watch`, which yields messages. The command `onward watch` cal
 """
 
 import asyncio
+import os
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from pathlib import Path
 
 import aiohttp
 import msgspec
@@ -18,6 +21,7 @@ from onward.client.model import RETRY_FOR, Message
 from onward.client.origin_headers import adding_headers, with_token
 from onward.client.retry import Backoff, Reach
 from onward.client.transport_errors import CONNECT_WAIT, translated
+from onward.client.trust import trusting
 from onward.client.urls import parse_target, without_secrets
 
 HEARTBEAT = 20.0  # seconds between two pings; a server that does not answer one is gone
@@ -36,13 +40,16 @@ async def watch(
     *,
     headers: Mapping[str, str] | None = None,
     token: str | None = None,
+    cacert: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
     retry_for: float = RETRY_FOR,
     on_trouble: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[Message, None]:
     """Follow an upload, given by its URL or the URL of its progress, to its end; raises UploadError.
 
     The headers and the token are sent to the origin of the URL and to no other; a link that `onward grant` prints for
-    one upload has the token already. `on_trouble` gets a sentence whenever the connection
+    one upload has the token already. `cacert` is a file of certificates to trust, and `insecure` accepts every one.
+    `on_trouble` gets a sentence whenever the connection
     is lost.
     """
 
@@ -52,19 +59,29 @@ async def watch(
 
     link = read_watched(url)
     own_headers = with_token(headers or {}, link.token or token)
-    async with aclosing(follow(link.url, headers=own_headers, retry_for=retry_for, on_trouble=report)) as texts:
+    trusted = trusting(None if cacert is None else Path(cacert), insecure=insecure)
+    following = follow(link.url, headers=own_headers, trusted=trusted, retry_for=retry_for, on_trouble=report)
+    async with aclosing(following) as texts:
         async for text in texts:
             yield parse_message(text)
 
 
 async def follow(
-    url: str, *, headers: Mapping[str, str], retry_for: float, on_trouble: OnTrouble
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    trusted: ssl.SSLContext | bool = True,
+    retry_for: float,
+    on_trouble: OnTrouble,
 ) -> AsyncGenerator[str, None]:
     """Yield the text of each message, newer than the one before; raises UploadError."""
     place, backoff, reach, seq = parse_progress_url(url), Backoff(retry_for), Reach(), -1
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT, sock_read=ANSWER_WAIT)
     middlewares = [_judging(place, reach), adding_headers(headers, place, HANDSHAKE)]
-    async with aiohttp.ClientSession(timeout=timeout, trust_env=True, middlewares=middlewares) as session:
+    connector = aiohttp.TCPConnector(ssl=trusted)
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=timeout, trust_env=True, middlewares=middlewares
+    ) as session:
         while True:
             try:
                 async with aclosing(_messages(session, place)) as messages:

@@ -4,6 +4,7 @@ It is called by `onward/__main__.py`. Exit status: 0 if all went well, 1 if a co
 wrong configuration.
 """
 
+import argparse
 import asyncio
 import logging
 import resource
@@ -13,8 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from onward.server.access import grant_command as grant
+from onward.server.command_parsers import ABOUT, CLIENT_COMMANDS, COMMANDS, build_parser, epilog
 from onward.server.config import Config, ConfigError
-from onward.server.config_reader import add_options, foreign_variables, located, read
+from onward.server.config_reader import foreign_variables, located, read
 from onward.server.control import command_line as operator
 from onward.server.lifespan import open_engine
 from onward.server.log import set_up_log
@@ -29,18 +31,12 @@ FAILED, INVALID = 1, 2
 log = logging.getLogger("onward")
 
 
-COMMANDS = {
-    "serve": "run the server",
-    grant.NAME: grant.DESCRIPTION,
-    **operator.DESCRIPTIONS,
-}  # of the server, with their descriptions
-CLIENT_COMMANDS = {
-    "upload": "upload files to a server of tus or of the IETF draft, resuming interrupted uploads",
-    "watch": "follow uploads until they end",
-}
 CLIENT_OPTIONS = (
+    "cacert",
     "chunk-size",
     "header",
+    "jobs",
+    "limit-rate",
     "parallel",
     "protocol",
     "retry-for",
@@ -57,30 +53,39 @@ def main() -> None:
         ignored = foreign_variables(CLIENT_OPTIONS)
     except ConfigError as wrong:
         sys.exit(_complain({}, wrong))
-    parser = Parser(prog="onward", description="Resumable uploads (tus 1.0.0 and the IETF draft): server and client.")
     if words[:1] and words[0] in CLIENT_COMMANDS:
         from onward.client import cli  # noqa: PLC0415 - the server does not need it
 
-        sys.exit(cli.main(words, CLIENT_COMMANDS, parser))
-    parser.add_argument("-V", "--version", action="version", version=f"onward {software_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in COMMANDS.items():
-        words_of = " ID…" if name in ("show", "rm") else ""
-        command = commands.add_parser(name, help=text, description=text, usage=f"onward {name} [options]{words_of}")
-        if name == grant.NAME:
-            grant.add_arguments(command)
-            add_options(command, only=grant.SERVER_OPTIONS)
-            continue
-        if name != "serve":
-            operator.add_arguments(command, name)
-        add_options(command, sweep=name != "serve")
-    for name, text in CLIENT_COMMANDS.items():
-        commands.add_parser(name, help=text)
-    if words[:1] and not words[0].startswith("-") and words[0] not in commands.choices:
-        known = suggest(words[0], commands.choices) or f"; the commands are {', '.join(commands.choices)}"
+        sys.exit(cli.main(words, CLIENT_COMMANDS, epilog, Parser(prog="onward", description=ABOUT)))
+    parser, commands = build_parser(software_version())
+    if words[:1] and not words[0].startswith("-") and words[0] not in commands:
+        known = suggest(words[0], commands) or f"; the commands are {', '.join(commands)}"
         parser.error(f"unknown command {words[0]}{known}")
     options = parser.parse_args(words)
+    if options.command in ("completion", "man"):
+        sys.exit(_write(options))
     sys.exit(_run(options.command, vars(options), ignored))
+
+
+def _write(options: argparse.Namespace) -> int:
+    """Write what is made of the parsers of all commands; returns the exit status."""
+    from onward.server.completion import completion  # noqa: PLC0415 - no other command needs it
+    from onward.server.man_pages import man_pages  # noqa: PLC0415
+
+    _, commands = build_parser(software_version(), with_client=True)
+    about = COMMANDS | CLIENT_COMMANDS
+    if options.command == "completion":
+        print(completion(options.shell, commands, about), end="")
+        return 0
+    folder = Path(options.folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in man_pages(software_version(), commands, about).items():
+            (folder / name).write_text(text, "utf-8")
+    except OSError as error:
+        print(f"onward: {error.filename}: {error.strerror}", file=sys.stderr)
+        return FAILED
+    return 0
 
 
 def _complain(sources: Mapping[str, str], error: Exception) -> int:

@@ -7,12 +7,23 @@ argument that is missing, because it is most likely the cause; and the report na
 import argparse
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from onward.server.option_kinds import suggest
 
 _END_OF_OPTIONS = "--"
 _NEGATIVE_NUMBER = re.compile(r"-[0-9.]+")
+
+
+class Argument(NamedTuple):
+    """An argument of a command: what completion and man pages need to know about it."""
+
+    group: str  # its heading in --help
+    options: tuple[str, ...]  # none for an argument without a name
+    metavar: str
+    about: str
+    takes_value: bool
+    choices: tuple[str, ...]
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,6 +41,20 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self._refuse(next((word for word in unknown if word.startswith("-")), unknown[0]))
         return found, unknown
+
+    def arguments(self) -> list[Argument]:
+        """Return all arguments, in the order of --help within each group."""
+        return [
+            Argument(
+                group=getattr(action.container, "title", None) or "options",  # type: ignore[attr-defined]
+                options=tuple(action.option_strings),
+                metavar=str(action.metavar or action.dest.upper()),
+                about=(action.help or "").replace("%%", "%"),
+                takes_value=action.nargs != 0,
+                choices=tuple(map(str, action.choices or ())),
+            )
+            for action in self._actions
+        ]
 
     def _check_options(self, words: Sequence[str]) -> None:
         """Refuse an unknown option, and a value for a switch; the parser of a command checks what follows its name."""

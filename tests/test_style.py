@@ -15,6 +15,7 @@ OWN_ARGUMENTS = {"self", "cls"}
 DOCUMENTED = {
     "os._exit",
     "logging._srcfile",  # in the Logging HOWTO, under optimization
+    "argparse._SubParsersAction",  # the same
     "argparse._ArgumentGroup",  # as the type of what a documented method returns
 }
 CALLED_FROM_OUTSIDE = {  # by a library, or found by name; for each pattern of files, patterns of names

@@ -15,21 +15,24 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from onward.client.cli.bars import say
+from onward.client.cli.items import STDIN
 from onward.client.cli.outputs import drop, replace_closed
-from onward.client.cli.upload import STDIN
 from onward.client.cli.upload import run as upload
 from onward.client.cli.watch import run as watch
 from onward.client.environment import read_variable, variable_name
 from onward.client.errors import Refused
+from onward.client.label import read_label
 from onward.client.link import read_target, read_watched
 from onward.client.model import RETRY_FOR, STALL_AFTER, read_protocol, read_token
 from onward.client.protocols import IETF, TUS
 from onward.client.transport_errors import reason_of
+from onward.client.trust import read_cacert
 from onward.client.watch_upload import parse_progress_url
 from onward.protocol.quantities import read_number, read_size, read_time, show_time
 
 TERMINATED, INVALID_ARGUMENTS = 143, 2
 AGAIN = "--again"
+JOBS = 4  # files at once
 HIDDEN = "TOKEN"  # stands for a token in sentences
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
 NEXT_HEADER = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?!//))", re.ASCII)  # a value may have commas, and URLs
@@ -51,13 +54,19 @@ class Value(NamedTuple):
     watch: bool = False  # whether `onward watch` has it too
 
 
-def main(words: Sequence[str], descriptions: Mapping[str, str], parser: argparse.ArgumentParser) -> int:
+def main(
+    words: Sequence[str],
+    descriptions: Mapping[str, str],
+    epilog: Callable[[str], str],
+    parser: argparse.ArgumentParser,
+) -> int:
     """Run the command that `words` names, and return its exit status; raises KeyboardInterrupt.
 
-    `descriptions` are those of `--help`. The commands are added to `parser`, and their parsers are of its class.
+    `descriptions` and `epilog` are the beginning and the end of `--help`.
+    The commands are added to `parser`, and their parsers are of its class.
     """
     replace_closed()
-    _add_commands(parser, descriptions)
+    add_commands(parser.add_subparsers(dest="command", required=True), descriptions, epilog)
     options = parser.parse_args(words)
     try:
         _read_values(options)
@@ -97,18 +106,38 @@ async def _until_terminated(work: Coroutine[None, None, int]) -> int:
     return await work
 
 
-def _add_commands(parser: argparse.ArgumentParser, descriptions: Mapping[str, str]) -> None:
-    commands = parser.add_subparsers(dest="command", required=True)
-    sending = commands.add_parser("upload", description=descriptions["upload"])
+def add_commands(
+    commands: "argparse._SubParsersAction[Any]", descriptions: Mapping[str, str], epilog: Callable[[str], str]
+) -> None:
+    """Add the parsers of the commands."""
+    sending, watching = (
+        commands.add_parser(
+            name,
+            help=descriptions[name],
+            description=descriptions[name],
+            usage=f"onward {name} [options] {words}",
+            epilog=epilog(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for name, words in (("upload", "--to URL FILE…"), ("watch", "URL…"))
+    )
     sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for stdin")
-    watching = commands.add_parser("watch", description=descriptions["watch"])
     watching.add_argument("urls", nargs="+", metavar="URL", help="the URL of an upload, or of its progress")
     for command in (sending, watching):
         for name, value in VALUES.items():
             if command is sending or value.watch:
                 _add_value(command, name, value)
+        command.add_argument(
+            "--insecure", action="store_true", help="accept every certificate, also one that nobody vouches for"
+        )
         command.add_argument("--json", action="store_true", help="print JSON, one object a line")
     sending.add_argument(AGAIN, action="store_true", help="also upload files that an interrupted command has finished")
+    sending.add_argument("-r", "--recursive", action="store_true", help="upload the files in folders, and below them")
+    sending.add_argument("--name", metavar="NAME", help="what the file, or stdin, is called on the server")
+    sending.add_argument(
+        "--metadata", metavar="KEY=VALUE", action="append", default=[],
+        help="say this about each upload, such as customer=42; may be repeated",
+    )  # fmt: skip
     sending.add_argument("--quiet", action="store_true", help="print only errors and the URLs")
 
 
@@ -136,6 +165,7 @@ def _read_values(options: argparse.Namespace) -> None:
             setattr(options, field, value.default if given is None else value.read(given))
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from None
+    options.metadata = _read_metadata(options.metadata) if options.command == "upload" else {}
     _check_arguments(options)
 
 
@@ -143,12 +173,37 @@ def _check_arguments(options: argparse.Namespace) -> None:
     """Check what is to be uploaded or watched; raises ValueError."""
     if options.command == "upload" and options.files.count(STDIN) > 1:
         raise ValueError(f"stdin ({STDIN}) can be uploaded only once")
+    if options.command == "upload" and options.name is not None and (len(options.files) > 1 or options.recursive):
+        raise ValueError("--name: it is the name of one file, and there may be several")
+    if options.command == "upload":
+        _check_label(options)
     if options.command == "upload" and options.protocol == IETF and options.parallel > 1:
         raise ValueError("--parallel: the IETF draft can't join uploads; leave out --protocol=ietf")
     if options.command == "watch":
         options.urls = [_checked(read_watched, url) for url in options.urls]
         for link in options.urls:
             _checked(parse_progress_url, link.url)
+
+
+def _check_label(options: argparse.Namespace) -> None:
+    """Check the name and the metadata; raises ValueError."""
+    if options.recursive and options.protocol == IETF:
+        raise ValueError("--recursive: the IETF draft can't say in which folder a file is; leave out --protocol=ietf")
+    try:
+        read_label(options.name, options.metadata, options.protocol)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
+
+
+def _read_metadata(pairs: list[str]) -> dict[str, str]:
+    """Read KEY=VALUE words; raises ValueError."""
+    metadata = dict[str, str]()
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--metadata: {pair!r} is not KEY=VALUE, such as customer=42")
+        metadata[key] = value
+    return metadata
 
 
 def _checked(read: Callable[[str], T], text: str) -> T:
@@ -190,6 +245,13 @@ VALUES = {
     ),
     "token": Value(
         "TOKEN", read_token, "what the server knows you by, for each request; a link has one of its own", watch=True
+    ),
+    "cacert": Value(
+        "FILE", read_cacert, "trust the certificates in this file (PEM) instead of those of the system", watch=True
+    ),
+    "jobs": Value("N", partial(read_number, least=1), "how many files are sent at once", JOBS),
+    "limit-rate": Value(
+        "BYTES", partial(read_size, least=1), "bytes a second that all files together may take, such as 2M"
     ),
     "stall-after": Value(
         "SECONDS", partial(read_time, positive=True), "drop a connection that takes no byte for this long", STALL_AFTER,

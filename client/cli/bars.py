@@ -34,11 +34,20 @@ def say(sentence: str) -> None:
         tqdm.write(printable(sentence), file=sys.stderr)
 
 
-def _bar(name: str, total: int | None, layout: str, place: int = 0) -> "tqdm[Never]":
+def put(line: str) -> None:
+    """Print a line of the result to stdout, above the bars if that is the same terminal."""
+    with while_read(sys.stdout):
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+
+def bar(name: str, total: int | None, layout: str, place: int = 0, *, stays: bool = True) -> "tqdm[Never]":
+    """Open a bar, `place` lines below the first one; one that does not stay is wiped at its end."""
     return tqdm(
         total=total,
         desc=printable(name),
         position=place,
+        leave=stays,
         unit="B",
         unit_scale=True,
         unit_divisor=UNIT,
@@ -52,25 +61,25 @@ def _bar(name: str, total: int | None, layout: str, place: int = 0) -> "tqdm[Nev
 def sending(name: str, size: int | None) -> Iterator[OnProgress]:
     """Show the progress of an upload: in a terminal a bar, once the upload exists; elsewhere only what goes wrong."""
     if not fit(sys.stderr):
-        yield lambda progress: say(f"{name}: {_trouble(progress)}") if progress.trouble else None
+        yield lambda progress: say(f"{name}: {trouble_of(progress)}") if progress.trouble else None
         return
-    shown = _SendingBar(name, size)
+    shown = SendingBar(name, size)
     try:
         yield shown.show
     finally:
         shown.close()
 
 
-def _trouble(progress: Progress) -> str:
+def trouble_of(progress: Progress) -> str:
     """Return what interrupts an upload, and when the next try is."""
     return f"{progress.trouble}{'' if progress.retry_in is None else f'; trying again in {progress.retry_in:.1f} s'}"
 
 
-class _SendingBar:
+class SendingBar:
     """An upload as a bar. What interrupts it is a line above, because a bar is cut off at the terminal's edge."""
 
-    def __init__(self, name: str, size: int | None) -> None:
-        self._name, self._size = name, size
+    def __init__(self, name: str, size: int | None, place: int = 0, *, stays: bool = True) -> None:
+        self._name, self._size, self._place, self._stays = name, size, place, stays
         self._bar: tqdm[Never] | None = None
         self._url: str | None = None
         self._said: str | None = None
@@ -84,21 +93,21 @@ class _SendingBar:
             self._said = None
         elif progress.trouble != self._said:
             self._said = progress.trouble
-            say(f"{self._name}: {_trouble(progress)}")
+            say(f"{self._name}: {trouble_of(progress)}")
         if self._bar is None:
             if progress.url is None and not progress.sent:
                 return
-            self._bar = _bar(self._name, self._size, SENDING)
-        bar = self._bar
-        bar.set_postfix_str(
+            self._bar = bar(self._name, self._size, SENDING, self._place, stays=self._stays)
+        shown = self._bar
+        shown.set_postfix_str(
             "" if progress.retry_in is None else f"next try in {progress.retry_in:.1f} s", refresh=False
         )
-        if bar.n == 0:
-            bar.initial = progress.sent  # bytes of an earlier run don't count for the rate
-        bar.n = progress.sent
-        bar.update(0)
+        if shown.n == 0:
+            shown.initial = progress.sent  # bytes of an earlier run don't count for the rate
+        shown.n = progress.sent
+        shown.update(0)
         if progress.trouble:
-            bar.refresh()
+            shown.refresh()
 
     def close(self) -> None:
         """Leave the bar as it is."""
@@ -118,13 +127,13 @@ class WatchedBar:
     def show(self, message: Message) -> None:
         """Show a message."""
         if self._bar is None:
-            self._bar = _bar(_name(message), message.file_size, WATCHING, next(self._places))
+            self._bar = bar(_name(message), message.file_size, WATCHING, next(self._places))
         self._said = None
-        bar = self._bar
-        bar.bar_format = UNKNOWN if message.file_size is None else WATCHING
-        bar.total, bar.n = message.file_size, message.uploaded_bytes
-        bar.set_description_str(_name(message), refresh=False)
-        bar.set_postfix_str(_state(message), refresh=True)
+        shown = self._bar
+        shown.bar_format = UNKNOWN if message.file_size is None else WATCHING
+        shown.total, shown.n = message.file_size, message.uploaded_bytes
+        shown.set_description_str(_name(message), refresh=False)
+        shown.set_postfix_str(_state(message), refresh=True)
 
     def trouble(self, url: str, reason: str, seconds: float) -> None:
         """Print why no messages come; a reason that is repeated is printed once."""
@@ -175,6 +184,12 @@ def _state(message: Message) -> str:
         return f"{message.status}: {printable(message.error.title)}"
     if message.status != "uploading":
         return message.status
+    arrived = "" if message.received_bytes is None else _ahead(message.received_bytes - message.uploaded_bytes)
     rate = tqdm.format_sizeof(message.bytes_per_second, "B/s", UNIT)
     left = "" if message.eta_seconds is None else f", {tqdm.format_interval(int(message.eta_seconds))} left"
-    return f"{message.status} {rate}{left}"
+    return f"{message.status} {rate}{left}{arrived}"
+
+
+def _ahead(count: int) -> str:
+    """Return how much has arrived that is not stored yet."""
+    return f", {tqdm.format_sizeof(count, 'B', UNIT)} not stored yet" if count > 0 else ""

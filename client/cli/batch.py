@@ -1,72 +1,178 @@
 """The files of one command: those that it had finished before it was interrupted are not sent again.
 
-The resume file of a finished file is kept until a command that names the file has uploaded all its files. After that,
-the same command makes a second copy. `upload.py` is the only caller.
+What is finished is remembered until a command that names the file has uploaded all its files. After that, the same
+command makes a second copy. Several small files are sent in one request each, and remembered in a journal; every other
+file has a resume file of its own. `upload.py` is the only caller.
 """
 
-from contextlib import suppress
-from os import PathLike
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack, suppress
+from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from onward.client.connection import connected
+from onward.client.cli.items import Item
+from onward.client.connection import Connection, connected
 from onward.client.environment import state_folder
-from onward.client.errors import UploadError, UploadMissing
-from onward.client.file import File, Identity, opened
+from onward.client.errors import Unreachable, UploadError, UploadMissing
+from onward.client.file import File, Identity, identity, opened
+from onward.client.journal import Journal, open_journal
+from onward.client.label import Label
 from onward.client.meter import Meter
 from onward.client.model import OnProgress, Options, Uploaded
-from onward.client.resume_file import Finished, ResumeFile, open_resume_file
+from onward.client.protocols import TUS
+from onward.client.resume_file import Finished, Part, ResumeFile, ResumeState, file_id, open_resume_file
 from onward.client.retry import Reach
+from onward.client.small import SMALL, send_small
+from onward.client.text import readable
 from onward.client.transfer import Transfer
 from onward.client.upload_file import send
 
+FEW = 2  # small files from which on a journal is worth its cost
+
 
 class Batch:
-    """What one command uploads to one target."""
+    """What one command uploads to one target; a context manager. With `again`, finished files are sent as well."""
 
-    def __init__(self, target: str, options: Options) -> None:
+    def __init__(self, target: str, options: Options, *, again: bool = False) -> None:
         self.reach = Reach()
-        self._target, self._options = target, options
-        self._files: list[Identity] = []
+        self._target, self._options, self._again = target, options, again
+        self._folder = options.state or state_folder()
+        self._files: list[Identity] = []  # those with a resume file
+        self._journaled: list[str] = []
+        self._journal: Journal | None = None
+        self._tidied = False
+        self._open = AsyncExitStack()
+        self._connection: Connection | None = None
 
-    async def upload(
-        self, path: str | PathLike[str], on_progress: OnProgress, *, again: bool = False
-    ) -> tuple[Uploaded, bool]:
-        """Upload a file, unless it is finished and not wanted `again`; raises UploadError.
+    async def __aenter__(self) -> Self:
+        self._connection = await self._open.enter_async_context(connected(self._target, self._options, self.reach))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._journal is not None:
+            await self._journal.close()
+        await self._open.aclose()
+
+    @property
+    def connection(self) -> Connection:
+        """Return the connections to the server, which all files share."""
+        assert self._connection is not None  # noqa: S101 - the batch is open
+        return self._connection
+
+    async def prepare(self, items: Sequence[Item], on_progress: OnProgress) -> None:
+        """Reach the server, and give each small file a key if the server knows keys; raises Unreachable.
+
+        Whatever else goes wrong here is said about a file once that is sent.
+        """
+        if len(items) < FEW:
+            return
+        with suppress(UploadError):
+            self._journal = open_journal(self._folder, self._target, self._options.protocol)
+        takes_whole = await self._takes_whole(items[0], on_progress)
+        small = [item for item in items if item.is_small]
+        if self._journal is not None and takes_whole and len(small) >= FEW:
+            with suppress(UploadError):
+                self._journal.plan(await asyncio.to_thread(self._ids, small), again=self._again)
+
+    async def _takes_whole(self, first: Item, on_progress: OnProgress) -> bool:
+        options = self._options
+        transfer = Transfer(self.connection, Meter(first.short_name, None, on_progress).add_part(), options)
+        try:
+            takes_whole = await transfer.retry(lambda: self.connection.takes_whole(SMALL))
+        except Unreachable:
+            raise
+        except (UploadError, UploadMissing):
+            return False
+        in_one = options.parallel == 1 and (options.chunk_size or SMALL) >= SMALL
+        return takes_whole and in_one and options.protocol == TUS
+
+    def _ids(self, items: Sequence[Item]) -> list[str]:
+        ids = list[str]()
+        for item in items:
+            with suppress(OSError):  # sending it says what is wrong
+                path = Path(item.path)
+                ids.append(self._id(identity(path.resolve(), path.stat())))
+        return ids
+
+    def _id(self, file: Identity) -> str:
+        return file_id(file, self._target, self._options.protocol)
+
+    async def upload(self, item: Item, on_progress: OnProgress) -> tuple[Uploaded, bool]:
+        """Upload a file, unless it is finished; raises UploadError.
 
         Returns the result, and whether the file was finished before.
         """
-        folder, tidy = self._options.state or state_folder(), not self._files
-        with (
-            opened(Path(path)) as file,
-            open_resume_file(folder, file.identity, self._target, self._options.protocol, tidy=tidy) as resume_file,
-        ):
-            self._files.append(file.identity)
-            if not again and (uploaded := await self._finished(file, resume_file, on_progress)):
-                return uploaded, True
-            uploaded = await send(
-                file, self._target, resume_file, self.reach, on_progress=on_progress, options=self._options
-            )
-            with suppress(UploadError):  # the folder can't be written; at worst, the file is sent again later
-                resume_file.finish(str(path), Finished(uploaded.url, uploaded.sha256, uploaded.verified))
-            return uploaded, False
+        with ExitStack() as stack:
+            file, resume_file, data = await asyncio.to_thread(self._opened, Path(item.path), stack)
+            id_, already = self._id(file.identity), None
+            if not self._again:
+                already = await self._finished(id_, file, resume_file, on_progress)
+            uploaded = already or await self._send(file, data, resume_file, item.label, on_progress)
+            if resume_file.exists():
+                self._files.append(file.identity)
+            if self._journal is not None:
+                self._journaled.append(id_)
+            return uploaded, already is not None
 
-    async def _finished(self, file: File, resume_file: ResumeFile, on_progress: OnProgress) -> Uploaded | None:
+    def _opened(self, path: Path, stack: ExitStack) -> tuple[File, ResumeFile, bytes | None]:
+        """Open a file and its resume file, and read a file that the journal has; raises UploadError."""
+        file = stack.enter_context(opened(path))
+        tidy, self._tidied = not self._tidied, True
+        resume_file = stack.enter_context(
+            open_resume_file(self._folder, file.identity, self._target, self._options.protocol, tidy=tidy)
+        )
+        planned = self._journal is not None and self._journal.is_planned(self._id(file.identity))
+        return file, resume_file, file.read_whole() if planned and not resume_file.exists() else None
+
+    async def _send(
+        self, file: File, data: bytes | None, resume_file: ResumeFile, label: Label, on_progress: OnProgress
+    ) -> Uploaded:
+        """Upload a file, and remember that it is finished; one whose bytes were read already goes in one request."""
+        id_ = self._id(file.identity)
+        connection, options, journal = self.connection, self._options, self._journal
+        if data is not None and journal is not None:
+            key = partial(journal.creation_key, id_)
+            try:
+                made = await send_small(file, data, connection, label, key, on_progress=on_progress, options=options)
+            except UploadError as fault:
+                if fault.discards_upload:
+                    journal.renew(id_)
+                raise
+            if isinstance(made, Uploaded):
+                journal.finish(id_, Finished(made.url, made.sha256, made.verified))
+                return made
+            resume_file.save(ResumeState(file=readable(str(file.path)), parts=(Part(0, file.size, made),)))
+        uploaded = await send(file, connection, resume_file, label, on_progress=on_progress, options=options)
+        with suppress(UploadError):  # the folder can't be written; at worst, the file is sent again later
+            resume_file.finish(str(file.path), Finished(uploaded.url, uploaded.sha256, uploaded.verified))
+        return uploaded
+
+    async def _finished(
+        self, id_: str, file: File, resume_file: ResumeFile, on_progress: OnProgress
+    ) -> Uploaded | None:
         """Return the upload that an earlier command has finished, if the server still has it."""
-        finished = resume_file.finished()
-        if finished is None:
+        finished = resume_file.finished() or (self._journal and self._journal.finished(id_))
+        if not finished:
             return None
         meter = Meter(file.path.name, file.size, on_progress)
-        async with connected(self._target, self._options, self.reach) as connection:
-            transfer = Transfer(connection, meter.add_part(), self._options)
-            try:
-                stored = await transfer.retry(lambda: connection.stored(finished.url, file.size))
-            except UploadMissing:
-                return None
-        if stored.offset != file.size or stored.sha256 not in (None, bytes.fromhex(finished.sha256)):
+        transfer, url = Transfer(self.connection, meter.add_part(), self._options), finished.url
+        try:
+            stored = await transfer.retry(lambda: self.connection.stored(url, file.size))
+            is_there = stored.offset == file.size and stored.sha256 in (None, bytes.fromhex(finished.sha256))
+        except UploadMissing:
+            is_there = False
+        if not is_there:
+            if self._journal is not None:
+                self._journal.renew(id_)
             return None
         return Uploaded(
             file_name=file.path.name,
-            url=finished.url,
+            url=url,
             size=file.size,
             sha256=finished.sha256,
             verified=finished.verified,
@@ -75,12 +181,13 @@ class Batch:
         )
 
     def forget(self) -> None:
-        """Remove the resume files, since all files are uploaded; those that another process has locked stay."""
-        folder = self._options.state or state_folder()
-        for identity in self._files:
+        """Forget all files, since all are uploaded; resume files that another process has locked stay."""
+        if self._journal is not None:
+            self._journal.forget(self._journaled)
+        for file in self._files:
             with (
                 suppress(UploadError),
-                open_resume_file(folder, identity, self._target, self._options.protocol, tidy=False) as resume_file,
+                open_resume_file(self._folder, file, self._target, self._options.protocol, tidy=False) as resume_file,
             ):
                 if resume_file.finished():
                     resume_file.forget()

@@ -11,6 +11,7 @@ from onward.client.cli.bars import WatchedBar, WatchedLines, fit, say
 from onward.client.errors import Unreachable, UploadError
 from onward.client.link import Link
 from onward.client.origin_headers import with_token
+from onward.client.trust import trusting
 from onward.client.watch_upload import follow, parse_message
 
 COMPLETED = "completed"
@@ -30,7 +31,13 @@ async def _watched(link: Link, arguments: argparse.Namespace, unreachable: set[s
     shown = WatchedBar() if fit(sys.stdout, sys.stderr) and not arguments.json else WatchedLines()
     status, url = "", link.url
     headers = with_token(dict(arguments.header or ()), link.token or arguments.token)
-    following = follow(url, headers=headers, retry_for=arguments.retry_for, on_trouble=partial(shown.trouble, url))
+    following = follow(
+        url,
+        headers=headers,
+        trusted=trusting(arguments.cacert, insecure=arguments.insecure),
+        retry_for=arguments.retry_for,
+        on_trouble=partial(shown.trouble, url),
+    )
     try:
         async with aclosing(following) as texts:
             async for text in texts:

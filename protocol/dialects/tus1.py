@@ -7,6 +7,7 @@ what an operator may switch off; DIALECT, at the end, is the row in the table of
 from msgspec import Struct
 
 from onward.protocol.checksums import ALGORITHMS
+from onward.protocol.creation_keys import KEPT
 from onward.protocol.dialects.dialect import Dialect, Headers, Reply, Request, build_problem
 from onward.protocol.errors import (
     BadRequest,
@@ -89,6 +90,8 @@ def build_discovered(limits: Limits) -> Reply:
     headers = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
     if extensions := ",".join(row.name for row in EXTENSIONS if offers(limits, row.name)):
         headers["Tus-Extension"] = extensions
+    if offers(limits, "creation"):
+        headers["Upload-Idempotency"] = f"max-age={KEPT:.0f}"  # Idempotency-Key is heeded for so many seconds
     if offers(limits, "checksum"):
         headers["Tus-Checksum-Algorithm"] = ",".join(ALGORITHMS)
     if limits.max_size is not None:

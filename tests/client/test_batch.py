@@ -17,7 +17,9 @@ from unreliable_proxy import RoughLine
 
 from onward import Options
 from onward.client.cli.batch import Batch
+from onward.client.cli.items import Item
 from onward.client.file import opened
+from onward.client.label import Label
 from onward.client.resume_file import Finished, open_resume_file
 
 MIB = 2**20
@@ -175,11 +177,11 @@ async def test_a_file_that_another_process_sends_is_not_forgotten(
     server: Server, files: list[str], tmp_path: Path
 ) -> None:
     """One process has finished a file; before it ends, another one uploads that file again."""
-    batch = Batch(server.url, Options(state=tmp_path))
-    await batch.upload(files[0], lambda _: None)
-    with opened(Path(files[0])) as source, open_resume_file(tmp_path, source.identity, server.url) as resume_file:
-        assert resume_file.finished()
+    async with Batch(server.url, Options(state=tmp_path)) as batch:
+        await batch.upload(Item(path=files[0], label=Label(), size=SMALL), lambda _: None)
+        with opened(Path(files[0])) as source, open_resume_file(tmp_path, source.identity, server.url) as resume_file:
+            assert resume_file.finished()
+            batch.forget()
+            assert resume_file.finished(), "it is locked"
         batch.forget()
-        assert resume_file.finished(), "it is locked"
-    batch.forget()
     assert os.listdir(tmp_path) == ["source"]

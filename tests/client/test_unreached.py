@@ -234,11 +234,16 @@ async def test_a_certificate_that_nobody_trusts_is_a_sentence(file: Path, tmp_pa
     port = listener.sockets[0].getsockname()[1]
     try:
         ended = await run(tmp_path, "upload", str(file), f"--to=https://127.0.0.1:{port}/files")
+        words = ("upload", str(file), f"--to=https://127.0.0.1:{port}/files", "--retry-for=0.1")
+        trusting = [
+            await run(tmp_path, *words, option) for option in (f"--cacert={tmp_path / 'certificate'}", "--insecure")
+        ]
     finally:
         await close_listener(listener)
+    assert all("no progress in" in one.err and "safe" not in one.err for one in trusting), trusting
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith(f"onward: {file}: no safe connection to 127.0.0.1:{port}: self")
-    assert ended.err.endswith("signed certificate (SSL_CERT_FILE can name certificates to trust)\n")
+    assert ended.err.endswith("signed certificate (--cacert or SSL_CERT_FILE can name certificates to trust)\n")
 
 
 async def shown_by(state: Path, *words: str, seen: bytearray | None = None) -> tuple[str, int]:

@@ -15,7 +15,7 @@ from client_process import run
         (
             ["help"],
             "onward: error: unknown command help; the commands are serve, grant, list, show, rm, events, quota, sweep, "
-            "upload, watch",
+            "completion, man, upload, watch",
         ),
         (["upload", "f", "--too=x"], "onward upload: error: unknown option --too; did you mean --to?"),
         (["upload", "--paralel=2"], "onward upload: error: unknown option --paralel; did you mean --parallel?"),

@@ -51,4 +51,16 @@ BUGS = (
         "        if True:\n            async for answer in answers:",
         "tests/server/test_control.py -k=left_open",
     ),
+    Bug(
+        "j1", "a small file gets another key in each process", "client/journal.py",
+        "if again or file not in self._entries:",
+        "if True:",
+        "tests/client/test_many_files.py -k=survives",
+    ),
+    Bug(
+        "j2", "a small file is sent without its key", "client/small.py",
+        "{**said, HEADER: key(said)}",
+        "said",
+        "tests/client/test_many_files.py -k=killed",
+    ),
 )  # fmt: skip
