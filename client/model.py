@@ -134,6 +134,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     sha256: str | None
     error: MessageError | None
     last_updated: str
+    received_bytes: int = 0  # that have arrived, stored or not; 0 from a server that does not tell it
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Return what orders the messages of an upload: of the same `seq`, that with more bytes is newer."""
+        return self.seq, self.received_bytes
 
     @property
     def final(self) -> bool:

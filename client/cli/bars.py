@@ -122,7 +122,7 @@ class WatchedBar:
         self._said = None
         bar = self._bar
         bar.bar_format = UNKNOWN if message.file_size is None else WATCHING
-        bar.total, bar.n = message.file_size, message.uploaded_bytes
+        bar.total, bar.n = message.file_size, max(message.uploaded_bytes, message.received_bytes)
         bar.set_description_str(_name(message), refresh=False)
         bar.set_postfix_str(_state(message), refresh=True)
 
