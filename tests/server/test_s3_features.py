@@ -36,6 +36,7 @@ PART = 5 * MIB
 DATA = os.urandom(2 * PART + 1234)
 SMALL = b"a finished file" * 1000
 KEY = bytes(range(32))
+TUS: Headers = {"Tus-Resumable": "1.0.0"}
 PREFIX = "up/files/"
 
 
@@ -145,7 +146,7 @@ def test_a_layout_gives_paths_and_equal_files_are_told_of(world: World) -> None:
     assert [bucket.content(path) for path in paths] == [DATA, DATA, SMALL]
     assert [message["duplicateOf"] for message in messages] == [None, ids[0], None]
     assert messages[2]["url"] == "https://cdn.example/ann/%C3%BCber%20uns-" + f"{ids[2][:8]}.tar.gz"
-    assert tus.ask("DELETE", uploads[0][0], {"Tus-Resumable": "1.0.0"} | ANN).status == 204
+    assert tus.ask("DELETE", uploads[0][0], TUS | ANN).status == 204
     assert tus.ask("GET", uploads[1][0], ANN | {"Range": "bytes=5-9"}).body == DATA[5:10]
     assert paths[0] not in bucket.files()
 
@@ -155,12 +156,12 @@ def test_a_quota_counts_what_is_in_the_bucket(world: World) -> None:
     bob = token(sub="bob", onward={"quota": len(DATA) + 10})
     path, status = sent(tus, DATA, bob | named("a"))
     assert status == 204
-    refused = tus.post({"Upload-Length": "11"} | bob)
+    refused = tus.post(bob | {"Upload-Length": "11"})
     assert (refused.status, json.loads(refused.body)["type"].rpartition(":")[2]) == (413, "quota-exceeded")
-    assert tus.post({"Upload-Length": "10"} | bob).status == 201
-    assert tus.ask("DELETE", path, {"Tus-Resumable": "1.0.0"} | bob).status == 204
-    assert tus.post({"Upload-Length": str(len(DATA))} | bob).status == 201
-    assert tus.post({"Upload-Length": "1"} | token(scope="watch")).status == 403
+    assert tus.post(bob | {"Upload-Length": "10"}).status == 201
+    assert tus.ask("DELETE", path, TUS | bob).status == 204
+    assert tus.post(bob | {"Upload-Length": str(len(DATA))}).status == 201
+    assert tus.post(token(scope="watch") | {"Upload-Length": "1"}).status == 403
 
 
 def test_a_redirect_leads_to_the_file_with_its_name_and_ranges(world: World) -> None:
@@ -200,7 +201,7 @@ def test_large_and_small_parts_become_one_file(world: World) -> None:
     tus = world.open.tus
     pieces = [DATA[:10], DATA[10 : PART + 10], DATA[PART + 10 : PART + 20], DATA[PART + 20 :]]
     parts = [tus.stored(each, {"Upload-Concat": "partial"}) for each in pieces]
-    final = tus.post({"Upload-Concat": f"final;{' '.join(parts)}"} | named("joined"))
+    final = tus.post(named("joined") | {"Upload-Concat": f"final;{' '.join(parts)}"})
     assert final.status == 201
     id_ = final["Location"].rpartition("/")[2]
     assert world.plain.content(id_) == DATA
@@ -272,7 +273,7 @@ async def _hooked(hook: Receiver, server: Server) -> None:
     done, gone = (server.tus.create(len(DATA), named("a.bin")) for _ in range(2))
     answer = await asyncio.to_thread(server.tus.patch, done, 0, DATA)
     assert answer.status == 204
-    assert (await asyncio.to_thread(server.tus.ask, "DELETE", gone, {"Tus-Resumable": "1.0.0"})).status == 204
+    assert (await asyncio.to_thread(server.tus.ask, "DELETE", gone, TUS)).status == 204
     ids = [path.rpartition("/")[2] for path in (done, gone)]
     await hook.until(lambda: [hook.order(id_)[1:] for id_ in ids] == [["upload.completed"], ["upload.terminated"]])
     (event,) = [got.event["data"] for got in hook.taken if got.type == "upload.completed"]

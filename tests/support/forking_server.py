@@ -184,8 +184,9 @@ def _serve(order: Order) -> None:
 async def _read_descriptions() -> None:
     """Make a client of S3, and close it: what it has read is kept for all that follow."""
     settings = import_module("onward.storage.blobs.s3.settings").read_url("s3://none?endpoint=http://127.0.0.1:9")
-    client = await import_module("onward.storage.blobs.s3.client").open_client(settings)
-    await client.close()
+    client = import_module("onward.storage.blobs.s3.client")
+    await client.load_descriptions()
+    await (await client.open_client(settings)).close()
 
 
 def main() -> None:
