@@ -10,7 +10,7 @@ from upload_machine import UploadMachine
 from upload_machines import MACHINES, S3_POINTS, InABucket, InMemory, OnDisk, Scanned
 
 RUNS, STEPS = 260, 60  # about 55 steps in each run
-FEWEST = 8  # in a bucket
+FEWEST = 6  # in a bucket
 FEWER = 110  # for the durabilities that differ from the others in few places
 KINDS = (
     "as expected", "completed", "joined", "Gone", "BadRequest", "OffsetMismatch", "TooLarge", "BodyMismatch",
