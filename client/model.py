@@ -133,7 +133,6 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     file_name: str | None
     file_size: int | None
     uploaded_bytes: int
-    received_bytes: int | None = None  # stored or not; None from a server that does not say
     progress: float | None
     completed: bool
     bytes_per_second: float
@@ -141,6 +140,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     sha256: str | None
     error: MessageError | None
     last_updated: str
+    received_bytes: int = 0  # that have arrived, stored or not; 0 from a server that does not tell it
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Return what orders the messages of an upload: of the same `seq`, that with more bytes is newer."""
+        return self.seq, self.received_bytes
 
     @property
     def final(self) -> bool:

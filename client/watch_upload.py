@@ -75,7 +75,7 @@ async def follow(
     on_trouble: OnTrouble,
 ) -> AsyncGenerator[str, None]:
     """Yield the text of each message, newer than the one before; raises UploadError."""
-    place, backoff, reach, seq = parse_progress_url(url), Backoff(retry_for), Reach(), -1
+    place, backoff, reach, newest = parse_progress_url(url), Backoff(retry_for), Reach(), (-1, -1)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT, sock_read=ANSWER_WAIT)
     middlewares = [_judging(place, reach), adding_headers(headers, place, HANDSHAKE)]
     connector = aiohttp.TCPConnector(ssl=trusted)
@@ -88,8 +88,8 @@ async def follow(
                     async for text in messages:
                         backoff.progressed()
                         message = parse_message(text)
-                        if message.seq > seq:
-                            seq = message.seq
+                        if message.order > newest:
+                            newest = message.order
                             yield text
                         if message.final:
                             return

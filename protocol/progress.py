@@ -1,7 +1,8 @@
 """The progress messages that watchers get: the whole recorded state of an upload, as JSON.
 
 The state store makes a message from each record that it saves. A message is complete, so a watcher that missed some
-needs only the newest one.
+needs only the newest one. Only `receivedBytes` is in no record: while a body arrives, there may be further messages of
+the same record, with the same `seq`.
 """
 
 import json
@@ -15,12 +16,18 @@ from onward.protocol.model import CreateRequest, Status, Upload, UploadId
 
 
 class Progress(Struct, frozen=True, kw_only=True, gc=False):
-    """One message to the watchers of an upload. The message with the highest `seq` is the newest."""
+    """One message to the watchers of an upload. The message with the highest `order` is the newest."""
 
     id: UploadId
     seq: int
     final: bool
     json: str
+    received: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Return what orders the messages of an upload; of the same record, that with more bytes is newer."""
+        return self.seq, self.received
 
 
 def file_name(upload: Upload) -> str | None:
@@ -53,20 +60,27 @@ def error_of(upload: Upload) -> dict[str, str] | None:
     return {"code": upload.failure.code, "title": upload.failure.title} if upload.failure else None
 
 
-def progress(upload: Upload) -> Progress:
-    """Return the message with the recorded state of an upload."""
-    length, offset = upload.length, upload.offset
-    sending = upload.status is Status.UPLOADING
+def progress(upload: Upload, received: int = 0) -> Progress:
+    """Return the message with the recorded state of an upload, of which `received` bytes have arrived here so far.
+
+    An upload with bytes on their way is uploading, also before the first of them are recorded.
+    """
+    length, offset, status = upload.length, upload.offset, upload.status
+    if received > offset and status in (Status.PENDING, Status.PAUSED):
+        status = Status.UPLOADING
+    sending = status is Status.UPLOADING
+    received = max(received, offset) if sending else offset
     eta = (length - offset) / upload.rate if sending and length is not None and upload.rate else None
     percent = None if length is None else round(100 * offset / length, 1) if length else 100.0
     completed = upload.status is Status.COMPLETED
     message = {
         "uploadId": upload.id,
         "seq": upload.version,
-        "status": upload.status.value,
+        "status": status.value,
         "fileName": file_name(upload),
         "fileSize": length,
         "uploadedBytes": offset,
+        "receivedBytes": received,
         "progress": percent,
         "completed": completed,
         "bytesPerSecond": round(upload.rate) if sending else 0,
@@ -79,4 +93,6 @@ def progress(upload: Upload) -> Progress:
         message |= {"contentType": upload.content_type, "path": upload.path, "url": upload.url}
         # Without an owner, an id is all that it takes to use an upload, so it is told only if there is an owner.
         message |= {"duplicateOf": None if upload.owner is None else upload.duplicate_of}
-    return Progress(id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message))
+    return Progress(
+        id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message), received=received
+    )

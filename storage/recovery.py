@@ -244,6 +244,14 @@ class RecoveringState:
         """Follow an upload from now on."""
         return self._state.subscribe(id)
 
+    def count_arrived_by(self, arrived: Callable[[UploadId], int]) -> None:
+        """Ask `arrived` for each message how many bytes have arrived."""
+        self._state.count_arrived_by(arrived)
+
+    async def tell(self, upload: Upload) -> bool:
+        """Send a message about more bytes."""
+        return await self._state.tell(upload)
+
     async def close(self) -> None:
         """Close the state; the backups belong to the blobs, which close them."""
         await self._state.close()

@@ -36,6 +36,7 @@ CALLED_FROM_OUTSIDE = {  # by a library, or found by name; for each pattern of f
         "watchers_are_*",
         "teardown",
         "die_at_a_check",
+        "die_at_a_tail",
         "stop_or_start_the_scanner",
     },
 }

@@ -131,7 +131,7 @@ class WatchedBar:
         self._said = None
         shown = self._bar
         shown.bar_format = UNKNOWN if message.file_size is None else WATCHING
-        shown.total, shown.n = message.file_size, message.uploaded_bytes
+        shown.total, shown.n = message.file_size, max(message.uploaded_bytes, message.received_bytes)
         shown.set_description_str(_name(message), refresh=False)
         shown.set_postfix_str(_state(message), refresh=True)
 
@@ -184,7 +184,7 @@ def _state(message: Message) -> str:
         return f"{message.status}: {printable(message.error.title)}"
     if message.status != "uploading":
         return message.status
-    arrived = "" if message.received_bytes is None else _ahead(message.received_bytes - message.uploaded_bytes)
+    arrived = _ahead(message.received_bytes - message.uploaded_bytes)
     rate = tqdm.format_sizeof(message.bytes_per_second, "B/s", UNIT)
     left = "" if message.eta_seconds is None else f", {tqdm.format_interval(int(message.eta_seconds))} left"
     return f"{message.status} {rate}{left}{arrived}"

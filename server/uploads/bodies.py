@@ -5,12 +5,13 @@ ends is in the record that `receive` returns: the upload may be unfinished, `ver
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import Failed, LengthExceeded, Refusal, StorageFull
-from onward.protocol.model import EXCEEDED, LOST, AppendRequest, Licence, Role, Upload
+from onward.protocol.model import EXCEEDED, LOST, AppendRequest, Licence, Role, Upload, UploadId
 from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks.asking import Checks
@@ -36,10 +37,27 @@ class Bodies:
         self._records, self._reserve, self._checks = records, reserve, checks
         self._blobs, self._threads = records.storage.blobs, BodyThreads()
         self.received = 0
+        self._arriving: dict[UploadId, BodyWriter] = {}
+        records.storage.state.count_arrived_by(self.arrived)
 
     def close(self) -> None:
         """Wait until all writing is done, and end the threads."""
         self._threads.close()
+
+    def arrived(self, id: UploadId) -> int:
+        """Return up to which position bytes of an upload have arrived in the body that is running; 0 if none is."""
+        writer = self._arriving.get(id)
+        return 0 if writer is None else writer.position
+
+    @contextmanager
+    def _counted(self, id: UploadId, body_writer: BodyWriter) -> Iterator[None]:
+        """Tell watchers what arrives, until the body ends."""
+        self._arriving[id] = body_writer
+        try:
+            yield
+        finally:
+            if self._arriving[id] is body_writer:
+                del self._arriving[id]
 
     async def check_empty(self, body: Body, licence: Licence) -> None:
         """Check that a completed upload gets no more bytes; raises LengthExceeded, and for a checksum BodyMismatch."""
@@ -95,17 +113,19 @@ class Bodies:
             async with blobs.open(upload.place, licence.start, self._records.holds(upload), ahead) as writer:
                 write = head.tapped(claims.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
-                position = await receive(
-                    body,
-                    body_writer,
-                    licence,
-                    writer,
-                    noted.note,
-                    stride=blobs.stride,
-                    check_room=claims.note,
-                    head=head,
-                    timed=partial(self._records.measures.time, SYNC),
-                )
+                with self._counted(upload.id, body_writer):
+                    position = await receive(
+                        body,
+                        body_writer,
+                        licence,
+                        writer,
+                        noted.note,
+                        tell=noted.tell,
+                        stride=blobs.stride,
+                        check_room=claims.note,
+                        head=head,
+                        timed=partial(self._records.measures.time, SYNC),
+                    )
                 place = writer.place
             if summed is not None:
                 check_body(body, licence, summed)

@@ -2,6 +2,7 @@
 
 begin        the record in the state              recorded
 note         after each stride                    decisions.received   `uploading`, at the durable position
+tell         a stride that recorded nothing       nothing              (only watchers are told what has arrived)
 end          the body is over, or was cut         decisions.ended      `uploading`, `paused` or `verifying`
 pause        nothing more can be stored           decisions.paused     what was recorded stays
 """
@@ -18,6 +19,8 @@ from onward.server.uploads.receive import Body
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Claim
 from onward.storage.base import BlobWriter, StorageError
+
+UNHEARD = 1.0  # seconds until watchers are told again after nobody has listened
 
 
 class BodyRecords:
@@ -43,6 +46,7 @@ class BodyRecords:
         self._records, self._clock, self._running = records, records.clock, running
         self._claim, self._body, self._add = claim, body, count
         self._began, self._counted = self._clock.elapsed(), upload.offset
+        self._tell_at, self._told = 0.0, False
 
     def count(self, position: int) -> None:
         """Count the bytes that were stored up to a position."""
@@ -65,9 +69,17 @@ class BodyRecords:
         self._claim.recorded()
         await self._body.tell(self._upload)
 
+    async def tell(self) -> None:
+        """Let watchers know that more bytes have arrived than are recorded; rarely, as long as nobody listens."""
+        now = self._clock.elapsed()
+        if now >= self._tell_at:
+            self._told = True
+            heard = await self._records.storage.state.tell(self.recorded)
+            self._tell_at = now if heard else now + UNHEARD
+
     async def pause(self) -> Upload:
         """Record that the upload waits for another body, unless the state does not answer; return the record."""
-        if self.recorded.status is Status.UPLOADING:
+        if self.recorded.status is Status.UPLOADING or self._told:
             now = self._clock()
             paused = decisions.paused(self._records.carried(self.recorded, now), now=now, limits=self._records.limits)
             with suppress(StorageError):

@@ -213,6 +213,10 @@ class Engine:
         """Return where anybody can get the published bytes for a while; None if the store has no such URL."""
         return await self._storage.blobs.link(upload.place, disposition, LINK_STAYS)
 
+    def arrived(self, id: UploadId) -> int:
+        """Return up to which position bytes of an upload have arrived here, stored or not; 0 if no body is running."""
+        return self._bodies.arrived(id)
+
     @property
     def received(self) -> int:
         """Return how many bytes of bodies were stored."""

@@ -71,6 +71,7 @@ async def receive(
     writer: BlobWriter,
     note: Callable[[int, BlobWriter], Awaitable[None]],
     *,
+    tell: Callable[[], Awaitable[None]],
     stride: Stride,
     check_room: Callable[[], Awaitable[None]],
     head: Head,
@@ -79,6 +80,7 @@ async def receive(
     """Write a body, and return the position up to which it is durable at its end.
 
     After each stride, `writer` makes bytes durable, `note` records up to where, and `check_room` checks the free room.
+    Where nothing is recorded, `tell` lets watchers know that bytes have arrived.
     A store may keep the last bytes in memory until there are more of them, and they are not recorded before they are
     durable. A body with a checksum is not recorded on the way, since it may prove wrong at its end. `head` is judged
     as soon as it is there. `timed` waits for a sync, and notes how long it took.
@@ -100,6 +102,8 @@ async def receive(
             if licence.checksum is None and (durable := await timed(writer.sync())) > noted:
                 await note(durable, writer)
                 noted = durable
+            else:
+                await tell()
             await check_room()
     if body_writer.position > noted:
         noted = await timed(writer.sync(ended=True))

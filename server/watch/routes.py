@@ -81,7 +81,8 @@ async def _greet(request: web.Request, watcher: Subscriber, known: Mapping[Uploa
 
 async def _snapshots(request: web.Request, ids: list[UploadId]) -> list[Progress]:
     """Return the recorded state of each upload; raises NotFound, which names the unknown ones."""
-    state = request.app[ENGINE].records.storage.state
+    engine = request.app[ENGINE]
+    state = engine.records.storage.state
     found = await asyncio.gather(*(state.load(id_) for id_ in ids), return_exceptions=True)
     if unknown := [id_ for id_, upload in zip(ids, found, strict=True) if isinstance(upload, Missing)]:
         raise NotFound(f"There is no upload {', '.join(unknown)}.")
@@ -89,19 +90,24 @@ async def _snapshots(request: web.Request, ids: list[UploadId]) -> list[Progress
     for upload in found:
         if isinstance(upload, BaseException):
             raise upload
-        messages.append(progress(upload))
+        messages.append(progress(upload, engine.arrived(upload.id)))
     return messages
 
 
 def _document(
     request: web.Request, messages: list[Progress], serialize: Callable[[list[Progress]], str]
 ) -> web.Response:
-    """Answer with messages as JSON; the ETag is made of their `seq`."""
-    etag = f'"{"-".join(str(message.seq) for message in messages)}"'
+    """Answer with messages as JSON; the ETag is made of their `seq`, and of what arrives at the moment."""
+    etag = f'"{"-".join(_tag(request, message) for message in messages)}"'
     headers = {"Cache-Control": "private, no-cache", "ETag": etag}
     if matches_etag(request.headers.get("If-None-Match", ""), etag):
         return web.Response(status=304, headers=headers)
     return web.Response(text=serialize(messages), content_type="application/json", headers=headers)
+
+
+def _tag(request: web.Request, message: Progress) -> str:
+    arriving = request.app[ENGINE].arrived(message.id)
+    return f"{message.seq}.{message.received}" if arriving else str(message.seq)
 
 
 async def _discover(request: web.Request) -> web.Response:

@@ -42,7 +42,7 @@ async def send_events(request: web.Request, watcher: Subscriber) -> web.StreamRe
     while not watcher.done:
         message = await watcher.next()
         if message is not None:
-            known = ",".join("" if seq == NOTHING else str(seq) for seq in watcher.sent.values())
+            known = ",".join("" if seq == NOTHING else str(seq) for seq, _ in watcher.sent.values())
             await watcher.accept(response.write(f"id: {known}\ndata: {message.json}\n\n".encode()))
         elif not watcher.done:
             await watcher.accept(response.write(COMMENT))

@@ -20,10 +20,11 @@ DEAD_AFTER = 30.0  # seconds that its machine may take to acknowledge what was s
 CLOSE_AFTER = 0.1  # seconds from the final message to the close; closing costs more, so all get the message first
 BUFFER = 16384  # bytes that the system keeps for a slow watcher
 NOTHING = -1  # less than every `seq`
+NONE_SENT = (NOTHING, NOTHING)
 
 
 class Subscriber:
-    """A watcher; `sent` holds the newest `seq` of each upload that was sent to it, or NOTHING."""
+    """A watcher; `sent` holds the order of the newest message of each upload that was sent to it, or NONE_SENT."""
 
     __slots__ = (
         "_due", "_ended", "_filled", "_frame", "_leaving", "_open", "_since", "_spoken", "_transport", "_waiting",
@@ -31,7 +32,7 @@ class Subscriber:
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, address: str, ids: Iterable[UploadId]) -> None:
-        self.address, self.sent = address, dict.fromkeys(ids, NOTHING)
+        self.address, self.sent = address, dict.fromkeys(ids, NONE_SENT)
         self._transport = transport
         self._ended = self._due = self.expired = False
         self._leaving: asyncio.TimerHandle | None = None
@@ -60,7 +61,7 @@ class Subscriber:
         """
         waiting = self._waiting.get(state.id)
         if known == max(state.seq, waiting.seq if waiting else NOTHING):
-            self.sent[state.id] = known
+            self.sent[state.id] = max(state.order, waiting.order if waiting else NONE_SENT)
             self._waiting.pop(state.id, None)
         self.put(state)
 
@@ -72,9 +73,9 @@ class Subscriber:
         if message.id not in self._open:
             return
         waiting = self._waiting.get(message.id)
-        if message.seq > (waiting.seq if waiting else self.sent[message.id]):
+        if message.order > (waiting.order if waiting else self.sent[message.id]):
             if self._frame is not None and self._since is None and not (self._waiting or message.final or self._ended):
-                self.sent[message.id] = message.seq
+                self.sent[message.id] = message.order
                 self._write(self._frame(message.json))
                 return
             self._waiting[message.id] = message
@@ -117,7 +118,7 @@ class Subscriber:
         if self._ended or not self._waiting:
             return None
         message = self._waiting.pop(next(iter(self._waiting)))
-        self.sent[message.id] = message.seq
+        self.sent[message.id] = message.order
         return message
 
     async def accept(self, sending: Awaitable[None]) -> None:

@@ -32,6 +32,15 @@ class Events(Protocol):
         A slow reader misses steps in between, but never the last one.
         """
 
+    def count_arrived_by(self, arrived: Callable[[UploadId], int]) -> None:
+        """Call `arrived` from now on for each message: up to which position bytes have arrived here, or 0."""
+
+    async def tell(self, upload: Upload) -> bool:
+        """Send a message about more bytes that have arrived since a record was saved; it may be lost.
+
+        Returns whether somebody may have heard it. Raises nothing.
+        """
+
 
 class State(Records, Leases, Events, Protocol):
     """Records, leases, events and the outbox in one store."""

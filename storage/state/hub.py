@@ -22,7 +22,7 @@ class Mailbox:
 
     def put(self, progress: Progress) -> None:
         """Keep a message if it is newer than the waiting one; never blocks."""
-        if self._newest is None or progress.seq > self._newest.seq:
+        if self._newest is None or progress.order > self._newest.order:
             self._newest = progress
             self._filled.set()
 

@@ -17,6 +17,7 @@ class Local(ABC):
     def __init__(self) -> None:
         self._hub = Hub()
         self._leases = LocalLeases()
+        self._arrived: Callable[[UploadId], int] = lambda _: 0
 
     def hold(
         self,
@@ -52,7 +53,16 @@ class Local(ABC):
     def _notify(self, saved: Upload) -> None:
         """Send the progress to the watchers of this process, if there are any."""
         if self._hub.count(saved.id):
-            self._hub.deliver(progress(saved))
+            self._hub.deliver(progress(saved, self._arrived(saved.id)))
+
+    def count_arrived_by(self, arrived: Callable[[UploadId], int]) -> None:
+        """Ask `arrived` for each message how many bytes have arrived."""
+        self._arrived = arrived
+
+    async def tell(self, upload: Upload) -> bool:
+        """Send a message about more bytes to the watchers of this process, if there are any."""
+        self._notify(upload)
+        return self._hub.count(upload.id) > 0
 
     @asynccontextmanager
     async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:

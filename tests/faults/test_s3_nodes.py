@@ -4,23 +4,33 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 import tus_requests as tus
+from forking_server import Child, Zygote, zygote
 from onward_process import PROGRAM, ROOT, OnwardProcess, onward
+from ports import free_port
 from redis_process import RedisProcess, redis_server
-from s3_process import KEYS, S3Process
-from s3_rounds import MIB, PREFIX, swept
+from s3_process import KEYS, REGION, S3Process
+from s3_rounds import COMMON, MIB, PREFIX, RARE, swept
 
 ASLEEP = str(ROOT / "tests" / "support" / "suspended_server.py")
 SIZE = 12 * MIB
 PIECE = SIZE // 16
 SIZES = (100, 4 * MIB, 5 * MIB, 11 * MIB + 3)
 REFUSED = {0, 409, 423, 503}
+FEW = (
+    "in the middle of a PATCH",
+    "before its second part is sent",
+    "between a part and its record",
+)  # where it is slow
+SENDERS = 6  # clients at the same time
+LONG, SHORT = 0.6, 0.4  # seconds until a node is killed that has not come to its point, and at random
 POINTS = {
     "in the middle of a PATCH": "",
     "before its first part is sent": "sending:1",
@@ -93,36 +103,66 @@ def redis(tmp_path: Path) -> Iterator[RedisProcess]:
         yield server
 
 
+@pytest.mark.parametrize("kind", ["versitygw", "seaweedfs"])
 async def test_who_was_asleep_changes_no_bytes_in_a_bucket(
-    tmp_path: Path, redis: RedisProcess, versitygw: S3Process, http: aiohttp.ClientSession
+    tmp_path: Path, redis: RedisProcess, http: aiohttp.ClientSession, request: pytest.FixtureRequest, kind: str
 ) -> None:
     os.environ.update(KEYS)
-    bucket = versitygw.new_bucket()
-    options = [*versitygw.options(bucket), "--part-size=5MiB"]
+    s3: S3Process = request.getfixturevalue(kind)
+    points = POINTS if kind == "versitygw" else {name: POINTS[name] for name in FEW}
+    bucket = s3.new_bucket()
+    options = [*s3.options(bucket), "--part-size=5MiB"]
     async with onward(tmp_path / "b", redis.url, options) as b:
         servers = {
             name: OnwardProcess(tmp_path / name, redis.url, options, program=(ASLEEP, point) if point else PROGRAM)
-            for name, point in POINTS.items()
+            for name, point in points.items()
         }
         try:
-            checks = (check(name, server, b, http, POINTS[name]) for name, server in servers.items())
+            checks = (check(name, server, b, http, points[name]) for name, server in servers.items())
             ids = await asyncio.gather(*checks)
         finally:
             for server in servers.values():
                 if server.running:
                     await server.kill9()
         await b.kill9()
-    assert await swept(versitygw, bucket, tmp_path / "b", redis.url) == set(ids)
-    keys = versitygw.keys(bucket)
+    assert await swept(s3, bucket, tmp_path / "b", redis.url) == set(ids)
+    keys = s3.keys(bucket)
     left = {key for key in keys if not key.startswith((f"{PREFIX}records/", f"{PREFIX}store"))}
     assert left == {f"{PREFIX}files/{id_}" for id_ in ids}
-    assert versitygw.multiparts(bucket) == []
+    assert s3.multiparts(bucket) == []
+
+
+class Node:
+    """One of the nodes: its lives, each of which ends with a kill, at a point or at any moment."""
+
+    def __init__(self, warm: Zygote, data: Path, config: dict[str, object], dice: random.Random) -> None:
+        self.url = f"http://127.0.0.1:{(port := free_port())}/files"
+        self._warm, self._data, self._dice, self._config = warm, data, dice, config | {"port": port}
+        self.struck = 0
+        self.child: Child | None = None
+
+    async def start(self, point: str = "", hit: int = 1) -> Child:
+        """Start it."""
+        self.child = await self._warm.fork(self._data, point=point, hit=hit, config=self._config, hasty=True)
+        await self.child.port()
+        return self.child
+
+    async def live(self, kills: int) -> None:
+        """Start it and kill it so often; at the end it lives."""
+        for _ in range(kills):
+            point = self._dice.choice((*COMMON, *RARE, "", "", "", ""))
+            child = await self.start(point, self._dice.randint(1, 2))
+            after = LONG if point else self._dice.uniform(0.0, SHORT)
+            await asyncio.wait({child.ended}, timeout=after)
+            self.struck += child.ended.done()
+            await child.kill()
+        await self.start()
 
 
 class Sender:
     """Sends one upload to any of two nodes, until it is stored; no told offset may be taken back."""
 
-    def __init__(self, http: aiohttp.ClientSession, nodes: list[OnwardProcess], dice: random.Random) -> None:
+    def __init__(self, http: aiohttp.ClientSession, nodes: Sequence[OnwardProcess | Node], dice: random.Random) -> None:
         self._http, self._nodes, self._dice = http, nodes, dice
         self.data = dice.randbytes(dice.choice(SIZES))
         self.id, self.told, self.done = "", 0, False
@@ -168,30 +208,45 @@ async def test_two_nodes_that_are_killed_and_a_redis_that_is_emptied_lose_nothin
     seed: int, pytestconfig: pytest.Config,
 ) -> None:  # fmt: skip
     os.environ.update(KEYS)
-    dice, bucket, finished = random.Random(seed), seaweedfs.new_bucket(), []
-    options = [*seaweedfs.options(bucket), "--part-size=5MiB"]
-    nodes = [OnwardProcess(tmp_path / name, redis.url, options) for name in "ab"]
-    rounds = pytestconfig.getoption("--s3-cycles") // 8
-    try:
-        await asyncio.gather(*(node.start() for node in nodes))
-        for number in range(rounds):
-            senders = [Sender(http, nodes, dice) for _ in range(2)]
-            sending = asyncio.gather(*(sender.run() for sender in senders))
-            await asyncio.sleep(dice.uniform(0.1, 1.0))
-            if number % 2:
+    dice, bucket, finished = random.Random(seed), seaweedfs.new_bucket(), list[Sender]()
+    config: dict[str, object] = {
+        "blobs": f"s3://{bucket}/{PREFIX}", "s3_endpoint": seaweedfs.endpoint, "s3_region": REGION,
+        "part_size": 5 * MIB, "state": redis.url,
+    }  # fmt: skip
+    kills, began = pytestconfig.getoption("--s3-cycles") // 6, time.monotonic()
+    async with zygote(tmp_path / "log-a") as warm_a, zygote(tmp_path / "log-b") as warm_b:
+        nodes = [Node(warm, tmp_path / name, config, dice) for warm, name in ((warm_a, "a"), (warm_b, "b"))]
+        killing = asyncio.gather(*(node.live(kills) for node in nodes))
+
+        async def send_for_ever() -> None:
+            while not killing.done():
+                finished.append(Sender(http, nodes, dice))
+                await finished[-1].run()
+
+        async def flush_for_ever() -> None:
+            while True:
+                await asyncio.sleep(dice.uniform(2.0, 4.0))
                 redis.flush()
-            for node in dice.sample(nodes, dice.randint(0, 1) if number % 2 else 1):
-                await node.kill9()
-                await node.start()
-            await asyncio.wait_for(sending, 90)
-            finished += senders
-    except BaseException:
-        print(f"seed {seed}", nodes[0].log()[-3000:], nodes[1].log()[-3000:])
-        raise
-    finally:
-        for node in nodes:
-            if node.running:
-                await node.kill9()
+
+        flushing = asyncio.create_task(flush_for_ever())
+        sending = asyncio.gather(*(send_for_ever() for _ in range(SENDERS)))
+        try:
+            await asyncio.wait({killing, sending}, return_when=asyncio.FIRST_EXCEPTION)
+            flushing.cancel()
+            await killing
+            await asyncio.wait_for(sending, 60)
+        except BaseException:
+            print(warm_a.log(), warm_b.log())
+            raise
+        finally:
+            struck = sum(node.struck for node in nodes)
+            took = time.monotonic() - began
+            print(f"seed {seed}: {2 * kills} kills, {struck} at points, {len(finished)} uploads, {took:.1f} s")
+            for task in (flushing, killing, sending):
+                task.cancel()
+            for node in nodes:
+                if node.child is not None:
+                    await node.child.kill()
     ids = {sender.id for sender in finished}
     assert await swept(seaweedfs, bucket, tmp_path / "a", redis.url) >= ids
     keys = seaweedfs.keys(bucket)

@@ -18,9 +18,22 @@ def test_a_message_has_the_whole_state() -> None:
     assert (told.id, told.seq, told.final) == ("i", 17, False)
     assert json.loads(told.json) == {
         "uploadId": "i", "seq": 17, "status": "uploading", "fileName": "document.pdf", "fileSize": 1048576,
-        "uploadedBytes": 512000, "progress": 48.8, "completed": False, "bytesPerSecond": 1250000, "etaSeconds": 0.43,
+        "uploadedBytes": 512000, "receivedBytes": 512000, "progress": 48.8, "completed": False, "bytesPerSecond": 1250000, "etaSeconds": 0.43,
         "sha256": None, "error": None, "lastUpdated": "2025-11-24T16:00:00.123Z",
     }  # fmt: skip
+
+
+def test_bytes_that_have_arrived_are_told_while_they_may_still_be_stored() -> None:
+    told = progress(UPLOAD, 524288)
+    assert (told.received, json.loads(told.json)["receivedBytes"]) == (524288, 524288)
+    assert told.order > progress(UPLOAD).order
+    assert progress(replace(UPLOAD, version=18)).order > told.order
+    assert progress(UPLOAD, 5).received == 512000
+    for status in (Status.PENDING, Status.PAUSED):
+        message = json.loads(progress(replace(UPLOAD, status=status), 524288).json)
+        assert (message["status"], message["receivedBytes"], message["uploadedBytes"]) == ("uploading", 524288, 512000)
+        assert json.loads(progress(replace(UPLOAD, status=status), 512000).json)["status"] == status
+    assert json.loads(progress(replace(UPLOAD, status=Status.FAILED), 524288).json)["receivedBytes"] == 512000
 
 
 def test_what_is_unknown_is_null() -> None:

@@ -181,6 +181,14 @@ def _serve(order: Order) -> None:
     asyncio.run(onward.server.serve.serve(msgspec.convert(fields, Config)))
 
 
+async def _read_descriptions() -> None:
+    """Make a client of S3, and close it: what it has read is kept for all that follow."""
+    settings = import_module("onward.storage.blobs.s3.settings").read_url("s3://none?endpoint=http://127.0.0.1:9")
+    client = import_module("onward.storage.blobs.s3.client")
+    await client.load_descriptions()
+    await (await client.open_client(settings)).close()
+
+
 def main() -> None:
     """Fork a server for each order."""
     sys.path.insert(0, str(ROOT))
@@ -203,7 +211,7 @@ def main() -> None:
     onward.server.events.delivery.CLAIM, onward.server.events.webhook.WITHIN = CLAIM, WITHIN
     with suppress(ImportError):  # only for tests of object storage
         import_module("onward.storage.blobs.s3.store")
-        asyncio.run(import_module("onward.storage.blobs.s3.client").load_descriptions())
+        asyncio.run(_read_descriptions())
     gc.freeze()
     for line in sys.stdin:
         if pid := os.fork():

@@ -61,7 +61,7 @@ class S3Rounds(Rounds):
 
     points = [(point, hit) for point in COMMON for hit in (1, 3)] + [(point, 1) for point in RARE]
     fleet = LargeFleet
-    patience = 1.0, 0.6
+    patience = 0.6, 0.4
 
     def __init__(self, warm: Zygote, folder: Path, dice: random.Random, server: S3Process, **config: object) -> None:
         super().__init__(warm, folder, dice, **config)

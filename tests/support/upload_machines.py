@@ -1,12 +1,17 @@
 """The machines that are run: over memory, and over a disk with every durability."""
 
+from itertools import count
+from typing import ClassVar
+
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
-from upload_machine import PICK, UploadMachine
+from s3_process import S3Process, url_of
+from upload_machine import PICK, SIZES, UploadMachine
 from upload_model import Patch, Scanner
 
 from onward.storage.base import Durability
 
+S3_POINTS = ("sending-tail", "sent-tail", "publishing", "published")
 FAR = 1e7  # seconds; further than all waits of a run together
 
 
@@ -85,6 +90,29 @@ class Scanned(UploadMachine):
     def die_at_a_check(self, pick: int, point: str) -> None:
         """Let the process end around a check."""
         self._patch(self.pick(pick), Patch(rest=True, point=point))
+
+
+class InABucket(EventfulMachine):
+    """Records in SQLite, bytes in a bucket, where each run has a prefix of its own.
+
+    Files are too small for parts; what they have are tails, copies and joins.
+    """
+
+    state = "sqlite:"
+    server: ClassVar[S3Process]
+    bucket: ClassVar[str]
+    runs = count()
+
+    def __init__(self) -> None:
+        super().__init__()
+        prefix = url_of(self.server, self.bucket).replace("/up?", f"/{next(self.runs)}?")
+        type(self).blobs = prefix
+
+    @precondition(lambda self: self.models)
+    @rule(pick=PICK, size=SIZES, rest=st.booleans(), point=st.sampled_from(S3_POINTS))
+    def die_at_a_tail(self, pick: int, size: int, rest: bool, point: str) -> None:
+        """Let the process end around a request to S3."""
+        self._patch(self.pick(pick), Patch(size=size, rest=rest, point=point))
 
 
 MACHINES = (InMemory, OnDisk, InGroups, InTheSystem, Unsynced)

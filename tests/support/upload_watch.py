@@ -16,7 +16,7 @@ class Watch:
 
     def __init__(self, model: Model, stack: AsyncExitStack) -> None:
         self._model, self._stack = model, stack
-        self._sequence, self._offset, self._final = -1, 0, False
+        self._order, self._offset, self._final = (-1, 0), 0, False
 
     async def begin(self, state: State) -> None:
         """Subscribe."""
@@ -34,8 +34,8 @@ class Watch:
             return
         message = hearing.result()
         told = json.loads(message.json)
-        assert message.seq > self._sequence, "seq must grow"
+        assert message.order > self._order, "messages must become newer"
         assert told["uploadedBytes"] >= self._offset, "told bytes were taken back"
         assert told["uploadedBytes"] <= self._model.offset or self._model.parts, "told, and not stored"
         assert not self._final or message.final, "an end was taken back"
-        self._sequence, self._offset, self._final = message.seq, told["uploadedBytes"], message.final
+        self._order, self._offset, self._final = message.order, told["uploadedBytes"], message.final

@@ -28,7 +28,7 @@ const find = (selector) => view.querySelector(selector)
 
 function paint(id, message) {
   const { status, fileName, fileSize, uploadedBytes, progress, bytesPerSecond, etaSeconds, sha256, error } = message
-  const { contentType, url } = message // told once it is completed
+  const { receivedBytes, contentType, url } = message // the last two are told once it is completed
   const text = error ? `${STATUSES[status]}. ${error.title}` : STATUSES[status]
   find('.name').textContent = fileName ?? 'A file without a name'
   document.title = `${fileName ?? 'Upload'} · Onward`
@@ -36,7 +36,7 @@ function paint(id, message) {
   const figures = [...percent, sayProgress(uploadedBytes, fileSize), ...saySpeed(bytesPerSecond, etaSeconds)]
   if (contentType) figures.push(contentType)
   find('.figures').textContent = figures.join(' · ')
-  paintBar(find('.bar'), uploadedBytes, uploadedBytes, fileSize)
+  paintBar(find('.bar'), uploadedBytes, receivedBytes, fileSize)
   find('.hash').hidden = !sha256
   find('.hash code').textContent = sha256 ?? ''
   find('.download').hidden = status !== 'completed' || !(url || mayDo('download'))

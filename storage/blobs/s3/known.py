@@ -31,6 +31,7 @@ class KnownPlaces:
     def __init__(self, limit: int) -> None:
         self._limit, self._size = limit, 0
         self._known: OrderedDict[Place, Known] = OrderedDict()
+        self._leaving: dict[Place, asyncio.TimerHandle] = {}
 
     def put(self, place: Place, known: Known) -> None:
         """Remember a place; the longest known ones are forgotten for it."""
@@ -43,13 +44,15 @@ class KnownPlaces:
         self._known[place] = known
         self._size += _size(known)
         if known.tail:
-            asyncio.get_running_loop().call_later(STAYS, self._let_tail_go, place, known)
+            self._leaving[place] = asyncio.get_running_loop().call_later(STAYS, self._let_tail_go, place)
 
     def take(self, place: Place) -> Known | None:
         """Return what is known of a place, and forget it."""
         known = self._known.pop(place, None)
         if known is not None:
             self._size -= _size(known)
+        if (leaving := self._leaving.pop(place, None)) is not None:
+            leaving.cancel()
         return known
 
     def tail(self, place: Place) -> tuple[bytes, ...]:
@@ -57,10 +60,11 @@ class KnownPlaces:
         known = self._known.get(place)
         return known.tail if known else ()
 
-    def _let_tail_go(self, place: Place, known: Known) -> None:
-        if self._known.get(place) is known:
-            self._size -= _size(known)
-            self._known[place] = replace(known, tail=())
+    def _let_tail_go(self, place: Place) -> None:
+        known = self._known[place]
+        del self._leaving[place]
+        self._size -= _size(known)
+        self._known[place] = replace(known, tail=())
 
 
 def _size(known: Known) -> int:

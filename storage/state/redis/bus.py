@@ -6,6 +6,7 @@ whenever an upload was silent for 3 seconds: the server that saved the record ma
 before it could publish the message.
 
     SAVE script (scripts.py) --PUBLISH--> onward:progress:ID --> _listen --> Hub --> the mailbox of each watcher
+    tell, between two saves  --PUBLISH--> onward:progress:ID
     ask_to_yield             --PUBLISH--> onward:yield       --> _listen --> on_rival of the holder
     _look_for_ever: silence --> the record ---------------------------------> Hub
 
@@ -20,6 +21,7 @@ from typing import Any
 
 import msgspec
 from redis import asyncio as aioredis
+from redis.asyncio.cluster import RedisCluster
 
 from onward.protocol.model import UploadId
 from onward.protocol.progress import Progress
@@ -80,6 +82,18 @@ class RedisBus:
             await self._calls.end(self._client.publish(YIELD_CHANNEL, id))
         except (*FAULTS, Unreachable) as error:
             self._reports.failed(error)
+
+    async def tell(self, progress: Progress) -> bool:
+        """Send a message that is in no record; returns whether somebody may listen, and False if it failed.
+
+        A cluster says only who listens at one of its masters, so there somebody may always listen.
+        """
+        try:
+            listening = await self._calls.end(self._client.publish(*message(progress)))
+        except (*FAULTS, Unreachable) as error:
+            self._reports.failed(error)
+            return False
+        return listening > 0 or isinstance(self._client, RedisCluster)
 
     @asynccontextmanager
     async def subscribe(self, id: UploadId) -> AsyncIterator[AsyncIterator[Progress]]:

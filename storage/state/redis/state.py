@@ -66,6 +66,7 @@ class RedisState:
 
     def __init__(self, url: str, node: str) -> None:
         self._read_watched: Callable[[UploadId], Awaitable[Upload]] = self.load
+        self._arrived: Callable[[UploadId], int] = lambda _: 0
         self._client = connect(url)
         self._calls, self._reports = PendingCalls(), Reports("Redis")
         self._commands = Commands(self._client, self._calls, self._reports)
@@ -140,7 +141,7 @@ class RedisState:
             raise Stale(upload.id)
         if upload.allowance is not None and upload.status in GONE:
             await self.quotas.mark_unsure(upload)
-        told = message(progress(saved))
+        told = message(progress(saved, self._arrived(upload.id)))
         arguments = (encode(saved), upload.version, upload.epoch, *_indexed(saved), token, *told)
         answer, *has = (await self._run(scripts.SAVE, upload.id, *arguments, events=events)).split()
         if answer != b"OK":
@@ -251,6 +252,14 @@ class RedisState:
         await asyncio.gather(*releases, return_exceptions=True)
         await self._client.aclose()
 
+    def count_arrived_by(self, arrived: Callable[[UploadId], int]) -> None:
+        """Ask `arrived` for each message how many bytes have arrived."""
+        self._arrived = arrived
+
+    async def tell(self, upload: Upload) -> bool:
+        """Send a message about more bytes to the watchers of all processes."""
+        return await self._bus.tell(progress(upload, self._arrived(upload.id)))
+
     def read_watched_by(self, load: Callable[[UploadId], Awaitable[Upload]]) -> None:
         """Use `load` from now on to read the records of watched uploads."""
         self._read_watched = load
@@ -283,7 +292,7 @@ class RedisState:
 
     async def _snapshot(self, id: UploadId) -> Progress | None:
         try:
-            return progress(await self._read_watched(id))
+            return progress(await self._read_watched(id), self._arrived(id))
         except Missing:
             return None
 
