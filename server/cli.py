@@ -22,6 +22,7 @@ from onward.server.lifespan import open_engine
 from onward.server.option_kinds import hide_password, suggest
 from onward.server.option_parser import Parser
 from onward.server.serve import print_urls, serve
+from onward.server.systemd import notify_ready
 from onward.server.workers import Workers
 from onward.storage.base import StorageError
 
@@ -152,7 +153,7 @@ def _set_up_log(level: str) -> None:
 
 
 def _announce(config: Config, ignored: Collection[str], urls: Sequence[str]) -> None:
-    """Log what is served and which environment variables are ignored, and print the URLs."""
+    """Log what is served and which environment variables are ignored, print the URLs, and tell systemd."""
     log.info(
         "onward %s serves: data folder %s, state %s, durability %s",
         _version(), Path(config.data).resolve(), hide_password(config.state), config.durability,
@@ -160,3 +161,4 @@ def _announce(config: Config, ignored: Collection[str], urls: Sequence[str]) -> 
     if ignored:
         log.info("ignored environment variables that are not options: %s", ", ".join(ignored))
     print_urls(urls)
+    notify_ready()
