@@ -43,7 +43,8 @@ VALUES = {
 def filled_in(values: str, folder: Path, name: str = "uploads") -> list[dict[str, Any]]:
     """Give the resources that the chart makes of some values."""
     (folder / "values.yaml").write_text(values)
-    words = [tool("helm"), "template", name, CHART, "--values", folder / "values.yaml", "--kube-version", KUBERNETES]
+    words: list[str | Path] = [tool("helm"), "template", name, CHART]
+    words += ["--values", folder / "values.yaml", "--kube-version", KUBERNETES]
     return [each for each in yaml.safe_load_all(run(words)) if each]
 
 

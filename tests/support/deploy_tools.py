@@ -21,6 +21,7 @@ HOW = {
     "helm": "go install helm.sh/helm/v3/cmd/helm@latest",
     "systemd-analyze": "apt-get install systemd",
     "nginx": "apt-get install nginx-light",
+    "strace": "apt-get install strace",
     "unshare": "apt-get install util-linux",
 }
 PATIENCE = 30.0
@@ -47,7 +48,7 @@ def run(words: Sequence[str | Path], **more: Any) -> str:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False, **more,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout
-    return ended.stdout
+    return str(ended.stdout)
 
 
 def confined(words: Sequence[str], writable: Sequence[Path]) -> list[str]:
