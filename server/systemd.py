@@ -4,6 +4,7 @@
 sd_listen_fds(3) and sd_notify(3) describe. Without systemd, or without a socket unit, nothing happens here.
 """
 
+import logging
 import os
 import socket
 
@@ -11,6 +12,7 @@ from onward.server.config import ConfigError
 
 FIRST = 3  # the descriptor of the first socket
 COUNT, OWNER, NOTIFY = "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET"
+log = logging.getLogger("onward")
 
 
 class Inherited(socket.socket):
@@ -44,5 +46,8 @@ def notify_ready() -> None:
     address = os.environ.get(NOTIFY)
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
+    except OSError as error:  # the variable may be left from another service
+        log.warning("systemd can't be told that the server is ready, at %s: %s", address, error.strerror)

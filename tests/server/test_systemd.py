@@ -121,6 +121,18 @@ def test_systemd_is_told_once_connections_are_accepted(abstract: bool, tmp_path:
             stop(server)
 
 
+def test_a_notification_that_nobody_takes_is_only_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        ended(launch([tcp], tmp_path / "data")) as server,
+    ):
+        line_of(server)
+        assert answer(tcp.getsockname()).startswith(b"HTTP/1.1 200")
+        stop(server)
+    assert "systemd can't be told that the server is ready" in (tmp_path / "data.log").read_text()
+
+
 class Clients:
     """Four clients that create uploads, one after another, until the end of the block."""
 
