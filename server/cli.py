@@ -24,6 +24,7 @@ from onward.server.metrics import software_version
 from onward.server.option_kinds import hide_password, suggest
 from onward.server.option_parser import Parser
 from onward.server.serve import print_urls, serve
+from onward.server.systemd import notify_ready
 from onward.server.workers import Workers
 from onward.storage.base import StorageError
 
@@ -122,7 +123,7 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
 
 
 def _announce(config: Config, ignored: Collection[str], urls: Sequence[str]) -> None:
-    """Log what is served and which environment variables are ignored, and print the URLs."""
+    """Log what is served and which environment variables are ignored, print the URLs, and tell systemd."""
     page = f", page {urls[0].removesuffix(config.prefix or '/')}/" if config.page and not config.unix_socket else ""
     ops = f", metrics http://{config.ops_listen}/metrics" if config.ops_listen else ""
     log.info(
@@ -133,3 +134,4 @@ def _announce(config: Config, ignored: Collection[str], urls: Sequence[str]) -> 
     if ignored:
         log.info("ignored environment variables that are not options: %s", ", ".join(ignored))
     print_urls(urls)
+    notify_ready()

@@ -1,7 +1,7 @@
 """Reads a Config from the command line, the environment and a TOML file, in this order of precedence.
 
-`server/cli.py` is the caller. No other file of the server reads the environment. Whatever is wrong is raised as one
-sentence that names the option, the variable, or the file and its key.
+`server/cli.py` is the caller. No other file of the server reads options from the environment. Whatever is wrong
+is raised as one sentence that names the option, the variable, or the file and its key.
 """
 
 import argparse

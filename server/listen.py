@@ -1,4 +1,4 @@
-"""Opens the sockets that the server listens on: TCP addresses, or one Unix socket.
+"""Opens the sockets that the server listens on: TCP addresses, one Unix socket, or those that systemd has opened.
 
 `server/serve.py` calls `listen` for one process, `server/workers.py` for several. It reports a wrong address as a value
 of the configuration, and a port in use as a plain sentence.
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from onward.server.config import Config, ConfigError
 from onward.server.option_kinds import EVERY_ADDRESS
+from onward.server.systemd import Inherited, inherited_listeners
 
 BACKLOG = 1024  # connections that wait until they are accepted
 TRIES = 10  # attempts to find a port that is free on several addresses
@@ -27,9 +28,12 @@ Address = tuple[int, tuple[Any, ...]]  # a family, and an address with a port as
 def listen(config: Config, count: int = 1) -> list[list[socket.socket]]:
     """Return `count` lists of listening sockets, one list for each process, with one socket for every address.
 
+    Sockets that systemd has passed are used instead of all addresses of the configuration; all processes share them.
     Raises ConfigError if there is no such address or path, and OSError, with a readable sentence, if another server
-    listens     there already.
+    listens there already.
     """
+    if inherited := inherited_listeners():
+        return [list[socket.socket](inherited)] * count
     if config.unix_socket:
         return [[_listen_at(Path(config.unix_socket), config.socket_mode)]] * count
     hosts = _addresses(config)
@@ -58,11 +62,19 @@ def listen_for_ops(config: Config, count: int = 1) -> list[list[socket.socket]]:
 def urls(config: Config, listeners: Sequence[socket.socket]) -> list[str]:
     """Return the URLs of the uploads, one for each host; `listeners` are those of one process."""
     path = config.prefix or "/"
+    if isinstance(listeners[0], Inherited):
+        return [_url(listener.getsockname(), path) for listener in listeners]
     if config.unix_socket:
-        return [f"unix:{config.unix_socket}{path}"]
+        return [_url(config.unix_socket, path)]
     port = listeners[0].getsockname()[1]
-    hosts = [host or ANY[listeners[-1].family] for host in config.host]
-    return [f"http://{f'[{host}]' if ':' in host else host}:{port}{path}" for host in hosts]
+    return [_url((host or ANY[listeners[-1].family], port), path) for host in config.host]
+
+
+def _url(address: str | tuple[Any, ...], path: str) -> str:
+    if isinstance(address, str):
+        return f"unix:{address}{path}"
+    host, port, *_ = address
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
 
 
 def _addresses(config: Config) -> dict[str, list[Address]]:

@@ -32,7 +32,7 @@ SETTINGS = {
 }  # what the folders of the server may know of its root
 HTTP_FREE = ("protocol", "storage", "server.uploads", "server.control", *SETTINGS, "server.config_reader")
 SENDS_REQUESTS = {"storage.blobs.s3.client"}  # to an object store
-READS_ENVIRONMENT = {"server.config_reader", "client.environment"}
+READS_ENVIRONMENT = {"server.config_reader", "server.systemd", "client.environment"}
 
 
 def modules() -> dict[str, str]:

@@ -47,7 +47,10 @@ class Control:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await asyncio.wait({task})
-        writer.close()
+        if task.cancelled():
+            writer.transport.abort()  # a caller that reads nothing would keep it open for as long as it likes
+        else:
+            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

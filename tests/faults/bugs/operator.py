@@ -1,4 +1,4 @@
-"""The operator's lists, and the socket for the operator's commands."""
+"""The operator's lists, the socket for the operator's commands, and what systemd passes and is told."""
 
 from bugs.bug import Bug
 
@@ -62,5 +62,11 @@ BUGS = (
         "{**said, HEADER: key(said)}",
         "said",
         "tests/client/test_many_files.py -k=killed",
+    ),
+    Bug(
+        "systemd", "the sockets of another process are taken", "server/systemd.py",
+        "    if os.environ.get(OWNER) != str(os.getpid()):",
+        "    if OWNER not in os.environ:",
+        "tests/server/test_systemd.py -k=another_process",
     ),
 )  # fmt: skip
