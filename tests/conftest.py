@@ -1,5 +1,6 @@
 """What every suite may use: a Redis for the session, both states, a client, and servers."""
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from typing import Literal
 import aiohttp
 import pytest
 from http_connection import Tus
+from over_s3 import SERVER
 from redis_kinds import Cluster, redis_cluster
 from redis_process import RedisProcess, redis_server
 from s3_process import S3Process
@@ -38,6 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--s3-cycles", type=int, default=300, help="servers over S3 that are killed")
     parser.addoption("--cuts", type=int, default=200, help="power cuts of test_power_cut.py")
     parser.addoption("--seed", type=int, default=None, help="the seed of the tests of faults; another one each time")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Put the name of the server of the bucket into the names of tests that run over S3."""
+    if SERVER in os.environ:
+        metafunc.fixturenames.append("over_s3")
+        metafunc.parametrize("over_s3", os.environ[SERVER].split()[:1])
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_094_expired(tus: Tus, server: Server) -> None:
     path = tus.begun(DATA, 4)
     assert tus.offset(path) == 4
     poll(lambda: tus.head(path).status == 410)
-    poll(lambda: server.bytes_of(path) == [])
+    poll(lambda: server.kept.of(path) == [])
     answers = [tus.head(path), tus.patch(path, 4, DATA[4:]), tus.ask("GET", path), tus.ask("DELETE", path)]
     assert [answer.status for answer in answers] == [410] * 4
     assert not any("Upload-Offset" in answer for answer in answers)

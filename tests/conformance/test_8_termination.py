@@ -24,10 +24,10 @@ def test_107_termination_is_offered(tus: Tus, start: Start) -> None:
 @check(108, "MUST", "DELETE of an unfinished or a finished upload is 204, and frees the space")
 def test_108_delete(tus: Tus, server: Server) -> None:
     for path in (tus.begun(DATA, 4), tus.stored(DATA)):
-        assert len(server.bytes_of(path)) == 1
+        assert server.kept.of(path)
         answer = tus.ask("DELETE", path)
         assert (answer.status, answer.body) == (204, b"")
-        assert server.bytes_of(path) == []
+        assert server.kept.of(path) == []
     assert tus.ask("DELETE", tus.create(10)).status == 204
 
 
@@ -53,10 +53,10 @@ def test_111_delete_while_a_patch_runs(tus: Tus, server: Server) -> None:
         connection.send(tus.request("PATCH", path, tus.patching(0, length)))
         assert connection.answer().status == 100
         connection.send(b"x" * 600)
-        poll(lambda: len(server.bytes_of(path)) == 1)
+        poll(lambda: bool(server.kept.of(path)))
         began = time.monotonic()
         assert tus.ask("DELETE", path).status == 204
         assert time.monotonic() - began < 2
         assert connection.answer().status == 423
-    assert server.bytes_of(path) == []
+    assert server.kept.of(path) == []
     assert tus.head(path).status == 410

@@ -42,7 +42,7 @@ async def until_held(server: OnwardProcess) -> None:
     async with asyncio.timeout(30):
         while HELD not in server.log():  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.05)
-    assert list((server.data / "files").iterdir()) == []
+    assert server.kept.files() == set()
 
 
 async def test_onward_upload_waits_for_the_scanner(
@@ -55,8 +55,7 @@ async def test_onward_upload_waits_for_the_scanner(
     assert resume_files(tmp_path) == []
     if file.name == "clean":
         assert ended.code == 0
-        published = server.data / "files" / ended.out.strip().rpartition("/")[2]
-        assert sha256_of(published) == sha256_of(file)
+        assert server.kept.sha256(ended.out.strip()) == sha256_of(file)
     else:
         assert ended.code == 1
         assert "the server has refused it: The virus scanner refuses the file" in ended.err

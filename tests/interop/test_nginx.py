@@ -45,7 +45,7 @@ class Proxied:
         return f"{self.nginx.origin}/files"
 
     def stored(self, url: str) -> bytes:
-        return (self.server.data / "files" / url.rpartition("/")[2]).read_bytes()
+        return self.server.published(url)
 
     def told(self, url: str) -> int:
         """Give the recorded bytes, past nginx and without disturbing the upload."""

@@ -75,8 +75,8 @@ class Upload:
     end: "asyncio.Task[End]"
 
     @property
-    def published(self) -> Path:
-        return self.server.data / "files" / self.url.rpartition("/")[2]
+    def id(self) -> str:
+        return self.url.rpartition("/")[2]
 
 
 class Uploading(Protocol):
@@ -145,8 +145,8 @@ def uploading(
 async def id_of(server: OnwardProcess) -> str:
     """Give the id of the only upload, as soon as it has a byte."""
     for _ in range(LOOKS):
-        for path in (server.data / "partial").iterdir():
-            return path.name
+        for id_ in await asyncio.to_thread(server.kept.unfinished):
+            return id_
         await asyncio.sleep(0.02)
     raise AssertionError("nothing is stored")
 
@@ -184,9 +184,9 @@ async def check(upload: Upload, http: aiohttp.ClientSession, file: Path) -> list
         if request["status"] in (200, 201, 204) and request["told"] is not None:
             acknowledged = int(request["told"])
     assert acknowledged == SIZE
-    assert list((upload.server.data / "files").iterdir()) == [upload.published]
-    assert list((upload.server.data / "partial").iterdir()) == []
-    assert sha256_of(upload.published) == sha256_of(file)
+    assert upload.server.kept.files() == {upload.id}
+    await until(lambda: not upload.server.kept.unfinished())
+    assert upload.server.kept.sha256(upload.url) == sha256_of(file)
     async with http.get(f"{upload.url}/progress") as answer:
         told = await answer.json()
     assert (told["status"], told["sha256"]) == ("completed", sha256_of(file))

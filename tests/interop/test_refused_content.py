@@ -52,7 +52,7 @@ async def server(scanner: str, tmp_path: Path) -> AsyncIterator[OnwardProcess]:
     options = ["--types=image/png", f"--clamd={scanner}", "--cors-origins=*"]
     async with onward(tmp_path / "data", "sqlite:", options) as process:
         yield process
-        assert list((process.data / "files").iterdir()) == []
+        assert process.kept.files() == set()
 
 
 @pytest.fixture(scope="module")

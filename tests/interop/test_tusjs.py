@@ -55,10 +55,6 @@ async def end_of(sender: Client) -> dict[str, Any]:
     return told
 
 
-def published(server: Server, url: str) -> Path:
-    return server.data / "files" / url.rpartition("/")[2]
-
-
 @pytest.mark.parametrize(
     ("options", "bodies"),
     [
@@ -77,7 +73,7 @@ async def test_a_file_arrives_whole(server: Server, file: Path, options: Options
     async with sending(server.tus.port, file, options) as sender:
         end = await end_of(sender)
     assert end["requests"] == ["POST 201", *bodies, *rest]
-    assert sha256_of(published(server, end["url"])) == sha256_of(file)
+    assert server.kept.sha256(end["url"]) == sha256_of(file)
 
 
 async def test_a_stream_of_unknown_length_arrives_whole(server: Server, file: Path) -> None:
@@ -85,19 +81,19 @@ async def test_a_stream_of_unknown_length_arrives_whole(server: Server, file: Pa
         end = await end_of(sender)
     last_with_the_length = "PATCH 204"  # the rest, or nothing after full chunks
     assert end["requests"] == ["POST 201", *["PATCH 204"] * 3, last_with_the_length]
-    assert sha256_of(published(server, end["url"])) == sha256_of(file)
+    assert server.kept.sha256(end["url"]) == sha256_of(file)
 
 
 @pytest.mark.parametrize("options", [PARALLEL, PARALLEL | CHUNKED], ids=["whole", "chunked"])
 async def test_parts_sent_in_parallel_become_one_file(server: Server, file: Path, options: Options) -> None:
-    before = set((server.data / "files").iterdir())
+    before = server.kept.files()
     async with sending(server.tus.port, file, options) as sender:
         final = (await created(sender, 5))[-1]
         end = await end_of(sender)
     assert end["url"] == final
     assert sorted(end["requests"]) == ["PATCH 204"] * 4 + ["POST 201"] * 5
-    assert set((server.data / "files").iterdir()) - before == {published(server, final)}, "a part is no file"
-    assert sha256_of(published(server, final)) == sha256_of(file)
+    assert server.kept.files() - before == {final.rpartition("/")[2]}, "a part is no file"
+    assert server.kept.sha256(final) == sha256_of(file)
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL], ids=["aborted", "killed"])
@@ -127,7 +123,7 @@ async def test_a_new_process_sends_only_the_rest(
     assert size - begin <= proxy.taken - before <= size - begin + HEADERS
     assert end["requests"].count("HEAD 200") == uploads
     assert end["requests"].count("POST 201") == (1 if uploads > 1 else 0), "the final upload alone is created"
-    assert sha256_of(published(server, end["url"])) == sha256_of(file)
+    assert server.kept.sha256(end["url"]) == sha256_of(file)
 
 
 @pytest.mark.parametrize(
@@ -141,11 +137,11 @@ async def test_a_terminated_upload_leaves_nothing_behind(
         async with sending(proxy.port, file, options) as sender:
             urls = await created(sender, uploads)
             await until_stored(http, urls, MIB)
-            assert all(server.bytes_of(url) for url in urls)
+            assert all(server.kept.of(url) for url in urls)
             await sender.end(signal.SIGHUP)
         for url in urls:
             assert (await tus.head(http, url)).status in {404, 410}
-            assert server.bytes_of(url) == []
+            assert server.kept.of(url) == []
 
 
 @pytest.mark.parametrize(
@@ -163,7 +159,7 @@ async def test_a_file_arrives_whole_by_the_ietf_draft(
     async with sending(server.tus.port, file, DRAFT | options) as sender:
         end = await end_of(sender)
     assert end["requests"] == ["POST 201", *bodies]
-    assert sha256_of(published(server, end["url"])) == sha256_of(file)
+    assert server.kept.sha256(end["url"]) == sha256_of(file)
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL], ids=["paused", "killed"])
@@ -182,7 +178,7 @@ async def test_a_new_process_sends_only_the_rest_by_the_ietf_draft(
         async with sending(proxy.port, file, DRAFT, storage=storage) as second:
             end = await end_of(second)
     assert end["requests"] == ["HEAD 204", "PATCH 200"]
-    assert sha256_of(published(server, end["url"])) == sha256_of(file)
+    assert server.kept.sha256(end["url"]) == sha256_of(file)
 
 
 async def test_the_other_draft_of_the_client_is_not_offered(server: Server, tmp_path: Path) -> None:

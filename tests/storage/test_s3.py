@@ -74,6 +74,18 @@ async def test_parts_and_a_tail_become_one_file(blobs: S3Blobs, named: bool) -> 
         await content(blobs, sealed, 0, 1)
 
 
+@pytest.mark.parametrize("more", [7, PART], ids=["a tail", "a part"])
+async def test_a_lost_tail_is_found_missing_at_once(blobs: S3Blobs, more: int) -> None:
+    place = await write(blobs, await blobs.create(ID), 0, b"tail")
+    tail = parse(place).tail
+    assert tail
+    await blobs._client.call("delete_object", f"tails/{ID}.{tail.name}")
+    blobs._known.take(place)  # as another server would, it has to get the bytes of the tail from the bucket
+    async with asyncio.timeout(5):
+        with pytest.raises(Missing):
+            await write(blobs, place, 4, some(more))
+
+
 async def test_a_file_of_parts_gets_the_path_of_a_layout_once(blobs: S3Blobs) -> None:
     data = some(2 * PART + 5)
     place = await write(blobs, await blobs.create(ID), 0, data, Ahead())

@@ -117,7 +117,7 @@ async def upload(client: str, state: str, fault: Fault, file: Path, data: Path, 
         assert (last["status"], last["completed"], last["uploadedBytes"]) == ("completed", True, size)
         assert last["sha256"] == sha256
         assert len({message["uploadedBytes"] for message in watcher.messages}) > 3
-        assert sha256_of(server.data / "files" / id_) == sha256
+        assert server.kept.sha256(id_) == sha256
         interruptions = len(cuts) or 3  # the kill, and a PATCH that the HEAD above may cut, twice
         assert len(proxy.done) == len(cuts)
         assert size <= proxy.taken <= size + interruptions * IN_FLIGHT, (

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from over_s3 import words_for
+from kept_bytes import KeptBytes
+from over_s3 import program, words_for
 from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_WITHIN = 40.0
-PROGRAM = ("-m", "onward")
+PROGRAM = program()
 OBEYING_MODES = """
 import ctypes, os, sys
 for capability in (1, 2):  # those by which root may read and write whatever the modes say: CAP_DAC_*
@@ -41,7 +42,7 @@ class OnwardProcess:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._env = env
-        self.data = data
+        self.data, self.kept = data, KeptBytes(data)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/files"
         words = ["serve", f"--port={self.port}", f"--data={data}", f"--state={state}", *words_for(data)]

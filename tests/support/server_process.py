@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from http_connection import Tus
+from kept_bytes import KeptBytes
 from onward_process import PROGRAM, ROOT, START_WITHIN
-from over_s3 import stored, words_for
+from over_s3 import words_for
 from ports import free_port
 
 
@@ -31,18 +32,21 @@ class Server:
 
     def published(self, url: str) -> bytes:
         """Give what a completed upload is published as."""
-        return (self.data / "files" / url.rpartition("/")[2]).read_bytes()
+        return self.kept.read(url)
+
+    @property
+    def kept(self) -> KeptBytes:
+        """Give what looks at its bytes, wherever they are."""
+        return KeptBytes(self.data)
 
     def bytes_of(self, path: str) -> list[Path]:
         """Give the files on disk that belong to the upload at a path."""
         id_ = path.rpartition("/")[2]
-        files = [file for folder in ("partial", "files") for file in (self.data / folder).glob(f"{id_}*")]
-        return files + [key for key in stored(self.data) if key.name.startswith(id_)]
+        return [file for folder in ("partial", "files") for file in (self.data / folder).glob(f"{id_}*")]
 
     def ids(self) -> set[str]:
-        """Give the ids of all unfinished uploads that have bytes on disk."""
-        keys = {key.name.partition(".")[0] for key in stored(self.data) if key.parent.name == "tails"}
-        return keys | {file.name for file in (self.data / "partial").glob("*")}
+        """Give the ids of all unfinished uploads that have bytes."""
+        return self.kept.unfinished()
 
     def count_records(self) -> int:
         """End the server and count the uploads that it has recorded."""

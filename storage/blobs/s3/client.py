@@ -28,7 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from yarl import URL
 
 from onward.protocol.model import UploadId
-from onward.storage.base import Block, Missing, Unreachable
+from onward.storage.base import Block, Missing, StorageError, Unreachable
 from onward.storage.blobs.s3.faults import Passing, fault_of
 from onward.storage.blobs.s3.settings import Settings
 
@@ -272,6 +272,8 @@ async def _repeated(once: Callable[[], Awaitable[Result]], patience: float = PAT
             try:
                 return await once()
             except (aiohttp.ClientError, TimeoutError) as error:
+                if isinstance(error.__cause__, StorageError):  # what gives the bytes of a body has failed
+                    raise error.__cause__ from error
                 raise Passing("object storage does not answer") from error
         except Passing as fault:
             if loop.time() + pause > until:
