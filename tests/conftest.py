@@ -8,6 +8,7 @@ from typing import Literal
 
 import aiohttp
 import pytest
+from azurite_process import AzuriteProcess, run_azurite
 from http_connection import Tus
 from redis_kinds import Cluster, redis_cluster
 from redis_process import RedisProcess, redis_server
@@ -86,6 +87,13 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
 def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
     """A real versitygw, one for the session."""
     with run_versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteProcess]:
+    """A real Azurite, one for the session."""
+    with run_azurite(tmp_path_factory.mktemp("azurite")) as server:
         yield server
 
 
