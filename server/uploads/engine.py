@@ -268,7 +268,7 @@ class Engine:
         return upload
 
     def _takes_long(self, upload: Upload) -> bool:
-        """Return whether a whole upload has checks or goes to a bucket; a request for its offset does not wait for it."""
+        """Return whether a whole upload has checks, or goes to a bucket; requests for its offset do not wait for it."""
         return self.checks.concern(upload) or self._publishing.concerns(upload)
 
     async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:

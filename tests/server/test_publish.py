@@ -1,28 +1,25 @@
 """`--publish`: unfinished bytes in the data folder, finished files in a bucket, once and whole."""
 
-import asyncio
 import hashlib
 import random
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import tus_requests as tus
-from aiohttp import web
 from published_files import MIB, Outside, outside
 from pytest_aiohttp.plugin import AiohttpServer
+from yarl import URL
 
-from onward import Config, ConfigError, create_app
-from onward.server.http.app_keys import ENGINE
-from onward.storage import failpoints
+from onward import Config, create_app
 
 SMALL, LARGE = b"finished", random.Random(5).randbytes(11 * MIB + 3)
 NAME = "Bericht für Zoë.txt"
 METADATA = {"Upload-Metadata": f"filename {b64encode(NAME.encode()).decode()}"}
-Serve = Callable[..., Any]
+Serve = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture(params=["versitygw", "seaweedfs", "azurite"])
@@ -31,18 +28,18 @@ def bucket(request: pytest.FixtureRequest) -> Outside:
 
 
 @pytest.fixture
-async def serve(tmp_path: Path, aiohttp_server: AiohttpServer) -> AsyncIterator[Serve]:
+def serve(tmp_path: Path, aiohttp_server: AiohttpServer) -> Serve:
     """Start servers on one data folder, one after the other."""
     runners: list[Any] = []
 
-    async def start(bucket: Outside, **config: Any) -> tuple[str, web.Application]:
+    async def start(bucket: Outside, **config: Any) -> str:
         for runner in runners:
             await runner.close()
         app = create_app(Config(data=str(tmp_path / "data"), sweep_every=0.05, **(bucket.config | config)))
         runners.append(await aiohttp_server(app))
-        return str(runners[-1].make_url("/files")), app
+        return str(runners[-1].make_url("/files"))
 
-    yield start
+    return start
 
 
 def arrived(tmp_path: Path) -> list[str]:
@@ -66,7 +63,7 @@ async def upload(http: aiohttp.ClientSession, files: str, data: bytes, **headers
 async def test_a_finished_file_is_in_the_bucket_and_not_in_the_data_folder(
     http: aiohttp.ClientSession, bucket: Outside, serve: Serve, tmp_path: Path, data: bytes
 ) -> None:
-    files, _ = await serve(bucket)
+    files = await serve(bucket)
     url = await upload(http, files, data, **METADATA)
     assert bucket.keys() == {id_of(url)}
     there = bucket.object(id_of(url))
@@ -92,12 +89,12 @@ async def test_a_finished_file_is_in_the_bucket_and_not_in_the_data_folder(
 async def test_a_download_is_redirected_to_a_signed_url(
     http: aiohttp.ClientSession, bucket: Outside, serve: Serve
 ) -> None:
-    files, _ = await serve(bucket, download="redirect")
+    files = await serve(bucket, download="redirect")
     url = await upload(http, files, SMALL, **METADATA)
     async with http.get(url, allow_redirects=False) as sent:
         assert sent.status == 302
         location = sent.headers["Location"]
-    async with aiohttp.ClientSession() as other, other.get(aiohttp.client.URL(location, encoded=True)) as got:
+    async with aiohttp.ClientSession() as other, other.get(URL(location, encoded=True)) as got:
         assert got.status == 200
         assert await got.read() == SMALL
         assert "Zo%C3%AB" in got.headers["Content-Disposition"]
@@ -107,7 +104,7 @@ async def test_a_download_is_redirected_to_a_signed_url(
 async def test_nothing_in_the_bucket_is_ever_overwritten(
     http: aiohttp.ClientSession, bucket: Outside, serve: Serve, data: bytes
 ) -> None:
-    files, _ = await serve(bucket, layout="in/{name}")
+    files = await serve(bucket, layout="in/{name}")
     bucket.put("in/Bericht für Zoë.txt", b"of somebody else")
     first = await upload(http, files, data, **METADATA)
     second = await upload(http, files, data[::-1], **METADATA)
