@@ -14,6 +14,7 @@ from published_rounds import PublishedRounds
 from s3_process import KEYS, S3Process
 
 ENOUGH = 200  # kills that come to every point
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", ["versitygw", "seaweedfs"])

@@ -19,6 +19,7 @@ from onward import Config, create_app
 SMALL, LARGE = b"finished", random.Random(5).randbytes(11 * MIB + 3)
 NAME = "Bericht für Zoë.txt"
 METADATA = {"Upload-Metadata": f"filename {b64encode(NAME.encode()).decode()}"}
+pytestmark = pytest.mark.slow
 Serve = Callable[..., Awaitable[str]]
 
 

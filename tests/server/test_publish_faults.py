@@ -27,6 +27,7 @@ METADATA = {"Upload-Metadata": f"filename {b64encode(b'a.bin').decode()}"}
 ON_ONE = pytest.mark.parametrize("faults", ["versitygw"], indirect=True)
 SIZES = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 STAYING = {"403 AccessDenied": "not allowed", "404 NoSuchBucket": "bucket does not exist", "503": "SlowDown"}
+pytestmark = pytest.mark.slow
 Serve = Callable[..., Awaitable[str]]
 
 
