@@ -4,12 +4,14 @@ import hashlib
 import random
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import tus_requests as tus
+from azurite_process import AzuriteProcess
 from published_files import MIB, Outside, outside
 from pytest_aiohttp.plugin import AiohttpServer
 from yarl import URL
@@ -118,3 +120,12 @@ async def test_nothing_in_the_bucket_is_ever_overwritten(
         async with http.delete(url, headers=tus.TUS) as gone:
             assert gone.status == 204
     assert bucket.keys() == {"in/Bericht für Zoë.txt"}
+
+
+async def test_a_container_that_does_not_exist_is_said(
+    http: aiohttp.ClientSession, azurite: AzuriteProcess, serve: Serve
+) -> None:
+    files = await serve(replace(outside(azurite), bucket="nowhere"))
+    async with http.get(files.removesuffix("/files") + "/readyz") as told:
+        assert told.status == 503
+        assert "no such bucket" in await told.text()
