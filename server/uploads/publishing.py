@@ -19,6 +19,7 @@ from onward.protocol.naming import Layout, PathValues
 from onward.protocol.progress import file_name
 from onward.server.uploads.checks import Later
 from onward.server.uploads.interrupt import Interrupt
+from onward.server.uploads.measures import PUBLISH
 from onward.server.uploads.records import UploadRecords
 from onward.storage.base import About, Full, StorageError, Unreachable, is_staged
 from onward.storage.failpoints import reach
@@ -93,15 +94,16 @@ class Publishing(Struct, frozen=True, kw_only=True):
 
         May be repeated. Raises NotYet if the bucket can't take it now, and what `stage` raises.
         """
+        work = records.storage.blobs.seal(
+            upload.place,
+            upload.offset,
+            records.holds(upload),
+            acknowledged=acknowledged,
+            check=interrupt.check,
+            about=About(upload.sha256 or b"", file_name(upload), content_type),
+        )
         try:
-            place = await records.storage.blobs.seal(
-                upload.place,
-                upload.offset,
-                records.holds(upload),
-                acknowledged=acknowledged,
-                check=interrupt.check,
-                about=About(upload.sha256 or b"", file_name(upload), content_type),
-            )
+            place = await records.measures.time(PUBLISH, work)
         except (Unreachable, Full) as fault:
             if not self.outside:
                 raise
