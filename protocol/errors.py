@@ -25,6 +25,7 @@ Refusal
 ├─ Failed: the upload has failed in this request; status, code and title are those of its Failure
 └─ ServerFault 500: the fault is the server's
    ├─ Unavailable 503         └─ Unchecked 503
+   │                             └─ Unpublished 503
 """
 
 from collections.abc import Iterable, Mapping
@@ -303,3 +304,9 @@ class Unchecked(ServerFault):
 
     status, code, title = 503, "unchecked", "The file can't be checked at the moment"
     retry_after = 1
+
+
+class Unpublished(Unchecked):
+    """A whole file is not in the bucket of finished files yet. It is kept, and is published later."""
+
+    code, title = "unpublished", "The file can't be published at the moment"

@@ -45,6 +45,7 @@ from onward.server.option_kinds import (
     POSITIVE_TIME,
     PUBLIC_BASE,
     PUBLIC_URL,
+    PUBLISHED_TO,
     SIZE,
     STATE,
     STORE,
@@ -113,6 +114,15 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             STORAGE, STORE, "where bytes are kept: file: (the data folder), s3://BUCKET/PREFIX, memory:", sweep=True
         ),
     ] = "file:"
+    publish: Annotated[
+        str,
+        Option(
+            STORAGE,
+            PUBLISHED_TO,
+            "publish finished files to this bucket: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX",
+            sweep=True,
+        ),
+    ] = ""
     s3_endpoint: Annotated[
         str, Option(STORAGE, URL, "URL of an object store other than AWS, such as http://127.0.0.1:8333", sweep=True)
     ] = ""
@@ -254,8 +264,12 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ConfigError("workers", f"{self.workers} need a state that processes share, such as --state=redis://…")
         if EVERY in self.cors_origins and self.cors_credentials:
             raise ConfigError("cors_credentials", "it needs the names of origins, and can't be used with *")
-        if self.download == "redirect" and not (self.public_url or self.blobs.startswith("s3:")):
-            raise ConfigError("download", "'redirect' needs --public-url, which says where to, or --blobs=s3://…")
+        if self.download == "redirect" and not (self.public_url or self.publish or self.blobs.startswith("s3:")):
+            raise ConfigError("download", "'redirect' needs --public-url, which says where to, or a bucket")
+        if self.publish and self.blobs.partition(":")[0] != "file":
+            raise ConfigError(
+                "publish", "it is for unfinished bytes in the data folder, and can't be used with --blobs"
+            )
         if wrong := self.wrong_events() or self.wrong_access():
             raise ConfigError(*wrong)
 

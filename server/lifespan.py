@@ -188,8 +188,13 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
             raise
         reason = "it is not a folder" if isinstance(fault, FileExistsError) else f"{fault.filename}: {fault.strerror}"
         raise ConfigError("data", f"{config.data!r} can't be used as the data folder: {reason}") from error
-    layout = None if config.layout == AS_ID else parse_layout(config.layout)
-    publishing = Publishing(layout=layout, public_url=config.public_url, shares=config.duplicates == "share")
+    layout = None if config.layout == AS_ID and not config.publish else parse_layout(config.layout)
+    publishing = Publishing(
+        layout=layout,
+        public_url=config.public_url,
+        shares=config.duplicates == "share",
+        outside=bool(config.publish),
+    )
     engine = Engine(
         storage, config.limits, lease_wait=config.lease_wait, boot=boot, checks=checks, publishing=publishing
     )
@@ -203,11 +208,12 @@ async def open_engine(config: Config, checks: Sequence[Check] = (), on_event: On
 
 def blobs_of(config: Config) -> str:
     """Return the URL of the store of bytes, with the options of an object store."""
-    if not config.blobs.startswith("s3:"):
-        return config.blobs
+    url = f"publish+{config.publish}" if config.publish else config.blobs
+    if not url.removeprefix("publish+").startswith("s3:"):
+        return url
     options: dict[str, object] = {"endpoint": config.s3_endpoint, "region": config.s3_region}
     options |= {"part-size": config.part_size, "memory": config.upload_memory}
-    return f"{config.blobs}?{urlencode({name: value for name, value in options.items() if value})}"
+    return f"{url}?{urlencode({name: value for name, value in options.items() if value})}"
 
 
 def _boot() -> str:

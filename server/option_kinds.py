@@ -24,7 +24,7 @@ from onward.server.http.cors import parse_origins
 from onward.server.http.proxies import parse_base, parse_trusted
 from onward.server.uploads.checks.clamd import read_address
 from onward.server.uploads.checks.types import read_inline, read_types
-from onward.storage import BLOBS, SHARED, STATES
+from onward.storage import BLOBS, PUBLISHED, SHARED, STATES
 
 SIMILAR = 0.6  # from 0 to 1: how similar two names must be, so that one is suggested for the other
 BASE_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?", re.ASCII)
@@ -163,6 +163,16 @@ def _read_url(schemes: Iterable[str], value: object) -> str:
     if scheme in SHARED and not _NETWORK.fullmatch(value):
         raise ValueError(f"{hide_password(value)!r} is not a URL such as {scheme}://127.0.0.1:6379/0")
     return value
+
+
+def _read_bucket(value: object) -> str:
+    """Read where finished files are published; empty for nowhere else."""
+    if value == "":
+        return ""
+    url = _read_url(PUBLISHED, value)
+    if not _BUCKET.fullmatch(f"s3:{url.partition(':')[2]}"):  # names of buckets have one form everywhere
+        raise ValueError(f"{url!r} is not a bucket such as {url.partition(':')[0]}://BUCKET/PREFIX")
+    return url
 
 
 def _read_origins(value: object) -> tuple[str, ...]:
@@ -333,3 +343,4 @@ INLINE = Kind("TYPE", _read_inline, ", ".join, repeated=True)
 PUBLIC_URL = Kind("URL", _read_public_url)
 STATE = Kind("URL", partial(_read_url, STATES), hide_password)
 STORE = Kind("URL", partial(_read_url, BLOBS), hide_password)
+PUBLISHED_TO = Kind("URL", _read_bucket)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import aiohttp
 import pytest
+from azurite_process import AzuriteProcess, run_azurite
 from http_connection import Tus
 from over_s3 import SERVER
 from redis_kinds import Cluster, redis_cluster
@@ -38,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cycles", type=int, default=1000, help="servers that test_kill.py kills")
     parser.addoption("--kills", type=int, default=3, help="kills of test_kill_quotas.py for each state")
     parser.addoption("--s3-cycles", type=int, default=300, help="servers over S3 that are killed")
+    parser.addoption("--publish-cycles", type=int, default=12, help="servers that test_publish_kill.py kills")
     parser.addoption("--cuts", type=int, default=200, help="power cuts of test_power_cut.py")
     parser.addoption("--seed", type=int, default=None, help="the seed of the tests of faults; another one each time")
 
@@ -95,6 +97,13 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
 def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
     """A real versitygw, one for the session."""
     with run_versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteProcess]:
+    """A real Azurite, one for the session."""
+    with run_azurite(tmp_path_factory.mktemp("azurite")) as server:
         yield server
 
 

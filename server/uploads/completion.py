@@ -23,14 +23,14 @@ from math import ceil
 from msgspec.structs import replace
 
 from onward.protocol import concatenation, decisions
-from onward.protocol.errors import Failed, Unchecked
+from onward.protocol.errors import Failed, Unchecked, Unpublished
 from onward.protocol.model import LOST, PART_GONE, Place, Role, Status, Upload, UploadId
 from onward.server.uploads.checks import Later
 from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.duplicates import Duplicates
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.interrupt import Interrupt
-from onward.server.uploads.publishing import Publishing
+from onward.server.uploads.publishing import NotYet, Publishing
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Reserve
 from onward.storage.base import Blobs, Missing, StorageError
@@ -42,7 +42,10 @@ SHORTEST_HOLD, LONGEST_HOLD = 1.0, 3600.0  # seconds until a check that can't ju
 ELSEWHERE = 10.0  # seconds after which a server that has all checks of an upload is expected to look at it
 BRIEFLY = 1.0  # seconds that a request for the offset waits for the end of the checks
 LOOK = 0.05  # seconds between two looks at the record meanwhile
-KEPT = "It is kept, and is checked again later."  # what the client of a held upload is told
+KEPT = {  # what the client of a held upload is told
+    Unchecked: "It is kept, and is checked again later.",
+    Unpublished: "It is kept, and is published later.",
+}
 log = logging.getLogger("onward")
 
 
@@ -63,7 +66,7 @@ class Completion:
         Raises Unchecked if a check holds it, what cuts the work short (see `Interrupt`), and StorageError; then it may
         be repeated.
         """
-        records, content_type = self._records, None
+        records, content_type, former = self._records, None, upload
         if lacking := self.lacking(upload):
             raise await self._leave(upload, lacking)
         try:
@@ -76,7 +79,10 @@ class Completion:
             acknowledged = bool(upload.volatile and upload.offset) and upload.role is not Role.FINAL
             if upload.role is not Role.PARTIAL:
                 upload = await self._publishing.stage(records, upload, sha256, interrupt, acknowledged=acknowledged)
-                upload = await self._publishing.seal(records, upload, interrupt, acknowledged=acknowledged)
+                former = upload
+                upload = await self._publishing.seal(
+                    records, upload, interrupt, acknowledged=acknowledged, content_type=content_type
+                )
                 upload = await self.duplicates.share(upload, sha256, interrupt)
             elif acknowledged:
                 await self._blobs.sync(upload.place)
@@ -93,12 +99,13 @@ class Completion:
         )
         upload = await records.end(completed)
         if upload.role is not Role.PARTIAL:
+            await self._publishing.drop_local(records, former, upload)
             await self.duplicates.note(upload)
         await self._release(upload)
         return upload
 
     async def outcome(self, id: UploadId) -> Upload:
-        """Wait briefly until a whole upload has been checked, and return its record.
+        """Wait briefly until a whole upload has been checked and published, and return its record.
 
         Raises Unchecked, Gone if the upload has expired, and Missing.
         """
@@ -111,7 +118,8 @@ class Completion:
             if loop.time() >= until:
                 decisions.check_open(upload, self._records.clock())
                 left = (upload.held_until or 0.0) - self._records.clock()
-                raise Unchecked(KEPT, retry_after=max(ceil(left), 1))
+                kind = Unpublished if self._publishing.concerns(upload) else Unchecked
+                raise kind(KEPT[kind], retry_after=max(ceil(left), 1))
             await asyncio.sleep(LOOK)
 
     def lacking(self, upload: Upload) -> str:
@@ -144,7 +152,8 @@ class Completion:
             await self._records.settle(held)
         level = logging.WARNING if upload.held_until is None else logging.INFO
         log.log(level, "upload %s… is held for %g s: %s", upload.id[:8], pause, shorten_ids(str(later)))
-        return Unchecked(KEPT, retry_after=ceil(pause))
+        kind = Unpublished if isinstance(later, NotYet) else Unchecked
+        return kind(KEPT[kind], retry_after=ceil(pause))
 
     async def _hash(self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt) -> RunningSha256:
         """Return the hash of all bytes: join and hash the parts, or read stored bytes if the hash is not known yet."""

@@ -50,7 +50,7 @@ from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
 from onward.server.uploads.measures import CREATE, REMOVE
-from onward.server.uploads.publishing import AS_IDS, Publishing
+from onward.server.uploads.publishing import AS_IDS, PUBLISHED, Publishing
 from onward.server.uploads.quotas import BodyClaims, claim_quota, refused
 from onward.server.uploads.receive import Body
 from onward.server.uploads.records import UploadRecords, check_not_failed
@@ -91,7 +91,8 @@ class Engine:
         self._clock = self.records.clock
         self.reserve = Reserve(storage, limits.reserve)
         self.checks = Checks(checks, storage.blobs)
-        self.records.checks = self.checks.names
+        self.records.checks = (*self.checks.names, *((PUBLISHED,) if publishing.outside else ()))
+        self._publishing = publishing
         self._completion = Completion(self.records, self.reserve, self.checks, publishing)
         self._final_uploads = FinalUploads(self.records, self._completion)
         self._bodies = Bodies(
@@ -149,7 +150,7 @@ class Engine:
         """
         resting = await self.records.at_rest(id)
         upload = resting or await self.records.load(id)
-        if upload.status is Status.VERIFYING and self.checks.concern(upload):
+        if upload.status is Status.VERIFYING and self._takes_long(upload):
             if resting is None or upload.held_until is None:  # no request may be working on it
                 self.sweep.long.add(id)
             try:
@@ -164,7 +165,7 @@ class Engine:
             resting is None or upload.status is Status.VERIFYING or (finish and decisions.is_filled(upload))
         ):
             upload = await self._finish(id, finish=finish)
-            if upload.status is Status.VERIFYING:  # it has checks
+            if upload.status is Status.VERIFYING:  # it takes long
                 return await self.inspect(id, finish=finish)
         decisions.check_open(upload, self._clock())
         return upload
@@ -261,15 +262,19 @@ class Engine:
                 self._under_way -= 1
 
     async def _finish(self, id: UploadId, *, finish: bool) -> Upload:
-        """Take the lease, and return the record; verify the upload if all bytes are there and it has no checks."""
+        """Take the lease, and return the record; verify the upload if all bytes are there and that is short."""
         async with self.records.leased(id, lambda: None) as held:
             upload, running = held, RunningSha256.of(held)
             if finish and decisions.is_filled(upload):
                 filled = decisions.filled(upload, now=self._clock(), limits=self.limits)
                 upload = await self.records.save(self.records.to_check(filled))
-            if upload.status is Status.VERIFYING and not self.checks.concern(upload):
+            if upload.status is Status.VERIFYING and not self._takes_long(upload):
                 upload = await self._verify(upload, running)
         return upload
+
+    def _takes_long(self, upload: Upload) -> bool:
+        """Return whether a whole upload has checks, or goes to a bucket; requests for its offset do not wait for it."""
+        return self.checks.concern(upload) or self._publishing.concerns(upload)
 
     async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:
         """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""

@@ -2,24 +2,36 @@
 
     layout       {id}: the path is known, and the file is published at once
                  any other: the file is staged, the record gets its path, and then the file is published
+    outside      the file goes to a bucket; the local bytes are removed once the record says so
     public URL   told to watchers and in replies, once the file is there
 
 Called by completion.py, for uploads that are verified.
 """
 
+import logging
 from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from onward.protocol.model import Upload
+from onward.protocol.model import Role, Upload
 from onward.protocol.naming import Layout, PathValues
 from onward.protocol.progress import file_name
+from onward.server.uploads.checks import Later
 from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.measures import PUBLISH
 from onward.server.uploads.records import UploadRecords
-from onward.storage.base import is_staged
+from onward.storage.base import About, Full, StorageError, Unreachable, is_staged
 from onward.storage.failpoints import reach
+from onward.storage.failure_log import shorten_ids
+
+PAUSE = 5.0  # seconds until a bucket that can't take a file is tried again
+PUBLISHED = "publish"  # stands for the bucket among the names of the checks that an upload has to pass
+log = logging.getLogger("onward")
+
+
+class NotYet(Later):
+    """The bucket of finished files can't take a file at the moment. The upload is held until it can."""
 
 
 class Publishing(Struct, frozen=True, kw_only=True):
@@ -31,6 +43,8 @@ class Publishing(Struct, frozen=True, kw_only=True):
     public_url: str = ""
     # Whether equal files of one owner share their blocks.
     shares: bool = False
+    # Whether finished files go to a bucket, which takes a while, and may not be possible now.
+    outside: bool = False
 
     async def stage(
         self, records: UploadRecords, upload: Upload, sha256: bytes, interrupt: Interrupt, *, acknowledged: bool
@@ -54,15 +68,46 @@ class Publishing(Struct, frozen=True, kw_only=True):
         reach("placed")
         return saved
 
-    async def seal(self, records: UploadRecords, upload: Upload, interrupt: Interrupt, *, acknowledged: bool) -> Upload:
+    def concerns(self, upload: Upload) -> bool:
+        """Return whether a whole upload goes to a bucket: a part is not published."""
+        return self.outside and upload.role is not Role.PARTIAL
+
+    async def drop_local(self, records: UploadRecords, former: Upload, completed: Upload) -> None:
+        """Remove the local bytes of an upload whose object is recorded; otherwise a later clean-up does it."""
+        if not self.outside or former.place == completed.place:
+            return
+        try:
+            await records.storage.blobs.tidy(former.place, completed.place)
+        except StorageError as fault:
+            log.warning("the local bytes of %s… are not removed yet: %s", completed.id[:8], shorten_ids(str(fault)))
+
+    async def seal(
+        self,
+        records: UploadRecords,
+        upload: Upload,
+        interrupt: Interrupt,
+        *,
+        acknowledged: bool,
+        content_type: str | None = None,
+    ) -> Upload:
         """Publish a verified file; returns the record with its final place and its URL, which is not saved yet.
 
-        May be repeated. Raises what `stage` raises.
+        May be repeated. Raises NotYet if the bucket can't take it now, and what `stage` raises.
         """
         work = records.storage.blobs.seal(
-            upload.place, upload.offset, records.holds(upload), acknowledged=acknowledged, check=interrupt.check
+            upload.place,
+            upload.offset,
+            records.holds(upload),
+            acknowledged=acknowledged,
+            check=interrupt.check,
+            about=About(upload.sha256 or b"", file_name(upload), content_type),
         )
-        place = await records.measures.time(PUBLISH, work)
+        try:
+            place = await records.measures.time(PUBLISH, work)
+        except (Unreachable, Full) as fault:
+            if not self.outside:
+                raise
+            raise NotYet(PAUSE, str(fault)) from fault
         published = replace(upload, place=place)
         return replace(published, url=self.public_url.replace("{path}", quote(published.path or "")) or None)
 

@@ -30,7 +30,9 @@ required. The contract suites in tests/storage say what each of them means, and 
 from onward.storage.base.backups import Backups
 from onward.storage.base.blobs import (
     NOTHING_KNOWN,
+    NOTHING_SAID,
     USUAL_MODES,
+    About,
     Ahead,
     Blobs,
     BlobStore,
@@ -56,7 +58,9 @@ from onward.storage.base.state import Events, SharedState, State, Storage, Store
 __all__ = [
     "ANYONE",
     "NOTHING_KNOWN",
+    "NOTHING_SAID",
     "USUAL_MODES",
+    "About",
     "Ahead",
     "Backups",
     "Binding",

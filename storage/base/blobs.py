@@ -95,6 +95,17 @@ class Ahead(NamedTuple):
 
 
 NOTHING_KNOWN = Ahead()
+
+
+class About(NamedTuple):
+    """What a published object says about its file, where the store can keep that."""
+
+    sha256: bytes = b""
+    file_name: str | None = None
+    content_type: str | None = None
+
+
+NOTHING_SAID = About()
 Block = bytes | bytearray | memoryview
 
 
@@ -227,13 +238,14 @@ class Blobs(Protocol):
         *,
         acknowledged: bool = False,
         check: Callable[[], None] = lambda: None,
+        about: About = NOTHING_SAID,
     ) -> Place:
         """Publish exactly `length` bytes, durably, and return their final place; may be repeated.
 
         A staged place is published at its path, any other one at the upload's id. Nothing is ever overwritten: where a
         path is taken, or is no name for this store, another one is made of it (`with_suffix`), or in the end the id.
 
-        `check` is called between the steps of a long copy, and may raise to stop it.
+        `check` is called between the steps of a long copy, and may raise to stop it. `about` goes with the file.
         `acknowledged` says that bytes may have been acknowledged before they were synced. If their sync fails now, they
         are lost: raise Missing, and do not read them again, because after a failed sync the page cache may be wrong.
         Raises Missing if there are fewer bytes, and Stale if the lease is lost, since another holder may have found

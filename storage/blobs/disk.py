@@ -25,7 +25,9 @@ from pathlib import Path
 from onward.protocol.model import ID_PATTERN, Place, UploadId
 from onward.storage.base import (
     NOTHING_KNOWN,
+    NOTHING_SAID,
     USUAL_MODES,
+    About,
     Ahead,
     Durability,
     Missing,
@@ -221,6 +223,7 @@ class DiskBlobs(DiskSharing):
         *,
         acknowledged: bool = False,
         check: Callable[[], None] = lambda: None,
+        about: About = NOTHING_SAID,  # noqa: ARG002
     ) -> Place:
         """Publish exactly `length` bytes under files/; raises Missing or Stale."""
         if (taken := parts(place)).token:

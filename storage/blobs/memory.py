@@ -9,6 +9,8 @@ from onward.protocol.model import Place, Upload, UploadId
 from onward.storage.base import (
     ANYONE,
     NOTHING_KNOWN,
+    NOTHING_SAID,
+    About,
     Ahead,
     BlobWriter,
     Block,
@@ -227,6 +229,7 @@ class MemoryBlobs(FixedPlaces):
         *,
         acknowledged: bool = False,  # noqa: ARG002
         check: Callable[[], None] = lambda: None,  # noqa: ARG002
+        about: About = NOTHING_SAID,  # noqa: ARG002
     ) -> Place:
         """Publish exactly `length` bytes; raises Missing or Stale."""
         arriving, final = _arriving(place), self._published(place)

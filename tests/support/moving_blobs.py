@@ -12,7 +12,19 @@ from itertools import count
 from pathlib import Path
 
 from onward.protocol.model import Place, UploadId
-from onward.storage.base import NOTHING_KNOWN, Ahead, BlobWriter, Block, Durability, Modes, Stale, StoredBytes, Stride
+from onward.storage.base import (
+    NOTHING_KNOWN,
+    NOTHING_SAID,
+    About,
+    Ahead,
+    BlobWriter,
+    Block,
+    Durability,
+    Modes,
+    Stale,
+    StoredBytes,
+    Stride,
+)
 from onward.storage.blobs.memory import MemoryBackups, MemoryBlobs, MemoryNodes
 
 PIECE = 2**16
@@ -136,6 +148,7 @@ class MovingBlobs(MemoryBlobs):
         *,
         acknowledged: bool = False,
         check: Callable[[], None] = lambda: None,
+        about: About = NOTHING_SAID,
     ) -> Place:
         """Publish exactly `length` bytes."""
         check()

@@ -87,7 +87,11 @@ class S3Rounds(Rounds):
 
 async def swept(server: S3Process, bucket: str, data: Path, state: str = "sqlite:", **more: Any) -> set[str]:
     """Expire what is not finished, sweep, and give the ids of finished uploads; no server may run."""
-    url = url_of(server, bucket).replace("/up?", f"/{PREFIX}?")
+    return await swept_at(url_of(server, bucket).replace("/up?", f"/{PREFIX}?"), data, state, **more)
+
+
+async def swept_at(url: str, data: Path, state: str = "sqlite:", **more: Any) -> set[str]:
+    """Do the same with the store of bytes that a URL names."""
     limits = Limits(keep_completed=None, expire_after=1e-9, release_after=0.0, **more)
     storage = await open_storage(state=state, blobs=url, data=data)
     engine = Engine(storage, limits, lease_wait=10)

@@ -121,6 +121,10 @@ class S3Client:
         """Send a part that is in memory; returns its ETag."""
         return await self.upload_part(name, multipart, number, _sender([block]), len(block))
 
+    async def send(self, operation: str, name: str, block: bytes, headers: Mapping[str, str], **params: Any) -> str:
+        """Send a part or an object that is in memory; returns its ETag. `params` are signed, as `headers` say them."""
+        return await self._put(operation, name, _sender([block]), len(block), headers, PATIENCE, **params)
+
     async def put(self, name: str, send: Sender, size: int) -> str:
         """Send an object under a new name; returns its ETag. `send` begins anew with each attempt.
 

@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 from msgspec.structs import replace
 
 from onward.protocol.model import Place, UploadId
-from onward.storage.base import NOTHING_KNOWN, Ahead, Block, Missing, Stale, Stride
+from onward.storage.base import NOTHING_KNOWN, NOTHING_SAID, About, Ahead, Block, Missing, Stale, Stride
 from onward.storage.blobs.places import candidates
 from onward.storage.blobs.s3.client import S3Client
 from onward.storage.blobs.s3.compose import compose
@@ -236,6 +236,7 @@ class S3Blobs:
         *,
         acknowledged: bool = False,  # noqa: ARG002
         check: Callable[[], None] = lambda: None,
+        about: About = NOTHING_SAID,  # noqa: ARG002
     ) -> Place:
         """Publish exactly `length` bytes; raises Missing or Stale."""
         spot = parse(place)

@@ -12,7 +12,7 @@ BUGS = (
     ),
     Bug(
         "c2", "a held upload tells an offset that equals its length", "server/uploads/completion.py",
-        '                raise Unchecked(KEPT, retry_after=max(ceil(left), 1))\n',
+        "                raise kind(KEPT[kind], retry_after=max(ceil(left), 1))\n",
         "                return upload\n",
         "tests/faults/test_crashes.py -k=held",
     ),
