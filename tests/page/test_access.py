@@ -109,6 +109,8 @@ async def test_keys_are_enough(browser: str, slow: str, write: Write) -> None:
     async with upload_page(browser, slow) as page:
         await page.tab.press("Tab")
         assert await page.tab.run(FOCUSED) == "choose"
+        await page.tab.press("Tab")
+        assert await page.tab.run(FOCUSED) == "choose-folder"
         await page.choose(write(NAME, 40 * 10**6))
         await page.until_stored(NAME, 0.02)
         await page.tab.press("Tab")
