@@ -102,7 +102,7 @@ async def test_pictures_have_thumbnails_and_all_files_an_icon(browser: str, serv
     async with upload_page(browser, page_of(server)) as page:
         await page.tab.run(DRAW)
         await page.until("broken.png", "verified")
-        await page.tab.until("document.querySelector('#files canvas')")
+        await page.tab.until("Boolean(document.querySelector('#files canvas'))")
         icon, thumbnail = 'use[href="#kind-image"]', "canvas"
         shown = await page.tab.run(
             f"[...document.querySelectorAll('#files .picture')].map((one) => [one.querySelectorAll('{icon}').length, one.querySelectorAll('{thumbnail}').length])"

@@ -52,21 +52,21 @@ async def press(page: UploadPage, act: str) -> None:
 async def test_small_files_take_one_request_each(browser: str, server: OnwardProcess) -> None:
     async with upload_page(browser, server.url.removesuffix("files")) as page:
         await page.tab.note_requests()
-        await page.tab.run(f"{ADD}(60)")
-        await page.tab.until("document.querySelectorAll('#files > [data-state=verified]').length === 60")
-        await page.tab.until(f"{COUNTS} === '60 of 60 files done'")
+        await page.tab.run(f"{ADD}(80)")
+        await page.tab.until("document.querySelectorAll('#files > [data-state=verified]').length === 80")
+        await page.tab.until(f"{COUNTS} === '80 of 80 files done'")
         posts = [url for url, headers in page.tab.requests if url == server.url and "Upload-Length" in headers]
-        assert len(posts) == 60
-        assert len(list((server.data / "files").iterdir())) == 60
+        assert len(posts) == 80
+        assert len(list((server.data / "files").iterdir())) == 80
         assert await page.tab.run("document.querySelector('#files').classList.contains('many')")
         heights = await page.tab.run("document.querySelector('#files > .row').getBoundingClientRect().height")
         assert heights < 60, "one line each"
         undressed = await page.tab.run(
-            "[...document.querySelectorAll('#files > .row')].filter((row) => !row.row.isDressed).length"
+            "[...document.querySelectorAll('#files > .row')].filter((row) => !row.querySelector('.bar')).length"
         )
         assert undressed > 20, "only rows near the part in sight have bars and buttons"
         await page.tab.run("document.querySelector('#files > .row:last-child').scrollIntoView()")
-        await page.tab.until("document.querySelector('#files > .row:last-child').row.isDressed")
+        await page.tab.until("Boolean(document.querySelector('#files > .row:last-child .bar'))")
         assert page.tab.faults == []
 
 

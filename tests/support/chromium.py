@@ -128,13 +128,14 @@ class Tab:
         await self._call("Input.dispatchKeyEvent", type="keyDown", **what, **({"text": text} if text else {}))
         await self._call("Input.dispatchKeyEvent", type="keyUp", **what)
 
-    async def look(self, *, width: int, height: int, scheme: str, forced: bool = False) -> None:
-        """Show the page at a size, in the colours that somebody prefers, `light` or `dark`, or forces on each page."""
+    async def look(self, *, width: int, height: int, scheme: str, forced: bool = False, still: bool = False) -> None:
+        """Show the page at a size, in the colours that somebody prefers, `light` or `dark`, or forces on each page; `still` without motion."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self._call("Emulation.setDeviceMetricsOverride", **size)
         await self._call("Emulation.setScrollbarsHidden", hidden=True)
         features = [
             {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"},
             {"name": "forced-colors", "value": "active" if forced else "none"},
         ]
         await self._call("Emulation.setEmulatedMedia", features=features)

@@ -12,7 +12,7 @@ import { fetchProgress } from './tus.js'
 
 const TICK = 500 // ms between two updates of rates and times
 const MANY = 12 // rows; more are one line each, and are dressed only near the part in sight
-const NEAR = '800px'
+const NEAR = 800 // px
 const DONE = new Set(['verified', 'kept', 'cancelled'])
 
 const list = document.querySelector('#files')
@@ -23,16 +23,30 @@ const isMany = () => rows.size > MANY
 const ofStates = (...states) => [...rows.values()].filter(({ transfer }) => states.includes(transfer.state))
 const isUnderWay = ({ transfer: { state } }) => BUSY.has(state) || state === 'waiting'
 
-const near = new IntersectionObserver(
-  (entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue
-      target.row.dress()
-      near.unobserve(target)
-    }
-  },
-  { rootMargin: NEAR },
-)
+// Dresses the rows near the part in sight. In long lists all rows have one height, so it is known which rows these are.
+function dressNear() {
+  if (!isMany()) return
+  const all = [...rows.values()]
+  const { top } = list.getBoundingClientRect()
+  const height = all[0].element.offsetHeight || innerHeight
+  const first = Math.max(0, Math.floor((-top - NEAR) / height))
+  for (const row of all.slice(first, first + Math.ceil((innerHeight + 2 * NEAR) / height))) row.dress()
+}
+
+let isPlanned = false
+
+// Many rows may change and scroll in between two frames.
+function planDressing() {
+  if (isPlanned) return
+  isPlanned = true
+  requestAnimationFrame(() => {
+    isPlanned = false
+    dressNear()
+  })
+}
+
+addEventListener('scroll', planDressing, { passive: true })
+addEventListener('resize', planDressing)
 
 const acts = {
   pause({ transfer }) {
@@ -88,9 +102,9 @@ function arrange() {
   list.classList.toggle('many', isMany())
   for (const row of rows.values()) {
     if (row.isDressed) row.paint()
-    else if (isMany()) near.observe(row.element)
-    else row.dress()
+    else if (!isMany()) row.dress()
   }
+  planDressing()
   paintAll()
 }
 

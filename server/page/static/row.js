@@ -36,7 +36,6 @@ export class Row {
     this.acts = acts
     this.isBrief = isBrief
     this.element = clone('#row').firstElementChild
-    this.element.row = this
     this.name = this.element.querySelector('.name')
     this.status = this.element.querySelector('.status')
     this.name.textContent = transfer.about.name
