@@ -25,7 +25,7 @@ export function keepFinished({ name, path, size, type, lastModified }, id) {
   for (const old of entries().slice(0, -MOST)) dropFinished(old.id)
 }
 
-// Returns the finished files, the oldest first: what describes the file, `id`, and when it was finished, `at`.
-export const finished = () => entries().filter(({ owner }) => owner === granted()?.owner)
+// Returns the finished files, the newest first: what describes the file, `id`, and when it was finished, `at`.
+export const finished = () => entries().filter(({ owner }) => owner === granted()?.owner).reverse()
 
-export const finishedIdOf = (about) => finished().findLast((one) => same(one, about))?.id ?? null
+export const finishedIdOf = (about) => finished().find((one) => same(one, about))?.id ?? null

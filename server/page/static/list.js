@@ -16,7 +16,8 @@ const NEAR = 800 // px
 const DONE = new Set(['verified', 'kept', 'cancelled'])
 
 const list = document.querySelector('#files')
-const rows = new Map() // by the key of the file, in the order of the list
+const rows = new Map() // by the key of the file
+const rowsOfElements = new WeakMap()
 let isDescribing = false
 
 const isMany = () => rows.size > MANY
@@ -26,11 +27,12 @@ const isUnderWay = ({ transfer: { state } }) => BUSY.has(state) || state === 'wa
 // Dresses the rows near the part in sight. In long lists all rows have one height, so it is known which rows these are.
 function dressNear() {
   if (!isMany()) return
-  const all = [...rows.values()]
+  const all = [...list.children]
   const { top } = list.getBoundingClientRect()
-  const height = all[0].element.offsetHeight || innerHeight
+  const height = all[0].offsetHeight || innerHeight
   const first = Math.max(0, Math.floor((-top - NEAR) / height))
-  for (const row of all.slice(first, first + Math.ceil((innerHeight + 2 * NEAR) / height))) row.dress()
+  const behind = first + Math.ceil((innerHeight + 2 * NEAR) / height)
+  for (const element of all.slice(first, behind)) rowsOfElements.get(element).dress()
 }
 
 let isPlanned = false
@@ -90,10 +92,14 @@ function show(transfers) {
     transfer.changed = () => changed(row)
     transfer.freed = () => add(transfer)
     rows.set(keyOf(transfer.about), row)
+    rowsOfElements.set(row.element, row)
     return row
   })
   for (const row of all) row.paint()
-  list.append(...all.map(({ element }) => element))
+  const before = list.querySelector(':scope > [data-state=kept]') // what earlier visits have finished comes last
+  const elements = all.map(({ element }) => element)
+  if (before && transfers[0]?.state !== 'kept') before.before(...elements)
+  else list.append(...elements)
   arrange()
 }
 
@@ -122,12 +128,10 @@ function takeOut(row) {
 }
 
 function remove(row) {
-  const all = [...rows.values()]
-  const at = all.indexOf(row)
+  const neighbour = row.element.nextElementSibling ?? row.element.previousElementSibling
   takeOut(row)
   arrange()
-  const neighbour = all[at + 1] ?? all[at - 1]
-  if (neighbour) neighbour.focus()
+  if (neighbour) rowsOfElements.get(neighbour).focus()
   else document.querySelector('#choose').focus()
 }
 
