@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from onward.server.metrics import Metrics
 from onward.server.uploads.engine import CLOSING, Engine
 from onward.server.watch.broadcast import Broadcast
 from onward.storage.base import StorageError
@@ -19,13 +20,14 @@ log = logging.getLogger("onward")
 class BackgroundTasks:
     """The tasks of one application, which run from now on; `sweep_every` is in seconds."""
 
-    def __init__(self, engine: Engine, broadcast: Broadcast, sweep_every: float) -> None:
+    def __init__(self, engine: Engine, broadcast: Broadcast, metrics: Metrics, sweep_every: float) -> None:
         self._sweep = engine.sweep
         self._tasks = [
             asyncio.create_task(_repeat(engine.sweep.look, sweep_every)),
             asyncio.create_task(_repeat(engine.sweep.tidy, TIDY_EVERY)),
             asyncio.create_task(engine.sweep.pause_for_ever()),
             asyncio.create_task(broadcast.check_for_ever()),
+            asyncio.create_task(metrics.share_for_ever()),
         ]
 
     async def stop(self) -> None:

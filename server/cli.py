@@ -8,10 +8,8 @@ import asyncio
 import logging
 import resource
 import sys
-import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from onward.server.access import grant_command as grant
@@ -19,6 +17,8 @@ from onward.server.config import Config, ConfigError
 from onward.server.config_reader import add_options, foreign_variables, located, read
 from onward.server.control import command_line as operator
 from onward.server.lifespan import open_engine
+from onward.server.log import set_up_log
+from onward.server.metrics import software_version
 from onward.server.option_kinds import hide_password, suggest
 from onward.server.option_parser import Parser
 from onward.server.serve import print_urls, serve
@@ -27,26 +27,6 @@ from onward.storage.base import StorageError
 
 FAILED, INVALID = 1, 2
 log = logging.getLogger("onward")
-
-
-class _Lines(logging.Formatter):
-    """Formats lines of the log, at least one for each request, with little work.
-
-    The part of the time that many lines have in common is formatted once a second.
-    """
-
-    _second, _text = 0, ""
-
-    def format(self, record: logging.LogRecord) -> str:
-        if record.exc_info or record.stack_info:
-            return super().format(record)
-        return f"{self.formatTime(record)} {record.levelname} {record.name} {record.getMessage()}"
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        second = int(record.created)
-        if second != self._second:
-            self._second, self._text = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        return f"{self._text},{int(record.msecs):03}"
 
 
 COMMANDS = {
@@ -82,7 +62,7 @@ def main() -> None:
         from onward.client import cli  # noqa: PLC0415 - the server does not need it
 
         sys.exit(cli.main(words, CLIENT_COMMANDS, parser))
-    parser.add_argument("-V", "--version", action="version", version=f"onward {_version()}")
+    parser.add_argument("-V", "--version", action="version", version=f"onward {software_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         words_of = " ID…" if name in ("show", "rm") else ""
@@ -116,7 +96,7 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
     try:
         reading = read(options, ignored=ignored)
         config, complain = reading.config, partial(_complain, reading.sources)
-        _set_up_log(config.log_level)
+        set_up_log(config.log_level, config.log_format)
         if command == grant.NAME:
             return grant.run(config, options)
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -136,26 +116,14 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
     return status
 
 
-def _version() -> str:
-    try:
-        return version("onward")
-    except PackageNotFoundError:  # run from the source without an installation
-        return "(not installed)"
-
-
-def _set_up_log(level: str) -> None:
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # saves a look-up each
-    logging._srcfile = None
-    lines = logging.StreamHandler()
-    lines.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[lines])
-
-
 def _announce(config: Config, ignored: Collection[str], urls: Sequence[str]) -> None:
     """Log what is served and which environment variables are ignored, and print the URLs."""
+    page = f", page {urls[0].removesuffix(config.prefix or '/')}/" if config.page and not config.unix_socket else ""
+    ops = f", metrics http://{config.ops_listen}/metrics" if config.ops_listen else ""
     log.info(
-        "onward %s serves: data folder %s, state %s, durability %s",
-        _version(), Path(config.data).resolve(), hide_password(config.state), config.durability,
+        "onward %s serves: data folder %s, state %s, blobs %s, durability %s%s%s",
+        software_version(), Path(config.data).resolve(), hide_password(config.state), hide_password(config.blobs),
+        config.durability, page, ops,
     )  # fmt: skip
     if ignored:
         log.info("ignored environment variables that are not options: %s", ", ".join(ignored))

@@ -27,6 +27,7 @@ from onward.server.option import (
     Option,
 )
 from onward.server.option_kinds import (
+    ADDRESS,
     BASE,
     FILE_MODE,
     FOLDER,
@@ -79,6 +80,13 @@ class Config(AccessOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Literal["debug", "info", "warning", "error"],
         Option(RUNNING, choice(("debug", "info", "warning", "error")), "log nothing below this level", sweep=True),
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"],
+        Option(RUNNING, choice(("text", "json")), "lines for people, or JSON for programs", sweep=True),
+    ] = "text"
+    ops_listen: Annotated[
+        str, Option(LISTENING, ADDRESS, "listen here for /metrics, /healthz and /readyz, and nowhere else for them")
+    ] = ""
     workers: Annotated[
         int,
         Option(RUNNING, number(1, MOST_WORKERS), "worker processes; more than one need --state=redis://…"),

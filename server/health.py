@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics: whether the server is alive, whether it can take uploads, and what it has counted.
+"""/healthz, /readyz and /metrics: whether the server is alive, whether it can take uploads, and its metrics.
 
 Operators, load balancers and Prometheus ask every few seconds. `server/lifespan.py` makes the `Health` of an
 application when it starts, and says when it stops.
@@ -6,57 +6,26 @@ application when it starts, and says when it stops.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from onward.protocol.errors import StorageFull, Unavailable
 from onward.protocol.grants import Act
-from onward.server.events.delivery import Delivery
 from onward.server.http.access import check_token
+from onward.server.http.app_keys import CONFIG
+from onward.server.metrics import Metrics
 from onward.server.uploads.checks import Later
 from onward.server.uploads.engine import Engine
-from onward.storage.base import Full, OutboxCounts, StorageError
+from onward.storage.base import Full, StorageError
 
 PROBE_WAIT = 2.0  # seconds that the state and the storage may take to answer, at the same time
 PROBE_STAYS = 1.0  # seconds for which an answer is repeated, so that many requests cost no more than one
 CHECKS = "check of files"
 log = logging.getLogger("onward")
 Fault = StorageError | StorageFull | Later
-
-
-class _Counts(Collector):
-    """The counts of an engine, read when Prometheus asks."""
-
-    def __init__(self, engine: Engine, watchers: Callable[[], int], delivery: Delivery | None) -> None:
-        self._engine, self._watchers, self._delivery = engine, watchers, delivery
-        self.outbox: OutboxCounts | None = None  # None if nobody wants events, or the state did not answer
-
-    def collect(self) -> Iterator[Metric]:
-        ended = CounterMetricFamily("onward_uploads_ended", "Uploads by how they ended.", labels=["how"])
-        for how, count in self._engine.records.counts.items():
-            ended.add_metric([how], count)
-        yield ended
-        checks = CounterMetricFamily("onward_checks", "Checks by their outcome.", labels=["check", "outcome"])
-        for labels, count in self._engine.checks.counts.items():
-            checks.add_metric(labels, count)
-        yield checks
-        yield CounterMetricFamily("onward_received_bytes", "Bytes stored.", value=self._engine.received)
-        yield GaugeMetricFamily("onward_running", "Bodies and joins under way.", value=self._engine.running)
-        yield GaugeMetricFamily("onward_watchers", "Watchers of uploads.", value=self._watchers())
-        if self._delivery is not None:
-            delivered, failed = self._delivery.counts["delivered"], self._delivery.counts["failed"]
-            yield CounterMetricFamily("onward_events_delivered", "Events that were taken.", value=delivered)
-            yield CounterMetricFamily("onward_events_failed", "Events that were given up.", value=failed)
-        if self.outbox is not None:
-            age = 0.0 if self.outbox.oldest is None else max(self._engine.records.clock() - self.outbox.oldest, 0.0)
-            yield GaugeMetricFamily("onward_events_waiting", "Events that wait.", value=self.outbox.waiting)
-            yield GaugeMetricFamily("onward_events_oldest_seconds", "Age of the oldest event that waits.", value=age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +51,12 @@ class Health:
     """Probes whether uploads can be taken and finished, and keeps the last answer for PROBE_STAYS seconds."""
 
     engine: Engine
-    watchers: Callable[[], int]  # how many requests watch uploads
-    delivery: Delivery | None = None  # None if nobody wants events
+    metrics: Metrics
     stopping: bool = False
     _seen: _Seen = _Seen()
     _looked: float = -PROBE_STAYS
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _counts: _Counts = field(init=False)
-    _registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     _probes: dict[str, asyncio.Future[Fault | None]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._counts = _Counts(self.engine, self.watchers, self.delivery)
-        self._registry.register(self._counts)
-
-    async def metrics(self) -> bytes:
-        """Return the counts in the text format of Prometheus; without those of the outbox if it does not answer."""
-        self._counts.outbox = None
-        if self.delivery is not None:
-            with suppress(StorageError, TimeoutError):
-                async with asyncio.timeout(PROBE_WAIT):
-                    self._counts.outbox = await self.delivery.outbox.count()
-        return generate_latest(self._registry)
 
     async def check(self) -> str:
         """Return the answer of a server that is ready, and what it lacks; raises Unavailable if it is not.
@@ -173,17 +126,44 @@ async def _healthz(_: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    text = await request.app[HEALTH].check()
-    return web.Response(text=f"{text}\n", headers={"Cache-Control": "no-store"})
+    return await _ready(request.app[HEALTH])
+
+
+async def _ready(health: Health) -> web.Response:
+    return web.Response(text=f"{await health.check()}\n", headers={"Cache-Control": "no-store"})
 
 
 async def _metrics(request: web.Request) -> web.Response:
     await check_token(request, Act.METRICS)
-    return web.Response(body=await request.app[HEALTH].metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return await _told(request.app[HEALTH])
+
+
+async def _told(health: Health) -> web.Response:
+    return web.Response(body=await health.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def add_health(app: web.Application) -> None:
-    """Add the routes /healthz, /readyz and /metrics."""
-    app.router.add_get("/healthz", _healthz)
-    app.router.add_get("/readyz", _readyz)
-    app.router.add_get("/metrics", _metrics)
+    """Add the routes /healthz, /readyz and /metrics, unless they have a listener of their own (--ops-listen)."""
+    if not app[CONFIG].ops_listen:
+        app.router.add_get("/healthz", _healthz)
+        app.router.add_get("/readyz", _readyz)
+        app.router.add_get("/metrics", _metrics)
+
+
+def build_ops(app: web.Application) -> web.Application:
+    """Build the application of --ops-listen: the same three routes, of a server that has started, without tokens."""
+
+    async def readyz(_: web.Request) -> web.Response:
+        try:
+            return await _ready(app[HEALTH])
+        except Unavailable as fault:
+            return web.Response(status=503, text=f"{fault.detail}\n", headers={"Cache-Control": "no-store"})
+
+    async def metrics(_: web.Request) -> web.Response:
+        return await _told(app[HEALTH])
+
+    ops = web.Application()
+    ops.router.add_get("/healthz", _healthz)
+    ops.router.add_get("/readyz", readyz)
+    ops.router.add_get("/metrics", metrics)
+    return ops

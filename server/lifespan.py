@@ -38,6 +38,8 @@ from onward.server.health import HEALTH, Health
 from onward.server.http.access import ASK_CREATION, TOKENS
 from onward.server.http.app_keys import CHECKS, CONFIG, ENGINE, STOPPING
 from onward.server.http.download import DOWNLOADS, Downloads
+from onward.server.metrics import Metrics
+from onward.server.shared_numbers import SharedNumbers
 from onward.server.uploads.checks import Check
 from onward.server.uploads.engine import Engine
 from onward.server.uploads.publishing import Publishing
@@ -56,6 +58,7 @@ GRACE = 2.0  # seconds after the drain; then the process is ended, whatever stil
 
 AS_ID = "{id}"  # the layout that needs no staging
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: changes with each start of the machine
+SHARED: web.AppKey[SharedNumbers] = web.AppKey("shared", SharedNumbers)  # only in one of several workers
 log = logging.getLogger("onward")
 
 
@@ -119,10 +122,11 @@ class Lifespan:
                 retry_for=config.webhook_retry_for,
             )
             engine.records.on_events = self._delivery.wake
-        app[HEALTH] = Health(engine, lambda: len(broadcast.watchers), self._delivery)
+        metrics = Metrics(engine, lambda: len(broadcast.watchers), self._delivery, app.get(SHARED))
+        app[HEALTH] = Health(engine, metrics)
 
         # 5. Start the work that no request asks for: the sweep, and the check of watchers that do not read.
-        return BackgroundTasks(engine, broadcast, config.sweep_every)
+        return BackgroundTasks(engine, broadcast, metrics, config.sweep_every)
 
     async def begin_stop(self, app: web.Application) -> None:
         """Bring the requests to their end. The listening sockets are closed; aiohttp waits for the requests next."""

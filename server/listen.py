@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from onward.server.config import Config, ConfigError
 from onward.server.option_kinds import EVERY_ADDRESS
 
@@ -39,6 +41,18 @@ def listen(config: Config, count: int = 1) -> list[list[socket.socket]]:
         except OSError:
             if not tries:
                 raise
+
+
+def listen_for_ops(config: Config, count: int = 1) -> list[list[socket.socket]]:
+    """Return what `listen` returns, for --ops-listen; nothing without it. Raises what `listen` raises."""
+    if not config.ops_listen:
+        return []
+    host, _, port = config.ops_listen.rpartition(":")
+    try:
+        own = replace(config, host=(host.strip("[]"),), port=int(port), unix_socket="")
+        return _listen_to_all(_addresses(own), count)
+    except ConfigError as wrong:
+        raise ConfigError("ops_listen", wrong.why) from None
 
 
 def urls(config: Config, listeners: Sequence[socket.socket]) -> list[str]:

@@ -101,6 +101,14 @@ def _read_switch(value: object) -> bool:
     return switched
 
 
+def _read_address(value: object) -> str:
+    """Read HOST:PORT; an address of IPv6 is in brackets."""
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:/@\s]*):([0-9]{1,5})", value if isinstance(value, str) else "?")
+    if value and not (found and int(found[2]) <= 65535):
+        raise ValueError(f"{value!r} is not an address such as 127.0.0.1:9100 or [::1]:9100")
+    return str(value)
+
+
 def _read_hosts(value: object) -> tuple[str, ...]:
     """Read addresses and names to listen on; an empty one means every address of the machine."""
     given = value if isinstance(value, list | tuple) else [value]
@@ -304,6 +312,7 @@ NAME = Kind("NAME", _read_name)
 FOLDER = Kind("PATH", partial(_read_path, needed=True))
 BASE = Kind("PATH", _read_base_path)
 MODE = Kind("MODE", _read_mode, "{:04o}".format)
+ADDRESS = Kind("HOST:PORT", _read_address)
 FILE_MODE = Kind("MODE", partial(_read_mode_with, 0o400), "{:04o}".format)
 FOLDER_MODE = Kind("MODE", partial(_read_mode_with, 0o700), "{:04o}".format)
 HOSTS = Kind("HOST", _read_hosts, ", ".join, repeated=True)

@@ -20,8 +20,10 @@ from aiohttp import web
 
 from onward.server.app import create_app, create_runner
 from onward.server.config import Config
-from onward.server.lifespan import GRACE
-from onward.server.listen import BACKLOG, listen, urls
+from onward.server.health import build_ops
+from onward.server.lifespan import GRACE, SHARED
+from onward.server.listen import BACKLOG, listen, listen_for_ops, urls
+from onward.server.shared_numbers import SharedNumbers
 from onward.storage.base import Unreachable
 
 Announce = Callable[[Sequence[str]], object]
@@ -40,11 +42,14 @@ async def serve(
     config: Config,
     listeners: Sequence[socket.socket] = (),
     announce: Announce = print_urls,
+    *,
+    ops: Sequence[socket.socket] = (),
+    shared: SharedNumbers | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then stop within `--drain`; a second signal ends the process at once.
 
-    Listens at `listeners` if there are any; `announce` gets the URLs once connections are accepted. Raises what the
-    start of the application and `listen` raise.
+    Listens at `listeners`, and at `ops` for --ops-listen, if there are any; `announce` gets the URLs once connections
+    are accepted. `shared` are the numbers of all workers. Raises what the start of the application and `listen` raise.
     """
     stopping = asyncio.Event()
     stop_started = _watchdog(config.drain + GRACE)
@@ -60,17 +65,27 @@ async def serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    runner = create_runner(create_app(config), config)
+    app = create_app(config)
+    if shared is not None:
+        app[SHARED] = shared
+    runner = create_runner(app, config)
+    ops_runner = web.AppRunner(build_ops(app), access_log=None) if config.ops_listen else None
     try:
         await runner.setup()  # opens the storage: Lifespan.start
         listeners = listeners or listen(config)[0]
         for listener in listeners:
             await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        if ops_runner is not None:
+            await ops_runner.setup()
+            for listener in ops or listen_for_ops(config)[0]:
+                await web.SockSite(ops_runner, listener, backlog=BACKLOG).start()
         _spare_collector()
         announce(urls(config, listeners))
         await stopping.wait()
     finally:
         await runner.cleanup()  # closes the listeners, then Lifespan.begin_stop, requests end, Lifespan.finish_stop
+        if ops_runner is not None:  # until now it has told that the server stops
+            await ops_runner.cleanup()
 
 
 def _watchdog(seconds: float) -> threading.Event:

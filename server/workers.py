@@ -19,8 +19,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from onward.server.config import Config
-from onward.server.listen import listen, urls
+from onward.server.listen import listen, listen_for_ops, urls
+from onward.server.metrics import OF_NOW
 from onward.server.serve import Announce, serve
+from onward.server.shared_numbers import SharedNumbers, shared_memory
 from onward.storage.base import StorageError
 
 SHORT = 5.0  # seconds; a worker that dies sooner than this twice in a row is restarted only after this wait
@@ -36,7 +38,8 @@ class Workers:
     def __init__(self, config: Config, announce: Announce, complain: Callable[[Exception], int]) -> None:
         """Listen; raises what `listen` raises. `complain` prints an error, and returns the exit status for it."""
         self._config, self._announce, self._complain = config, announce, complain
-        self._sockets = listen(config, config.workers)
+        self._sockets, self._ops = listen(config, config.workers), listen_for_ops(config, config.workers)
+        self._memory = shared_memory(config.workers)
         self._born: dict[int, tuple[int, float]] = {}  # the number and the start of the worker with each process id
         self._due: dict[int, float] = {}  # when the worker with a number is started again
         self._short: set[int] = set()  # numbers whose last worker died soon after its start
@@ -86,7 +89,7 @@ class Workers:
         """Send SIGTERM to all workers: the first lets them stop gracefully, the second ends them at once."""
         self._stopping = True
         self._due.clear()
-        for listeners in self._sockets:  # so that a worker that closes its own copy refuses connections
+        for listeners in (*self._sockets, *self._ops):  # so that a worker that closes its own copy refuses connections
             for listener in listeners:
                 listener.close()
         for pid in self._born:
@@ -136,13 +139,14 @@ class Workers:
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            own = self._sockets[number]
-            for listener in (each for listeners in self._sockets if listeners is not own for each in listeners):
-                if listener not in own:
+            own, ops = self._sockets[number], self._ops[number] if self._ops else []
+            for listener in (each for listeners in (*self._sockets, *self._ops) for each in listeners):
+                if listener not in own and listener not in ops:
                     listener.close()
             if os.getppid() != parent:  # the parent died before prctl, so no signal will come
                 return
-            asyncio.run(serve(self._config, own, announce))
+            shared = SharedNumbers(self._memory, number, OF_NOW)
+            asyncio.run(serve(self._config, own, announce, ops=ops, shared=shared))
             code = 0
         except (ValueError, OSError, StorageError) as error:
             code = self._complain(error)

@@ -32,7 +32,7 @@ end is told only if the record does not know of it: what has ended may be saved 
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
@@ -176,6 +176,10 @@ class RecoveringState:
     async def promised(self) -> Promise:
         """Return what all unfinished uploads have been promised."""
         return await self._state.promised()
+
+    async def count_open(self) -> Mapping[Status, int]:
+        """Return how many unfinished uploads have each status."""
+        return await self._state.count_open()
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Yield the ids of the records that are due; an empty state is filled from the copies first."""

@@ -22,7 +22,7 @@ CALLED_FROM_OUTSIDE = {  # by a library, or found by name; for each pattern of f
     "client/cli/bars.py": {"bar_format", "initial"},  # read by tqdm
     "client/file.py": {"mtime_ns", "inode"},  # compared together with the rest of the value
     "client/model.py": {"last_updated"},  # for applications
-    "server/cli.py": {"formatTime", "datefmt", "logThreads", "logProcesses", "logMultiprocessing", "_srcfile"},
+    "server/log.py": {"formatTime", "datefmt", "logThreads", "logProcesses", "logMultiprocessing", "_srcfile"},
     "server/http/transport/connection.py": {"_parser", "eof_received", "handle_error"},
     "storage/running/threads.py": {"msg"},  # an argument of Future.cancel
     "server/uploads/checks/*.py": {"__call__", "early"},  # a check is called, and "early" is read by its name

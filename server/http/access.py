@@ -28,6 +28,7 @@ from onward.server.access.owners import Owners
 from onward.server.access.pace import Pace
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
 from onward.server.http.bearer import find_token
+from onward.server.http.request_log import OWNER
 from onward.server.http.wait_for_store import outlast
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ async def check_token(request: web.Request, act: Act, id: UploadId | None = None
             raise
         if creates:
             request[_GRANT] = grant
+        if grant.owner is not None:
+            request[OWNER] = grant.owner
     await _check(request, grant, act, id)
     return grant
 
@@ -106,6 +109,8 @@ async def check_access(
     """
     token = await check_token(request, act, id)
     own = await request.app[ACCESS](request, act, id, creation)
+    if own is not None and own.owner is not None:
+        request[OWNER] = own.owner
     if own is not None and (own.scopes is not None or own.upload is not None):
         await _check(request, own, act, id)
     return tuple(grant for grant in (token, own) if grant is not None)

@@ -15,7 +15,16 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+
 EVERY = "*"
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 SENT = ("Authorization", "Idempotency-Key", "If-None-Match", "If-Range", "Range", "X-Request-ID", "X-Requested-With")
-READ = ("Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "WWW-Authenticate")
+READ = (
+    "Accept-Ranges",
+    "Allow",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
 REMEMBERED = 7200  # seconds; Chromium keeps the reply to a preflight no longer than this
 
 

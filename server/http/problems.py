@@ -16,11 +16,11 @@ from onward.protocol.dialects import DEFAULT, Dialect
 from onward.protocol.model import Limits
 from onward.server.http.app_keys import CONFIG, ENGINE, dialect_of, named_dialect
 from onward.server.http.proxies import HOST
+from onward.server.http.request_log import CURRENT, HEADER, ID, REASON, note_answer, request_id
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.failure_log import shorten_ids
 
 CONTINUE = "100-continue"
-PROBES = ("/healthz", "/readyz", "/metrics")  # machines ask for them every few seconds; they are logged at level DEBUG
 log = logging.getLogger("onward")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,6 +54,7 @@ def problem(
 
 def _answer(request: web.Request, refusal: errors.Refusal) -> web.Response:
     engine = request.app[ENGINE]
+    request[REASON] = refusal.code
     return problem(
         refusal,
         dialect_of(request),
@@ -147,7 +148,8 @@ def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
     fault = refusal if isinstance(refusal, errors.StorageFull) else refusal.__cause__
     asked_for = isinstance(refusal, errors.NotFound | errors.Locked | errors.Crowded | errors.QuotaExceeded)
     if isinstance(fault, StorageError | errors.StorageFull) and not asked_for:
-        log.warning("%s %s: %s", request.method, ascii(request.rel_url.raw_path[:16]), fault)
+        level = logging.INFO if isinstance(fault, StorageError) and fault.reported else logging.WARNING
+        log.log(level, "%s %s: %s", request.method, ascii(request.rel_url.raw_path[:16]), fault)
 
 
 def mark_answer(response: web.StreamResponse, dialect: Dialect = DEFAULT) -> None:
@@ -160,14 +162,17 @@ def mark_answer(response: web.StreamResponse, dialect: Dialect = DEFAULT) -> Non
 async def mark(request: web.Request, response: web.StreamResponse) -> None:
     """Mark a reply before it is sent; a signal handler of the application."""
     mark_answer(response, dialect_of(request))
+    if (id_ := request.get(ID)) is not None:
+        response.headers[HEADER] = id_
 
 
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every refusal and every fault with a problem document, and log the request."""
+    """Answer every refusal and every fault with a problem document, log the request, and count it."""
     began, sound = time.monotonic(), False
-    raw_path = request.rel_url.raw_path
-    path = ascii(raw_path[:16])
+    path = ascii(request.rel_url.raw_path[:16])
+    id_ = request[ID] = request_id(request)
+    CURRENT.set(id_)
     try:
         _check_message(request)
         sound = True
@@ -175,7 +180,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     except errors.Refusal as refusal:
         response = _answer(request, refusal)
     except StorageError as fault:
-        level = logging.INFO if isinstance(fault, ASKED_FOR) else logging.WARNING
+        level = logging.INFO if isinstance(fault, ASKED_FOR) or fault.reported else logging.WARNING
         log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, shorten_ids(str(fault)))
         response = _answer(request, refusal_of(fault))
     except web.HTTPException as error:
@@ -187,6 +192,6 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         response = _answer(request, errors.ServerFault())
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # the next bytes on the connection may not be a request
-    level = logging.DEBUG if raw_path.endswith(PROBES) else logging.INFO
-    log.log(level, "%s %s %d %.0f ms", request.method, path, response.status, (time.monotonic() - began) * 1e3)
+    note_answer(request, response, began)
+    CURRENT.set(None)  # the next lines of this connection are not about this request
     return response

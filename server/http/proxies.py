@@ -14,6 +14,7 @@ HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.
 FORWARDED = ("Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Prefix")
 TRACES = (*FORWARDED, "Via", "X-Real-IP")
 LONGEST_PREFIX = 200  # characters
+LONGEST_NODE = 45  # characters of an address
 UNIX = "unix"
 _BASE = re.compile(r"(https?)://([^/?#@]+)(/[^?#]*)?", re.ASCII | re.IGNORECASE)
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?", re.ASCII)
@@ -63,6 +64,19 @@ def _trusts(trusted: Sequence[str], peer: str | None) -> bool:
 def _trusts_node(trusted: Sequence[str], node: str) -> bool:
     """Return whether an element of a chain names a trusted proxy, perhaps with a port."""
     return _trusts(trusted, _NODE_PORT.sub("", node).strip("[]") or "?")
+
+
+def client_of(request: web.Request, trusted: Sequence[str], family: str) -> str:
+    """Return the address of the client: that of the peer or, if that is a trusted proxy, the one that it states."""
+    peer = request.remote or ""
+    if not trusted or not any(map(request.headers.__contains__, FORWARDED)) or not _trusts(trusted, peer):
+        return peer or UNIX
+    nodes = [element.get("for", "") for element in request.forwarded]
+    for node in reversed(nodes if family == "forwarded" else _values(request, "X-Forwarded-For")):
+        peer = _NODE_PORT.sub("", node).strip("[]")
+        if not _trusts(trusted, peer or "?"):
+            break
+    return ascii(peer[:LONGEST_NODE])[1:-1] or UNIX
 
 
 def _forwarded(request: web.Request, trusted: Sequence[str]) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ ends is in the record that `receive` returns: the upload may be unfinished, `ver
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import Failed, LengthExceeded, Refusal, StorageFull
@@ -14,6 +15,7 @@ from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.hashing import RunningHash, RunningSha256
+from onward.server.uploads.measures import SYNC
 from onward.server.uploads.quotas import BodyClaims
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords
@@ -102,6 +104,7 @@ class Bodies:
                     stride=blobs.stride,
                     check_room=claims.note,
                     head=head,
+                    timed=partial(self._records.measures.time, SYNC),
                 )
                 place = writer.place
             if summed is not None:

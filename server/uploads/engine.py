@@ -49,6 +49,7 @@ from onward.server.uploads.completion import Completion
 from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningSha256
 from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
+from onward.server.uploads.measures import CREATE, REMOVE
 from onward.server.uploads.publishing import AS_IDS, Publishing
 from onward.server.uploads.quotas import BodyClaims, claim_quota, refused
 from onward.server.uploads.receive import Body
@@ -112,7 +113,7 @@ class Engine:
             length, lengths = await self._final_uploads.keep_parts(request.concat.parts, may_wait=request.may_wait)
             request, size = replace(request, length=length), await self.reserve.joined_size(lengths)
         now, id_ = self._clock(), id or new_id()
-        place = await self._storage.blobs.create(id_)
+        place = await self.records.measures.time(CREATE, self._storage.blobs.create(id_))
         upload = decisions.create(request, id=id_, place=place, now=now, limits=limits or self.limits)
         await self.reserve.promise(size)
         try:
@@ -283,7 +284,7 @@ class Engine:
             ended = await self.records.end(ended)
         await self._completion.duplicates.forget(ended)
         try:
-            await self._storage.blobs.remove(ended.place)
+            await self.records.measures.time(REMOVE, self._storage.blobs.remove(ended.place))
         except StorageError as fault:
             why = shorten_ids(str(fault))
             log.warning("the bytes of %s… can't be removed yet; a later sweep removes them: %s", ended.id[:8], why)

@@ -16,6 +16,7 @@ from onward.protocol.model import Upload
 from onward.protocol.naming import Layout, PathValues
 from onward.protocol.progress import file_name
 from onward.server.uploads.interrupt import Interrupt
+from onward.server.uploads.measures import PUBLISH
 from onward.server.uploads.records import UploadRecords
 from onward.storage.base import is_staged
 from onward.storage.failpoints import reach
@@ -58,9 +59,10 @@ class Publishing(Struct, frozen=True, kw_only=True):
 
         May be repeated. Raises what `stage` raises.
         """
-        place = await records.storage.blobs.seal(
+        work = records.storage.blobs.seal(
             upload.place, upload.offset, records.holds(upload), acknowledged=acknowledged, check=interrupt.check
         )
+        place = await records.measures.time(PUBLISH, work)
         published = replace(upload, place=place)
         return replace(published, url=self.public_url.replace("{path}", quote(published.path or "")) or None)
 

@@ -74,13 +74,14 @@ async def receive(
     stride: Stride,
     check_room: Callable[[], Awaitable[None]],
     head: Head,
+    timed: Callable[[Awaitable[int]], Awaitable[int]],
 ) -> int:
     """Write a body, and return the position up to which it is durable at its end.
 
     After each stride, `writer` makes bytes durable, `note` records up to where, and `check_room` checks the free room.
     A store may keep the last bytes in memory until there are more of them, and they are not recorded before they are
     durable. A body with a checksum is not recorded on the way, since it may prove wrong at its end. `head` is judged
-    as soon as it is there.
+    as soon as it is there. `timed` waits for a sync, and notes how long it took.
     Raises TooLarge if the body goes beyond the licence, QuotaExceeded, Failed, and the errors of the store, `note` and
     `check_room`. What was recorded before an error stays recorded.
     """
@@ -92,16 +93,16 @@ async def receive(
         except QuotaExceeded:  # what there was room for stays, so that the upload can go on once there is more
             await head.judge(body_writer.position)
             if licence.checksum is None and body_writer.position > noted:
-                await note(await writer.sync(ended=True), writer)
+                await note(await timed(writer.sync(ended=True)), writer)
             raise
         await head.judge(body_writer.position)
         if noted < body_writer.position < licence.end and not body.over:
-            if licence.checksum is None and (durable := await writer.sync()) > noted:
+            if licence.checksum is None and (durable := await timed(writer.sync())) > noted:
                 await note(durable, writer)
                 noted = durable
             await check_room()
     if body_writer.position > noted:
-        noted = await writer.sync(ended=True)
+        noted = await timed(writer.sync(ended=True))
     return noted
 
 

@@ -19,8 +19,9 @@ a record that is not volatile any more: when the upload pauses, and when the ser
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -29,6 +30,7 @@ from onward.protocol.errors import Failed
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import LOST, Failure, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
+from onward.server.uploads.measures import INSERT, LOAD, SAVE, SYNC, Measures
 from onward.server.uploads.silence import Silence
 from onward.storage.base import Cursor, Durability, Full, Held, Lease, Missing, Page, Storage, StorageError, Unreachable
 from onward.storage.failpoints import reach
@@ -52,6 +54,7 @@ class UploadRecords:
     ) -> None:
         self.storage, self.limits, self.clock = storage, limits, clock or Clock()
         self.counts: Counter[str] = Counter()
+        self.measures = Measures()
         self.silence = Silence(limits.quiet_after)
         self._state, self._lease_wait, self._boot = storage.state, lease_wait, boot
         self._subscriptions = storage.subscriptions
@@ -72,7 +75,9 @@ class UploadRecords:
             upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
             self._volatile.add(upload.id)
         events = self._subscriptions.created(upload)
-        await self._state.insert(upload, durable=not self._relaxed, most=self.limits.max_open, events=events)
+        work = self._state.insert(upload, durable=not self._relaxed, most=self.limits.max_open, events=events)
+        await self.measures.time(INSERT, work)
+        self.measures.created += 1
         reach("created")
         if events:
             self.on_events()
@@ -80,7 +85,7 @@ class UploadRecords:
 
     async def load(self, id: UploadId) -> Upload:
         """Return a record without holding its lease; raises Missing."""
-        return await self._correct_times(await self._state.load(id))
+        return await self._correct_times(await self.measures.time(LOAD, self._state.load(id)))
 
     async def page(
         self, *, after: Cursor | None, limit: int, statuses: Collection[Status], owner: str | None = None
@@ -89,6 +94,10 @@ class UploadRecords:
         page = await self._state.page(after=after, limit=limit, statuses=statuses, owner=owner)
         now = self.clock()
         return Page([self.carried(upload, now) for upload in page.uploads], page.damaged, page.following)
+
+    async def count_open(self) -> Mapping[Status, int]:
+        """Return how many uploads are unfinished, by status; raises StorageError."""
+        return await self._state.count_open()
 
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""
@@ -199,7 +208,13 @@ class UploadRecords:
         if events:
             self.on_events()
         self.counts[self._label(saved)] += 1
-        log.info("upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length)
+        if saved.status is Status.COMPLETED and saved.role is not Role.PARTIAL:
+            self.measures.sizes.observe(saved.offset)
+            self.measures.durations.observe(max(saved.updated - saved.created, 0.0))
+        log.info(
+            "upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length,
+            extra={"fields": partial(_fields, saved)},
+        )  # fmt: skip
         return saved
 
     def _label(self, ended: Upload) -> str:
@@ -213,7 +228,7 @@ class UploadRecords:
             return upload
         if upload.offset and upload.role is not Role.FINAL:  # a final upload is joined again from durable parts
             try:
-                await self.storage.blobs.sync(upload.place)
+                await self.measures.time(SYNC, self.storage.blobs.sync(upload.place))
             except Missing:
                 return await self.end(self.failed(upload, LOST))
         return await self._save(decisions.durable(upload, now=self.clock(), limits=self.limits), True)
@@ -252,7 +267,7 @@ class UploadRecords:
         return decisions.failed(upload, failure, now=self.clock(), limits=self.limits, sha256=sha256)
 
     async def _save(self, upload: Upload, durable: bool, events: Sequence[OutgoingEvent] = ()) -> Upload:
-        saved = await self._state.save(upload, durable=durable, events=events)
+        saved = await self.measures.time(SAVE, self._state.save(upload, durable=durable, events=events))
         reach("recorded")
         self.silence.note(saved)
         if saved.volatile is None:
@@ -260,6 +275,19 @@ class UploadRecords:
         else:
             self._volatile.add(saved.id)
         return saved
+
+
+def _fields(ended: Upload) -> Mapping[str, object]:
+    """Return what a program wants to know about the end of an upload, for the log."""
+    fields = {
+        "uploadId": ended.id,
+        "uploadStatus": ended.status,
+        "owner": ended.owner,
+        "bytes": ended.offset,
+        "durationMs": round(max(ended.updated - ended.created, 0.0) * 1e3),
+        "reason": ended.failure.code if ended.failure else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def check_not_failed(upload: Upload) -> Upload:

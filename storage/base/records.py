@@ -5,7 +5,7 @@ on the version that the caller has read and on the lease that it holds. The serv
 `server/uploads/records.py`.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from onward.protocol.events import OutgoingEvent
@@ -66,6 +66,12 @@ class Records(Protocol):
 
     async def promised(self) -> Promise:
         """Return what all unfinished uploads together have been promised, at a cost that does not grow with them."""
+
+    async def count_open(self) -> Mapping[Status, int]:
+        """Return how many unfinished uploads have each status, at a cost that grows with them: for metrics, not often.
+
+        It need not be the state of one moment.
+        """
 
     def due(self, now: float) -> AsyncIterator[UploadId]:
         """Yield the ids of the records whose `due` is not later than `now`, the earliest first."""

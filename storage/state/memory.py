@@ -1,6 +1,7 @@
 """Records, leases, events and the outbox in memory, for tests and demonstrations: nothing survives the process."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -74,6 +75,10 @@ class MemoryState(Local):
     async def promised(self) -> Promise:
         """Return the sum of what all unfinished uploads have been promised."""
         return sum_of(self._uploads.values())
+
+    async def count_open(self) -> Mapping[Status, int]:
+        """Return how many unfinished uploads have each status."""
+        return Counter(upload.status for upload in self._uploads.values() if not upload.status.final)
 
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Yield the ids of the records that are due, the earliest first."""

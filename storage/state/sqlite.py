@@ -13,7 +13,7 @@ import asyncio
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -185,6 +185,11 @@ class SqliteState(Local):
     async def promised(self) -> Promise:
         """Return what all unfinished uploads have been promised: summed at the start, and updated by each commit."""
         return self._promised
+
+    async def count_open(self) -> Mapping[Status, int]:
+        """Return how many unfinished uploads have each status."""
+        rows = await self._do(partial(_fetch, "SELECT status, COUNT(*) FROM uploads WHERE open GROUP BY status", ()))
+        return {Status(status): count for status, count in rows}
 
     def _changed_from(self, earlier: Upload | None, later: Upload | None) -> None:
         """Change the sums as a record changes; the change takes effect when the batch is committed."""

@@ -27,7 +27,9 @@ async def test_the_start_and_the_stop_are_logged(redis_url: str, tmp_path: Path)
         await server.stop()
         log = log_of(data, server)
     first, *_, stopping, stopped = log.splitlines()
-    assert first.endswith(f" serves: data folder {data}, state {redis_url}, durability group")
+    page = server.url.removesuffix("files")
+    told = f" serves: data folder {data}, state {redis_url}, blobs file:, durability group, page {page}"
+    assert first.endswith(told)
     assert "INFO onward onward " in first
     assert stopping.endswith("stopping, in 10 s at most")
     assert stopped.endswith("INFO onward stopped")
@@ -67,13 +69,18 @@ async def test_what_machines_ask_every_few_seconds_has_no_line(
     assert " POST '/files' 201 " in log
 
 
-async def test_a_redis_that_stays_down_has_one_line_and_another_one_when_it_is_back(tmp_path: Path) -> None:
+async def test_a_redis_that_stays_down_has_one_line_and_another_one_when_it_is_back(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     with redis_server(tmp_path) as redis:
         async with onward(data, redis.url, ["--sweep-every=2"]) as server:
             redis.stop()
             poll(lambda: DOWN in log_of(data, server))
-            await asyncio.sleep(AWAY)
+            for _ in range(20):  # what clients ask meanwhile is no flood either
+                await asyncio.sleep(AWAY / 20)
+                async with http.post(server.url, headers=tus.TUS | {"Upload-Length": "1"}) as answer:
+                    assert answer.status == 503
             assert server.running
             lines = log_of(data, server).splitlines()
             assert len([line for line in lines if " WARNING " in line or " ERROR " in line]) == 1, lines

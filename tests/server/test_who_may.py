@@ -22,6 +22,7 @@ UPGRADE: Headers = {
     "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
 }  # fmt: skip
 EVENTS: Headers = {"Accept": "text/event-stream"}
+OF_ONE_REPLY = {"Date", "X-Request-ID"}  # headers that differ between equal replies
 OPEN = re.compile(r"/|/page/.*|/healthz|/readyz")  # paths that need no token
 TUS: Headers = {"Tus-Resumable": "1.0.0"}
 UNSAID: Headers = {"Tus-Resumable": None}
@@ -120,7 +121,7 @@ class Scene(NamedTuple):
             size = re.search(r"Content-Length: (\d+)", reply)
             body = connection.read(int(size[1])) if size and status >= 400 and method != "HEAD" else b""
             lines = (line.partition(": ") for line in reply.split("\r\n")[1:])
-            return Answer(status, {name: value for name, _, value in lines if name != "Date"}, body)
+            return Answer(status, {name: value for name, _, value in lines if name not in OF_ONE_REPLY}, body)
 
     def upload(self, token: str, *, partial: bool = False) -> str:
         """Create an upload, and give its id."""

@@ -18,11 +18,12 @@ from onward.storage.base import Ahead, Missing, StoredBytes, Unreachable
 
 pytest.importorskip("aiobotocore", reason="SKIPPED LOUDLY: pip install 'onward[s3]'")
 
+from onward.storage.blobs.s3.arrived import Arrived
 from onward.storage.blobs.s3.client import S3Client
-from onward.storage.blobs.s3.memory import GRANT, Memory
+from onward.storage.blobs.s3.memory import BUFFER, GRANT, Memory
 from onward.storage.blobs.s3.spot import Run, Spot, Tail, parse
 from onward.storage.blobs.s3.store import S3Blobs
-from onward.storage.blobs.s3.writer import LAST_PART, part_size
+from onward.storage.blobs.s3.writer import LAST_PART, PartWriter, part_size
 
 MIB = 2**20
 PART = 5 * MIB
@@ -238,6 +239,42 @@ async def test_bodies_that_want_more_memory_than_there_is_all_come_to_their_end(
         for place, body in zip(places, bodies, strict=True):
             sealed = await blobs.seal(place, len(body))
             assert await content(blobs, sealed, 0, len(body)) == body
+
+
+async def test_the_memory_of_all_bodies_together_is_bounded(tmp_path: Path, versitygw: S3Process) -> None:
+    block, writers, most = some(MIB), list[PartWriter](), 0
+    budget = {"part-size": PART, "memory": 16 * MIB}
+    async with s3_bytes(versitygw, versitygw.new_bucket(), tmp_path, budget) as stored:
+        blobs = stored.blobs
+        assert isinstance(blobs, S3Blobs)
+        free = blobs._memory.free
+
+        async def body(number: int) -> None:
+            nonlocal most
+            place = await blobs.create(UploadId(f"{number:032x}"))
+            async with blobs.open(place, 0, ahead=NAMED) as writer:
+                writers.append(writer)
+                for at in range(11):
+                    await put(writer, block, at * MIB)
+                    most = max(most, sum(each._arrived.size + each._on_way for each in writers))
+                await writer.sync(ended=True)
+
+        await asyncio.gather(*map(body, range(12)))
+        assert 8 * MIB < most <= free < 16 * MIB
+
+
+async def test_bytes_that_may_still_be_on_their_way_are_not_written_over() -> None:
+    memory = Memory(GRANT)
+    arrived = Arrived(memory)
+    for number in range(3):
+        arrived.add(bytes([number]) * BUFFER)
+    first, second = arrived.take(BUFFER), arrived.take(BUFFER)
+    arrived.release(reused=False)
+    third = arrived.take(BUFFER)
+    arrived.release(reused=True)
+    arrived.add(b"x" * 3 * BUFFER)
+    assert [bytes(view)[:2] for (view,) in (first, second)] == [b"\0\0", b"\1\1"]
+    assert bytes(third[0]) == b"x" * BUFFER, "it was stored, so its buffer is used again"
 
 
 async def test_memory_is_given_to_those_that_wait_in_their_order() -> None:

@@ -56,6 +56,15 @@ async def test_a_shared_state_has_a_time_of_its_own_and_another_has_none(state: 
         assert told == pytest.approx(time.time(), abs=60)
 
 
+async def test_unfinished_uploads_are_counted_by_their_status(state: State) -> None:
+    assert not any((await state.count_open()).values())
+    odd = 'a YQ==,b "status":"completed"'  # in a value, as no client could send it
+    for number, status in enumerate([Status.PENDING, Status.PAUSED, Status.PAUSED, Status.VERIFYING, *FINAL]):
+        upload = replace(UPLOAD, id=UploadId(f"{number:032x}"), status=status, metadata=odd)
+        await state.insert(upload)
+    assert dict(await state.count_open()) == {Status.PENDING: 1, Status.PAUSED: 2, Status.VERIFYING: 1}
+
+
 async def test_an_unknown_record_is_missing(state: State) -> None:
     with pytest.raises(Missing):
         await state.load(ID)

@@ -34,8 +34,9 @@ class Answer:
 
     @property
     def told(self) -> tuple[int, dict[str, str]]:
-        """Give the status and all headers but the date."""
-        return self.status, {name: value for name, value in self.headers.items() if name != "date"}
+        """Give the status and all headers but the date and the id of the request."""
+        own = ("date", "x-request-id")
+        return self.status, {name: value for name, value in self.headers.items() if name not in own}
 
 
 class Connection:

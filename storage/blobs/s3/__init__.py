@@ -2,7 +2,7 @@
 
     opener.py     opens the store that a URL names             settings.py  the URL
     store.py      the seam of the bytes, and where they are    spot.py      the places
-    writer.py     one body: parts in order, and the tail       memory.py, known.py
+    writer.py     one body: parts in order, and the tail       arrived.py, memory.py, known.py
     whole.py      completing and publishing                    compose.py   one object made of others
     backups.py    copies of records                            nodes.py     which servers are alive: unknown
     client.py     requests                                     garbage.py, probe.py

@@ -18,6 +18,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiobotocore.session
 import aiohttp
@@ -26,7 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from yarl import URL
 
 from onward.protocol.model import UploadId
-from onward.storage.base import Missing, Unreachable
+from onward.storage.base import Block, Missing, Unreachable
 from onward.storage.blobs.s3.faults import Passing, fault_of
 from onward.storage.blobs.s3.settings import Settings
 
@@ -37,7 +39,7 @@ PATIENCE = 15.0  # seconds after which no further attempt is made
 MOST_FAILURES = 5  # of one download
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 4.0  # seconds between attempts
 OWNER = "onward"  # the metadata that names the upload whose object this is
-Sender = Callable[[], AsyncIterator[bytes]]
+Sender = Callable[[], AsyncIterator[Block]]
 Result = TypeVar("Result")
 
 
@@ -289,6 +291,14 @@ async def load_descriptions() -> None:
     await _session().get_service_model("s3")
 
 
+def _proxy(endpoint: str) -> str | None:
+    """Return the proxy that the environment names for an endpoint. aiohttp would look at each request, in a thread."""
+    where = urlsplit(endpoint)
+    if where.hostname is None or proxy_bypass(where.hostname):
+        return None
+    return getproxies().get(where.scheme)
+
+
 async def open_client(settings: Settings) -> S3Client:
     """Connect to a bucket; nothing is asked of it yet. Raises Unreachable."""
     session = _session()
@@ -315,7 +325,7 @@ async def open_client(settings: Settings) -> S3Client:
                 connector=aiohttp.TCPConnector(limit=0, ssl=tls),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN, sock_read=ANSWER_WITHIN),
                 auto_decompress=False,
-                trust_env=True,
+                proxy=_proxy(control.meta.endpoint_url),
             )
         )
     except (BotoCoreError, ValueError, OSError) as error:

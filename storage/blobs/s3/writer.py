@@ -22,12 +22,12 @@ import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from threading import Lock
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from onward.storage.base import Block, Stale, StorageError, Unreachable
+from onward.storage.blobs.s3.arrived import Arrived
 from onward.storage.blobs.s3.client import S3Client, Sender
 from onward.storage.blobs.s3.known import Known, KnownPlaces
 from onward.storage.blobs.s3.memory import GRANT, Memory
@@ -88,9 +88,9 @@ class PartWriter:
         self._client, self._memory, self._spot, self._holds = client, memory, spot, holds
         self._least, self._direct, self._length = least, direct, length
         self._durable = self._end = spot.size
-        self._lock = Lock()
-        self._blocks: deque[bytes] = deque()
-        self._kept = self._on_way = self._granted = 0  # bytes: in blocks, in the part that is being sent, taken
+        self._arrived = Arrived(memory)
+        self._on_way = self._granted = 0  # bytes: in the part that is being sent, taken
+        self._attempts = 0  # to send it
         self._number = known.number if known else None
         self._tail = known.tail if known else ()
         self._superseded = list(known.superseded) if known else []
@@ -107,13 +107,11 @@ class PartWriter:
         """Keep a copy of the next block."""
         if at != self._end:
             raise Unreachable(f"a block for {at} came at {self._end}")
-        with self._lock:
-            self._blocks.append(bytes(block))
-            self._kept += len(block)
-            self._end += len(block)
-            while self._end >= self.boundary:
-                self._ends.append(self.boundary)
-                self.boundary += part_size(self._least, self._spot, self._next_number, self.boundary, self._length)
+        self._arrived.add(block)
+        self._end += len(block)
+        while self._end >= self.boundary:
+            self._ends.append(self.boundary)
+            self.boundary += part_size(self._least, self._spot, self._next_number, self.boundary, self._length)
         self._whole = False
         if self._ends:
             self._loop.call_soon_threadsafe(self._advance)
@@ -130,7 +128,7 @@ class PartWriter:
 
     @property
     def _has_room(self) -> bool:
-        return self._granted - self._kept - self._on_way >= GRANT
+        return self._granted - self._arrived.size - self._on_way >= GRANT
 
     async def drained(self) -> None:
         """Wait for memory, and until no part is waiting for another one."""
@@ -148,7 +146,7 @@ class PartWriter:
                     if not self._memory.take_now():
                         break
                     self._granted += GRANT
-            elif self._sending is None and self._kept:
+            elif self._sending is None and self._arrived.size:
                 await self._store_tail()
 
     async def sync(self, *, ended: bool = False) -> int:
@@ -160,10 +158,10 @@ class PartWriter:
             raise self._fault
         waited = self._loop.time() - self._stored_at
         urgent = waited > TAIL_AFTER or (self._memory.scarce and waited > IN_NEED)
-        if self._sending is None and self._kept and (ended or urgent):
+        if self._sending is None and self._arrived.size and (ended or urgent):
             await self._store_tail()
         self.place = self._spot.place()
-        self._whole = ended and not self._kept
+        self._whole = ended and not self._arrived.size
         return self._durable
 
     async def close(self, known: KnownPlaces) -> None:
@@ -212,7 +210,7 @@ class PartWriter:
         reach("sent")
 
     async def _store_tail(self) -> None:
-        blocks = self._take(self._kept)
+        blocks = self._take(self._arrived.size)
         fresh, before = sum(map(len, blocks)), self._spot.tail
         tail = Tail(secrets.token_hex(6), fresh + (before.size if before else 0))
         self._check_lease()
@@ -225,7 +223,8 @@ class PartWriter:
         if before:
             self._superseded.append(before.name)
         complete = self._tail or not before
-        self._spot, self._tail = replace(self._spot, tail=tail), (*self._tail, *blocks) if complete else ()
+        fresh_tail = (*self._tail, *map(bytes, blocks)) if complete else ()
+        self._spot, self._tail = replace(self._spot, tail=tail), fresh_tail
         self._note_stored(fresh)
         reach("sent-tail")
 
@@ -233,37 +232,26 @@ class PartWriter:
         self._durable += fresh
         self._on_way = 0
         self._stored_at = self._loop.time()
+        self._arrived.release(reused=self._attempts == 1)  # a former attempt may still be on its way
         self._granted -= fresh
         self._memory.give(fresh)
 
-    def _take(self, count: int) -> list[bytes]:
-        """Take the next bytes out of the blocks."""
-        taken: list[bytes] = []
-        with self._lock:
-            self._kept -= count
-            self._on_way = count
-            while count:
-                block = self._blocks.popleft()
-                if len(block) > count:
-                    self._blocks.appendleft(block[count:])
-                    block = block[:count]
-                taken.append(block)
-                count -= len(block)
-        return taken
+    def _take(self, count: int) -> list[memoryview]:
+        """Take the next bytes, which are then on their way."""
+        self._on_way, self._attempts = count, 0
+        return self._arrived.take(count)
 
-    def _sender(self, blocks: Sequence[bytes]) -> Sender:
+    def _sender(self, blocks: Sequence[Block]) -> Sender:
         """Return a function that yields the bytes of the tail, and then those of some blocks."""
         spot, kept = self._spot, self._tail
 
-        async def send() -> AsyncIterator[bytes]:
-            if kept:
-                for block in kept:
-                    yield block
-            elif spot.tail:
+        async def send() -> AsyncIterator[Block]:
+            self._attempts += 1
+            if spot.tail and not kept:
                 async with aclosing(self._client.stream(tail_key(spot, spot.tail.name), 0, spot.tail.size)) as stored:
-                    async for block in stored:
-                        yield block
-            for block in blocks:
+                    async for old in stored:
+                        yield old
+            for block in (*kept, *blocks):
                 yield block
 
         return send

@@ -11,9 +11,11 @@ The uploads of one owner are read in the same way, from the part of another list
 A page of few statuses looks at more uploads than it may have, and may still be short.
 """
 
-from collections import deque
-from collections.abc import AsyncIterator, Collection
+import re
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from math import inf
 from typing import Any
 
@@ -24,8 +26,9 @@ from onward.storage.state.redis.commands import Commands
 from onward.storage.state.redis.keys import BUCKETS, Bucket, hashed, keys_of, owned_entry, owned_place
 
 LOOKED_AT = 500  # uploads that a page of few statuses looks at
-PAGE = 500  # uploads of an owner that are read at a time to count them
+PAGE = 500  # uploads that are read at a time to count them
 ALL = frozenset(Status)
+_STATUS = re.compile(rb'"status":"(%b)"' % "|".join(Status).encode())  # quotes inside of values are escaped
 SPARE = 6  # ids that a bucket is asked for beyond its share: few buckets run out then
 
 
@@ -105,6 +108,22 @@ async def read_page(
         if upload.status in statuses:
             page.uploads.append(upload)
     return page
+
+
+async def count_open(commands: Commands) -> Mapping[Status, int]:
+    """Return how many unfinished uploads have each status; raises Unreachable. A record is looked into, not parsed."""
+
+    def ask(pipeline: Any, raw: bytes) -> None:
+        pipeline.hget(keys_of(UploadId(raw.decode("ascii", "replace"))).record, "document")
+
+    counts: Counter[Status] = Counter()
+    found = await commands.of_each(BUCKETS, lambda pipeline, bucket: pipeline.smembers(bucket.open))
+    ids = list(chain.from_iterable(found))
+    for start in range(0, len(ids), PAGE):
+        documents = await commands.of_each(ids[start : start + PAGE], ask)
+        statuses = (_STATUS.search(document) for document in documents if document is not None)
+        counts.update(Status(status[1].decode()) for status in statuses if status is not None)
+    return counts
 
 
 async def all_owned(commands: Commands, owner: str) -> AsyncIterator[list[UploadId]]:

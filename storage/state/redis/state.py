@@ -18,7 +18,7 @@ client.py       clients of one Redis, of Sentinels and of a cluster
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, cast
@@ -51,7 +51,7 @@ from onward.storage.state.redis.keys import (
     owned_entry,
 )  # fmt: skip
 from onward.storage.state.redis.leases import RedisLeases
-from onward.storage.state.redis.listing import read_page
+from onward.storage.state.redis.listing import count_open, read_page
 from onward.storage.state.redis.open_limit import OpenLimit
 from onward.storage.state.redis.outbox import RedisOutbox, put_arguments
 from onward.storage.state.redis.quotas import RedisQuotas, nothing
@@ -181,6 +181,10 @@ class RedisState:
 
         sums = zip(*await self._commands.of_each(BUCKETS, ask), strict=True)
         return Promise(*(max(sum(int(each or 0) for each in column), 0) for column in sums))
+
+    async def count_open(self) -> Mapping[Status, int]:
+        """Return how many unfinished uploads have each status."""
+        return await count_open(self._commands)
 
     def due(self, now: float) -> AsyncIterator[UploadId]:
         """Yield the ids of the records that are due, the earliest first; records may change between two pages."""

@@ -7,22 +7,22 @@ MODEL = "tests/faults/by_hand.py model --runs=300 --steps=60 --seed=1 --plain"
 BUGS = (
     Bug(
         "1", "no sync at the end of a body", "server/uploads/receive.py",
-        "noted = await writer.sync(ended=True)",
+        "noted = await timed(writer.sync(ended=True))",
         "noted = body_writer.position",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "2", "no sync in the middle of a body", "server/uploads/receive.py",
-        "(durable := await writer.sync()) > noted:",
+        "(durable := await timed(writer.sync())) > noted:",
         "(durable := body_writer.position) > noted:",
         "tests/faults/test_crashes.py",
     ),
     Bug(
         "3", "record before bytes", "server/uploads/receive.py",
-        "            if licence.checksum is None and (durable := await writer.sync()) > noted:\n"
+        "            if licence.checksum is None and (durable := await timed(writer.sync())) > noted:\n"
         "                await note(durable, writer)\n                noted = durable\n",
         "            if licence.checksum is None:\n"
-        "                await note(body_writer.position, writer)\n                noted = await writer.sync()\n",
+        "                await note(body_writer.position, writer)\n                noted = await timed(writer.sync())\n",
         "tests/faults/test_crashes.py",
     ),
     Bug(
@@ -87,7 +87,7 @@ BUGS = (
     ),
     Bug(
         "14", "silent uploads settled without a sync", "server/uploads/records.py",
-        "                await self.storage.blobs.sync(upload.place)\n",
+        "                await self.measures.time(SYNC, self.storage.blobs.sync(upload.place))\n",
         "                pass\n",
         "tests/faults/test_crashes.py -k=process",
     ),

@@ -9,7 +9,7 @@ SINGLE = "tests/faults/test_single_faults.py"
 BUGS = (
     Bug(
         "a", "no fdatasync", "server/uploads/receive.py",
-        "    if body_writer.position > noted:\n        noted = await writer.sync(ended=True)\n    return noted\n",
+        "    if body_writer.position > noted:\n        noted = await timed(writer.sync(ended=True))\n    return noted\n",
         "    return body_writer.position\n",
         ORDER,
     ),

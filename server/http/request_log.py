@@ -1,0 +1,87 @@
+"""The line about each request in the log, its id, and its place in the metrics.
+
+A client, or a proxy, may name a request by `X-Request-ID`; otherwise an id is made. The answer has it, and so has
+every line that is logged because of the request, with `--log-format json` (server/log.py).
+"""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from functools import partial
+from itertools import count
+
+from aiohttp import web
+
+from onward.server.http.app_keys import CONFIG, ENGINE
+from onward.server.http.proxies import client_of
+
+HEADER = "X-Request-ID"
+PROBES = ("/healthz", "/readyz", "/metrics")  # machines ask for them every few seconds; they are logged at level DEBUG
+CURRENT: ContextVar[str | None] = ContextVar("request_id", default=None)
+ID: web.RequestKey[str] = web.RequestKey("id", str)
+OWNER: web.RequestKey[str] = web.RequestKey("owner", str)  # of the token, or of the grant of the application
+REASON: web.RequestKey[str] = web.RequestKey("reason", str)  # the code of a refusal
+_SANE = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
+_START, _NUMBERS = secrets.token_hex(6), count(1)  # ids of one process differ by their number
+log = logging.getLogger("onward")
+
+
+def request_id(request: web.Request) -> str:
+    """Return the id that a request brings, if that is short and plain; otherwise a new one."""
+    brought = request.headers.get(HEADER)
+    return brought if brought is not None and _SANE.fullmatch(brought) else f"{_START}-{next(_NUMBERS):x}"
+
+
+def note_answer(request: web.Request, response: web.StreamResponse, began: float) -> None:
+    """Count an answered request, and log it; `began` is the monotonic time of its begin."""
+    seconds = time.monotonic() - began
+    status = response.status
+    watches = status == 101 or (status == 200 and response.content_type == "text/event-stream")
+    measures = request.app[ENGINE].records.measures
+    measures.note_request(request.method, status, None if watches else seconds)
+    raw_path = request.rel_url.raw_path
+    level = logging.DEBUG if raw_path.endswith(PROBES) else logging.INFO
+    if log.isEnabledFor(level):
+        config = request.app[CONFIG]
+        client = client_of(request, config.trusted_proxies, config.proxy_headers)
+        path, ms = ascii(raw_path[:16]), seconds * 1e3
+        fields = partial(_fields, request, response, client, ms)
+        words = (request.method, path, status, ms, client, request[ID])
+        log.log(level, "%s %s %d %.0f ms %s %s", *words, extra={"fields": fields})
+
+
+def _fields(
+    request: web.Request, response: web.StreamResponse, client: str, milliseconds: float
+) -> Mapping[str, object]:
+    """Return what a program wants to know about a request. Queries, which may have tokens, are not in it."""
+    resource = request.match_info.route.resource
+    location = response.headers.get("Location", "")
+    upload = request.match_info.get("id") or (location.rpartition("/")[2] if response.status == 201 else None)
+    fields = {
+        "client": client,
+        "method": request.method,
+        "route": resource.canonical if resource is not None else None,
+        "status": response.status,
+        "durationMs": round(milliseconds, 1),
+        "uploadId": upload,
+        "owner": request.get(OWNER),
+        "bytes": _bytes(request, response),
+        "reason": request.get(REASON),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _bytes(request: web.Request, response: web.StreamResponse) -> int | None:
+    """Return how many bytes of an upload were stored or, by GET, sent; None if the answer does not tell."""
+    headers = response.headers
+    if request.method in ("GET", "HEAD"):
+        return response.body_length if request.method == "GET" else None
+    if request.method == "PUT" and response.status == 201:
+        return request.content_length
+    try:
+        return int(headers["Upload-Offset"]) - int(request.headers.get("Upload-Offset", "0"))
+    except (KeyError, ValueError):
+        return None
