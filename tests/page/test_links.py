@@ -220,7 +220,7 @@ async def test_what_a_link_does_not_allow_is_said_in_words(browser: str, guarded
 
 
 async def test_a_link_that_only_sends_offers_no_download(browser: str, guarded: Guarded, write: Write) -> None:
-    async with upload_page(browser, guarded.link(scope="create append inspect")) as page:
+    async with upload_page(browser, guarded.link(owner="erna", scope="create append inspect")) as page:
         await page.choose(write(NAME, 1000))
         assert (await page.until(NAME, "verified", "failed"))["buttons"] == ["remove"]
 

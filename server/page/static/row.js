@@ -53,6 +53,7 @@ export class Row {
     this.holder = find('.acts')
     const folder = about.path?.slice(0, -about.name.length)
     find('.folder').textContent = folder ?? ''
+    this.element.classList.toggle('flat', !folder)
     this.name.title = about.path || about.name
     find('progress').setAttribute('aria-label', text('storedOfFile', { name: about.name }))
     paintPicture(find('.picture'), about, file)
