@@ -59,12 +59,17 @@ def add_page(app: web.Application) -> None:
     config = app[CONFIG]
     if not config.page:
         return
-    endpoint = escape(config.prefix.removeprefix("/") or ".")
-    needs_token = b" data-needs-token" if config.auth else b""
-    for file in STATIC.iterdir():
-        content, path = file.read_bytes(), PLACE + file.name
+    told = {
+        "endpoint": escape(config.prefix.removeprefix("/") or "."),
+        "max_request": str(config.max_request or ""),
+        "max_size": str(config.max_size or ""),
+        "types": escape("" if "*/*" in config.types else ",".join(config.types)),
+        "needs_token": " data-needs-token" if config.auth else "",
+    }
+    for file in filter(Path.is_file, STATIC.rglob("*")):
+        content, path = file.read_bytes(), PLACE + file.relative_to(STATIC).as_posix()
         if file.name == INDEX:
-            most = str(config.max_request or "")
-            content = content.replace(b"{endpoint}", endpoint.encode()).replace(b"{most}", most.encode())
-            content, path = content.replace(b"{needs_token}", needs_token), "/"
+            for name, value in told.items():
+                content = content.replace(b"{%s}" % name.encode(), value.encode())
+            path = "/"
         app.router.add_get(path, _serve(content, MEDIA_TYPES[file.suffix]))

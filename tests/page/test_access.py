@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from chromium import Tab
+from chromium import Tab, tab
 from nodejs import MODULES, require
 from onward_process import OnwardProcess
 from page_scene import ROWS, UNDER_WAY, scene
@@ -66,6 +66,37 @@ async def test_axe_finds_nothing_in_any_state(browser: str, slow: str, write: Wr
         assert len(await page.rows()) == len(ROWS)
 
 
+async def test_axe_finds_nothing_in_a_long_list_from_right_to_left(
+    browser: str, slow: str, write: Write, axe: str
+) -> None:
+    async with tab(browser) as opened:
+        await opened.speak("ar")
+        await opened.open(slow)
+        page = UploadPage(opened)
+        await page.ready()
+        await page.choose(*(write(f"{number}.bin", (number % 4) * 10**6 + 1) for number in range(1, 17)))
+        await page.tab.until("document.querySelectorAll('#files > [data-state=verified]').length >= 2")
+        await check(page, axe)
+        assert await page.tab.run("document.querySelector('#files').classList.contains('many')")
+        assert await page.tab.run("document.documentElement.dir") == "rtl"
+        left = "getBoundingClientRect().left"
+        assert await page.tab.run(
+            f"document.querySelector('#files .name').{left} > document.querySelector('#files .acts').{left}"
+        )
+        assert opened.faults == []
+
+
+async def test_nothing_moves_where_less_motion_is_wanted(browser: str, address: str, write: Write) -> None:
+    async with upload_page(browser, address) as page:
+        await page.tab.look(width=1000, height=800, scheme="light", still=True)
+        await page.choose(write(NAME, 1000))
+        await page.until(NAME, "verified")
+        moving = (
+            "[...document.querySelectorAll('*')].filter((one) => parseFloat(getComputedStyle(one).transitionDuration))"
+        )
+        assert await page.tab.run(f"{moving}.length") == 0
+
+
 async def test_axe_finds_what_is_wrong(browser: str, address: str, axe: str) -> None:
     async with upload_page(browser, address) as page:
         await page.tab.run(f"{axe};null")
@@ -109,6 +140,8 @@ async def test_keys_are_enough(browser: str, slow: str, write: Write) -> None:
     async with upload_page(browser, slow) as page:
         await page.tab.press("Tab")
         assert await page.tab.run(FOCUSED) == "choose"
+        await page.tab.press("Tab")
+        assert await page.tab.run(FOCUSED) == "choose-folder"
         await page.choose(write(NAME, 40 * 10**6))
         await page.until_stored(NAME, 0.02)
         await page.tab.press("Tab")

@@ -93,7 +93,8 @@ async def test_a_link_for_one_file_takes_one_and_leaves_no_trace(
     async with opened(browser, link) as page:
         assert await page.tab.run("location.href") == guarded.page
         words = (
-            r"This link is for 1 file of at most 2.0.MB \(pictures or application/octet-stream\), until .+ 20\d\d, .+\."
+            r"This link is for 1 file, until .+ 20\d\d, .+\. At most 2.0.MB for each file\. "
+            r"Allowed are pictures or application/octet-stream\."
         )
         assert re.fullmatch(words, await page.tab.run(ALLOWED))
         await page.choose(write("large.png", 2 * 10**6 + 1))
@@ -194,7 +195,7 @@ async def test_an_upload_is_watched_with_the_token_of_the_tab(browser: str, guar
 
 
 async def test_what_a_link_does_not_allow_is_said_in_words(browser: str, guarded: Guarded, write: Write) -> None:
-    file = write(NAME, 1000)
+    file = write("letter.bin", 1000)  # no other test has uploaded a file of this name
     async with upload_page(browser, guarded.page) as page:
         sentence = "This server can be used only through a link. Open the link that you were given."
         assert (await page.tab.run(ALLOWED), await page.tab.run(CHOICE_IS_SEEN)) == (sentence, False)
@@ -209,17 +210,17 @@ async def test_what_a_link_does_not_allow_is_said_in_words(browser: str, guarded
         assert await failed(page, file) == "Failed. This link has expired. Ask for a new one"
         await page.tab.run(f"location.hash = 'token={FORGED}'")
         await page.tab.until(f"{ALLOWED}.startsWith('This link is for any number of files, until ')")
-        await page.press("again", NAME)
+        await page.press("again", file.name)
         await page.tab.until("document.querySelector('#files .status').textContent.includes('not valid here')")
         await page.tab.run(f"location.hash = 'token={guarded.token(types=['image/*'])}'")
-        await page.tab.until(f"{ALLOWED}.includes('(pictures)')")
+        await page.tab.until(f"{ALLOWED}.includes('Allowed are pictures.')")
         await page.choose(write("film.mp4", 1000))
-        assert await page.tab.run(NOTICE) == "“film.mp4” is video/mp4. This link is for pictures."
+        assert await page.tab.run(NOTICE) == "“film.mp4” is video/mp4. Allowed are pictures."
         assert "are not accepted" in await failed(page, write("letter.txt", 1000))
 
 
 async def test_a_link_that_only_sends_offers_no_download(browser: str, guarded: Guarded, write: Write) -> None:
-    async with upload_page(browser, guarded.link(scope="create append inspect")) as page:
+    async with upload_page(browser, guarded.link(owner="erna", scope="create append inspect")) as page:
         await page.choose(write(NAME, 1000))
         assert (await page.until(NAME, "verified", "failed"))["buttons"] == ["remove"]
 

@@ -15,7 +15,6 @@ LINK = """(() => {
   dataTransfer.setData('text/uri-list', 'http://127.0.0.1/')
   document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
 })()"""
-FOLDER = "“photos” is a folder. Folders can’t be uploaded, only the files in them."
 Write = Callable[[str, int], Path]
 
 
@@ -23,39 +22,6 @@ async def seen(tab: Tab) -> str:
     """Return the notice that is to be seen, empty where there is none."""
     text: str = await tab.run(f"{NOTICE}.checkVisibility() ? {NOTICE}.innerText : ''")
     return text
-
-
-def folder_beside(file: Path) -> Path:
-    folder = file.with_name("photos")
-    folder.mkdir()
-    (folder / "one.jpg").write_bytes(b"one")
-    return folder
-
-
-async def test_a_dropped_folder_is_answered_with_a_sentence(browser: str, address: str, write: Write) -> None:
-    file = write(NAME, 1000)
-    folder = folder_beside(file)
-    async with upload_page(browser, address) as page:
-        assert await seen(page.tab) == ""
-        await page.tab.drop(folder)
-        await page.tab.until(f"{NOTICE}.textContent")
-        assert await seen(page.tab) == FOLDER
-        assert await page.tab.run("document.querySelector('#said').textContent") == FOLDER
-        assert await page.rows() == []
-        await page.choose(file)
-        await page.until(NAME, "verified")
-        assert await seen(page.tab) == "", "it was about what was dropped before"
-        assert page.tab.faults == []
-
-
-async def test_files_beside_a_dropped_folder_are_uploaded(browser: str, address: str, write: Write) -> None:
-    file = write(NAME, 1000)
-    async with upload_page(browser, address) as page:
-        await page.tab.drop(folder_beside(file), file)
-        assert (await page.until(NAME, "verified", "failed"))["state"] == "verified"
-        assert await seen(page.tab) == FOLDER
-        assert len(await page.rows()) == 1
-        assert page.tab.faults == []
 
 
 async def test_a_file_that_is_in_the_list_already_is_named(browser: str, address: str, write: Write) -> None:
@@ -70,7 +36,8 @@ async def test_a_file_that_is_in_the_list_already_is_named(browser: str, address
 async def test_a_drop_without_a_file_is_answered_with_a_sentence(browser: str, address: str) -> None:
     async with upload_page(browser, address) as page:
         await page.tab.run(LINK)
-        assert await seen(page.tab) == "Only files can be uploaded."
+        await page.tab.until(f"{NOTICE}.textContent")
+        assert await seen(page.tab) == "Only files and folders can be uploaded."
 
 
 async def test_a_file_that_is_dropped_where_somebody_watches_is_seen(browser: str, address: str, write: Write) -> None:
@@ -82,11 +49,22 @@ async def test_a_file_that_is_dropped_where_somebody_watches_is_seen(browser: st
         assert await page.tab.run("document.querySelector('#watching').hidden")
 
 
-async def test_a_refusal_is_one_sentence_with_a_size_for_people(browser: str, write: Write, tmp_path: Path) -> None:
+async def test_what_is_too_large_or_of_another_kind_is_said_before_it_is_sent(
+    browser: str, write: Write, tmp_path: Path
+) -> None:
+    options = ["--max-size=1000000", "--types=image/*", "--types=application/pdf"]
     async with (
-        onward(tmp_path / "small", "memory:", ["--max-size=1000000"]) as server,
+        onward(tmp_path / "small", "memory:", options) as server,
         upload_page(browser, page_of(server)) as page,
     ):
+        allowed = await page.tab.run("document.querySelector('#allowed').innerText")
+        assert allowed.replace("\u00a0", " ") == "At most 1.0 MB for each file. Allowed are pictures or PDF."
+        await page.choose(write(NAME, 2_000_000), write("film.mp4", 1000))
+        sentences = (await seen(page.tab)).replace("\u00a0", " ")
+        assert f"“{NAME}” is too large. This server takes at most 1.0 MB." in sentences
+        assert "“film.mp4” is video/mp4. Allowed are pictures or PDF." in sentences
+        assert await page.rows() == []
+        await page.tab.run("document.body.dataset.maxSize = ''")  # as if the page had not been told
         await page.choose(write(NAME, 2_000_000))
         assert (await page.until(NAME, "failed"))["status"] == "Failed. An upload may have 1 MB at most"
 

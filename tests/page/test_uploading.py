@@ -22,6 +22,13 @@ DROP = """((name, text) => {
   dataTransfer.items.add(new File([text], name))
   document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
 })"""
+CHOOSE = """((name, text) => {
+  const dataTransfer = new DataTransfer()
+  dataTransfer.items.add(new File([text], name))
+  const input = document.querySelector('#choose')
+  input.files = dataTransfer.files
+  input.dispatchEvent(new Event('change'))
+})"""
 Write = Callable[[str, int], Path]
 
 
@@ -237,8 +244,11 @@ async def test_a_file_is_sent_by_one_tab_at_a_time(
         await other.reload()
         assert await other.rows() == [], "it is not unfinished, it is under way"
         await other.choose(file)
-        assert "Another tab" in (await other.until(NAME, "failed", "verified"))["status"]
+        row = await other.until(NAME, "elsewhere", "failed", "verified")
+        assert (row["state"], row["status"]) == ("elsewhere", "Waiting: another tab uploads it")
+        await other.until_stored(NAME, 0.3)  # it shows what the other tab does
         await check(page, server, file)
+        await check(other, server, file)
         assert page.tab.faults == []
 
 
@@ -260,7 +270,9 @@ async def test_what_is_paused_at_once_stays_paused(
 ) -> None:
     async with upload_page(browser, address) as page:
         before = line.taken
-        await page.tab.run(f"{DROP}('some.bin', 'x'.repeat(1e6)); document.querySelector('[data-act=pause]').click()")
+        await page.tab.run(
+            f"{CHOOSE}('some.bin', 'x'.repeat(1e6)); document.querySelector('#files [data-act=pause]').click()"
+        )
         await page.tab.run("navigator.locks.request('any', () => {})")  # by then the page has been given its own
         await asyncio.sleep(1)
         assert (await page.row("some.bin"))["state"] == "paused"

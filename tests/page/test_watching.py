@@ -37,7 +37,7 @@ async def test_another_browser_watches_live(
                 text = await text_of(watching)
                 assert NAME in text
                 assert sha256_of(file) in text
-                assert "100 %" in text
+                assert "100%" in text
                 copy = "document.querySelector('#watching .download').href"
                 assert (await watching.tab.run(copy)).startswith(f"{address}files/")
                 assert watching.tab.faults == []

@@ -29,6 +29,7 @@ START_WITHIN = 30
 END_WITHIN = 10
 PATIENCE = 30
 LONG_PATIENCE = 120
+UNTOUCHED = "Blocked attempt to show a 'beforeunload'"  # browsers warn only people who have touched the page
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r")}
 
 
@@ -82,6 +83,7 @@ class Tab:
     def __init__(self, line: aiohttp.ClientWebSocketResponse) -> None:
         self.faults: list[str] = []
         self.requests: list[tuple[str, dict[str, str]]] = []  # URLs and headers
+        self.dialogs: list[str] = []  # their kinds; each is accepted
         self._line = line
         self._ids = itertools.count()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -126,13 +128,14 @@ class Tab:
         await self._call("Input.dispatchKeyEvent", type="keyDown", **what, **({"text": text} if text else {}))
         await self._call("Input.dispatchKeyEvent", type="keyUp", **what)
 
-    async def look(self, *, width: int, height: int, scheme: str, forced: bool = False) -> None:
-        """Show the page at a size, in the colours that somebody prefers, `light` or `dark`, or forces on each page."""
+    async def look(self, *, width: int, height: int, scheme: str, forced: bool = False, still: bool = False) -> None:
+        """Show the page at a size, in the colours that somebody prefers, `light` or `dark`, or forces on each page; `still` without motion."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self._call("Emulation.setDeviceMetricsOverride", **size)
         await self._call("Emulation.setScrollbarsHidden", hidden=True)
         features = [
             {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"},
             {"name": "forced-colors", "value": "active" if forced else "none"},
         ]
         await self._call("Emulation.setEmulatedMedia", features=features)
@@ -146,6 +149,20 @@ class Tab:
         clip = {} if selector == "html" else {"clip": box}
         answer = await self._call("Page.captureScreenshot", format="png", **clip)
         return base64.b64decode(answer["data"])
+
+    async def speak(self, *languages: str) -> None:
+        """Have the browser prefer these languages on pages that are opened from now on."""
+        agent = await self.run("navigator.userAgent")
+        await self._call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=",".join(languages))
+
+    async def click(self, selector: str) -> None:
+        """Click on the middle of an element in sight with the mouse, as its user would."""
+        x, y = await self.run(
+            f"(({{ x, y, width, height }}) => [x + width / 2, y + height / 2])"
+            f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            await self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     async def offline(self, is_offline: bool) -> None:
         """Cut the tab off from the network, or give it back."""
@@ -189,7 +206,8 @@ class Tab:
             told = json.loads(frame.data)
             match told.get("method"):
                 case None:
-                    self._answers.pop(told["id"]).set_result(told)
+                    if answer := self._answers.pop(told["id"], None):
+                        answer.set_result(told)
                 case "Page.loadEventFired":
                     self._loaded.set()
                 case "Inspector.targetCrashed":
@@ -197,14 +215,27 @@ class Tab:
                 case "Network.requestWillBeSent":
                     asked = told["params"]["request"]
                     self.requests.append((asked["url"], asked["headers"]))
-                case "Runtime.exceptionThrown":
-                    details = told["params"]["exceptionDetails"]
-                    self.faults.append(details.get("exception", {}).get("description") or details["text"])
-                case "Log.entryAdded" if told["params"]["entry"]["level"] == "error":
-                    self.faults.append(told["params"]["entry"]["text"])
-                case "Runtime.consoleAPICalled" if told["params"]["type"] == "error":
-                    said = [word.get("description") or word.get("value") for word in told["params"]["args"]]
-                    self.faults.append(" ".join(map(str, said)))
+                case "Page.javascriptDialogOpening":
+                    self.dialogs.append(told["params"]["type"])
+                    accept = {
+                        "id": next(self._ids),
+                        "method": "Page.handleJavaScriptDialog",
+                        "params": {"accept": True},
+                    }
+                    await self._line.send_json(accept)
+                case method:
+                    self._note_fault(method, told["params"])
+
+    def _note_fault(self, method: str, params: dict[str, Any]) -> None:
+        match method:
+            case "Runtime.exceptionThrown":
+                details = params["exceptionDetails"]
+                self.faults.append(details.get("exception", {}).get("description") or details["text"])
+            case "Log.entryAdded" if params["entry"]["level"] == "error" and UNTOUCHED not in params["entry"]["text"]:
+                self.faults.append(params["entry"]["text"])
+            case "Runtime.consoleAPICalled" if params["type"] == "error":
+                said = [word.get("description") or word.get("value") for word in params["args"]]
+                self.faults.append(" ".join(map(str, said)))
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator["Tab"]:

@@ -1,11 +1,22 @@
 // The SHA-256 of a file, computed in a worker, and the header that states one (RFC 9530).
 
 import { Unreachable } from './request.js'
+import { Sha256, toHex } from './sha256.js'
+import { text } from './text.js'
 
 export class Unreadable extends Error {
   constructor() {
-    super('The file can’t be read: it was changed, moved or removed since it was chosen')
+    super(text('unreadable'))
   }
+}
+
+// Returns the bytes of a small file and their SHA-256: a worker would take longer to start than this takes.
+export async function readSmall(file) {
+  const buffer = await file.arrayBuffer().catch(() => {
+    throw new Unreadable()
+  })
+  const bytes = new Uint8Array(buffer)
+  return { bytes, hex: toHex(new Sha256().update(bytes).digest()) }
 }
 
 export class Digest {
@@ -24,7 +35,7 @@ export class Digest {
       this.#worker.onerror = (event) => {
         this.isBroken = true
         // An ErrorEvent is an error in the worker's code; any other event means that the code could not be loaded.
-        reject(event instanceof ErrorEvent ? new Error('This browser can’t compute the SHA-256') : new Unreachable())
+        reject(event instanceof ErrorEvent ? new Error(text('cannotHash')) : new Unreachable())
       }
       this.#worker.postMessage(file)
     })
@@ -42,5 +53,5 @@ export function buildReprDigest(hex) {
 
 export function parseReprDigest(value) {
   const found = /sha-256=:([^:]*):/.exec(value ?? '')
-  return found && Array.from(atob(found[1]), (c) => c.charCodeAt(0).toString(16).padStart(2, '0')).join('')
+  return found && toHex(Uint8Array.from(atob(found[1]), (c) => c.charCodeAt(0)))
 }

@@ -1,6 +1,6 @@
 // A worker that hashes one file. It posts how far it is, and at the end the digest in hex, or that the file can't be read.
 
-import { Sha256 } from './sha256.js'
+import { Sha256, toHex } from './sha256.js'
 
 const BLOCK = 4 * 2 ** 20
 
@@ -11,7 +11,7 @@ onmessage = async ({ data: file }) => {
       sha256.update(new Uint8Array(await file.slice(at, at + BLOCK).arrayBuffer()))
       postMessage({ hashed: Math.min(at + BLOCK, file.size) })
     }
-    postMessage({ hex: Array.from(sha256.digest(), (byte) => byte.toString(16).padStart(2, '0')).join('') })
+    postMessage({ hex: toHex(sha256.digest()) })
   } catch {
     postMessage({ unreadable: true })
   }

@@ -1,16 +1,54 @@
-// The list of files: adds the files that are chosen, lists unfinished uploads, and does what the buttons say.
+// The list of files: adds files that are chosen, lists what earlier visits have left or finished, and does what the buttons
+// of the rows and of the whole list say.
 
-import { add, drop } from './queue.js'
-import { elsewhere, forget, same, unfinished } from './remembered.js'
+import { dropFinished, finished } from './finished.js'
+import { isFinal } from './follow.js'
+import { paintOverview } from './overview.js'
+import { add, drop, isIdle } from './queue.js'
+import { elsewhere, forget, keyOf, unfinished } from './remembered.js'
 import { Row } from './row.js'
 import { BUSY, IDLE, Transfer } from './transfer.js'
-import { isFinal } from './follow.js'
 import { fetchProgress } from './tus.js'
 
 const TICK = 500 // ms between two updates of rates and times
+const MANY = 12 // rows; more are one line each, and are dressed only near the part in sight
+const NEAR = 800 // px
+const DONE = new Set(['verified', 'kept', 'cancelled'])
 
 const list = document.querySelector('#files')
-const rows = []
+const rows = new Map() // by the key of the file
+const rowsOfElements = new WeakMap()
+let isDescribing = false
+
+const isMany = () => rows.size > MANY
+const ofStates = (...states) => [...rows.values()].filter(({ transfer }) => states.includes(transfer.state))
+const isUnderWay = ({ transfer: { state } }) => BUSY.has(state) || state === 'waiting'
+
+// Dresses the rows near the part in sight. In long lists all rows have one height, so it is known which rows these are.
+function dressNear() {
+  if (!isMany()) return
+  const all = [...list.children]
+  const { top } = list.getBoundingClientRect()
+  const height = all[0].offsetHeight || innerHeight
+  const first = Math.max(0, Math.floor((-top - NEAR) / height))
+  const behind = first + Math.ceil((innerHeight + 2 * NEAR) / height)
+  for (const element of all.slice(first, behind)) rowsOfElements.get(element).dress()
+}
+
+let isPlanned = false
+
+// Many rows may change and scroll in between two frames.
+function planDressing() {
+  if (isPlanned) return
+  isPlanned = true
+  requestAnimationFrame(() => {
+    isPlanned = false
+    dressNear()
+  })
+}
+
+addEventListener('scroll', planDressing, { passive: true })
+addEventListener('resize', planDressing)
 
 const acts = {
   pause({ transfer }) {
@@ -19,6 +57,7 @@ const acts = {
   },
   resume: ({ transfer }) => add(transfer),
   again: ({ transfer }) => add(transfer),
+  now: ({ transfer }) => transfer.tryNow(),
   cancel({ transfer }) {
     drop(transfer)
     transfer.cancel()
@@ -31,20 +70,68 @@ const acts = {
   chosen: start,
 }
 
-function show(transfer) {
-  const row = new Row(transfer, acts)
-  transfer.changed = () => row.paint()
-  rows.push(row)
-  list.append(row.element)
-  return row
+export const actsOfAll = {
+  pauseAll: () => [...rows.values()].filter(isUnderWay).reverse().forEach(acts.pause),
+  resumeAll: () => add(...ofStates('paused').map(({ transfer }) => transfer)),
+  retryAll() {
+    ofStates('retrying').forEach(acts.now)
+    add(...ofStates('failed').map(({ transfer }) => transfer))
+  },
+  cancelAll: () => [...rows.values()].filter((row) => isUnderWay(row) || row.transfer.state === 'paused').reverse().forEach(acts.cancel),
+  clearFinished() {
+    ofStates(...DONE).forEach(takeOut)
+    arrange()
+  },
+}
+
+export const isUploading = () => [...rows.values()].some(isUnderWay)
+
+function show(transfers) {
+  const all = transfers.map((transfer) => {
+    const row = new Row(transfer, acts, isMany)
+    transfer.changed = () => changed(row)
+    transfer.freed = () => add(transfer)
+    rows.set(keyOf(transfer.about), row)
+    rowsOfElements.set(row.element, row)
+    return row
+  })
+  for (const row of all) row.paint()
+  const before = list.querySelector(':scope > [data-state=kept]') // what earlier visits have finished comes last
+  const elements = all.map(({ element }) => element)
+  if (before && transfers[0]?.state !== 'kept') before.before(...elements)
+  else list.append(...elements)
+  arrange()
+}
+
+// Long lists have one line for each file.
+function arrange() {
+  list.classList.toggle('many', isMany())
+  for (const row of rows.values()) {
+    if (row.isDressed) row.paint()
+    else if (!isMany()) row.dress()
+  }
+  planDressing()
+  paintAll()
+}
+
+function changed(row) {
+  row.paint()
+  if (row.transfer.state === 'verified' && !isMany() && !row.transfer.isDescribed) row.transfer.describe()
+}
+
+function takeOut(row) {
+  rows.delete(keyOf(row.transfer.about))
+  row.element.remove()
+  drop(row.transfer)
+  row.transfer.leave()
+  if (DONE.has(row.transfer.state)) dropFinished(row.transfer.id)
 }
 
 function remove(row) {
-  const at = rows.indexOf(row)
-  rows.splice(at, 1)
-  row.element.remove()
-  const neighbour = rows[at] ?? rows[at - 1]
-  if (neighbour) neighbour.focus()
+  const neighbour = row.element.nextElementSibling ?? row.element.previousElementSibling
+  takeOut(row)
+  arrange()
+  if (neighbour) rowsOfElements.get(neighbour).focus()
   else document.querySelector('#choose').focus()
 }
 
@@ -54,13 +141,18 @@ function start(row, file) {
 }
 
 // Adds files to the list; returns those that are in it already and being uploaded.
-export function take(files) {
-  return files.filter((file) => {
-    const row = rows.find(({ transfer }) => same(transfer.about, file))
-    if (!row) add(show(new Transfer(file)).transfer)
-    else if (IDLE.has(row.transfer.state)) start(row, file)
-    else return true
-  })
+export function take(abouts) {
+  const [fresh, doubles] = [new Map(), []]
+  for (const about of abouts) {
+    const key = keyOf(about)
+    const row = rows.get(key)
+    if (row && IDLE.has(row.transfer.state)) start(row, about.file)
+    else if (row || fresh.has(key)) doubles.push(about)
+    else fresh.set(key, new Transfer(about))
+  }
+  show([...fresh.values()])
+  add(...fresh.values())
+  return doubles
 }
 
 // Lists uploads that an earlier visit left unfinished, unless they have ended meanwhile or another tab is sending them.
@@ -71,14 +163,42 @@ export async function listUnfinished() {
     const message = await fetchProgress(transfer.id).catch(() => undefined)
     if (message === null || (message && isFinal(message))) {
       forget(about)
-    } else if (!rows.some((row) => same(row.transfer.about, about))) {
+    } else if (!rows.has(keyOf(about))) {
       transfer.state = 'left'
       transfer.stored = message?.uploadedBytes ?? 0
-      show(transfer)
+      show([transfer])
     }
   }
 }
 
+// Lists the last finished files, as far as the server still has them.
+export async function listFinished() {
+  for (const { id, at, ...about } of finished()) {
+    const message = await fetchProgress(id).catch(() => undefined)
+    if (message === null || (message && message.status !== 'completed')) {
+      dropFinished(id)
+    } else if (!rows.has(keyOf(about))) {
+      const known = { id, finishedAt: at, state: 'kept', sha256: message?.sha256 ?? '', url: message?.url ?? null }
+      show([Object.assign(new Transfer(about), known)])
+    }
+  }
+}
+
+// In long lists the server is asked about finished files only when nothing is being uploaded, for the rows in sight.
+async function describeDressed() {
+  if (isDescribing || !isIdle()) return
+  isDescribing = true
+  for (const { transfer, isDressed } of rows.values()) {
+    if (isDressed && transfer.state === 'verified' && !transfer.isDescribed) await transfer.describe()
+    if (!isIdle()) break
+  }
+  isDescribing = false
+}
+
+const paintAll = () => paintOverview([...rows.values()].map(({ transfer }) => transfer))
+
 setInterval(() => {
-  for (const row of rows) if (BUSY.has(row.transfer.state)) row.paint()
+  for (const row of rows.values()) if (BUSY.has(row.transfer.state)) row.paint()
+  paintAll()
+  describeDressed()
 }, TICK)

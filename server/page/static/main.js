@@ -1,71 +1,91 @@
-// The page: files that are chosen or dropped go to the list. With `#watch=ID` in its URL, the page shows an upload instead.
-// With `#token=…`, it has a link, and says what that allows.
+// The page: files that are chosen, dropped or pasted go to the list. With `#watch=ID` in its URL, the page shows an upload
+// instead. With `#token=…`, it has a link, and says what that allows.
 
-import { sayClosed, sayGrant, sayTooMuch } from './grant.js'
-import { listUnfinished, take } from './list.js'
+import { describe, takeTransferred } from './chosen.js'
+import { acceptedTypes, sayClosed, sayGrant, sayTooMuch } from './grant.js'
+import { actsOfAll, isUploading, listFinished, listUnfinished, take } from './list.js'
+import { wireOverview } from './overview.js'
 import { notify } from './say.js'
+import { fillPage, text } from './text.js'
 import { granted, takeToken } from './token.js'
 import { watch } from './watching.js'
 
 const WATCH = /^#watch=(.*)$/
-const TITLE = document.title
+const MOST_SAID = 5 // sentences of one notice
 
 const input = document.querySelector('#choose')
+const folder = document.querySelector('#choose-folder')
 const zone = document.querySelector('#zone')
 const allowed = document.querySelector('#allowed')
 let stop = () => {}
 
-// Takes files, and says what was not taken: folders, files that are too much for the link, files that are being uploaded,
-// and drops without any file.
-function receive(files, folders = []) {
+function sayDoubles(doubles) {
+  if (doubles.length > 3) return [text('inListMany', { count: doubles.length })]
+  return doubles.map(({ name, path }) => text('inList', { name: path || name }))
+}
+
+// Takes files, and says what was not taken: empty folders, what can't be read, files that are too much, files that are
+// being uploaded, and drops without any file.
+function receive({ files, empty = [], unreadable = [] }) {
   if (sayClosed()) return notify(sayClosed())
   const doubles = take(files.filter((file) => !sayTooMuch(file)))
   const sentences = [
     ...files.map(sayTooMuch).filter(Boolean),
-    ...folders.map((name) => `“${name}” is a folder. Folders can’t be uploaded, only the files in them.`),
-    ...doubles.map(({ name }) => `“${name}” is in the list already.`),
+    ...empty.map((name) => text('emptyFolder', { name })),
+    ...unreadable.map((name) => text('unreadableEntry', { name })),
+    ...sayDoubles(doubles),
   ]
-  if (!files.length && !folders.length) sentences.push('Only files can be uploaded.')
-  notify(...sentences)
+  if (!files.length && !sentences.length) sentences.push(text('onlyFiles'))
+  const more = sentences.splice(MOST_SAID).length
+  notify(...sentences, ...(more ? [text('andMore', { count: more })] : []))
 }
 
-input.onchange = () => {
-  if (input.files.length) receive([...input.files])
-  input.value = ''
+for (const one of [input, folder]) {
+  one.onchange = () => {
+    if (one.files.length) receive({ files: [...one.files].map((file) => describe(file)) })
+    one.value = ''
+  }
 }
+
+const over = (isOver) => document.body.classList.toggle('over', isOver)
 
 addEventListener('dragover', (event) => {
   event.preventDefault()
-  zone.classList.add('over')
+  over(true)
 })
 addEventListener('dragleave', ({ relatedTarget }) => {
-  if (!relatedTarget) zone.classList.remove('over')
+  if (!relatedTarget) over(false)
 })
-addEventListener('drop', (event) => {
+addEventListener('drop', async (event) => {
   event.preventDefault()
-  zone.classList.remove('over')
+  over(false)
   if (location.hash) location.hash = '' // so that a person who watches an upload sees the dropped files
-  const entries = [...event.dataTransfer.items].map((item) => [item.getAsFile(), item.webkitGetAsEntry()])
-  const folders = entries.filter(([, entry]) => entry?.isDirectory)
-  const files = entries.filter(([file, entry]) => file && !entry?.isDirectory)
-  receive(
-    files.map(([file]) => file),
-    folders.map(([, { name }]) => name),
-  )
+  receive(await takeTransferred(event.dataTransfer))
+})
+addEventListener('paste', async ({ clipboardData }) => {
+  if (!clipboardData.files.length) return
+  if (location.hash) location.hash = ''
+  receive(await takeTransferred(clipboardData))
+})
+addEventListener('beforeunload', (event) => {
+  if (isUploading()) event.preventDefault()
 })
 
 function showGrant() {
-  const text = sayGrant()
+  const sentence = sayGrant()
   zone.dataset.closed = sayClosed()
-  allowed.textContent = text
-  allowed.hidden = !text
-  const { maxUploads, types = [] } = granted() ?? {}
-  input.multiple = maxUploads !== 1
-  input.accept = types.join()
+  allowed.textContent = sentence
+  allowed.hidden = !sentence
+  input.multiple = granted()?.maxUploads !== 1
+  input.accept = (acceptedTypes() ?? []).join()
+  document.querySelector('label[for=choose-folder]').hidden = !('webkitdirectory' in folder && input.multiple)
+  folder.disabled = document.querySelector('label[for=choose-folder]').hidden
 }
 
 async function listIfAllowed() {
-  if (!sayClosed()) await listUnfinished()
+  if (sayClosed()) return
+  await listUnfinished()
+  await listFinished()
 }
 
 function show() {
@@ -75,7 +95,7 @@ function show() {
   const isWatching = id !== undefined
   document.querySelector('#uploading').hidden = isWatching
   document.querySelector('#watching').hidden = !isWatching
-  document.title = TITLE
+  document.title = text('title')
   stop = isWatching ? watch(id) : () => {}
 }
 
@@ -84,6 +104,8 @@ addEventListener('hashchange', () => {
   show()
   if (isNew) listIfAllowed()
 })
+fillPage()
+wireOverview(actsOfAll)
 show()
 await listIfAllowed()
 document.documentElement.dataset.ready = ''

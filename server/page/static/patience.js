@@ -8,17 +8,17 @@ export function delay(tries, retryAfter = 0) {
   return Math.max(limit * (0.5 + Math.random() / 2), retryAfter * 1000)
 }
 
-export function pause(time, signal) {
+export function pause(time, ...signals) {
   return new Promise((resolve) => {
     const end = () => {
       clearTimeout(timer)
       removeEventListener('online', end)
-      signal?.removeEventListener('abort', end)
+      for (const signal of signals) signal.removeEventListener('abort', end)
       resolve()
     }
     const timer = setTimeout(end, time)
     addEventListener('online', end)
-    signal?.addEventListener('abort', end)
+    for (const signal of signals) signal.addEventListener('abort', end)
   })
 }
 

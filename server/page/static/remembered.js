@@ -1,6 +1,6 @@
 // Unfinished uploads, kept over a reload or a crash of the tab. Each has an entry of its own in localStorage, so that
-// several tabs don't overwrite each other. A file is recognized by its name, size, type and time. The uploads of a link
-// are those of its owner: a new link of the same owner finds them again.
+// several tabs don't overwrite each other. A file is recognized by its name with its folders, its size, type and time. The
+// uploads of a link are those of its owner: a new link of the same owner finds them again.
 
 import { granted } from './token.js'
 
@@ -8,13 +8,13 @@ const PREFIX = `onward ${location.pathname} `
 
 const owned = () => [granted()?.owner].filter((owner) => owner !== undefined)
 
-const keyOf = ({ name, size, type, lastModified }) =>
-  PREFIX + JSON.stringify([name, size, type, lastModified, ...owned()])
+export const keyOf = ({ name, path, size, type, lastModified }) =>
+  PREFIX + JSON.stringify([path || name, size, type, lastModified, ...owned()])
 
 export const same = (one, other) => keyOf(one) === keyOf(other)
 
 // If the browser keeps nothing of this site, an upload can still be resumed as long as the page is open.
-function attempt(act) {
+export function attempt(act) {
   try {
     return act()
   } catch {
@@ -40,7 +40,13 @@ export function unfinished() {
     .filter((key) => key.startsWith(PREFIX))
     .map((key) => JSON.parse(key.slice(PREFIX.length)))
     .filter(([, , , , owner]) => owner === granted()?.owner)
-    .map(([name, size, type, lastModified]) => ({ name, size, type, lastModified }))
+    .map(([path, size, type, lastModified]) => ({
+      name: path.split('/').pop(),
+      path: path.includes('/') ? path : '',
+      size,
+      type,
+      lastModified,
+    }))
 }
 
 // Only one tab at a time sends a file. Browsers have locks on https and localhost, unless they keep nothing of this site.
@@ -53,13 +59,23 @@ async function held() {
   }
 }
 
+let hasLocks = null // a promise
+
+// Acts, unless another tab uploads the file; returns whether it acted.
 export async function alone(file, act) {
-  if (!(await held())) return act()
-  return navigator.locks.request(keyOf(file), { ifAvailable: true }, (lock) => {
-    if (!lock) throw new Error('Another tab is uploading this file')
-    return act()
+  hasLocks ??= held().then(Boolean)
+  if (!(await hasLocks)) {
+    await act()
+    return true
+  }
+  return navigator.locks.request(keyOf(file), { ifAvailable: true }, async (lock) => {
+    if (lock) await act()
+    return Boolean(lock)
   })
 }
+
+// Resolves when no other tab uploads the file any more, or at the signal.
+export const whenFree = (file, signal) => navigator.locks.request(keyOf(file), { signal }, () => {}).catch(() => {})
 
 export async function elsewhere() {
   const locks = (await held()) ?? []

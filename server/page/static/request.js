@@ -1,34 +1,39 @@
 // One request of tus 1.0.0: its answer, or an error whose `passing` says whether trying again may help.
 
 import { sayRefused } from './grant.js'
+import { language, text } from './text.js'
 import { buildAuthorization } from './token.js'
 
 const PATIENCE = 30_000 // ms without any progress while a request goes out
 const ANSWER_WITHIN = 120_000 // ms from the last byte of a body to the answer: a whole file may be verified
 const PASSING = new Set([408, 409, 423, 425, 429])
-const SENTENCES = {
-  404: 'The server does not know this upload',
-  410: 'The server has removed this upload',
-  460: 'Checksum mismatch: the server received different bytes and discarded them',
+const REASONS = { 404: 'unknown', 410: 'gone', 423: 'busy', 460: 'mismatch', 507: 'full' }
+const REASONS_OF_CODES = {
+  'checksum-mismatch': 'mismatch',
+  'too-large': 'fileTooLarge',
+  'type-not-allowed': 'typeRefused',
+  'virus-found': 'virus',
 }
-
-// For answers without a body, as to HEAD.
-const TITLES = {
-  423: 'The server asks to wait',
-}
+const ALWAYS = new Set(['unknown', 'gone', 'mismatch']) // says more to people than what the server says
 
 export class Unreachable extends Error {
   passing = true
 
   constructor() {
-    super(navigator.onLine ? 'The server can’t be reached' : 'This device is offline')
+    super(text(navigator.onLine ? 'unreachable' : 'offline'))
   }
 }
 
+// Returns why the server refuses something. It gives its own reasons in English, often more precisely.
+export function sayReason(status, code, own) {
+  const key = REASONS_OF_CODES[code] ?? REASONS[status]
+  if (own && language === 'en' && !ALWAYS.has(key)) return own.replace(/\.$/, '')
+  return key ? text(key) : own?.replace(/\.$/, '') || text('answered', { status })
+}
+
 export class Refused extends Error {
-  constructor(status, { title = TITLES[status] ?? `The server answered ${status}`, detail, code } = {}, retryAfter = 0) {
-    const reason = (detail || title).replace(/\.$/, '') // the detail says the same more precisely
-    super(sayRefused(status, code, reason) ?? SENTENCES[status] ?? reason)
+  constructor(status, { title, detail, code } = {}, retryAfter = 0) {
+    super(sayRefused(status, code, detail ?? '') ?? sayReason(status, code, detail || title))
     this.status = status
     this.passing = PASSING.has(status) || status >= 500
     this.retryAfter = Number(retryAfter) || 0 // it may be a date

@@ -1,133 +1,147 @@
-// The row of one file in the list: what it shows in each state of its transfer, and which buttons it has then.
+// The row of one file in the list. Its name and its status are always there, so that they can be found and read aloud. The
+// rest of a long list (bar, figures, buttons, picture) is made when the row comes near the part in sight: `dress`.
 
 import { paintBar } from './bar.js'
+import { paintPicture } from './picture.js'
+import { describe } from './chosen.js'
 import { same } from './remembered.js'
+import { actsOf, figuresOf, statusOf } from './row_words.js'
 import { copy, say } from './say.js'
-import { mayDo } from './token.js'
+import { text } from './text.js'
 import { leadToFile, watchUrl } from './tus.js'
-import { sayBytes, sayProgress, saySpeed, sayTime } from './words.js'
 
-const BUTTONS = {
-  left: ['choose', 'discard'],
-  waiting: ['pause', 'cancel'],
-  starting: ['pause', 'cancel'],
-  uploading: ['pause', 'cancel', 'copy'],
-  hashing: ['pause', 'cancel', 'copy'],
-  verifying: ['cancel', 'copy'],
-  retrying: ['pause', 'cancel', 'copy'],
-  paused: ['resume', 'cancel', 'copy'],
-  verified: ['download', 'copy', 'remove'],
-  failed: ['again', 'remove'],
-  cancelled: ['again', 'remove'],
-}
-const SCOPES = { download: 'download', copy: 'watch' } // what these buttons need
-const SPOKEN = new Set(['paused', 'retrying', 'verified', 'failed', 'cancelled'])
-const UNMEASURED = new Set(['waiting', 'verified', 'failed', 'cancelled']) // a share of the file would say nothing
+const STRONG = new Set(['choose', 'resume', 'again', 'now', 'download'])
+const SPOKEN = new Set(['paused', 'retrying', 'elsewhere', 'verified', 'failed', 'cancelled'])
 const COPIED_STAYS = 2000 // ms
 
-function statusOf(transfer) {
-  const { state, why, size, hashed, retryAt } = transfer
-  switch (state) {
-    case 'left':
-      return 'Unfinished. Choose the file again to resume'
-    case 'waiting':
-      return 'Waiting for its turn'
-    case 'starting':
-      return 'Contacting the server'
-    case 'uploading':
-      return 'Uploading'
-    case 'hashing':
-      return `Computing the SHA-256: ${Math.floor((100 * hashed) / size)} %`
-    case 'verifying':
-      return 'Verifying'
-    case 'retrying':
-      return `${why}. Trying again in ${sayTime((retryAt - performance.now()) / 1000)}`
-    case 'paused':
-      return 'Paused'
-    case 'verified':
-      return 'Verified: the server has exactly this file'
-    case 'failed':
-      return `Failed. ${why}`
-    case 'cancelled':
-      return 'Cancelled'
-  }
+const clone = (id) => document.querySelector(id).content.cloneNode(true)
+
+function write(element, words) {
+  if (element.textContent !== words) element.textContent = words
 }
 
-function figuresOf({ state, size, stored, sent, rate, contentType }) {
-  if (state === 'verified' && contentType) return `${sayBytes(size)} · ${contentType}`
-  if (UNMEASURED.has(state)) return sayBytes(size)
-  const speed = state === 'uploading' ? rate.perSecond : 0
-  return [sayProgress(stored, size), ...saySpeed(speed, (size - sent) / speed)].join(' · ')
+function paintIcon(button, name) {
+  button.querySelector('use').setAttribute('href', `#act-${name}`)
 }
 
 export class Row {
+  isDressed = false
   #state = ''
+  #shown = '' // the names of the buttons
+  #buttons = new Map()
 
-  constructor(transfer, acts) {
+  // `acts` has a function for each button, and `isBrief` tells whether the list is long: then rows say less.
+  constructor(transfer, acts, isBrief) {
     this.transfer = transfer
-    this.element = document.querySelector('#row').content.firstElementChild.cloneNode(true)
+    this.acts = acts
+    this.isBrief = isBrief
+    this.element = clone('#row').firstElementChild
+    this.name = this.element.querySelector('.name')
+    this.status = this.element.querySelector('.status')
+    this.name.textContent = transfer.about.name
+  }
+
+  dress() {
+    if (this.isDressed) return
+    this.isDressed = true
+    const { about, file } = this.transfer
+    this.element.append(clone('#dress'))
     const find = (selector) => this.element.querySelector(selector)
-    this.name = find('.name')
-    this.status = find('.status')
     this.figures = find('.figures')
     this.bar = find('.bar')
     this.hash = find('.hash')
-    this.name.textContent = transfer.about.name
-    find('progress').setAttribute('aria-label', `Stored of ${transfer.about.name}`)
-    for (const name of this.element.querySelectorAll('.of')) name.textContent = ` ${transfer.about.name}`
-    for (const button of this.element.querySelectorAll('button[data-act]')) {
-      button.onclick = () => (button.dataset.act === 'copy' ? this.#copy(button) : acts[button.dataset.act](this))
-    }
-    find('input').onchange = ({ target }) => this.#choose(target, acts.chosen)
+    this.holder = find('.acts')
+    const folder = about.path?.slice(0, -about.name.length)
+    find('.folder').textContent = folder ?? ''
+    this.element.classList.toggle('flat', !folder)
+    this.name.title = about.path || about.name
+    find('progress').setAttribute('aria-label', text('storedOfFile', { name: about.name }))
+    paintPicture(find('.picture'), about, file)
     this.paint()
   }
 
   paint() {
     const { transfer, element } = this
-    const { state, size, stored, sent, sha256, id, url } = transfer
-    this.figures.textContent = figuresOf(transfer)
-    this.status.textContent = statusOf(transfer)
-    paintBar(this.bar, state === 'verified' ? size : stored, sent, size)
-    if (id) leadToFile(element.querySelector('.download'), id, url)
-    if (state === this.#state && Boolean(id) === this.hasLink) return
-    this.#state = state
-    this.hasLink = Boolean(id)
-    element.dataset.state = state
-    this.hash.hidden = !sha256
-    this.hash.querySelector('code').textContent = sha256
-    this.#paintButtons(state)
-    if (SPOKEN.has(state)) say(`${transfer.about.name}: ${statusOf(transfer)}`)
+    const { state, sha256, size, stored, sent } = transfer
+    const status = statusOf(transfer, this.isBrief())
+    write(this.status, status)
+    if (this.isDressed) {
+      write(this.figures, figuresOf(transfer))
+      const isWhole = state === 'verified' || state === 'kept'
+      paintBar(this.bar, isWhole ? size : stored, sent, size)
+      this.hash.hidden = !sha256
+      write(this.hash.querySelector('code'), sha256)
+      this.status.title = status
+      this.#paintButtons()
+    }
+    if (state === this.#state) return
+    this.#state = element.dataset.state = state
+    if (SPOKEN.has(state) && (state === 'failed' || !this.isBrief())) say(`${transfer.about.name}: ${status}`)
   }
 
-  #paintButtons(state) {
-    const focused = this.element.querySelector(':focus')
-    for (const act of this.element.querySelectorAll('[data-act]')) {
-      const { act: name } = act.dataset
-      const isOpen = !(name in SCOPES) || mayDo(SCOPES[name])
-      act.hidden = !BUTTONS[state].includes(name) || !isOpen || (name === 'copy' && !this.hasLink)
+  #paintButtons() {
+    const names = actsOf(this.transfer)
+    const { id, url } = this.transfer
+    if (names.includes('download')) leadToFile(this.#button('download'), id, url)
+    if (names.join() === this.#shown) return
+    this.#shown = names.join()
+    const { activeElement } = document
+    const isFocused = this.holder.contains(activeElement)
+    this.holder.replaceChildren(...names.map((name) => this.#button(name)))
+    if (!isFocused) return
+    if (this.holder.contains(activeElement)) activeElement.focus()
+    else this.focus()
+  }
+
+  #button(name) {
+    if (!this.#buttons.has(name)) this.#buttons.set(name, this.#makeButton(name))
+    return this.#buttons.get(name)
+  }
+
+  #makeButton(act) {
+    const template = { choose: '#choosing', download: '#downloading' }[act] ?? '#acting'
+    const button = clone(template).firstElementChild
+    const label = text('ofFile', { act: text(act === 'copy' ? 'copyHint' : act), name: this.transfer.about.name })
+    button.dataset.act = act
+    button.classList.toggle('strong', STRONG.has(act))
+    button.title = text(act === 'copy' ? 'copyHint' : act)
+    button.querySelector('.word').textContent = text(act)
+    paintIcon(button, act)
+    if (act === 'choose') {
+      const input = button.querySelector('input')
+      input.setAttribute('aria-label', label)
+      input.onchange = () => this.#choose(input)
+      return button
     }
-    if (focused?.closest('[hidden]')) this.focus()
+    button.setAttribute('aria-label', label)
+    if (act === 'copy') button.onclick = () => this.#copy(button)
+    else if (act !== 'download') button.onclick = () => this.acts[act](this)
+    return button
   }
 
   focus() {
-    const first = this.element.querySelector('[data-act]:not([hidden])')
+    this.dress()
+    const [first] = this.holder.children
     const control = first.querySelector('input') ?? first
     control.focus()
   }
 
   async #copy(button) {
     await copy(watchUrl(this.transfer.id))
-    say('The link to watch it was copied')
-    const [text] = button.childNodes
-    text.data = 'Copied'
-    setTimeout(() => (text.data = 'Copy link'), COPIED_STAYS)
+    say(text('linkCopied'))
+    button.querySelector('.word').textContent = text('copied')
+    paintIcon(button, 'copied')
+    setTimeout(() => {
+      button.querySelector('.word').textContent = text('copy')
+      paintIcon(button, 'copy')
+    }, COPIED_STAYS)
   }
 
-  #choose(input, chosen) {
-    const [file] = input.files
+  #choose(input) {
+    const about = describe(input.files[0], this.transfer.about.path)
     input.value = ''
-    if (same(file, this.transfer.about)) return chosen(this, file)
-    this.status.textContent = 'That is another file, or it has changed: its name, size or time differs'
+    if (same(about, this.transfer.about)) return this.acts.chosen(this, about.file)
+    this.status.textContent = text('otherFile')
     say(this.status.textContent)
   }
 }

@@ -96,3 +96,5 @@ export class Sha256 {
     return new Uint8Array(out.buffer)
   }
 }
+
+export const toHex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')

@@ -1,9 +1,11 @@
 // One file on its way to the server: how much of it is stored, and how it resumes after an interruption.
 
-import { Digest, Unreadable } from './digest.js'
+import { Digest, readSmall, Unreadable } from './digest.js'
+import { finishedIdOf, keepFinished } from './finished.js'
 import { aborted, delay, pause } from './patience.js'
 import { Rate } from './rate.js'
-import { alone, forget, idOf, remember } from './remembered.js'
+import { alone, forget, idOf, remember, whenFree } from './remembered.js'
+import { text } from './text.js'
 import { granted } from './token.js'
 import { append, create, fetchFailure, fetchProgress, inspect, terminate } from './tus.js'
 
@@ -12,31 +14,36 @@ const SMALLEST = Math.min(2 ** 20, MOST) // bytes of the smallest slice; each re
 const LARGEST = Math.min(2 ** 25, MOST)
 const QUICK = 1000 // ms: a slice that took less is followed by a larger one
 const LONG = 4000
+const SMALL = Math.min(2 ** 18, MOST) // bytes of a file that is sent with the request that creates the upload
 const LAST_TRY = 8
+const LOOK = 1500 // ms between two looks at what another tab uploads
 const REMOVED = 410
 const GONE = new Set([403, 404, REMOVED])
 const DENIED = new Set([401, 403]) // the upload is still there: with another link it can be resumed
 
 export const BUSY = new Set(['starting', 'uploading', 'hashing', 'verifying', 'retrying'])
-export const IDLE = new Set(['left', 'paused', 'verified', 'failed', 'cancelled'])
+export const IDLE = new Set(['left', 'paused', 'verified', 'kept', 'failed', 'cancelled'])
+export const isSmall = ({ size, id }) => size <= SMALL && !id
+
+const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join('-')
 
 class StillVerifying extends Error {
   passing = true
 
   constructor() {
-    super('The server is still verifying')
+    super(text('stillVerifying'))
   }
 }
 
 class Differs extends Error {
   constructor() {
-    super('Checksum mismatch: the server has different bytes')
+    super(text('differs'))
   }
 }
 
 class OtherFile extends Error {
   constructor() {
-    super('This link is for another file: its size differs')
+    super(text('linkOtherFile'))
   }
 }
 
@@ -48,18 +55,22 @@ export class Transfer {
   sha256 = ''
   contentType = null // what the server has recognised; known once the file is verified, like `url`
   url = null // where others find the file, if the server tells that
+  isDescribed = false // whether the server was asked for them
   retryAt = 0
   rate = new Rate()
   changed = () => {}
+  freed = () => {} // called when another tab uploads the file no more
   #slice = SMALLEST
   #digest = null
   #stop = new AbortController()
+  #wake = new AbortController() // ends the wait for the next try
+  #key = null // of the creation of a small file: if its answer is lost, the same creation finds the same upload
   #known = false // whether the server has confirmed the upload since the page was opened
 
-  // `about` has the name, size, type and time of the file; after a reload they are known, but not the file itself.
+  // `about` describes the file (chosen.js); after a reload it has no `file`.
   constructor(about) {
     this.about = about
-    this.file = about instanceof File ? about : null
+    this.file = about.file ?? null
     this.id = idOf(about) ?? granted()?.upload ?? null
   }
 
@@ -78,9 +89,10 @@ export class Transfer {
     const { signal } = (this.#stop = new AbortController())
     this.sha256 = ''
     this.contentType = this.url = null
+    this.isDescribed = false
     this.become('starting')
     try {
-      await alone(this.about, () => this.#persist(signal))
+      if (!(await alone(this.about, () => this.#persist(signal)))) this.#followOtherTab(signal)
     } catch (fault) {
       await this.#explain(fault)
       if (!signal.aborted) this.#fail(fault)
@@ -93,9 +105,36 @@ export class Transfer {
     if (failure) fault.message = failure.title
   }
 
+  // Shows what another tab does with the file, and is `freed` when that tab has ended.
+  async #followOtherTab(signal) {
+    this.become('elsewhere')
+    const looks = setInterval(() => this.#lookAtOtherTab(), LOOK)
+    await whenFree(this.about, signal)
+    clearInterval(looks)
+    if (signal.aborted) return
+    this.id = idOf(this.about) ?? finishedIdOf(this.about) ?? this.id
+    this.freed(this)
+  }
+
+  async #lookAtOtherTab() {
+    this.id ??= idOf(this.about)
+    const message = this.id && (await fetchProgress(this.id).catch(() => null))
+    if (message && this.state === 'elsewhere') this.#store(message.uploadedBytes)
+  }
+
   pause() {
     this.#halt()
     this.become('paused')
+  }
+
+  // Ends the wait for the next try.
+  tryNow() {
+    this.#wake.abort()
+  }
+
+  // Stops what is under way; the upload stays on the server.
+  leave() {
+    this.#halt()
   }
 
   async cancel() {
@@ -122,13 +161,13 @@ export class Transfer {
   #forgetUpload() {
     forget(this.about)
     this.#digest?.stop()
-    this.#digest = this.id = null
+    this.#digest = this.#key = this.id = null
     this.#known = false
     this.stored = this.sent = 0
   }
 
   #fail(fault) {
-    const stored = this.stored
+    const { stored } = this
     this.#stop.abort()
     if ((fault.status && !DENIED.has(fault.status)) || fault instanceof Differs) this.#forgetUpload()
     this.#digest?.stop()
@@ -151,29 +190,55 @@ export class Transfer {
         const time = delay(tries, fault.retryAfter)
         this.retryAt = performance.now() + time
         this.sent = this.stored
+        this.#wake = new AbortController()
         this.become('retrying', fault.message)
-        await pause(time, signal)
+        await pause(time, signal, this.#wake.signal)
       }
     }
   }
 
   async #attempt(signal) {
     signal.throwIfAborted()
+    if (isSmall(this)) return this.#sendSmall(signal)
     if (this.#digest?.isBroken ?? true) this.#digest = new Digest(this.file)
     this.rate.clear()
     let stated = await this.#locate(signal)
     while (this.stored < this.size) stated = await this.#append(signal)
     const ours = await this.#hashed(signal)
+    this.#compare(stated, ours)
+  }
+
+  // Sends a small file with the request that creates its upload.
+  async #sendSmall(signal) {
+    const { bytes, hex } = await readSmall(this.file)
+    signal.throwIfAborted()
+    this.#key ??= newKey()
+    this.become('uploading')
+    const { id, offset, sha256 } = await create(this.about, { body: bytes, promised: hex, key: this.#key, signal })
+    this.#created(id, offset)
+    if (offset < this.size) return this.#attempt(signal)
+    this.#compare(sha256, hex)
+  }
+
+  #created(id, offset) {
+    if (offset < this.size || !this.size) remember(this.about, id)
+    this.id = id
+    this.#known = true
+    this.#store(offset)
+  }
+
+  #compare(stated, ours) {
     if (!stated) throw new StillVerifying()
     if (stated !== ours) throw new Differs()
+    keepFinished(this.about, this.id)
     forget(this.about)
     this.sha256 = ours
     this.become('verified')
-    this.#describe() // does not hold up the next file
   }
 
   // Asks what only a progress message tells about a finished file; without an answer the file is shown without it.
-  async #describe() {
+  async describe() {
+    this.isDescribed = true
     const message = await fetchProgress(this.id).catch(() => null)
     if (!message || this.state !== 'verified') return
     this.contentType = message.contentType
@@ -197,11 +262,8 @@ export class Transfer {
       }
     }
     if (isGiven) throw new OtherFile()
-    const { id, offset, sha256 } = await create(this.about, signal)
-    remember(this.about, id)
-    this.id = id
-    this.#known = true
-    this.#store(offset)
+    const { id, offset, sha256 } = await create(this.about, { signal })
+    this.#created(id, offset)
     return sha256
   }
 

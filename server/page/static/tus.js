@@ -5,6 +5,7 @@ import { buildReprDigest, parseReprDigest } from './digest.js'
 import { Refused, request } from './request.js'
 import { buildAuthorization, withToken } from './token.js'
 
+const MEDIA_TYPE = 'application/offset+octet-stream'
 const PROGRESS_WAIT = 10_000 // ms
 const endpoint = new URL(document.body.dataset.endpoint, location)
 
@@ -31,10 +32,17 @@ function readStored(header) {
   return { offset: Number(header('Upload-Offset')), sha256: parseReprDigest(header('Repr-Digest')) }
 }
 
-export async function create({ name, type, size }, signal) {
-  const metadata = [`filename ${encode(name)}`, ...(type ? [`filetype ${encode(type)}`] : [])]
-  const headers = { 'Upload-Length': size, 'Upload-Metadata': metadata.join(',') }
-  const header = await request('POST', endpoint, { headers, signal })
+const writeMetadata = (pairs) =>
+  Object.entries(pairs).filter(([, value]) => value).map(([key, value]) => `${key} ${encode(value)}`).join(',')
+
+// With a `body`, all of a small file, the same request sends it. `promised` is its SHA-256, and `key` the Idempotency-Key.
+export async function create({ name, path, type, size }, { body = null, promised, key, signal }) {
+  const metadata = writeMetadata({ filename: name, filetype: type, relativePath: path })
+  const headers = { 'Upload-Length': size, 'Upload-Metadata': metadata }
+  if (body) {
+    Object.assign(headers, { 'Content-Type': MEDIA_TYPE, 'Repr-Digest': buildReprDigest(promised), 'Idempotency-Key': key })
+  }
+  const header = await request('POST', endpoint, { headers, body, signal })
   return { id: header('Location').split('/').pop(), ...readStored(header) }
 }
 
@@ -45,7 +53,7 @@ export async function inspect(id, signal) {
 
 // `promised` is the SHA-256 of the whole file: the server compares the file with it before it publishes the file.
 export async function append(id, { offset, body, promised, signal, onSent }) {
-  const headers = { 'Upload-Offset': offset, 'Content-Type': 'application/offset+octet-stream' }
+  const headers = { 'Upload-Offset': offset, 'Content-Type': MEDIA_TYPE }
   if (promised) headers['Repr-Digest'] = buildReprDigest(promised)
   return readStored(await request('PATCH', uploadUrl(id), { headers, body, signal, onSent }))
 }
