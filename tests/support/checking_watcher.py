@@ -43,15 +43,16 @@ class Watcher:
                     await asyncio.sleep(0.1)
 
     async def _follow_once(self, session: aiohttp.ClientSession) -> None:
-        seen = -1
+        seen = (-1, 0)
         async with session.ws_connect(self._url, ssl=self._tls) as ws:
             socket = ws.get_extra_info("socket")
             async for frame in ws:
                 message = json.loads(frame.data)
-                assert message["seq"] > seen, "seq must grow"
-                seen = message["seq"]
+                order = message["seq"], message["receivedBytes"]
+                assert order > seen, "messages must become newer"
+                seen = order
                 if self.messages:
-                    assert seen >= self.last["seq"], "seq went down"
+                    assert message["seq"] >= self.last["seq"], "seq went down"
                     assert message["uploadedBytes"] >= self.last["uploadedBytes"], "told bytes were taken back"
                 async with self._changed:
                     self.messages.append(message)
