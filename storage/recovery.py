@@ -84,6 +84,8 @@ class RecoveringState:
     `subscriptions` says which event of an adopted record is queued again.
     """
 
+    is_own = False
+
     def __init__(self, state: SharedState, backups: Backups, subscriptions: Subscriptions = NOBODY) -> None:
         self._state, self._backups, self._subscriptions = state, backups, subscriptions
         state.read_watched_by(self.load)

@@ -32,11 +32,12 @@ from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import Public, is_forwarded, public_origin
 from onward.server.http.put import last_segment, put_file
-from onward.server.http.transport.body import RequestBody
+from onward.server.http.transport.body import RequestBody, take_whole
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
 from onward.server.http.wait_for_store import outlast
 from onward.server.uploads.create_once import create_once
+from onward.server.uploads.short import Brought
 from onward.storage.base import Missing, StorageError
 from onward.storage.failure_log import shorten_ids
 
@@ -123,7 +124,8 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
     # Whoever brings all of the upload in one request sends all of it again, and does not ask for an offset.
-    created = await create_once(engine, asked, limits=limits, resumable=not asked.completes)
+    whole = await take_whole(request, engine.short.most) if _interim(request, dialect) is None else b""
+    created = await create_once(engine, asked, limits=limits, resumable=not asked.completes, whole=whole)
     upload, location = created.upload, _location(request, created.upload.id)
     request.app[OWNERS].remember(upload)
     if not created.new:
@@ -132,7 +134,7 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
         if (build := _interim(request, dialect)) is not None:
             await send_interim(request, build(upload, location, limits, _now(request)))
         with closing(_body(request, dialect)) as body:
-            upload = await engine.fill(upload, asked, body, limits=limits)
+            upload = await engine.fill(upload, asked, Brought(whole, body) if whole else body, limits=limits)
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers["Location"] = location

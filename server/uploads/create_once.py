@@ -32,19 +32,27 @@ class Created(Struct, frozen=True):
     """The upload that a creation has made, or has found."""
 
     upload: Upload
-    new: bool  # False if an earlier request has made it: the body of this one must not be stored
+    new: bool  # False if the body must not be stored: an earlier request has made the upload, or it is stored already
 
 
 async def create_once(
-    engine: Engine, request: CreateRequest, *, limits: Limits | None = None, resumable: bool = True
+    engine: Engine, request: CreateRequest, *, limits: Limits | None = None, resumable: bool = True, whole: bytes = b""
 ) -> Created:
     """Create an upload, unless an earlier request with the same key has done it.
 
     With `resumable=False` the client can't go on with an unfinished upload: one that nobody is sending is terminated
-    and replaced, and one that is still arriving is Locked. Raises KeyReused, Locked, and what `Engine.create` and
-    `Engine.inspect` raise.
+    and replaced, and one that is still arriving is Locked. `whole` is the body of the request if all of it has arrived:
+    then the upload may be completed at once, unless there is a key (short.py).
+
+    Raises KeyReused, Locked, and what `Engine.create` and `Engine.inspect` raise.
     """
     key = request.creation_key
+    if (
+        key is None
+        and whole
+        and (stored := await engine.short.store(request, whole, new_id(), limits or engine.limits))
+    ):
+        return Created(stored, new=False)
     if key is None:
         return Created(await engine.create(request, limits=limits), new=True)
     decisions.check_creation(request, limits or engine.limits)  # what can't be created binds no key

@@ -54,6 +54,7 @@ from onward.server.uploads.quotas import BodyClaims, claim_quota, refused
 from onward.server.uploads.receive import Body
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Reserve
+from onward.server.uploads.short import ShortUploads
 from onward.server.uploads.sweep import Sweep
 from onward.storage.base import Exceeded, Full, Held, Storage, StorageError
 from onward.storage.failpoints import reach
@@ -99,6 +100,7 @@ class Engine:
             self.records, self.reserve, self.checks, is_named=publishing.layout is None and not checks
         )
         self._running, self._under_way = Running(), 0
+        self.short = ShortUploads(self.records, self.reserve, publishing, self._running)
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
 
     async def create(
@@ -221,7 +223,7 @@ class Engine:
     @property
     def received(self) -> int:
         """Return how many bytes of bodies were stored."""
-        return self._bodies.received
+        return self._bodies.received + self.short.received
 
     @property
     def running(self) -> int:

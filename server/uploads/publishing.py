@@ -109,7 +109,11 @@ class Publishing(Struct, frozen=True, kw_only=True):
                 raise
             raise NotYet(PAUSE, str(fault)) from fault
         published = replace(upload, place=place)
-        return replace(published, url=self.public_url.replace("{path}", quote(published.path or "")) or None)
+        return replace(published, url=self.url_of(published))
+
+    def url_of(self, published: Upload) -> str | None:
+        """Return the URL under which the public finds a published file; None if there is none."""
+        return self.public_url.replace("{path}", quote(published.path or "")) or None
 
 
 AS_IDS = Publishing()

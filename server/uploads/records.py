@@ -62,6 +62,7 @@ class UploadRecords:
         self.checks: tuple[str, ...] = ()
         self._relaxed = storage.durability.relaxed
         self._volatile: set[UploadId] = set()
+        self.unrecorded: set[UploadId] = set()  # files that are being published before they have a record (short.py)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     def to_check(self, upload: Upload) -> Upload:
@@ -82,6 +83,20 @@ class UploadRecords:
         if events:
             self.on_events()
         return upload
+
+    async def insert_completed(self, created: Upload, completed: Upload) -> None:
+        """Record a new upload whose file is published already, with the events of its creation and of its end.
+
+        Raises Crowded and Exceeded, after which it is certainly not recorded, and other StorageErrors.
+        """
+        events = (*self._subscriptions.created(created), *self._subscriptions.ended(completed))
+        work = self._state.insert(completed, most=self.limits.max_open, events=events)
+        await self.measures.time(INSERT, work)
+        reach("recorded")
+        self.measures.created += 1
+        if events:
+            self.on_events()
+        self._note_end(completed)
 
     async def load(self, id: UploadId) -> Upload:
         """Return a record without holding its lease; raises Missing."""
@@ -207,6 +222,11 @@ class UploadRecords:
         saved = await self._save(upload, True, events)
         if events:
             self.on_events()
+        self._note_end(saved)
+        return saved
+
+    def _note_end(self, saved: Upload) -> None:
+        """Count and log an end that is recorded."""
         self.counts[self._label(saved)] += 1
         if saved.status is Status.COMPLETED and saved.role is not Role.PARTIAL:
             self.measures.sizes.observe(saved.offset)
@@ -215,7 +235,6 @@ class UploadRecords:
             "upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length,
             extra={"fields": partial(_fields, saved)},
         )  # fmt: skip
-        return saved
 
     def _label(self, ended: Upload) -> str:
         """Return the word under which an end is counted; of the codes that checks invent, only some have their own."""

@@ -53,6 +53,10 @@ class Claim:
 
         return counting
 
+    def wrote(self, count: int) -> None:
+        """Count bytes that were stored in another way than by `counted`."""
+        self._reached += count
+
     def recorded(self) -> None:
         """Note that the length is now in the record, so that the state counts its promise."""
         self._reserve.recorded(self._pending)

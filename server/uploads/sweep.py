@@ -110,6 +110,8 @@ class Sweep:
         if self._files.stepped_within(STRAY):  # then the times of files are not comparable with the clock
             return 0
         async for place, id_ in self._storage.blobs.strays(now - STRAY):
+            if id_ in self._records.unrecorded:  # its record may come at any moment
+                continue
             try:
                 if id_ is not None:
                     recorded = await self._records.load(id_)

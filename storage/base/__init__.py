@@ -53,12 +53,14 @@ from onward.storage.base.nodes import Nodes
 from onward.storage.base.outbox import Claimed, Outbox, OutboxCounts
 from onward.storage.base.quotas import Quotas, Usage, fitting
 from onward.storage.base.records import Cursor, Page, Records
+from onward.storage.base.short_files import SHORT, ShortFiles
 from onward.storage.base.state import Events, SharedState, State, Storage, StoredBytes
 
 __all__ = [
     "ANYONE",
     "NOTHING_KNOWN",
     "NOTHING_SAID",
+    "SHORT",
     "USUAL_MODES",
     "About",
     "Ahead",
@@ -90,6 +92,7 @@ __all__ = [
     "Records",
     "Room",
     "SharedState",
+    "ShortFiles",
     "Space",
     "Stale",
     "State",

@@ -41,6 +41,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from onward.protocol.model import Place, UploadId
+from onward.storage.base.short_files import ShortFiles
 
 
 class Durability(StrEnum):
@@ -164,6 +165,10 @@ class Blobs(Protocol):
 
         Otherwise the saved hash state counts, since the bytes are safe, and to read them would be expensive.
         """
+
+    @property
+    def short(self) -> ShortFiles | None:
+        """Return the shorter way for short files (short_files.py); None if this store has none."""
 
     async def create(self, id: UploadId) -> Place:
         """Return a place for a new upload. Nothing needs to exist there before the first byte."""

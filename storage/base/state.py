@@ -46,6 +46,10 @@ class State(Records, Leases, Events, Protocol):
     """Records, leases, events and the outbox in one store."""
 
     @property
+    def is_own(self) -> bool:
+        """Return whether this process alone uses the state, as long as it is open."""
+
+    @property
     def outbox(self) -> Outbox:
         """The events that wait for delivery."""
 

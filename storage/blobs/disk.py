@@ -15,14 +15,13 @@ body waits for it.
 """
 
 import os
-import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from onward.protocol.model import ID_PATTERN, Place, UploadId
+from onward.protocol.model import Place, UploadId
 from onward.storage.base import (
     NOTHING_KNOWN,
     NOTHING_SAID,
@@ -56,30 +55,32 @@ from onward.storage.blobs.folders import Folders
 from onward.storage.blobs.nodes import DiskNodes
 from onward.storage.blobs.places import parts
 from onward.storage.blobs.publishing import STEP, Publishing
-from onward.storage.blobs.sharing import DiskSharing
+from onward.storage.blobs.short_files import DiskShortFiles
 from onward.storage.blobs.staging import Staging
+from onward.storage.blobs.strays import DiskStrays
 from onward.storage.failpoints import reach
 from onward.storage.running.group_sync import GroupSync
 from onward.storage.running.threads import Threads
 
 FOLDERS = ("partial", "files")
 RECORDS = "records"
+SWEPT = (*FOLDERS, RECORDS)
 THREADS = 8
 SLOW_THREADS = 2
 STRIDE = Stride(bytes=16 * 2**20, seconds=0.25)  # a watcher is promised a message every 250 ms
 
 
-class DiskBlobs(DiskSharing):
+class DiskBlobs(DiskStrays):
     """Bytes in a local folder; the constructor raises Unreachable if a folder in it is not mounted."""
 
-    stride = STRIDE
+    stride, _swept = STRIDE, SWEPT
 
     def __init__(self, root: Path, durability: Durability = Durability.FULL, modes: Modes = USUAL_MODES) -> None:
         self._root, self._durability = root.resolve(), durability
         self._pool = Threads(THREADS, "disk")
         self._slow = Threads(SLOW_THREADS, "disk-slow")
         self._group = GroupSync(self._pool.call)
-        self._folders = Folders(self._root, (*FOLDERS, RECORDS), self._sync_folder)
+        self._folders = Folders(self._root, SWEPT, self._sync_folder)
         self._mapped = self._folders.mapped
         self._publishing = Publishing(
             self._pool,
@@ -99,6 +100,14 @@ class DiskBlobs(DiskSharing):
             check_folder=partial(self._folders.check, "files"),
             sync_folder=self._sync_folder,
             modes=modes,
+        )
+        self.short = DiskShortFiles(
+            self._root,
+            self._pool,
+            self._publishing,
+            check_folder=self._folders.check,
+            sync_folder=self._sync_folder,
+            mapped=self._mapped,
         )
 
     def backups(self) -> DiskBackups:
@@ -311,32 +320,17 @@ class DiskBlobs(DiskSharing):
         if "." in path.name:  # a temporary file that a crash has left
             path.unlink(missing_ok=True)
             return
-        for folder in FOLDERS:
+        for folder in reversed(FOLDERS):  # a published file without a record keeps its mark to the last
             (self._root / folder / path.name).unlink(missing_ok=True)
             reach("removed")
             self._sync_folder(self._root / folder)
         (self._root / "files" / f".{path.name}").unlink(missing_ok=True)  # staged, and not recorded
 
-    async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
-        """Yield the unfinished places that nothing was written to since a time, temporary files included."""
-        with self._mapped():
-            paths = await self._slow.call(self._untouched, before)
-        for path in paths:
-            id_ = re.fullmatch(rf"\.?({ID_PATTERN})", path.name)
-            yield Place(f"{path.parent.name}/{path.name}"), UploadId(id_[1]) if id_ else None
-
-    def _untouched(self, before: float) -> list[Path]:
-        found: list[Path] = []
-        for folder in filter(Path.exists, (self._root / name for name in (*FOLDERS, RECORDS))):
-            with os.scandir(folder) as entries:
-                strange = (entry for entry in entries if folder.name == "partial" or "." in entry.name)
-                found += [Path(entry) for entry in strange if entry.stat(follow_symlinks=False).st_mtime < before]
-        return found
-
     async def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
         self._slow.shutdown()
+        self.short.clear()
 
 
 async def open_blobs(

@@ -118,6 +118,7 @@ class MemoryBlobs(FixedPlaces):
     """Bytes in arrays."""
 
     stride = Stride(bytes=16 * 2**20, seconds=0.25)
+    short = None
 
     def __init__(self) -> None:
         self._held: dict[Place, bytearray] = {}

@@ -69,7 +69,7 @@ class Publishing:
             self._sync_folder(final.parent)
             self._sync_folder(unfinished.parent)
             return True
-        self.finish(fd, unfinished, length, acknowledged, self._protect)
+        self.finish(fd, unfinished, length, acknowledged, self.protect)
         reach("sealing")
         if not holds():
             raise Stale(final.name)
@@ -103,7 +103,7 @@ class Publishing:
     ) -> None:
         """Publish by a copy; `check` is called between its steps and may raise. Raises what `rename` raises."""
         if not await self._pool.call(_is_whole, final, length):
-            await self.copy_to(unfinished, final, length, holds, check=check, protect=self._protect)
+            await self.copy_to(unfinished, final, length, holds, check=check, protect=self.protect)
         await self._pool.call(self._remove_source, unfinished, final, holds)
 
     async def copy_to(
@@ -136,7 +136,8 @@ class Publishing:
                 await self._slow.call(fresh.unlink, True)
             raise
 
-    def _protect(self, fd: int) -> None:
+    def protect(self, fd: int) -> None:
+        """Make an open file read-only and durable."""
         os.fchmod(fd, self._mode)
         if self._synced:
             os.fsync(fd)
@@ -144,7 +145,7 @@ class Publishing:
     def mark(self, fd: int) -> str:
         """Protect a file, give it a token and return that; durable afterwards."""
         found = marked(fd)
-        self._protect(fd)
+        self.protect(fd)
         return found
 
     def _remove_source(self, unfinished: Path, final: Path, holds: Callable[[], bool]) -> None:

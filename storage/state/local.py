@@ -14,6 +14,8 @@ from onward.storage.state.leases import LocalLeases
 class Local(ABC):
     """Leases and events inside one process."""
 
+    is_own = True
+
     def __init__(self) -> None:
         self._hub = Hub()
         self._leases = LocalLeases()

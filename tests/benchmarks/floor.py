@@ -34,7 +34,10 @@ class Connection:
                 method, path, _ = head[0].split(" ", 2)
                 headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
                 if method == "POST":
-                    self._answer("201 Created", f"Location: /files/{secrets.token_hex(16)}")
+                    name, size = secrets.token_hex(16), int(headers.get("content-length", 0))
+                    if size:
+                        self._receive(self._folder / name, 0, size)
+                    self._answer("201 Created", f"Location: /files/{name}\r\nUpload-Offset: {size}")
                 elif method == "HEAD":
                     self._answer("200 OK", "Upload-Offset: 0")
                 else:

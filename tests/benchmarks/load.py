@@ -99,6 +99,11 @@ class Client:
             "POST", self._path, f"Upload-Length: {size}", f"Upload-Metadata: {said or metadata()}", "Content-Length: 0"
         )
 
+    def bringing(self, size: int) -> bytes:
+        """Write the head of a creation that brings all of its bytes."""
+        told = (f"Upload-Length: {size}", f"Upload-Metadata: {metadata()}", f"Content-Length: {size}")
+        return self.request("POST", self._path, "Content-Type: application/offset+octet-stream", *told)
+
     def created(self) -> str:
         """Read the answer to a creation; gives the path of the upload."""
         found = re.search(r"(?i)^location: (?:https?://[^/]+)?(\S+)", self.answer(201), re.MULTILINE)

@@ -92,6 +92,19 @@ def _creates(server: Running, scale: float) -> float:
     return _timed(work)
 
 
+def _posts(server: Running, scale: float) -> float:
+    clients = [Client(server.port, server.contestant.path) for _ in range(CONNECTIONS)]
+
+    def work() -> None:
+        for _ in range(int(250 * scale)):
+            for client in clients:
+                client.send(client.bringing(4 * KIB) + bytes(4 * KIB))
+            for client in clients:
+                client.created()
+
+    return _timed(work)
+
+
 def _heads(server: Running, scale: float) -> float:
     clients = [Client(server.port, server.contestant.path) for _ in range(CONNECTIONS)]
     asked = [(client, client.request("HEAD", client.create(4 * KIB))) for client in clients]
@@ -160,6 +173,7 @@ SCENARIOS = (
     Scenario("download", "download of 1 GiB", "GiB", 1, _download, floor=False),
     Scenario("ranges", "download of 1 GiB in ranges of 1 MiB", "GiB", 1, _ranges, floor=False),
     Scenario("creates", "creation and PATCH of 4 KiB, 8 connections", "uploads", 2000, _creates),
+    Scenario("posts", "creation with 4 KiB in one POST, 8 connections", "uploads", 2000, _posts),
     Scenario("heads", "HEAD, 8 connections", "HEADs", 12000, _heads),
     Scenario("meanwhile", "p99 of HEAD while 8 uploads run", "ms", 1, _head_meanwhile, worst=True),
 )

@@ -22,6 +22,11 @@ SECTIONS = {
     ],
 }  # fmt: skip
 
+SHORT = [
+    "make data", "write data", "protect data", "sync data", "sync partial", "publish short", "sync files",
+    "write state", "sync state", "answer",
+]  # fmt: skip
+
 
 async def append(line: Line, path: str, at: int, pause_at: int, stop: int) -> None:
     headers = {"Content-Type": OCTETS, "Upload-Offset": str(at)}
@@ -64,3 +69,15 @@ async def test_a_watcher_gets_only_what_a_synced_record_holds(calls: list[Call])
         assert found
         saves = int(found[1]) - 1  # after the creation, each synced by itself
         assert sum(ended < telling.began for ended in synced) >= saves, "told before it was synced"
+
+
+async def test_a_short_upload_is_synced_then_named_then_recorded_then_answered(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    async with traced(tmp_path / "data", trace) as port, connected(port) as line:
+        first = await line.ask("POST", "/files", {"Upload-Length": "1"})  # opens what a state opens once
+        headers = {"Upload-Length": str(len(DATA)), "Content-Type": OCTETS}
+        created = await line.ask("POST", "/files", headers, DATA)
+        assert created["Upload-Offset"] == str(len(DATA))
+    assert first.status == 201
+    sections = told_apart(read_trace(trace, path_of(created["Location"]).rpartition("/")[2]))
+    assert sections[1] == SHORT

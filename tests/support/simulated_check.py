@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from math import inf
+from unittest.mock import patch
 
 from simulated_client import Client
 from simulated_journal import Journal
@@ -11,6 +12,7 @@ from simulated_journal import Journal
 from onward.protocol import decisions
 from onward.protocol.errors import Gone, Unchecked
 from onward.protocol.model import FINAL, Role, Status, Upload, UploadId
+from onward.server.uploads import sweep
 from onward.storage.base import Missing
 
 ENDED = {Status.FAILED.value, Status.TERMINATED.value, Status.EXPIRED.value}
@@ -42,6 +44,8 @@ class Check:
                 assert self.client.plans[name].promise != "wrong", "I5: published though it is wrong"
                 assert not self.client.plans[name].infected, "I14: published though it is infected"
                 assert data == self.client.source(name), f"I5: {name} is published, and is not what was sent"
+            elif any(plan.brought for plan in self.client.plans.values()):  # before its record, and whole already
+                assert data in map(self.client.source, self.client.plans), "I5: published, and nobody has sent it"
             elif file in known and known[file].promised:
                 assert hashlib.sha256(data).digest() == known[file].promised, "I5: published though it is wrong"
 
@@ -145,6 +149,9 @@ class Check:
 
     async def _tidy(self) -> None:
         """Remove what steps that were cut short have left, as the clean-up does once it is an hour old."""
+        if any(plan.brought for plan in self.client.plans.values()):  # such bytes may have no record, and still an id
+            with patch.object(sweep, "STRAY", -60.0):
+                await self.world.engine.sweep.tidy()
         blobs = self.world.engine.records.storage.blobs
         async for place, id_ in blobs.strays(inf):
             if id_ is None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bodies import Poured
-from simulated_journal import Created
+from simulated_journal import Created, Told
 from simulated_world import DOWN, VIRUS, World
 
 from onward.protocol.errors import Failed, Gone, Locked, Refusal, StorageFull, Unavailable, Unchecked
 from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest, Role, Status, Upload, UploadId
+from onward.server.uploads.create_once import create_once
+from onward.server.uploads.short import Brought
 from onward.storage.base import Missing, StorageError
 
 BLOCK = 1700
@@ -31,6 +33,7 @@ class Plan:
     ending: Ending = "completed"
     partial: bool = False
     infected: bool = False
+    brought: bool = False  # by the request that creates it
     parts: tuple[str, ...] = ()
 
     @property
@@ -101,6 +104,22 @@ class Client:
             await self.world.engine.fill(upload, request, Blocks(b""))
         return upload.id
 
+    async def bring(self, name: str) -> None:
+        """Create an upload by a request that brings all of it, and know its id only by the answer."""
+        data, promised = self.source(name), None
+        if self.plans[name].promise != "none":
+            promised = hashlib.sha256(data + b"?" * (self.plans[name].promise == "wrong")).digest()
+        request = CreateRequest(length=len(data), metadata=None, promised=promised, body_size=len(data), has_body=True)
+        created = await create_once(self.world.engine, request, whole=data)
+        upload = created.upload
+        if created.new:
+            self.ids[name] = upload.id
+            self.world.journal.steps.append(Created(name, upload.id))  # an error names it as well
+            await self.world.engine.fill(upload, request, Brought(data, Blocks(b"")))
+            return
+        self.world.journal.steps += [Created(name, upload.id), Told(upload.id, upload.offset, upload.status)]
+        self.ids[name] = upload.id
+
     async def send(
         self,
         name: str,
@@ -156,7 +175,7 @@ class Client:
     async def _advance(self, plan: Plan) -> Upload:
         engine = self.world.engine
         if plan.name not in self.ids:
-            await self.create(plan.name)
+            await (self.bring if plan.brought else self.create)(plan.name)
         id_ = self.ids[plan.name]
         if plan.ending == "terminated":
             await engine.terminate(id_)

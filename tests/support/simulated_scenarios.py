@@ -37,6 +37,16 @@ async def whole(client: Client) -> None:
     await client.send("whole", 0)
 
 
+async def brought(client: Client) -> None:
+    await client.bring("whole")
+    await client.bring("other")
+
+
+async def brought_wrong(client: Client) -> None:
+    with suppress(Failed):
+        await client.bring("whole")
+
+
 async def pieces(client: Client) -> None:
     await client.create("whole")
     for start, stop in ((0, 700), (700, 4_096), (4_096, 9_000)):
@@ -183,9 +193,17 @@ async def _outlast(client: Client) -> None:
 TERMINATED = Plan(name="whole", size=13_000, ending="terminated")
 INFECTED = Plan(name="whole", size=13_000, ending="failed", infected=True)
 OTHER = Plan(name="other", size=4_200, promise="right")
+BROUGHT = tuple(
+    Plan(name=name, size=size, promise="right", brought=True) for name, size in (("whole", 13_000), ("other", 4_200))
+)
+BROUGHT_WRONG = (Plan(name="whole", size=4_200, promise="wrong", ending="failed", brought=True),)
 SCENARIOS = (
     Scenario("whole", (PLAN,), whole),
     Scenario("pieces", (PLAN,), pieces),
+    Scenario("brought", BROUGHT, brought),
+    Scenario("brought, promise wrong", BROUGHT_WRONG, brought_wrong),
+    Scenario("brought, process", BROUGHT, brought, Durability.PROCESS),
+    Scenario("brought, apart", BROUGHT, brought, apart=True),
     Scenario("empty", (Plan(name="whole"),), whole),
     Scenario("promise right", (Plan(name="whole", size=13_000, promise="right"),), pieces),
     Scenario("promise wrong", (Plan(name="whole", size=13_000, promise="wrong", ending="failed"),), wrong),

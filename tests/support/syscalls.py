@@ -13,7 +13,10 @@ import pytest
 from http_connection import poll
 from onward_process import ROOT
 
-CALLS = "openat,pwrite64,write,writev,sendto,fdatasync,fsync,rename,renameat,renameat2,ftruncate,fchmod,unlink,mkdir"
+CALLS = (
+    "openat,pwrite64,write,writev,sendto,fdatasync,fsync,rename,renameat,renameat2,ftruncate,fchmod,unlink,mkdir,"
+    "link,linkat"
+)
 LINE = re.compile(r"(?P<thread>\d+) +(?:(?P<name>\w+)\(|<\.\.\. \w+ resumed>)(?P<words>.*)")
 UNFINISHED = "<unfinished ...>"
 # what a call does, by its name and words; {id} is that of the upload
@@ -25,6 +28,7 @@ MEANINGS = {
     "cut data": r"ftruncate\(\d+<[^>]*/partial/{id}>",
     "protect data": r"fchmod\(\d+<[^>]*/partial/{id}>",
     "write published": r"(pwrite64|write|ftruncate)\(\d+<[^>]*/files/",
+    "publish short": r"link(at)?\(.*/partial/{id}\".*/files/{id}\"",
     "publish": r"rename\w*\(.*/partial/{id}\".*/files/{id}\"",
     "sync partial": r"(fsync|fdatasync)\(\d+<[^>]*/partial>",
     "sync files": r"(fsync|fdatasync)\(\d+<[^>]*/files>",

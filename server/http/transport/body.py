@@ -77,6 +77,16 @@ def _plain(request: web.Request) -> asyncio.Transport | None:
     return transport
 
 
+async def take_whole(request: web.Request, most: int) -> bytes:
+    """Take the body of a request if all of it has arrived, and it has `most` bytes at most; nothing otherwise."""
+    content, size = request.content, request.content_length
+    if not size or size > most or not request.body_exists:
+        return b""
+    if not content.is_eof():
+        await asyncio.sleep(0)  # it may be in the socket, if the client has sent it by itself
+    return content.read_nowait() if content.is_eof() and content.exception() is None else b""
+
+
 class RequestBody:
     """The body of a request. It is cut if `idle` seconds bring no byte, or fewer than `rate` bytes a second.
 

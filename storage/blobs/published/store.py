@@ -57,6 +57,8 @@ def object_of(place: Place) -> tuple[str, UploadId] | None:
 class PublishedBlobs:
     """A local folder, and a bucket for what is finished."""
 
+    short = None
+
     def __init__(self, local: DiskBlobs, bucket: Bucket) -> None:
         self._local, self._bucket = local, bucket
         self._threads = Threads(THREADS, "publish")

@@ -49,7 +49,7 @@ log = logging.getLogger("onward")
 class S3Blobs:
     """Bytes in a bucket."""
 
-    rereads = False
+    rereads, short = False, None
 
     def __init__(self, client: S3Client, settings: Settings) -> None:
         self.stride = Stride(bytes=settings.part_size, seconds=SECONDS)

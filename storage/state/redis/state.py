@@ -64,6 +64,8 @@ CLOCK_KEY = BUCKETS[0].due  # the server of a cluster that has this key is asked
 class RedisState:
     """Records, leases and events on Redis; see the top of this file."""
 
+    is_own = False
+
     def __init__(self, url: str, node: str) -> None:
         self._read_watched: Callable[[UploadId], Awaitable[Upload]] = self.load
         self._arrived: Callable[[UploadId], int] = lambda _: 0

@@ -18,6 +18,7 @@ from bugs import (
     publishing,
     quotas,
     requests,
+    short_files,
     stores,
     usual_list,
 )
@@ -28,6 +29,7 @@ __all__ = ["BUGS", "Bug"]
 BUGS = (
     *usual_list.BUGS,
     *durability.BUGS,
+    *short_files.BUGS,
     *stores.BUGS,
     *object_storage.BUGS,
     *checks.BUGS,

@@ -53,7 +53,7 @@ BUGS = (
     ),
     Bug(
         "l8", "staged bytes are not durable", "storage/blobs/publishing.py",
-        "        found = marked(fd)\n        self._protect(fd)\n",
+        "        found = marked(fd)\n        self.protect(fd)\n",
         "        found = marked(fd)\n",
         "tests/faults/test_crashes.py -k=laid",
     ),

@@ -1,0 +1,105 @@
+"""Short files of the local folder, stored and published in one call of one thread (see storage/base/short_files.py).
+
+    check           the bytes are hashed and judged in memory
+    partial/ID      written, read-only, synced; then its name is synced     it is the mark as well
+    files/ID        a second name of the same file; then that name is synced
+    (record)
+    recorded        partial/ID is removed, together with those of other files, a moment later
+
+The first name is durable before there is a second one. So no crash leaves a published file without a record and without
+a mark. What it does leave has the name partial/ID, and is found as a stray like all unfinished bytes. Where the file
+system has no second names, or files/ is on another one, the usual way is taken from then on. Called by disk.py.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+from onward.protocol.model import Place, UploadId
+from onward.storage.blobs.files import NEW, closed, write_all
+from onward.storage.blobs.publishing import Publishing
+from onward.storage.failpoints import reach
+from onward.storage.running.threads import Threads
+
+LEISURE = 0.1  # seconds in which marks are gathered, to be removed together
+_CANT = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+class DiskShortFiles:
+    """Publishes short files in one data folder; the steps that disk.py uses as well are given to it."""
+
+    def __init__(
+        self,
+        root: Path,
+        pool: Threads,
+        publishing: Publishing,
+        *,
+        check_folder: Callable[[str], None],
+        sync_folder: Callable[[Path], None],
+        mapped: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._partial, self._files, self._pool, self._publishing = root / "partial", root / "files", pool, publishing
+        self._check_folder, self._sync_folder, self._mapped = check_folder, sync_folder, mapped
+        self._possible = True
+        self._marked: list[UploadId] = []  # published and recorded files that still have their marks
+
+    async def publish(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> Place | None:
+        """Store and publish a whole file; None if this folder can't have second names. Raises what `check` raises."""
+        if not self._possible:
+            return None
+        with self._mapped():
+            self._possible = await self._pool.call(self._publish, id, data, check)
+        return Place(f"files/{id}") if self._possible else None
+
+    def _publish(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> bool:
+        check(data)
+        self._check_folder("partial")
+        self._check_folder("files")
+        mark, final = self._partial / id, self._files / id
+        fd = os.open(mark, NEW | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with closed(fd):
+                write_all(fd, data, 0)
+                reach("written")
+                self._publishing.protect(fd)
+            reach("synced")
+            self._sync_folder(self._partial)
+            reach("sealing")
+            os.link(mark, final, follow_symlinks=False)
+            reach("renamed")
+            self._sync_folder(self._files)
+            reach("sealed")
+        except OSError as error:
+            self._withdraw(mark, final)
+            if error.errno not in _CANT:
+                raise
+            return False
+        return True
+
+    def _withdraw(self, mark: Path, final: Path) -> None:
+        """Remove what was not published; the mark stays as long as there is something that it marks."""
+        with suppress(OSError):
+            final.unlink(missing_ok=True)
+            self._sync_folder(self._files)
+            mark.unlink(missing_ok=True)
+
+    def recorded(self, id: UploadId) -> None:
+        """Remove the mark of a published file a moment later, with others."""
+        if not self._marked:
+            asyncio.get_running_loop().call_later(LEISURE, self._clear_later)
+        self._marked.append(id)
+
+    def _clear_later(self) -> None:
+        if self._marked:
+            with suppress(Exception):  # without a thread, the clean-up removes the marks once they are old
+                self._pool.call(self.clear)
+
+    def clear(self) -> None:
+        """Remove the marks of all files that have a record; called in a thread, or when all threads have ended."""
+        marked, self._marked = self._marked, []
+        for id_ in marked:
+            with suppress(OSError):  # the clean-up tries it again
+                (self._partial / id_).unlink(missing_ok=True)
