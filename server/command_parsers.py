@@ -35,6 +35,7 @@ EXAMPLES = {
     "rm": ("onward rm 4b2f2630", "onward rm 4b2f2630 8d047263 --data /srv/uploads"),
     "events": ("onward events --failed", "onward events --retry"),
     "quota": ("onward quota", "onward quota alice --json"),
+    "backup": ("onward backup /backup/onward --data /srv/uploads",),
     "sweep": ("onward sweep --data /srv/uploads", "onward sweep --state redis://127.0.0.1:6379/0"),
     "completion": (
         'eval "$(onward completion bash)"',
@@ -65,7 +66,9 @@ def build_parser(version: str, *, with_client: bool = False) -> tuple[Parser, di
     parser.add_argument("-V", "--version", action="version", version=f"onward {version}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        words_of = {"show": " ID…", "rm": " ID…", "completion": " SHELL", "man": " FOLDER"}.get(name, "")
+        words_of = {"show": " ID…", "rm": " ID…", "backup": " FOLDER", "completion": " SHELL", "man": " FOLDER"}.get(
+            name, ""
+        )
         command = commands.add_parser(
             name,
             help=text,

@@ -17,9 +17,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from end_to_end_scenario import INTEROP, Client, sha256_of, talking
+from end_to_end_scenario import Client, sha256_of, talking
 from nginx_process import nginx
-from nodejs import node_words
+from nodejs import INTEROP, node_words
 from onward_process import OnwardProcess, onward
 from unreliable_proxy import RoughLine
 
