@@ -82,10 +82,11 @@ def nginx(
     http2: bool = True,
     body_timeout: int = 60,
     more: str = "",
+    setting: str = "",
 ) -> Iterator[Nginx]:
     """Run nginx before a port of this machine, or several, with HTTP/2 or with HTTP/1.1 alone; it is killed at the end.
 
-    `more` are settings for all of HTTP.
+    `more` are settings for all of HTTP; `setting` takes the place of a setting of the server.
     """
     program, openssl = require("nginx"), require("openssl")
     folder.mkdir()
@@ -101,7 +102,11 @@ def nginx(
         "proxy_request_buffering off;": f"proxy_request_buffering {buffering};",
         "client_body_timeout 60s;": f"client_body_timeout {body_timeout}s;",
     }
-    (folder / "example.conf").write_text(example(changes))
+    text = example(changes)
+    if setting:
+        (old,) = [line for line in text.splitlines() if line.strip().startswith(f"{setting.rpartition(' ')[0]} ")]
+        text = text.replace(old, f"    {setting}")
+    (folder / "example.conf").write_text(text)
     temporary = " ".join(f"{name}_temp_path {name};" for name in TEMPORARY)
     (folder / "nginx.conf").write_text(MAIN.format(temporary=temporary, more=more))
     words = [program, "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log"]
