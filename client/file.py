@@ -39,12 +39,17 @@ def identity(path: Path, status: os.stat_result) -> Identity:
     return Identity(path=readable(str(path)), size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
 
 
+def place_of(path: Path) -> Path:
+    """Return where a file is: its folder without links, and its own name there, which may be that of a link."""
+    return Path(os.path.realpath(path.parent)) / path.name  # Path.resolve may raise an error for a circle of links
+
+
 class File:
     """An open file, and the SHA-256 of its bytes up to some position."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
-        self.identity = identity(path.resolve(), os.fstat(fd))
+        self.identity = identity(place_of(path), os.fstat(fd))
         self._fd = fd
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="onward-file")
         self._sha256 = hashlib.sha256()

@@ -20,11 +20,17 @@ class Inherited(socket.socket):
 
 
 def inherited_listeners() -> list[Inherited]:
-    """Return the sockets of a socket unit, or none; raises ConfigError if one of them accepts no connections."""
+    """Return the sockets of a socket unit, or none.
+
+    Raises ConfigError if one of them accepts no connections, or if it is not said how many there are.
+    """
     if os.environ.get(OWNER) != str(os.getpid()):  # they were meant for another process, such as our parent
         return []
+    count = os.environ.get(COUNT, "0")
+    if not (count.isascii() and count.isdigit()):
+        raise ConfigError(COUNT, f"{count!r} is not a number of sockets; systemd sets it")
     found: list[Inherited] = []
-    for number in range(FIRST, FIRST + int(os.environ.get(COUNT, "0"))):
+    for number in range(FIRST, FIRST + int(count)):
         try:
             os.set_inheritable(number, False)
             listener = Inherited(fileno=number)

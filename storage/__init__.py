@@ -37,7 +37,7 @@ PUBLISHED = {
     "gs": "onward.storage.blobs.published.opener:open_blobs",
     "az": "onward.storage.blobs.published.opener:open_blobs",
 }
-_STORES = BLOBS | {f"publish+{scheme}": opener for scheme, opener in PUBLISHED.items()}
+_PUBLISHING = {f"publish+{scheme}": opener for scheme, opener in PUBLISHED.items()}
 
 
 async def open_storage(
@@ -54,7 +54,7 @@ async def open_storage(
     Raises ValueError for an unknown scheme, and StorageError, also if another process uses the data folder or if the
     state does not belong to it.
     """
-    open_state, open_blobs = _opener(STATES, state), _opener(_STORES, blobs)
+    open_state, open_blobs = _opener(STATES, state), _opener(BLOBS | _PUBLISHING, blobs)
     shared = state.partition(":")[0] in SHARED
     stored: StoredBytes = await open_blobs(blobs, data, durability, shared, modes)
     try:

@@ -6,6 +6,7 @@ file has a resume file of its own. `upload.py` is the only caller.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from functools import partial
@@ -17,7 +18,7 @@ from onward.client.cli.items import Item
 from onward.client.connection import Connection, connected
 from onward.client.environment import state_folder
 from onward.client.errors import Unreachable, UploadError, UploadMissing
-from onward.client.file import File, Identity, identity, opened
+from onward.client.file import File, Identity, identity, opened, place_of
 from onward.client.journal import Journal, open_journal
 from onward.client.label import Label
 from onward.client.meter import Meter
@@ -44,6 +45,7 @@ class Batch:
         self._journaled: list[str] = []
         self._journal: Journal | None = None
         self._tidied = False
+        self._turns: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)  # by the place of a file
         self._open = AsyncExitStack()
         self._connection: Connection | None = None
 
@@ -96,7 +98,7 @@ class Batch:
         for item in items:
             with suppress(OSError):  # sending it says what is wrong
                 path = Path(item.path)
-                ids.append(self._id(identity(path.resolve(), path.stat())))
+                ids.append(self._id(identity(place_of(path), path.stat())))
         return ids
 
     def _id(self, file: Identity) -> str:
@@ -105,8 +107,12 @@ class Batch:
     async def upload(self, item: Item, on_progress: OnProgress) -> tuple[Uploaded, bool]:
         """Upload a file, unless it is finished; raises UploadError.
 
-        Returns the result, and whether the file was finished before.
+        Returns the result, and whether the file was finished before. A file that the command names twice is sent once.
         """
+        async with self._turns[place_of(Path(item.path))]:
+            return await self._upload(item, on_progress)
+
+    async def _upload(self, item: Item, on_progress: OnProgress) -> tuple[Uploaded, bool]:
         with ExitStack() as stack:
             file, resume_file, data = await asyncio.to_thread(self._opened, Path(item.path), stack)
             id_, already = self._id(file.identity), None

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import resource
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -24,6 +25,8 @@ from onward.client.transport_errors import reason_of
 from onward.client.upload_stream import upload_stream
 
 READ = 2**20  # bytes that are read from stdin at once
+OWN = 64  # descriptors that the process needs beside its files
+OF_A_FILE = 3  # descriptors: the file itself, its lock, and what is written to remember it; its connections come on top
 SMALL_JOBS = 4  # small files that are sent instead of a large one: they wait for the server's disk most of the time
 
 
@@ -70,7 +73,8 @@ class _Command:
 
     def __init__(self, items: list[Item], arguments: argparse.Namespace, options: Options) -> None:
         self._items, self._arguments, self._options = items, arguments, options
-        self._jobs = min(arguments.jobs, len(items))
+        self._most = _most_at_once(arguments.parallel)
+        self._jobs = min(arguments.jobs, len(items), self._most)
         self._large = asyncio.Semaphore(self._jobs)
         self._totals = Totals(items, self._jobs) if len(items) > 1 and not arguments.quiet else None
         self._waiting: dict[int, Callable[[], None]] = {}  # what prints the result of a file, by the file's number
@@ -92,7 +96,7 @@ class _Command:
             else:
                 await batch.prepare(self._items, lambda _: None)
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._jobs * SMALL_JOBS if self._jobs > 1 else 1):
+                for _ in range(min(self._jobs * SMALL_JOBS, self._most) if self._jobs > 1 else 1):
                     group.create_task(work())
         except Unreachable as error:
             self._give_up(error)
@@ -174,6 +178,12 @@ class _Command:
         say(f"onward: {error}")
         for at in range(self._next, len(self._items)):
             self._end(at, partial(self._print_failure, self._items[at], error, None))
+
+
+def _most_at_once(parallel: int) -> int:
+    """Return how many files can be sent at once before the process may open no more (`ulimit -n`)."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else max(1, (most - OWN) // (OF_A_FILE + parallel))
 
 
 def _sentence(item: Item, error: UploadError) -> str:

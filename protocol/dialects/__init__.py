@@ -18,6 +18,9 @@ DEFAULT = tus1.DIALECT
 def named(method: str, headers: Headers, dialects: Sequence[Dialect] = DIALECTS) -> Dialect | None:
     """Return the first dialect that claims a request, or None. `headers` must be found in any case."""
     for dialect in dialects:
-        if dialect.claims(method, headers):
-            return dialect
+        for sign in dialect.signs:
+            if sign in headers:
+                if dialect.claims(method, headers):
+                    return dialect
+                break
     return None

@@ -65,6 +65,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     # The name for people, as in logs and documents.
     name: str
+    # Headers without any of which a request is never one of this dialect; to look for them is cheaper than to ask.
+    signs: tuple[str, ...]
     # Return whether a request is one of this dialect, from its method and its headers.
     claims: Callable[[str, Headers], bool]
     # The headers that every reply of this dialect carries.

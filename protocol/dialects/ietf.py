@@ -150,6 +150,7 @@ def _dialect(version: Version) -> Dialect:
     known = version.number is not None
     return Dialect(
         name=f"IETF draft, interop version {version.number}" if known else "IETF draft",
+        signs=(VERSION,) if known else (VERSION, "Upload-Complete", "Content-Type"),
         claims=partial(claims, version),
         stamp={VERSION: str(version.number)} if known else {},
         sent_once=("content-",),

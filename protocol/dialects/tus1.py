@@ -287,6 +287,7 @@ def _refusal_headers(refusal: Refusal) -> dict[str, str]:
 
 DIALECT = Dialect(
     name="tus 1.0.0",
+    signs=("Tus-Resumable",),
     claims=claims,
     stamp={"Tus-Resumable": VERSION},
     sent_once=("upload-", "tus-", "content-", "repr-"),

@@ -143,13 +143,18 @@ async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
 
 
+def _path(request: web.Request) -> str:
+    """Return the beginning of a path for the log, which has no whole ids."""
+    return ascii(request.rel_url.raw_path[:16])
+
+
 def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
     """Log the fault of the storage behind a refusal that a handler has already made from it, as `create` does."""
     fault = refusal if isinstance(refusal, errors.StorageFull) else refusal.__cause__
     asked_for = isinstance(refusal, errors.NotFound | errors.Locked | errors.Crowded | errors.QuotaExceeded)
     if isinstance(fault, StorageError | errors.StorageFull) and not asked_for:
         level = logging.INFO if isinstance(fault, StorageError) and fault.reported else logging.WARNING
-        log.log(level, "%s %s: %s", request.method, ascii(request.rel_url.raw_path[:16]), fault)
+        log.log(level, "%s %s: %s", request.method, _path(request), fault)
 
 
 def mark_answer(response: web.StreamResponse, dialect: Dialect = DEFAULT) -> None:
@@ -170,7 +175,6 @@ async def mark(request: web.Request, response: web.StreamResponse) -> None:
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal and every fault with a problem document, log the request, and count it."""
     began, sound = time.monotonic(), False
-    path = ascii(request.rel_url.raw_path[:16])
     id_ = request[ID] = request_id(request)
     CURRENT.set(id_)
     try:
@@ -181,14 +185,14 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         response = _answer(request, refusal)
     except StorageError as fault:
         level = logging.INFO if isinstance(fault, ASKED_FOR) or fault.reported else logging.WARNING
-        log.log(level, "%s %s: %s %s", request.method, path, type(fault).__name__, shorten_ids(str(fault)))
+        log.log(level, "%s %s: %s %s", request.method, _path(request), type(fault).__name__, shorten_ids(str(fault)))
         response = _answer(request, refusal_of(fault))
     except web.HTTPException as error:
         response = _answered_by_exception(request, error)
     except ConnectionError:  # the client has closed the connection, and aiohttp handles that
         raise
     except Exception:
-        log.exception("%s %s failed", request.method, path)
+        log.exception("%s %s failed", request.method, _path(request))
         response = _answer(request, errors.ServerFault())
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # the next bytes on the connection may not be a request

@@ -8,7 +8,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from itertools import count
@@ -27,6 +27,12 @@ REASON: web.RequestKey[str] = web.RequestKey("reason", str)  # the code of a ref
 _SANE = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
 _START, _NUMBERS = secrets.token_hex(6), count(1)  # ids of one process differ by their number
 log = logging.getLogger("onward")
+Fields = Mapping[str, object] | Callable[[], Mapping[str, object]]  # what a program wants to know beside the message
+
+
+def write_line(level: int, message: str, fields: Fields) -> None:
+    """Log the line about a request. The server's own log has something faster in this place (server/log.py)."""
+    log.log(level, "%s", message, extra={"fields": fields})
 
 
 def request_id(request: web.Request) -> str:
@@ -39,18 +45,17 @@ def note_answer(request: web.Request, response: web.StreamResponse, began: float
     """Count an answered request, and log it; `began` is the monotonic time of its begin."""
     seconds = time.monotonic() - began
     status = response.status
-    watches = status == 101 or (status == 200 and response.content_type == "text/event-stream")
-    measures = request.app[ENGINE].records.measures
-    measures.note_request(request.method, status, None if watches else seconds)
+    method, app = request.method, request.app
+    watches = status == 101 or (status == 200 and method == "GET" and response.content_type == "text/event-stream")
+    app[ENGINE].records.measures.note_request(method, status, None if watches else seconds)
     raw_path = request.rel_url.raw_path
     level = logging.DEBUG if raw_path.endswith(PROBES) else logging.INFO
     if log.isEnabledFor(level):
-        config = request.app[CONFIG]
+        config = app[CONFIG]
         client = client_of(request, config.trusted_proxies, config.proxy_headers)
         path, ms = ascii(raw_path[:16]), seconds * 1e3
         fields = partial(_fields, request, response, client, ms)
-        words = (request.method, path, status, ms, client, request[ID])
-        log.log(level, "%s %s %d %.0f ms %s %s", *words, extra={"fields": fields})
+        write_line(level, f"{method} {path} {status} {ms:.0f} ms {client} {request[ID]}", fields)
 
 
 def _fields(

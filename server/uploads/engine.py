@@ -23,7 +23,6 @@ A PATCH, from the call to the file and the record:
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from math import inf
@@ -59,6 +58,7 @@ from onward.server.uploads.sweep import Sweep
 from onward.storage.base import Exceeded, Full, Held, Storage, StorageError
 from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
+from onward.storage.random_ids import random_id
 from onward.storage.running.uncancellable import disregard
 
 LINK_STAYS = 3600  # seconds
@@ -68,7 +68,7 @@ log = logging.getLogger("onward")
 
 def new_id() -> UploadId:
     """Make the id of an upload: 128 random bits."""
-    return UploadId(secrets.token_hex(16))
+    return UploadId(random_id())
 
 
 class Engine:

@@ -23,6 +23,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 import http_connection as raw
 from http_connection import Connection, Tus
 from load import Client
+from onward_process import processor_time
 from server_process import Server, serving
 from token_maker import AUDIENCE, ISSUER, OwnKey, Provider, bearer, encode, signed
 
@@ -40,7 +41,7 @@ class Asking:
         lines = (f"Authorization: Bearer {token}",) if token else ()
         self._request = self._client.request("HEAD", path, *lines)
         self.rates: list[float] = []
-        self._work = self._processor_time()
+        self._work = processor_time(self._server.process.pid)
 
     def batch(self) -> None:
         """Ask many times."""
@@ -53,11 +54,7 @@ class Asking:
     @property
     def cost(self) -> float:
         """Give the processor time of the server for one HEAD, in seconds."""
-        return (self._processor_time() - self._work) / (HEADS * len(self.rates))
-
-    def _processor_time(self) -> float:
-        words = Path(f"/proc/{self._server.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return (processor_time(self._server.process.pid) - self._work) / (HEADS * len(self.rates))
 
 
 def rate(tus: Tus, block: bytes, token: str) -> float:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -167,3 +168,34 @@ async def test_a_journal_survives_a_line_that_was_cut_and_is_for_one_process(tmp
     journal.forget(["a", "b"])
     await journal.close()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_links_to_files_and_files_that_are_named_twice_do_not_stand_in_each_others_way(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    folder = tmp_path / "libraries"
+    (folder / "below").mkdir(parents=True)
+    for name, size in (("small.txt", 1000), ("large.so", 300_000)):
+        (folder / name).write_bytes(os.urandom(size))
+        (folder / f"link to {name}").symlink_to(name)
+        (folder / "below" / name).symlink_to(folder / name)
+    ended = await run(tmp_path, "upload", "-r", str(folder), "--to", server.url, "--jobs=8")
+    assert (ended.code, ended.err) == (0, "")
+    urls = ended.out.splitlines()
+    paths = {(await metadata_of(http, url))["relativePath"] for url in urls}
+    assert paths == {str(path.relative_to(tmp_path)) for path in folder.rglob("*") if path.is_file()}
+    twice = [str(folder / "large.so"), str(folder / "large.so"), str(folder / "below" / ".." / "large.so")]
+    ended = await run(tmp_path, "upload", *twice, "--to", server.url)
+    assert (ended.code, len(set(ended.out.splitlines())), ended.err.count("already uploaded")) == (0, 1, 2)
+    assert resume_files(tmp_path) == []
+
+
+async def test_no_more_files_are_sent_at_once_than_the_process_may_open(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(200):
+        (folder / f"{number:03}.txt").write_bytes(os.urandom(100 if number % 4 else 70_000))
+    async with started(tmp_path, "upload", "-r", str(folder), "--to", server.url, "--jobs=500") as process:
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (128, 128))
+        ended = await end_of(process)
+    assert (ended.code, ended.err, len(ended.out.splitlines())) == (0, "", 200)

@@ -13,7 +13,7 @@ from checking_watcher import Watcher
 from retrying_sender import MAY_TRY_AGAIN, PIECE, Sender
 from server_pair import Group, redis_group
 
-BOUND = 12.0  # seconds from the end of a fault until every upload is complete: a lease, and a few time-outs of Redis
+BOUND = 30.0  # seconds from the end of a fault until every upload is complete; 12 are enough where nothing else runs
 SHORT, LONG = 2.5, 6.5  # seconds, within a lease and longer than one
 HALF, SIZE, LARGE = 2**19, 2**20, 3 * 2**20
 Act = Callable[[Group], Coroutine[None, None, None]]

@@ -95,6 +95,16 @@ async def test_other_languages_are_shown_in_english(browser: str, server: Onward
         assert await opened.run("document.querySelector('label[for=choose]').textContent") == "Choose files"
 
 
+async def test_a_browser_that_names_its_language_oddly_shows_the_page(browser: str, server: OnwardProcess) -> None:
+    for named, shown in (("en-US@posix", "en"), ("de-x", "de")):  # no tags of BCP 47
+        async with tab(browser) as opened:
+            await opened.speak(named)
+            await opened.open(server.url.removesuffix("files"))
+            await UploadPage(opened).ready()
+            assert await opened.run("document.documentElement.lang") == shown
+            assert opened.faults == []
+
+
 async def test_numbers_have_their_plural_and_sizes_their_language(browser: str, server: OnwardProcess) -> None:
     async with upload_page(browser, server.url.removesuffix("files")) as page:
         said = await page.tab.run(

@@ -194,6 +194,25 @@ async def test_an_upload_is_watched_with_the_token_of_the_tab(browser: str, guar
     assert token not in guarded.log.read_text()
 
 
+async def test_a_link_whose_claims_make_no_sense_is_damaged(browser: str, guarded: Guarded) -> None:
+    senseless: list[dict[str, object]] = [
+        {"sub": "anna"}, {"exp": "soon"}, {"exp": 1e18}, {"exp": 2**32, "onward": {"types": "image/*"}},
+        {"exp": 2**32, "onward": {"types": [1]}},
+    ]  # fmt: skip
+    async with upload_page(browser, guarded.page) as page:
+        for claims in senseless:
+            await page.tab.run("document.querySelector('#allowed').textContent = ''")
+            await page.tab.run(f"location.hash = 'token={signed({'alg': 'HS256'}, claims, bytes(32))}'")
+            await page.tab.until(f"{ALLOWED}.startsWith('This link is damaged')")
+        await page.reload()
+        assert page.tab.faults == []
+    async with upload_page(
+        browser, f"{guarded.page}#token={signed({'alg': 'HS256'}, senseless[0], bytes(32))}"
+    ) as page:
+        assert (await page.tab.run(ALLOWED)).startswith("This link is damaged")
+        assert page.tab.faults == []
+
+
 async def test_what_a_link_does_not_allow_is_said_in_words(browser: str, guarded: Guarded, write: Write) -> None:
     file = write("letter.bin", 1000)  # no other test has uploaded a file of this name
     async with upload_page(browser, guarded.page) as page:

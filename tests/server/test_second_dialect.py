@@ -59,6 +59,7 @@ def _build_refused(refusal: Refusal, for_offset: bool, _limits: Limits, _now: fl
 
 OTHER = Dialect(
     name="other",
+    signs=("Other-Version",),
     claims=lambda _method, headers: "Other-Version" in headers,
     stamp=MARK,
     sent_once=("other-",),

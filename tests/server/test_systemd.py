@@ -15,6 +15,9 @@ import pytest
 from http_connection import Tus, poll
 from onward_process import ROOT, START_WITHIN
 
+from onward.server.config import ConfigError
+from onward.server.systemd import inherited_listeners
+
 # Does what systemd does: the sockets become descriptors 3, 4, …, and the variables name the process that they are for.
 LAUNCHER = """
 import fcntl, os, sys
@@ -104,6 +107,14 @@ def test_a_socket_that_accepts_no_connections_is_named(tmp_path: Path) -> None:
     ):
         assert server.wait(START_WITHIN) == 2
     assert "LISTEN_FDS: descriptor 3 does not accept connections" in (tmp_path / "data.log").read_text()
+
+
+@pytest.mark.parametrize("count", ["", "-1", "1e3", "\N{FULLWIDTH DIGIT ONE}", "two"])
+def test_a_number_of_sockets_that_is_none_is_named(count: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", count)
+    with pytest.raises(ConfigError, match=f"^LISTEN_FDS: '{count}' is not a number of sockets"):
+        inherited_listeners()
 
 
 @pytest.mark.parametrize("abstract", [False, True])

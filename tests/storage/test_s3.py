@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from s3_process import S3Process, s3_bytes
 from test_blobs_contract import ID, content, put
 from yarl import URL
@@ -210,6 +211,46 @@ async def test_what_a_crash_has_left_is_removed_and_nothing_else(blobs: S3Blobs)
     assert await content(blobs, sealed, 0, len(data)) == data
 
 
+async def test_a_copy_to_a_path_that_a_crash_has_interrupted_is_removed(blobs: S3Blobs) -> None:
+    data, path = some(2 * PART + 5), "2026/a b?;k=d.pdf"
+    place = await write(blobs, await blobs.create(ID), 0, data, Ahead())
+    staged = await blobs.stage(place, len(data), path)
+    for at in (path, f"2026/{ID}"):
+        await blobs._client.call("create_multipart_upload", f"files/{at}", Metadata={"onward": ID})
+    strays = [stray async for stray in blobs.strays(inf)]
+    assert sorted(str(id_) for _, id_ in strays) == [ID, ID, "None", "None"], (
+        "a tail and a multipart upload, and two copies"
+    )
+    for stray, id_ in strays:
+        if id_ is None:
+            await blobs.remove(stray)
+        else:
+            assert not await blobs.tidy(stray, staged)
+    assert [key async for key, _, _ in blobs._client.multiparts("files/")] == []
+    sealed = await blobs.seal(staged, len(data))
+    assert await content(blobs, sealed, 0, len(data)) == data
+
+
+async def test_a_layout_that_is_given_later_leaves_no_second_file(blobs: S3Blobs) -> None:
+    data = some(PART + 5)
+    place = await write(blobs, await blobs.create(ID), 0, data)
+    staged = await blobs.stage(place, len(data), "2026/a.pdf")
+    sealed = await blobs.seal(staged, len(data))  # and the server dies at once
+    assert [found.name async for found in blobs._client.listed("files/")] == ["files/2026/a.pdf"]
+    assert await blobs.seal(staged, len(data)) == sealed
+    assert await content(blobs, sealed, 0, len(data)) == data
+
+
+async def test_a_bucket_that_is_not_there_does_not_mean_that_bytes_are_lost(blobs: S3Blobs) -> None:
+    place = await write(blobs, await blobs.create(ID), 0, b"tail")
+    missing = replace(blobs._client._settings, bucket="never-made")
+    there, blobs._client._settings = blobs._client._settings, missing
+    with pytest.raises(Unreachable, match="bucket does not exist"):
+        await content(blobs, place, 0, 4)
+    blobs._client._settings = there
+    assert await content(blobs, place, 0, 4) == b"tail"
+
+
 async def test_chunks_take_a_request_for_each_part_and_each_pause_and_six_more(
     blobs: S3Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,6 +367,7 @@ def test_a_place_hardly_grows_with_its_parts() -> None:
         Spot(id=ID, tail=Tail("abc", 5)),
         Spot(id=ID, multipart="a/b;c=d//e", runs=(Run(1, 2, 3), Run(5, 1, 3)), check="0" * 16, number=6),
         Spot(id=ID, tail=Tail("abc", 5), path="2026/a;b=c?d.pdf"),
+        Spot(id=ID, multipart="abc", copy="a/b?;k=d é.pdf"),
         Spot(id=ID, published=str(ID)),
         Spot(id=ID, published="2026/a.pdf"),
     ],

@@ -1,6 +1,6 @@
 """A real Azurite, the emulator of Azure Blob Storage; without it, tests are skipped with a warning.
 
-It is installed with npm: `npm install --prefix ~/.azurite azurite`, or anywhere on the PATH.
+It is on the PATH, or where `tests/run` installs it: beside the environment.
 """
 
 import base64
@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -66,10 +67,10 @@ class AzuriteProcess:
 @contextmanager
 def run_azurite(folder: Path) -> Iterator[AzuriteProcess]:
     """Run an Azurite that keeps everything in memory."""
-    there = Path.home() / ".azurite" / "node_modules" / ".bin"
+    there = Path(sys.prefix) / "azurite" / "node_modules" / ".bin"
     program = shutil.which("azurite-blob", path=f"{os.environ.get('PATH', os.defpath)}:{there}")
     if program is None:
-        pytest.skip("SKIPPED LOUDLY: Azurite is not installed: npm install --prefix ~/.azurite azurite")
+        pytest.skip(f"SKIPPED LOUDLY: Azurite is not installed: npm install --prefix {sys.prefix}/azurite azurite")
     port = free_port()
     words = [program, "--silent", "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence"]
     words += ["--blobHost", "127.0.0.1", "--blobPort", str(port)]

@@ -22,6 +22,7 @@ class Watcher:
         self._url = f"{url}/progress"
         self._tls = tls or True
         self._changed = asyncio.Condition()
+        self._fault: AssertionError | None = None  # what was wrong with a message, for those who wait for others
 
     @property
     def told(self) -> int:
@@ -38,20 +39,26 @@ class Watcher:
             while not self.messages or self.last["status"] not in FINAL:
                 try:
                     await self._follow_once(session)
+                except AssertionError as wrong:
+                    self._fault = wrong
+                    async with self._changed:
+                        self._changed.notify_all()
+                    raise
                 except aiohttp.ClientError as error:
                     self.refusals.add(getattr(error, "status", 0))
                     await asyncio.sleep(0.1)
 
     async def _follow_once(self, session: aiohttp.ClientSession) -> None:
-        seen = -1
+        seen = (-1, 0)
         async with session.ws_connect(self._url, ssl=self._tls) as ws:
             socket = ws.get_extra_info("socket")
             async for frame in ws:
                 message = json.loads(frame.data)
-                assert message["seq"] > seen, "seq must grow"
-                seen = message["seq"]
+                order = message["seq"], message["receivedBytes"]
+                assert order > seen, "messages must become newer"
+                seen = order
                 if self.messages:
-                    assert seen >= self.last["seq"], "seq went down"
+                    assert message["seq"] >= self.last["seq"], "seq went down"
                     assert message["uploadedBytes"] >= self.last["uploadedBytes"], "told bytes were taken back"
                 async with self._changed:
                     self.messages.append(message)
@@ -64,7 +71,9 @@ class Watcher:
     async def until(self, bytes_told: int, timeout: float = 20) -> None:
         """Wait until that many bytes were told."""
         async with asyncio.timeout(timeout), self._changed:
-            await self._changed.wait_for(lambda: self.messages and self.last["uploadedBytes"] >= bytes_told)
+            await self._changed.wait_for(lambda: self._fault or (self.messages and self.told >= bytes_told))
+            if self._fault is not None:
+                raise self._fault
 
     async def follow_until(self, bytes_told: int) -> None:
         """Watch until that many bytes were told, and leave."""

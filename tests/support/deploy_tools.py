@@ -84,7 +84,7 @@ def _closed(path: Path) -> Path | None:
 def open_up(folder: Path) -> None:
     """Let another user reach a folder of a test."""
     for each in folder.parents:
-        if each.stat().st_uid == os.getuid() and each.name.startswith(("pytest", "image", "test_")):
+        if each.stat().st_uid == os.getuid() and each.name.startswith(("pytest", "popen-", "image", "test_")):
             each.chmod(each.stat().st_mode | 0o711)
 
 

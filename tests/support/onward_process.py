@@ -1,6 +1,7 @@
 """The server as its users run it: a process with a data folder, killed and started again at will."""
 
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -28,6 +29,12 @@ def peak_memory(pid: int) -> int:
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found
     return int(found[1]) * 1024
+
+
+def processor_time(pid: int) -> float:
+    """Give the processor time that a process has used, in seconds."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class OnwardProcess:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -12,17 +13,16 @@ from typing import Any
 
 import pytest
 from http_connection import poll
-from onward_process import ROOT
 from ports import free_port
 
-UNPACKED = ROOT / ".venv" / "prometheus" / "usr" / "bin"
+UNPACKED = Path(sys.prefix) / "prometheus" / "usr" / "bin"
 
 
 def tool(name: str) -> str:
     """Give the path of a program of Prometheus; skips the test if there is none."""
     found = shutil.which(name) or shutil.which(name, path=str(UNPACKED))
     if found is None:
-        pytest.skip(f"{name} is missing: tests/run gets it from Debian's package prometheus")
+        pytest.skip(f"SKIPPED LOUDLY: {name} is missing: tests/run gets it from Debian's package prometheus")
     return found
 
 

@@ -10,9 +10,9 @@ const PASSING = new Set([408, 409, 423, 425, 429])
 const REASONS = { 404: 'unknown', 410: 'gone', 423: 'busy', 460: 'mismatch', 507: 'full' }
 const REASONS_OF_CODES = {
   'checksum-mismatch': 'mismatch',
+  infected: 'virus',
   'too-large': 'fileTooLarge',
   'type-not-allowed': 'typeRefused',
-  'virus-found': 'virus',
 }
 const ALWAYS = new Set(['unknown', 'gone', 'mismatch']) // says more to people than what the server says
 

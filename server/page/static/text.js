@@ -5,10 +5,20 @@ const LANGUAGES = ['en', 'de', 'fr', 'es', 'zh', 'ja', 'ar']
 const RIGHT_TO_LEFT = new Set(['ar'])
 
 const baseOf = (tag) => tag.toLowerCase().split('-')[0]
+
+// Some browsers name languages in a way that `Intl` does not take, such as `en-US@posix`.
+function isTag(tag) {
+  try {
+    return Intl.getCanonicalLocales(tag).length === 1
+  } catch {
+    return false
+  }
+}
+
 const wanted = navigator.languages.find((tag) => LANGUAGES.includes(baseOf(tag))) ?? 'en'
 
 export const language = baseOf(wanted)
-export const locale = wanted // with its region, which decides how numbers and dates are written
+export const locale = isTag(wanted) ? wanted : language // with its region, which decides how numbers and dates are written
 
 const { default: texts } = await import(`./languages/${language}.js`)
 const plurals = new Intl.PluralRules(locale)

@@ -15,12 +15,13 @@ function attempt(act) {
   }
 }
 
-// Returns the claims of a token; throws an error if the text is no token.
+// Returns the claims of a token; throws an error if the text is no token, or if the page could not say what it allows.
 function readClaims(text) {
   const [, payload] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(text)
   const bytes = Uint8Array.from(atob(payload.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0))
   const claims = JSON.parse(new TextDecoder().decode(bytes))
-  if (typeof claims !== 'object' || claims === null) throw new TypeError()
+  const areTypes = (claims.onward?.types ?? []).every((type) => typeof type === 'string')
+  if (!areTypes || Number.isNaN(Number(new Date(claims.exp * 1000)))) throw new TypeError()
   return claims
 }
 

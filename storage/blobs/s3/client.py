@@ -233,6 +233,10 @@ class S3Client:
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
+    async def find_bucket(self) -> None:
+        """Raise Unreachable if there is no bucket: HEAD does not tell that from an object that is missing."""
+        await self.call("list_objects_v2", Prefix=self.key(""), MaxKeys=1)
+
     async def multiparts(self, prefix: str) -> AsyncIterator[tuple[str, str, float]]:
         """Yield the key, the id and the time of the beginning of each multipart upload below `prefix`."""
         more: dict[str, str] = {}

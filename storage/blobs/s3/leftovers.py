@@ -1,14 +1,17 @@
 """What crashes leave in a bucket: tails, private objects and multipart uploads that no record needs. The sweep asks."""
 
+import re
 from collections.abc import AsyncIterator
 from math import isinf
 
-from onward.protocol.model import Place, UploadId
+from onward.protocol.model import ID_PATTERN, Place, UploadId
 from onward.storage.base import Missing
 from onward.storage.blobs.s3.client import S3Client
 from onward.storage.blobs.s3.garbage import Garbage, remove_keys
 from onward.storage.blobs.s3.spot import Spot, Tail, parse
 from onward.storage.blobs.s3.writer import parts_of, tail_key, whole_key
+
+NOBODY = UploadId("0" * 32)  # stands for the upload of a copy, which its key does not tell
 
 
 class Leftovers:
@@ -29,10 +32,8 @@ class Leftovers:
                 yield Place(whole.name), UploadId(whole.name.removeprefix("partial/"))
         for folder in ("files", "partial"):
             async for key, multipart, begun in self._client.multiparts(f"{folder}/"):
-                id_ = key.rpartition("/")[2]
-                spot = Spot(id=UploadId(id_), multipart=multipart, direct=folder == "files")
                 if begun < before and (isinf(before) or await self._last_part(key, multipart) < before):
-                    yield spot.place(), UploadId(id_)
+                    yield _stray(folder, key.removeprefix(f"{folder}/"), multipart)
 
     async def _last_part(self, key: str, multipart: str) -> float:
         """Return the time at which the last part of a multipart upload was stored; 0 if there is none."""
@@ -61,6 +62,14 @@ class Leftovers:
                 return False
             await remove_keys(self._client, [f"partial/{left.id}"])
         return True
+
+
+def _stray(folder: str, path: str, multipart: str) -> tuple[Place, UploadId | None]:
+    """Return the place of a multipart upload, and its upload; at the path of a layout, it is an interrupted copy."""
+    if not re.fullmatch(ID_PATTERN, path):
+        return Spot(id=NOBODY, multipart=multipart, copy=path).place(), None
+    id_ = UploadId(path)
+    return Spot(id=id_, multipart=multipart, direct=folder == "files").place(), id_
 
 
 async def abort(client: S3Client, spot: Spot) -> None:

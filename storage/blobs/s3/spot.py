@@ -7,7 +7,7 @@
     files/PATH//ID                      published at a path that a layout has made
 
     m   the id of the multipart upload
-    k   its key: `d` for the final one, `p` for the private one
+    k   its key: `d` for the final one, `p` for the private one, or any other path below files/, after a slash
     p   the parts that count, as runs of consecutive numbers: first number, count, size
     h   a check sum of their ETags, in order
     n   the first part number that is free
@@ -65,6 +65,8 @@ class Spot(Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
     # The check sum of the ETags of the parts.
     check: str = ""
+    # The path of a copy that a crash has interrupted: the multipart upload is that of the copy, and in no record.
+    copy: str | None = None
     # The first part number that no recorded part has.
     number: int = 1
     tail: Tail | None = None
@@ -111,7 +113,7 @@ class Spot(Struct, frozen=True, kw_only=True):
         if self.multipart:
             fields |= {
                 "m": quote(self.multipart, safe=""),
-                "k": "d" if self.direct else "p",
+                "k": f"/{quote(self.copy)}" if self.copy is not None else "d" if self.direct else "p",
                 "p": ",".join(".".join(map(str, run)) for run in self.runs),
                 "h": self.check,
                 "n": str(self.number),
@@ -137,11 +139,12 @@ def parse(place: Place) -> Spot:
         return Spot(id=UploadId(known[0] if known else name), published=name)
     id_, _, state = name.partition("?")
     fields = dict(field.split("=", 1) for field in state.split(";")) if state else {}
-    tail = fields.get("t", "").split(".")
+    tail, key = fields.get("t", "").split("."), fields.get("k", "")
     return Spot(
         id=UploadId(id_),
         multipart=unquote(fields.get("m", "")),
-        direct=fields.get("k") == "d",
+        direct=key == "d",
+        copy=unquote(key[1:]) if key.startswith("/") else None,
         runs=tuple(Run(*map(int, run.split("."))) for run in fields.get("p", "").split(",") if run),
         check=fields.get("h", ""),
         number=int(fields.get("n", "1")),

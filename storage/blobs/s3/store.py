@@ -134,6 +134,7 @@ class S3Blobs:
             elif not spot.is_named and await is_own(self._client, f"partial/{spot.id}", spot.id, length):
                 return f"partial/{spot.id}"
         if (name := await self._published(spot, length)) is None:
+            await self._client.find_bucket()
             raise Missing(place)
         return f"files/{name}"
 
@@ -250,7 +251,7 @@ class S3Blobs:
         self._known.take(place)
         self._garbage.add_all_of(spot.id)
         if spot.direct and name != spot.id:
-            self._garbage.add(whole_key(spot))
+            await remove_keys(self._client, [whole_key(spot)])  # now: no sweep finds it among the finished files
         return replace(spot, path=None, published=name).place()
 
     async def _publish(self, spot: Spot, length: int, holds: Callable[[], bool], check: Callable[[], None]) -> str:
@@ -320,6 +321,9 @@ class S3Blobs:
         """Remove all objects of an upload, and its multipart upload."""
         spot = parse(place)
         self._known.take(place)
+        if spot.copy is not None:
+            await abort(self._client, spot)
+            return
         if spot.multipart:
             await abort(self._client, spot)
         names = [f"partial/{spot.id}", *await tails_of(self._client, spot.id)]

@@ -62,7 +62,9 @@ def tail_key(spot: Spot, name: str) -> str:
 
 
 def whole_key(spot: Spot) -> str:
-    """Return the key of the whole object: the final one, or the private one."""
+    """Return the key of the whole object: the final one, or the private one, or that of an interrupted copy."""
+    if spot.copy is not None:
+        return f"files/{spot.copy}"
     return f"files/{spot.id}" if spot.direct else f"partial/{spot.id}"
 
 

@@ -61,4 +61,10 @@ BUGS = (
         "\n",
         "tests/storage/test_lost_outbox.py -k=later_save",
     ),
+    Bug(
+        "e9", "receivedBytes falls below uploadedBytes", "protocol/progress.py",
+        "    received = max(received, offset) if sending else offset\n",
+        "    received = received if sending else offset\n",
+        "tests/protocol/test_progress.py",
+    ),
 )  # fmt: skip

@@ -67,4 +67,22 @@ BUGS = (
         "    if found is None:\n",
         "tests/storage/test_blobs_contract.py -k=overwritten",
     ),
+    Bug(
+        "o11", "the sweep takes any key for that of an upload", "storage/blobs/s3/leftovers.py",
+        "    if not re.fullmatch(ID_PATTERN, path):\n",
+        "    path = path.rpartition('/')[2]\n    if not path:\n",
+        f"{S3} -k=interrupted",
+    ),
+    Bug(
+        "o12", "a file under its former key waits to be removed", "storage/blobs/s3/store.py",
+        "            await remove_keys(self._client, [whole_key(spot)])  # now",
+        "            self._garbage.add(whole_key(spot))  # now",
+        f"{S3} -k=layout_that_is_given_later",
+    ),
+    Bug(
+        "o13", "bytes count as lost without a bucket", "storage/blobs/s3/store.py",
+        "            await self._client.find_bucket()\n",
+        "",
+        f"{S3} -k=not_there",
+    ),
 )  # fmt: skip
