@@ -18,7 +18,8 @@ from onward.server.command_parsers import ABOUT, CLIENT_COMMANDS, COMMANDS, buil
 from onward.server.config import Config, ConfigError
 from onward.server.config_reader import foreign_variables, located, read
 from onward.server.control import command_line as operator
-from onward.server.lifespan import open_engine
+from onward.server.doctor import command as doctor
+from onward.server.lifespan import blobs_of, open_engine
 from onward.server.log import set_up_log
 from onward.server.metrics import software_version
 from onward.server.option_kinds import hide_password, suggest
@@ -105,6 +106,8 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
         set_up_log(config.log_level, config.log_format)
         if command == grant.NAME:
             return grant.run(config, options)
+        if command == doctor.NAME:
+            return asyncio.run(doctor.run(config, options, blobs_of(config)))
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))  # an upload takes three descriptors
         if command != "serve":

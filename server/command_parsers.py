@@ -5,6 +5,7 @@ import argparse
 from onward.server.access import grant_command as grant
 from onward.server.config_reader import add_options
 from onward.server.control import command_line as operator
+from onward.server.doctor import command as doctor
 from onward.server.option_parser import Parser
 
 SHELLS = ("bash", "zsh", "fish")
@@ -13,6 +14,7 @@ COMMANDS = {
     "serve": "run the server",
     grant.NAME: grant.DESCRIPTION,
     **operator.DESCRIPTIONS,
+    doctor.NAME: doctor.DESCRIPTION,
     "completion": "print what makes a shell complete this command",
     "man": "write the manual pages of all commands into a folder",
 }  # of the server, with their descriptions
@@ -35,7 +37,12 @@ EXAMPLES = {
     "rm": ("onward rm 4b2f2630", "onward rm 4b2f2630 8d047263 --data /srv/uploads"),
     "events": ("onward events --failed", "onward events --retry"),
     "quota": ("onward quota", "onward quota alice --json"),
+    "backup": ("onward backup /backup/onward --data /srv/uploads",),
     "sweep": ("onward sweep --data /srv/uploads", "onward sweep --state redis://127.0.0.1:6379/0"),
+    doctor.NAME: (
+        "onward doctor --data /srv/uploads",
+        "onward doctor --config /etc/onward.toml --url https://uploads.example/files",
+    ),
     "completion": (
         'eval "$(onward completion bash)"',
         "onward completion zsh > ~/.zfunc/_onward",
@@ -65,7 +72,9 @@ def build_parser(version: str, *, with_client: bool = False) -> tuple[Parser, di
     parser.add_argument("-V", "--version", action="version", version=f"onward {version}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        words_of = {"show": " ID…", "rm": " ID…", "completion": " SHELL", "man": " FOLDER"}.get(name, "")
+        words_of = {"show": " ID…", "rm": " ID…", "backup": " FOLDER", "completion": " SHELL", "man": " FOLDER"}.get(
+            name, ""
+        )
         command = commands.add_parser(
             name,
             help=text,
@@ -96,6 +105,9 @@ def _add_arguments(command: Parser, name: str) -> None:
         case grant.NAME:
             grant.add_arguments(command)
             add_options(command, only=grant.SERVER_OPTIONS)
+        case doctor.NAME:
+            doctor.add_arguments(command)
+            add_options(command, only=doctor.SERVER_OPTIONS)
         case _:
             operator.add_arguments(command, name)
             add_options(command, sweep=True)

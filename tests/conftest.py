@@ -41,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--s3-cycles", type=int, default=90, help="servers over S3 that are killed")
     parser.addoption("--publish-cycles", type=int, default=12, help="servers that test_publish_kill.py kills")
     parser.addoption("--cuts", type=int, default=200, help="power cuts of test_power_cut.py")
+    parser.addoption("--restarts", type=int, default=6, help="restarts of one of three servers, in turn")
+    parser.addoption("--files-at-once", type=int, default=6, help="clients that upload during these restarts")
     parser.addoption("--seed", type=int, default=None, help="the seed of the tests of faults; another one each time")
 
 

@@ -21,7 +21,8 @@ MAY_IMPORT = {  # what each folder may import, beside itself; the longest folder
     "server.watch": {"protocol", "storage", "server.uploads", "server.http", "server.http.transport", "server.config"},
     "server.page": {"protocol", "server.http", "server.config"},
     "server.control": {"protocol", "storage", "client", "client.cli", "server.uploads", "server.config"},
-    "server": {"protocol", "storage", "client", "client.cli", "server.uploads", "server.http", "server.http.transport",
+    "server.doctor": {"protocol", "storage", "server.config"},
+    "server": {"protocol", "storage", "client", "client.cli", "server.doctor", "server.uploads", "server.http", "server.http.transport",
                "server.watch", "server.page", "server.control", "server.events", "server.access"},
 }  # fmt: skip
 SETTINGS = {

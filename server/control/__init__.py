@@ -1,4 +1,4 @@
-"""The operator's commands: `onward list`, `show`, `rm`, `events` and `sweep`, also while a server runs.
+"""The operator's commands: `onward list`, `show`, `rm`, `events`, `backup` and `sweep`, also while a server runs.
 
 SQLite can be opened by one process only. So a server that has its state to itself listens at a Unix socket in the data
 folder, and does what a command asks for. Where no server runs, and over Redis, the command opens the storage itself.

@@ -1,6 +1,7 @@
 """The operator's commands on the command line: their arguments, and how they run; `server/cli.py` calls this."""
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import msgspec
 
 from onward.client.cli.outputs import drop, replace_closed
+from onward.client.text import printable
 from onward.protocol.model import Status
 from onward.server.config import Config
+from onward.server.control.backup import Target, copy_files, prepare
 from onward.server.control.caller import Open, ask
 from onward.server.control.commands import COMMANDS, Events, Listing, Named
 from onward.server.control.output import Json, Owned, Sentences, Table, problem
@@ -22,6 +25,7 @@ DESCRIPTIONS = {
     "rm": "remove uploads and their bytes, published files too, as DELETE does",
     "events": "list the events that wait to be delivered, or were given up; also while the server runs",
     "quota": "show how much each owner has; also while the server runs",
+    "backup": "copy the data folder into another folder; also while the server runs",
     "sweep": "run the server's periodic clean-up once",
 }
 
@@ -43,9 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
             parser.add_argument(
                 "--retry", action="store_true", help="deliver the events that were given up once more; lists nothing"
             )
+        case "backup":
+            parser.add_argument("folder", metavar="FOLDER", help="where the copy is; made if it is missing")
         case "quota":
             parser.add_argument("owner", nargs="?", metavar="OWNER", help="show only this owner")
-    if command != "sweep":
+    if command not in ("sweep", "backup"):
         parser.add_argument("--json", action="store_true", help="print an array of JSON objects")
 
 
@@ -53,6 +59,8 @@ async def run(config: Config, options: Mapping[str, Any], open_engine: Open) -> 
     """Run a command and print what it answers; returns the exit status. Raises what `ask` raises."""
     replace_closed()
     command, failed = options["command"], False
+    if command == "backup":
+        return await _backup(config, options["folder"], open_engine)
     tables: dict[str, type[Table | Owned]] = {"list": Table, "quota": Owned}
     output = Json() if options.get("json") else tables.get(command, Sentences)()
     try:
@@ -67,6 +75,18 @@ async def run(config: Config, options: Mapping[str, Any], open_engine: Open) -> 
     except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         drop(sys.stdout)
     return FAILED if failed else 0
+
+
+async def _backup(config: Config, folder: str, open_engine: Open) -> int:
+    """Copy the state by way of the server, and then the files; raises what `ask` raises."""
+    target = prepare(config, folder)
+    async for answer in ask(config, open_engine, "backup", Target(str(target))):
+        if sentence := answer.get("problem"):
+            problem(sentence)
+            return FAILED
+    count, size = await asyncio.to_thread(copy_files, config, target)
+    print(f"{count:,} files ({size:,} bytes) are in {printable(str(target))}")
+    return 0
 
 
 def _arguments(command: str, options: Mapping[str, Any]) -> msgspec.Struct:

@@ -18,6 +18,7 @@ from onward.protocol.errors import Gone
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.listing import listed
 from onward.protocol.model import ID_PATTERN, Status, Upload, UploadId
+from onward.server.control.backup import Target, copy_state
 from onward.server.control.quotas import Owners, count
 from onward.server.uploads.engine import Engine
 from onward.storage.base import Held, Missing, Page, Stale, StorageError
@@ -181,6 +182,7 @@ async def _sweep(engine: Engine, _: Nothing) -> AsyncIterator[Answer]:
 
 
 COMMANDS = {
+    "backup": Command(Target, copy_state),
     "list": Command(Listing, _list),
     "show": Command(Named, _show),
     "rm": Command(Named, _remove),

@@ -52,6 +52,7 @@ class _Job(NamedTuple):
     work: Work
     future: asyncio.Future[Any]
     durable: bool | None  # None if it only reads
+    alone: bool = False  # outside of a transaction
 
 
 def _fetch(query: str, values: tuple[object, ...], db: sqlite3.Connection) -> list[tuple[float, str]]:
@@ -215,6 +216,18 @@ class SqliteState(Local):
         page: Page = await self._do(lambda db: sqlite_list.read_page(db, after, limit, statuses, owner))
         return page
 
+    async def copy_to(self, path: Path) -> None:
+        """Write a copy of all that is committed to a new file; other jobs wait. Raises Unreachable or Full."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("VACUUM INTO ?", (str(path),))
+
+        job = _Job(work, self._loop.create_future(), None, alone=True)
+        if self._closing or not self._thread.is_alive():
+            raise Unreachable("the state is closed")
+        self._jobs.put(job)
+        await job.future
+
     async def close(self) -> None:
         """Finish the jobs that wait, and close the file."""
         if not self._closing:
@@ -262,7 +275,8 @@ class SqliteState(Local):
                     self._jobs.put(None)
                     break
                 batch.append(following)
-            answers = self._commit(batch)
+            answers = self._commit([each for each in batch if not each.alone])
+            answers += [(each.future, self._do_alone(each.work)) for each in batch if each.alone]
             with suppress(RuntimeError):  # the loop is closed, and with it all that waited
                 self._loop.call_soon_threadsafe(_answer, answers)
         with suppress(RuntimeError):
@@ -285,6 +299,12 @@ class SqliteState(Local):
             fault = fault_of(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
             return [(job.future, fault) for job in batch]
         return answers
+
+    def _do_alone(self, work: Work) -> Any:
+        try:
+            return self._attempt(work)
+        except sqlite3.Error as error:
+            return fault_of(error)
 
     def _sync(self, durable: bool) -> None:
         """Choose whether the next commit is synced (with all earlier ones in the log) or left to the system."""

@@ -14,8 +14,8 @@ from client_process import run
         (["-v"], "onward: error: unknown option -v"),
         (
             ["help"],
-            "onward: error: unknown command help; the commands are serve, grant, list, show, rm, events, quota, sweep, "
-            "completion, man, upload, watch",
+            "onward: error: unknown command help; the commands are serve, grant, list, show, rm, events, quota, "
+            "backup, sweep, doctor, completion, man, upload, watch",
         ),
         (["upload", "f", "--too=x"], "onward upload: error: unknown option --too; did you mean --to?"),
         (["upload", "--paralel=2"], "onward upload: error: unknown option --paralel; did you mean --parallel?"),

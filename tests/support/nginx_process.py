@@ -2,7 +2,7 @@
 
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from redis_process import require
 EXAMPLE = ROOT / "docs" / "examples" / "nginx.conf"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 Buffering = Literal["off", "on"]
+SEVERAL = "server 127.0.0.1:{} fail_timeout=1s;"  # as the configuration says for several servers
 MAIN = """daemon off;
 master_process off;
 pid nginx.pid;
@@ -75,30 +76,37 @@ def _make_certificate(openssl: str, folder: Path) -> None:
 @contextmanager
 def nginx(
     folder: Path,
-    target: int,
+    target: int | Sequence[int],
     *,
     buffering: Buffering = "off",
     http2: bool = True,
     body_timeout: int = 60,
     more: str = "",
+    setting: str = "",
 ) -> Iterator[Nginx]:
-    """Run nginx before a port of this machine, with HTTP/2 or with HTTP/1.1 alone; it is killed at the end.
+    """Run nginx before a port of this machine, or several, with HTTP/2 or with HTTP/1.1 alone; it is killed at the end.
 
-    `more` are settings for all of HTTP.
+    `more` are settings for all of HTTP; `setting` takes the place of a setting of the server.
     """
     program, openssl = require("nginx"), require("openssl")
     folder.mkdir()
     _make_certificate(openssl, folder)
     server = Nginx(free_port(), folder)
+    one = "server 127.0.0.1:8080;"
+    upstream = f"server 127.0.0.1:{target};" if isinstance(target, int) else " ".join(map(SEVERAL.format, target))
     changes = {
-        "server 127.0.0.1:8080;": f"server 127.0.0.1:{target};",
+        one: upstream,
         "listen 443 ssl http2;": f"listen 127.0.0.1:{server.port} ssl{' http2' if http2 else ''};",
         "/etc/ssl/uploads.example.com.pem": str(server.certificate),
         "/etc/ssl/uploads.example.com.key": str(folder / "key.pem"),
         "proxy_request_buffering off;": f"proxy_request_buffering {buffering};",
         "client_body_timeout 60s;": f"client_body_timeout {body_timeout}s;",
     }
-    (folder / "example.conf").write_text(example(changes))
+    text = example(changes)
+    if setting:
+        (old,) = [line for line in text.splitlines() if line.strip().startswith(f"{setting.rpartition(' ')[0]} ")]
+        text = text.replace(old, f"    {setting}")
+    (folder / "example.conf").write_text(text)
     temporary = " ".join(f"{name}_temp_path {name};" for name in TEMPORARY)
     (folder / "nginx.conf").write_text(MAIN.format(temporary=temporary, more=more))
     words = [program, "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log"]
