@@ -5,8 +5,8 @@ from msgspec import Struct
 from onward.server.option_kinds import Kind
 
 RUNNING, LISTENING, STORAGE, FINISHED, LIMITS, ACCESS, CHECKS, TIMES, PROXIES, WATCHING, EVENTS = GROUPS = (
-    "Running", "Listening", "Storage", "Finished files", "Limits", "Access", "Checks", "Time-outs", "Proxies and CORS",
-    "Watching", "Events",
+    "Operation", "Listening", "Storage", "Finished files", "Limits", "Access", "Checks", "Time-outs",
+    "Proxies and CORS", "Watching", "Events",
 )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ class Parser(argparse.ArgumentParser):
 
     def arguments(self) -> list[Argument]:
         """Return all arguments, in the order of --help within each group."""
+        titles = [group.title for group in self._action_groups]
         return [
             Argument(
                 group=getattr(action.container, "title", None) or "options",  # type: ignore[attr-defined]
@@ -53,7 +54,7 @@ class Parser(argparse.ArgumentParser):
                 takes_value=action.nargs != 0,
                 choices=tuple(map(str, action.choices or ())),
             )
-            for action in self._actions
+            for action in sorted(self._actions, key=lambda each: titles.index(each.container.title))  # type: ignore[attr-defined]
         ]
 
     def _check_options(self, words: Sequence[str]) -> None:

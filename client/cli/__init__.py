@@ -33,6 +33,13 @@ from onward.protocol.quantities import read_number, read_size, read_time, show_t
 TERMINATED, INVALID_ARGUMENTS = 143, 2
 AGAIN = "--again"
 JOBS = 4  # files at once
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Files": (),
+    "Server": ("to", "protocol", "header", "token", "cacert"),
+    "Sending": ("parallel", "chunk-size", "jobs", "limit-rate"),
+    "Time-outs": ("stall-after", "retry-for"),
+    "Output": (),
+}  # in --help, with the options of VALUES that are in them
 HIDDEN = "TOKEN"  # stands for a token in sentences
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2
 NEXT_HEADER = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?!//))", re.ASCII)  # a value may have commas, and URLs
@@ -124,24 +131,35 @@ def add_commands(
     sending.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for stdin")
     watching.add_argument("urls", nargs="+", metavar="URL", help="the URL of an upload, or of its progress")
     for command in (sending, watching):
+        groups = {name: command.add_argument_group(name) for name in GROUPS}
         for name, value in VALUES.items():
             if command is sending or value.watch:
-                _add_value(command, name, value)
-        command.add_argument(
+                _add_value(groups[_group_of(name)], name, value)
+        groups["Server"].add_argument(
             "--insecure", action="store_true", help="accept every certificate, also one that nobody vouches for"
         )
-        command.add_argument("--json", action="store_true", help="print JSON, one object a line")
-    sending.add_argument(AGAIN, action="store_true", help="also upload files that an interrupted command has finished")
-    sending.add_argument("-r", "--recursive", action="store_true", help="upload the files in folders, and below them")
-    sending.add_argument("--name", metavar="NAME", help="what the file, or stdin, is called on the server")
-    sending.add_argument(
+        output = groups["Output"]
+        output.add_argument("--json", action="store_true", help="print JSON, one object a line")
+        if command is sending:
+            output.add_argument("--quiet", action="store_true", help="print only errors and the URLs")
+            _add_files(groups["Files"])
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-r", "--recursive", action="store_true", help="upload the files in folders, and below them")
+    group.add_argument("--name", metavar="NAME", help="what the file, or stdin, is called on the server")
+    group.add_argument(
         "--metadata", metavar="KEY=VALUE", action="append", default=[],
         help="say this about each upload, such as customer=42; may be repeated",
     )  # fmt: skip
-    sending.add_argument("--quiet", action="store_true", help="print only errors and the URLs")
+    group.add_argument(AGAIN, action="store_true", help="also upload files that an interrupted command has finished")
 
 
-def _add_value(parser: argparse.ArgumentParser, name: str, value: Value) -> None:
+def _group_of(name: str) -> str:
+    return next(group for group, names in GROUPS.items() if name in names)
+
+
+def _add_value(parser: argparse._ArgumentGroup, name: str, value: Value) -> None:
     default = f"; default: {value.show(value.default)}" if value.default is not None else ""
     parser.add_argument(
         f"--{name}",
@@ -254,10 +272,10 @@ VALUES = {
         "BYTES", partial(read_size, least=1), "bytes a second that all files together may take, such as 2M"
     ),
     "stall-after": Value(
-        "SECONDS", partial(read_time, positive=True), "drop a connection that takes no byte for this long", STALL_AFTER,
+        "TIME", partial(read_time, positive=True), "drop a connection that takes no byte for this long", STALL_AFTER,
         show_time,
     ),
     "retry-for": Value(
-        "SECONDS", read_time, "give up after this long without progress", RETRY_FOR, show_time, watch=True
+        "TIME", read_time, "give up after this long without progress", RETRY_FOR, show_time, watch=True
     ),
 }  # fmt: skip

@@ -225,9 +225,9 @@ def test_sweep_has_only_the_options_that_matter_to_it(tmp_path: Path) -> None:
 def test_the_help_has_groups_and_defaults_that_people_can_read(tmp_path: Path) -> None:
     _, out, _ = onward(tmp_path, "serve", "--help")
     words = " ".join(out.split())
-    for group in ("Running", "Listening", "Storage", "Limits", "Time-outs", "Proxies and CORS", "Watching"):
+    for group in ("Operation", "Listening", "Storage", "Limits", "Time-outs", "Proxies and CORS", "Watching"):
         assert f"\n{group}:\n" in out
-    for shown in ("--reserve BYTES", "default: 64MiB]", "--expire-after SECONDS", "default: 7d]", "--page, --no-page"):
+    for shown in ("--reserve BYTES", "default: 64MiB]", "--expire-after TIME", "default: 7d]", "--page, --no-page"):
         assert shown in words
 
 
