@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_first_dialect_that_claims_a_request_is_the_one_that_it_names() -> None:
     assert named("POST", {"Tus-Resumable": "x"}) is DEFAULT
     assert named("POST", {"Other": "1"}) is None
-    other = replace(DEFAULT, name="other", claims=lambda _method, headers: "Other" in headers)
+    other = replace(DEFAULT, name="other", signs=("Other",), claims=lambda _method, headers: "Other" in headers)
     assert named("POST", {"Other": "1"}, (DEFAULT, other)) is other
     assert named("POST", {"Other": "1", "Tus-Resumable": "x"}, (DEFAULT, other)) is DEFAULT
     assert named("POST", {}, (DEFAULT, other)) is None
