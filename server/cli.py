@@ -128,7 +128,7 @@ def _run(command: str, options: Mapping[str, object], ignored: Collection[str]) 
 def _announce(config: Config, ignored: Collection[str], urls: Sequence[str]) -> None:
     """Log what is served and which environment variables are ignored, print the URLs, and tell systemd."""
     page = f", page {urls[0].removesuffix(config.prefix or '/')}/" if config.page and not config.unix_socket else ""
-    ops = f", metrics http://{config.ops_listen}/metrics" if config.ops_listen else ""
+    ops = f", metrics at {config.ops_listen}" if config.ops_listen else ""
     log.info(
         "onward %s serves: data folder %s, state %s, blobs %s, durability %s%s%s",
         software_version(), Path(config.data).resolve(), hide_password(config.state), hide_password(config.blobs),

@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the random tests of faults run longer, and again."""
     parser.addoption("--cycles", type=int, default=1000, help="servers that test_kill.py kills")
     parser.addoption("--kills", type=int, default=3, help="kills of test_kill_quotas.py for each state")
-    parser.addoption("--s3-cycles", type=int, default=90, help="servers over S3 that are killed")
+    parser.addoption("--s3-cycles", type=int, default=300, help="servers over S3 that are killed")
     parser.addoption("--publish-cycles", type=int, default=12, help="servers that test_publish_kill.py kills")
     parser.addoption("--cuts", type=int, default=200, help="power cuts of test_power_cut.py")
     parser.addoption("--restarts", type=int, default=6, help="restarts of one of three servers, in turn")

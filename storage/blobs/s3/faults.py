@@ -3,9 +3,12 @@
 from onward.storage.base import Full, Missing, StorageError, Unreachable
 
 GONE = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
-TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
+TAKEN = frozenset({"PreconditionFailed", "412"})
 NO_NAME = frozenset({"ObjectParentIsFile", "ExistingObjectIsDirectory", "KeyTooLongError"})  # where keys are files
 NO_ROOM = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"})
+AGAIN = frozenset(
+    {"SlowDown", "RequestTimeout", "ConditionalRequestConflict", "409"}
+)  # the last two: another request is at work
 REFUSED = {
     "NoSuchBucket": "the bucket does not exist",
     "AccessDenied": "the credentials are not allowed to do that",
@@ -36,7 +39,5 @@ def fault_of(code: str, status: int) -> StorageError | Passing:
         return Full("the object storage has no room left")
     if code in REFUSED:
         return Unreachable(f"object storage: {REFUSED[code]}")
-    kind: type[Passing | Unreachable] = (
-        Passing if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout", "409") else Unreachable
-    )
+    kind: type[Passing | Unreachable] = Passing if status >= 500 or status == 429 or code in AGAIN else Unreachable
     return kind(f"object storage answers {code} ({status})")
