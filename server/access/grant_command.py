@@ -57,7 +57,7 @@ def _read_url(text: str) -> str:
 OPTIONS: Mapping[str, tuple[str, Any, str]] = {
     "sub": ("NAME", str, "the owner of what is created with it, and of what it sees; a name of its own if not given"),
     "scope": ("WORDS", _read_scopes, f"what it allows: {', '.join(Scope)}; all but list and admin if not given"),
-    "expires": ("SECONDS", lambda text: read_time(text, positive=True), "how long it is valid; 7d if not given"),
+    "expires": ("TIME", lambda text: read_time(text, positive=True), "how long it is valid; 7d if not given"),
     "max-size": ("BYTES", read_size, "maximum size of an upload"),
     "max-uploads": ("N", read_number, "how many of the uploads created with it may exist at a time"),
     "quota": ("BYTES", read_size, "maximum size of all uploads of the owner together"),

