@@ -37,7 +37,10 @@ EXAMPLES = {
     "rm": ("onward rm 4b2f2630", "onward rm 4b2f2630 8d047263 --data /srv/uploads"),
     "events": ("onward events --failed", "onward events --retry"),
     "quota": ("onward quota", "onward quota alice --json"),
-    "backup": ("onward backup /backup/onward --data /srv/uploads",),
+    "backup": (
+        "onward backup /backup/onward --data /srv/uploads",
+        "onward backup /backup/onward --state redis://127.0.0.1:6379/0",
+    ),
     "sweep": ("onward sweep --data /srv/uploads", "onward sweep --state redis://127.0.0.1:6379/0"),
     doctor.NAME: (
         "onward doctor --data /srv/uploads",

@@ -77,7 +77,7 @@ class ShortUploads:
         Raises TooLarge, and StorageError if it is uncertain whether the record was saved.
         """
         files = self._files if 0 < len(data) <= self.most else None
-        if files is None or request.length != len(data) or request.concat or request.types:
+        if files is None or not request.has_body or request.length != len(data) or request.concat or request.types:
             return None
         now = self._records.clock()
         place = await self._records.storage.blobs.create(id)

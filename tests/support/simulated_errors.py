@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[int, ...]] = {
     "syncfs": (errno.EIO, errno.ENOSPC),
     "fsync_folder": (errno.EIO, errno.ENOSPC),
     "rename": (errno.EIO, errno.ENOSPC, errno.EINTR, errno.EACCES, errno.EXDEV),
+    "link": (errno.EIO, errno.ENOSPC, errno.EINTR, errno.EACCES, errno.EPERM, errno.EXDEV, errno.EMLINK),
     "stat": (errno.EIO, errno.EACCES, errno.ELOOP, errno.ENOTDIR),
     "unlink": (errno.EIO, errno.EROFS, errno.EINTR),
     "insert": (STATE_DOWN, STATE_FULL),

@@ -11,7 +11,14 @@ from tusclient.exceptions import TusCommunicationError
 
 files, path, sha256 = sys.argv[1:]
 uploader = TusClient(files).uploader(path, chunk_size=2**21, metadata={"filename": "tuspy.bin", "sha256": sha256})
-uploader.set_url(uploader.create_url())
+while True:  # tuspy itself gives up a creation that is answered 503, as by a server that is stopping
+    try:
+        uploader.set_url(uploader.create_url())
+        break
+    except TusCommunicationError as fault:
+        if fault.status_code != 503:
+            raise
+        time.sleep(0.3)
 print(json.dumps({"url": uploader.url}), flush=True)
 for _ in range(60):
     try:
