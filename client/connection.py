@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from onward.client.answers import GONE, judge, judge_outcome, parse_length, parse_most, parse_offset, parse_sha256
+from onward.client.environment import names_proxy_or_login
 from onward.client.errors import Interrupted, Refused, Unreached, UploadMissing
 from onward.client.model import Options
 from onward.client.origin_headers import adding_headers
@@ -200,6 +201,6 @@ async def connected(target: str, options: Options, reach: Reach) -> AsyncIterato
     connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket, ssl=trusted)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT)
     async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, trust_env=True, headers={"User-Agent": AGENT}
+        connector=connector, timeout=timeout, trust_env=names_proxy_or_login(), headers={"User-Agent": AGENT}
     ) as session:
         yield Connection(session, target, options, reach)

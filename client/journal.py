@@ -52,10 +52,6 @@ class Journal:
         self._write()
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
-    def is_planned(self, file: str) -> bool:
-        """Return whether a file has a key that is synced."""
-        return self._fd is not None and file in self._entries
-
     def creation_key(self, file: str, said: Mapping[str, str]) -> str:
         """Return the Idempotency-Key of a creation that says this in its headers, of a planned file."""
         whole = [self._entries[file].key, *sorted(said.items())]
