@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from xml.sax.saxutils import escape
 
-from contestants import ON_REDIS, ONWARD
+from contestants import FLOOR, ON_REDIS, ONWARD
 from scenarios import Scenario
 
 COLOURS = ("#9aa4b2", "#ccd3dc", "#1d5fd6", "#c77700", "#7a4fc0", "#0f766e", "#b42318", "#5b8c00")
@@ -104,7 +104,7 @@ def table(scenarios: list[Scenario], found: Rows) -> str:
 
 def _beside(row: Row) -> str:
     """Tell how the rate compares with that of this server."""
-    if row.beside is None or row.contestant == ONWARD:
+    if row.beside is None or row.contestant == ONWARD or row.contestant.startswith(FLOOR):
         return ""
     return f"{row.beside:.2f} of it" if row.contestant == ON_REDIS else f"onward has {1 / row.beside:.2f} of this"
 

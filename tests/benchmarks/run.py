@@ -144,8 +144,8 @@ def main() -> None:
         print(f"The machine is busy (load {load:.1f}): do not trust the figures.", file=sys.stderr)
     chosen = [each for each in SCENARIOS if each.name in words.scenarios]
     own = [*(["--durability=full"] if words.sync else []), *words.option]
-    ours = [make(*own) for make in (onward, on_redis) if make is onward or with_redis(words)]
-    probed = [make(*own, program=PROBED) for make in (onward, on_redis) if make is onward or with_redis(words)]
+    makers = (onward, on_redis) if with_redis(words) else (onward,)
+    ours, probed = [make(*own) for make in makers], [make(*own, program=PROBED) for make in makers]
     given = {each.name for each in words.peer}
     found = [] if words.only_given else [each for each in installed() if each.name not in given]
     stride = STRIDE if words.sync else 0

@@ -33,7 +33,8 @@ class Scenario:
     work: Callable[[Running, float], float]
     worst: bool = False
     floor: bool = True  # whether the floor can do it
-    leaves: Callable[[float], tuple[int, int]] | None = None  # by the scale: how many files of what size must be there
+    # By the scale: how many files must be there afterwards, and the sizes of the bodies that each of them is made of.
+    leaves: Callable[[float], tuple[int, tuple[int, ...]]] | None = None
 
 
 def _timed(work: Callable[[], None]) -> float:
@@ -175,12 +176,12 @@ def _ranges(server: Running, scale: float) -> float:
     return _timed(work)
 
 
-def _files(count: int, size: float) -> Callable[[float], tuple[int, int]]:
-    return lambda scale: (count, int(size * scale))
+def _files(count: int, size: int, chunk: int | None = None) -> Callable[[float], tuple[int, tuple[int, ...]]]:
+    return lambda scale: (count, bodies(int(size * scale), chunk))
 
 
-def _shorts(scale: float) -> tuple[int, int]:
-    return CONNECTIONS * int(SHORTS // CONNECTIONS * scale), SHORT
+def _shorts(scale: float) -> tuple[int, tuple[int, ...]]:
+    return CONNECTIONS * int(SHORTS // CONNECTIONS * scale), (SHORT,)
 
 
 SCENARIOS = (
@@ -192,7 +193,7 @@ SCENARIOS = (
         "GiB",
         0.5,
         _one(GIB // 2, MIB),
-        leaves=_files(1, GIB // 2),
+        leaves=_files(1, GIB // 2, MIB),
     ),
     Scenario("eight", "8 uploads of 256 MiB at once", "GiB", 2, _several(8, GIB // 4), leaves=_files(8, GIB // 4)),
     Scenario("many", "64 uploads of 64 MiB at once", "GiB", 4, _several(64, GIB // 16), leaves=_files(64, GIB // 16)),
