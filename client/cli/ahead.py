@@ -1,7 +1,7 @@
 """Reads small files ahead of those who send them, several in one call of a thread.
 
 A call for each file would take longer than its request: the two threads would wait for each other at every step. The
-files of one call are locked, as their resume files would be, until each of them is sent. A file that is not as it was
+files of one call are locked, as their resume files would be, until they are sent. A file that is not as it was
 planned, or that another process sends, is left to the usual way, which says what is wrong. `batch.py` is the caller.
 """
 
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from queue import Empty, SimpleQueue
 
 from onward.client.file import Identity
 from onward.client.resume_file import LOCK, ResumeFile, lock_file
@@ -33,7 +33,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A small file that was read, locked until the end of the block; a context manager."""
+    """A small file that was read, and is locked."""
 
     id: str
     identity: Identity
@@ -42,10 +42,8 @@ class Ready:
     lock: Path
     lock_fd: int
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def unlock(self) -> None:
+        """Unlock it."""
         with suppress(OSError):
             self.lock.unlink()
         os.close(self.lock_fd)
@@ -55,13 +53,17 @@ Group = dict[str, Ready]  # by their paths
 
 
 class Ahead:
-    """The small files of one command, which are asked for in about this order, each once."""
+    """The small files of one command, which are asked for in about this order, each once.
+
+    `most` is how many files may be open: two calls may have been made whose files wait, and one whose files have ended.
+    """
 
     def __init__(self, files: Iterable[Planned], folder: Path, most: int) -> None:
         self._folder = folder
-        self._groups = list(_divided(files, min(most, FILES)))
+        self._groups = list(_divided(files, min(max(most // 2, 1), FILES)))
         self._group_of = {file.path: number for number, group in enumerate(self._groups) for file in group}
         self._readings: dict[int, asyncio.Future[Group]] = {}  # by the numbers of their groups
+        self._ended: SimpleQueue[Ready] = SimpleQueue()  # files that are to be unlocked
         self._thread = ThreadPoolExecutor(1)
 
     async def take(self, path: str) -> Ready | None:
@@ -82,7 +84,17 @@ class Ahead:
             self._readings[number] = loop.run_in_executor(self._thread, self._read, self._groups[number])
         return self._readings[number]
 
+    def end(self, ready: Ready) -> None:
+        """Unlock a file soon: with the next call of the thread, since each call costs more than that."""
+        self._ended.put(ready)
+
+    def _unlock_ended(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._ended.get_nowait().unlock()
+
     def _read(self, group: Sequence[Planned]) -> Group:
+        self._unlock_ended()
         found: Group = {}
         for planned in group:
             with suppress(OSError):
@@ -112,8 +124,8 @@ class Ahead:
             await asyncio.wait(self._readings.values())
         for reading in self._readings.values():
             for ready in reading.result().values():
-                with ready:
-                    pass
+                ready.unlock()
+        self._unlock_ended()
         self._thread.shutdown()
 
 

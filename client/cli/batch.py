@@ -131,8 +131,10 @@ class Batch:
         Returns the result, and whether the file was finished before. A file that the command names twice is sent once.
         """
         if self._ahead is not None and (ready := await self._ahead.take(item.path)):
-            with ready:
+            try:
                 return await self._send_ready(ready, item, on_progress), False
+            finally:
+                self._ahead.end(ready)
         async with self._turns[place_of(Path(item.path))]:
             return await self._upload(item, on_progress)
 

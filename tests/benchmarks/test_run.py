@@ -11,7 +11,12 @@ def test_a_small_run_prints_a_table(tmp_path: Path) -> None:
     options = ["--rounds=1", "--scale=0.01", "--only-given", f"--folder={tmp_path}", f"--json={tmp_path / 'all.json'}"]
     run = subprocess.run([*words, *options], capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
-    for title in ("one PATCH of 1 GiB", "with 8 watchers", "creation with 4 KiB in one POST", "the event loop is late by"):
+    for title in (
+        "one PATCH of 1 GiB",
+        "with 8 watchers",
+        "creation with 4 KiB in one POST",
+        "the event loop is late by",
+    ):
         assert title in run.stdout
     assert "onward / floor" in run.stdout
     told = json.loads((tmp_path / "all.json").read_text())["folders"][str(tmp_path)]
