@@ -42,16 +42,15 @@ def read_small(path: str, expected: Identity) -> SmallFile | None:
     except OSError:
         return None
     try:
-        place, status = Path(expected.path), os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or identity(place, status) != expected:
-            return None
-        data = os.pread(fd, expected.size + 1, 0)
-        if len(data) != expected.size or identity(place, os.fstat(fd)) != expected:
+        data, status = os.pread(fd, expected.size + 1, 0), os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or identity(Path(expected.path), status) != expected:
             return None
     except OSError:
         return None
     finally:
         os.close(fd)
+    if len(data) != expected.size:
+        return None
     return SmallFile(name=os.path.basename(path), data=data, sha256=hashlib.sha256(data).digest())
 
 
