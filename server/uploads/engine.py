@@ -279,10 +279,12 @@ class Engine:
         """Return whether a whole upload has checks, or goes to a bucket; requests for its offset do not wait for it."""
         return self.checks.concern(upload) or self._publishing.concerns(upload)
 
-    async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:
+    async def _verify(
+        self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None, *, last: bool = False
+    ) -> Upload:
         """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
-            return await self._completion.verify(upload, running, interrupt, head=head)
+            return await self._completion.verify(upload, running, interrupt, head=head, last=last)
 
     async def _remove(self, ended: Upload) -> None:
         """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record.
@@ -335,11 +337,10 @@ class Engine:
             leases.callback(claim.end)
             if upload.length != recorded.length and licence.checksum is None:
                 upload = recorded = await self.records.save(upload)
-            upload, running, head = await self._bodies.receive(
-                recorded, upload, licence, body, BodyClaims(claim, quota_claim)
-            )
+            claims = BodyClaims(claim, quota_claim)
+            upload, running, head = await self._bodies.receive(recorded, upload, licence, body, claims)
             if upload.status is Status.VERIFYING:
-                upload = await self._verify(upload, running, head)
+                upload = await self._verify(upload, running, head, last=claims.last)
         check_not_failed(upload)
         if body.cut_by is not None and upload.status is not Status.COMPLETED:
             raise body.cut_by

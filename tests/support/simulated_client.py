@@ -145,7 +145,9 @@ class Client:
         )
         lost = Unavailable("The connection was lost.") if cut else None
         arriving = Brought(body, Blocks(b"")) if plan.short and not cut else Blocks(body, lost)
-        return await self.world.engine.append(self.ids[name], request, arriving)
+        upload = await self.world.engine.append(self.ids[name], request, arriving)
+        self.world.journal.steps.append(Told(upload.id, upload.offset, upload.status))
+        return upload
 
     async def finish(self) -> dict[str, Upload | None]:
         """Bring every plan to its end; gives the uploads, None for those that are gone."""

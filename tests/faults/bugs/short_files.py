@@ -4,6 +4,7 @@ from bugs.bug import Bug
 
 CRASHES = "tests/faults/test_crashes.py -k=brought"
 SHORT = "tests/server/test_short_patches.py"
+ORDER = "tests/faults/test_order.py -k=short_patch"
 PATCHES = "tests/faults/test_crashes.py -k=short"
 BUGS = (
     Bug(
@@ -65,16 +66,9 @@ BUGS = (
     ),
     Bug(
         "short10", "the name that a short PATCH gives is not durable", "storage/blobs/short_files.py",
-        "            unfinished.rename(self._files / id)\n"
-        '            reach("renamed")\n            self._sync_folder(self._files)\n',
-        "            unfinished.rename(self._files / id)\n",
-        PATCHES,
-    ),
-    Bug(
-        "short17", "what a short PATCH has replaced may come back", "storage/blobs/short_files.py",
         "            self._sync_folder(self._files)\n            self._sync_folder(self._partial)\n",
-        "            self._sync_folder(self._files)\n",
-        PATCHES,
+        "            self._sync_folder(self._partial)\n",
+        ORDER,
     ),
     Bug(
         "short11", "a short PATCH is answered before it is recorded", "server/uploads/short.py",
@@ -111,5 +105,11 @@ BUGS = (
         "        if upload.role is not Role.SINGLE or upload.types:\n            return None\n",
         "        if upload.types:\n            return None\n",
         SHORT,
+    ),
+    Bug(
+        "short17", "what a short PATCH has replaced may come back", "storage/blobs/short_files.py",
+        "            self._sync_folder(self._files)\n            self._sync_folder(self._partial)\n",
+        "            self._sync_folder(self._files)\n",
+        PATCHES,
     ),
 )  # fmt: skip
