@@ -5,6 +5,7 @@
   (aiohttp answers it only after the request before it, whose body then never ends.)
 - A client that has sent its whole request may close its sending side, and still gets its answer (half-close).
 - A client that accepts none of its answer is reset (`stalled_reader.py`).
+- A HEAD for an offset that is in memory is answered at once, without aiohttp's request, task and response (`heads.py`).
 - The parser can be bypassed: then a large body is read from the socket itself (`socket_reader.py`).
 
 `server.py` makes the connections; `body.py` bypasses the parser.
@@ -16,6 +17,7 @@ from typing import Any, cast
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError, HttpRequestParser
 
+from onward.server.http.heads import Heads
 from onward.server.http.problems import log, mark_answer, problem
 from onward.server.http.transport.connection_limits import ConnectionLimits
 from onward.server.http.transport.refusals import CROWDED, refusal_of
@@ -113,7 +115,17 @@ class Connection(web.RequestHandler):
         """Parse bytes; if they break the framing of the body that is being read, its stream gets the exception."""
         if self._bypassed:
             return
-        super().data_received(data)
+        waiter = self._waiter
+        if self._limits.heads is not None and waiter is not None and data.startswith(b"HEAD ") and not waiter.done():
+            self._waiter = None  # so that aiohttp does not wake up to handle what is answered here
+            try:
+                super().data_received(data)
+                if self._messages and not self._answered_at_once(self._limits.heads) and not waiter.done():
+                    waiter.set_result(None)
+            finally:
+                self._waiter = waiter
+        else:
+            super().data_received(data)
         if not self._messages:
             return
         self._newest = self._messages[-1]
@@ -121,6 +133,33 @@ class Connection(web.RequestHandler):
             request = self._current_request
             if request is not None and not request.content.is_eof() and request.content.exception() is None:
                 request.content.set_exception(web.RequestPayloadError("the framing is broken"))
+
+    def _answered_at_once(self, heads: Heads) -> bool:
+        """Answer the only request of a connection that is idle, and return True, if that takes no waiting.
+
+        An answer that the client has not taken yet comes first: then the usual way waits until there is room.
+        """
+        message: Any
+        message, body = self._newest = self._messages[-1]
+        transport, parser = self.transport, self._parser
+        if len(self._messages) != 1 or isinstance(message, ErrInfo) or not body.is_eof() or self._upgraded:
+            return False
+        if transport is None or parser is None or transport.get_write_buffer_size():
+            return False
+        if (answer := heads.answer(message, self._remote())) is None:
+            return False
+        self._messages.clear()
+        parser.message_consumed()
+        transport.write(answer)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        return True
+
+    def _remote(self) -> str:
+        """Return the address of the client as aiohttp's requests have it; empty for that of most Unix sockets."""
+        name = self.peername
+        return str(name[0]) if isinstance(name, tuple | list) else str(name or "")
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection of a client that has sent a whole request until that is answered.

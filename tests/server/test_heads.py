@@ -1,0 +1,231 @@
+"""HEAD is answered at once where that is right, and then exactly as it is answered in the usual way."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from io import StringIO
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from onward import Config, create_app, create_runner
+from onward.server.http.app_keys import ENGINE
+from onward.server.http.heads import Heads
+from onward.server.http.transport.server import Server
+from onward.server.log import JsonLines
+
+WITHIN = 10.0
+ID = "request-1"
+TUS = "Tus-Resumable: 1.0.0\r\n"
+OCTETS = "Content-Type: application/offset+octet-stream\r\n"
+CHANGING = re.compile(rb'Date: [^\r]*|"time":"[^"]*"|"durationMs":[0-9.]+| [0-9]+ ms |max-age=[0-9]+')
+DIALECTS = (
+    TUS, "Upload-Draft-Interop-Version: 6\r\n", "Upload-Draft-Interop-Version: 8\r\n",
+    "Upload-Draft-Interop-Version: 9\r\n", "Upload-Draft-Interop-Version: 10\r\n",
+    "Upload-Draft-Interop-Version: 99\r\n", "Upload-Complete: ?1\r\n", "",
+)  # fmt: skip
+# What a request may have besides the headers of its dialect, and whether it may be answered at once with it.
+FURTHER = {
+    "": True,
+    "Connection: keep-alive\r\n": True,
+    "Origin: https://app.example\r\n": True,
+    "Origin: https://evil.example\r\n": True,
+    "Origin: https://app.example\r\nOrigin: https://app.example\r\n": True,
+    "X-Forwarded-For: 192.0.2.1, 192.0.2.7\r\n": True,
+    "Accept: a\r\nAccept: b\r\n": True,
+    "Range: bytes=0-1\r\n": True,
+    "Tus-Resumable: 1.0.0\r\n": False,  # twice
+    "Tus-Resumable: 0.2.2\r\n": False,
+    "Upload-Offset: 1\r\n": True,
+    "Content-Length: 0\r\n": False,
+    "Connection: close\r\n": False,
+    "Expect: 100-continue\r\n": False,
+    "Expect: else\r\n": False,
+    "Forwarded: for=192.0.2.1\r\n": False,
+    "Transfer-Encoding: gzip, chunked\r\n": False,
+    "X-HTTP-Method-Override: GET\r\n": False,
+    "X-HTTP-Method-Override: HEAD\r\n": True,
+}
+
+
+class Site:
+    """A server in this process, and what of it is looked at."""
+
+    def __init__(self, runner: web.AppRunner, prefix: str) -> None:
+        assert isinstance(runner.server, Server)
+        self.app, self.limits, self.prefix = runner.app, runner.server.limits, prefix
+        self.address: Any = runner.addresses[0]
+        assert self.limits.heads is not None
+        self.heads: Heads = self.limits.heads
+        self.at_once = 0
+        answer = self.heads.answer
+
+        def counted(message: Any, peer: str) -> bytes | None:
+            given = answer(message, peer)
+            self.at_once += given is not None
+            return given
+
+        self.heads.answer = counted  # type: ignore[method-assign]
+
+    async def ask(self, *requests: bytes) -> list[bytes]:
+        """Send requests on one connection, each after the answer to the one before, and return the answers."""
+        reader, writer = await asyncio.open_connection(*self.address)
+        answers = []
+        async with asyncio.timeout(WITHIN):
+            for request in requests:
+                writer.write(request)
+                answers.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+        await writer.wait_closed()
+        return answers
+
+    @contextmanager
+    def usual_way(self) -> Iterator[None]:
+        """Let every request go the usual way."""
+        self.limits.heads = None
+        yield
+        self.limits.heads = self.heads
+
+    async def create(self, headers: str, body: str = "") -> str:
+        """Create an upload, and return its path."""
+        sized = f"Content-Length: {len(body)}\r\n{OCTETS if body else ''}"
+        (answer,) = await self.ask(
+            f"POST {self.prefix} HTTP/1.1\r\nHost: a\r\n{TUS}{sized}{headers}\r\n{body}".encode()
+        )
+        assert b" 201 " in answer, answer
+        return self.prefix + answer.split(b"Location: ")[1].split(b"\r\n")[0].decode().rpartition(self.prefix)[2]
+
+    async def patch(self, path: str, offset: int, body: str) -> None:
+        """Append to an upload."""
+        head = f"PATCH {path} HTTP/1.1\r\nHost: a\r\n{TUS}{OCTETS}Upload-Offset: {offset}\r\n"
+        (answer,) = await self.ask(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        assert b" 204 " in answer, answer
+
+
+@asynccontextmanager
+async def served(tmp_path: Path, **options: Any) -> AsyncIterator[Site]:
+    """Serve with these options."""
+    config = Config(data=str(tmp_path / "data"), **options)
+    runner = create_runner(create_app(config), config)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield Site(runner, config.prefix)
+    finally:
+        await runner.cleanup()
+
+
+def head(path: str, headers: str = TUS, version: str = "1.1") -> bytes:
+    return f"HEAD {path} HTTP/{version}\r\nHost: a\r\nX-Request-ID: {ID}\r\n{headers}\r\n".encode()
+
+
+async def uploads(site: Site) -> dict[str, bool]:
+    """Make uploads in every state; whether tus gets an answer about them at once."""
+    created = await site.create("Upload-Length: 9\r\nUpload-Metadata: filename YS50eHQ=\r\n")
+    begun, ended = await site.create("Upload-Length: 9\r\n", "four"), await site.create("Upload-Length: 4\r\n", "four")
+    part = await site.create("Upload-Length: 4\r\nUpload-Concat: partial\r\n", "four")
+    half = await site.create("Upload-Length: 4\r\nUpload-Concat: partial\r\n", "fo")
+    final = await site.create(f"Upload-Concat: final;{part}\r\n")
+    waiting = await site.create(f"Upload-Concat: final;{half}\r\n")
+    gone = await site.create("Upload-Length: 4\r\n")
+    await site.ask(f"DELETE {gone} HTTP/1.1\r\nHost: a\r\n{TUS}\r\n".encode())
+    bad = await site.create(f"Upload-Length: 4\r\nRepr-Digest: sha-256=:{'A' * 43}=:\r\n")
+    await site.ask(
+        f"PATCH {bad} HTTP/1.1\r\nHost: a\r\n{TUS}{OCTETS}Upload-Offset: 0\r\nContent-Length: 4\r\n\r\nfour".encode()
+    )
+    deferred = await site.create("Upload-Defer-Length: 1\r\n", "four")
+    return {
+        created: True, begun: True, ended: True, part: True, final: True, deferred: True,
+        waiting: False, gone: False, bad: False, f"{site.prefix}/{'0' * 32}": False,
+    }  # fmt: skip
+
+
+@pytest.fixture(
+    params=[
+        {},
+        {
+            "cors_origins": ("https://app.example",), "cors_credentials": True, "trusted_proxies": ("127.0.0.0/8",),
+            "max_request": 2**20, "base_path": "/a/b",
+        },
+    ],
+    ids=["usual", "other"],
+)  # fmt: skip
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    async with served(tmp_path, **request.param) as site:
+        yield site
+
+
+@pytest.fixture
+def lines() -> Iterator[StringIO]:
+    """Log as the server does with `--log-format json`."""
+    handler, logger = logging.StreamHandler(StringIO()), logging.getLogger("onward")
+    handler.setFormatter(JsonLines())
+    logger.addHandler(handler)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    yield handler.stream
+    logger.setLevel(before)
+    logger.removeHandler(handler)
+
+
+async def test_both_ways_answer_count_and_log_the_same(site: Site, lines: StringIO) -> None:
+    measures = site.app[ENGINE].records.measures.requests
+    known = await uploads(site)
+
+    async def seen(request: bytes) -> tuple[object, ...]:
+        lines.truncate(0)
+        lines.seek(0)
+        measures.clear()
+        site.at_once = 0
+        answer = CHANGING.sub(b"", (await site.ask(request))[0])
+        told = CHANGING.sub(b"", lines.getvalue().encode())
+        assert ID.encode() in told
+        return answer, told, dict(measures)
+
+    for (path, plain), dialect, (further, may) in product(known.items(), DIALECTS, FURTHER.items()):
+        if not may and not plain:
+            continue  # it goes the usual way for two reasons
+        request = head(path, dialect + further)
+        fast, at_once = await seen(request), site.at_once
+        with site.usual_way():
+            assert await seen(request) == fast, request
+        if dialect == TUS:
+            assert at_once == (plain and may), request
+        elif not dialect and not further.startswith("Tus-"):
+            assert not at_once, request
+
+
+@pytest.mark.parametrize(
+    ("change", "at_once"),
+    [
+        (head, 1),
+        (lambda path: head(path, version="1.0"), 0),
+        (lambda path: head(f"{path}?a=b"), 0),
+        (lambda path: head(f"{path}/"), 0),
+        (lambda path: head(f"http://a{path}"), 0),
+        (lambda path: head(path[:-1] + "%30"), 0),
+        (lambda path: head(path.upper()), 0),
+        (lambda path: head(path).replace(b"Host: a\r\n", b""), 0),
+        (lambda path: head(path).replace(b"Host: a\r\n", b"Host: a b\r\n"), 0),
+        (lambda path: head(path).replace(b"Host: a\r\n", b"Host: a\r\nHost: a\r\n"), 0),
+        (lambda path: head(path).replace(b"HEAD", b"OPTIONS"), 0),
+        (lambda path: head(path).replace(ID.encode(), b"(odd)"), 1),
+        (lambda path: head(path, f"{TUS}X: {'x' * 9000}\r\n"), 0),
+        (lambda path: head(path, f"{TUS}X: a\r\n b: c\r\n"), 0),
+        (lambda path: head(path, f"{TUS}Connection: upgrade\r\nUpgrade: websocket\r\n"), 0),
+    ],
+)
+async def test_odd_requests_go_the_usual_way(change: Callable[[str], bytes], at_once: int, tmp_path: Path) -> None:
+    async with served(tmp_path, state="memory:") as site:
+        request = change(await site.create("Upload-Length: 9\r\n"))
+        fast = await site.ask(request)
+        assert site.at_once == at_once
+        with site.usual_way():
+            usual = await site.ask(request)
+        hide = re.compile(rb"Date: [^\r]*|X-Request-ID: [0-9a-f]+-[0-9a-f]+")
+        assert [hide.sub(b"", each) for each in fast] == [hide.sub(b"", each) for each in usual]
