@@ -7,6 +7,8 @@ answer, or None. After None the request goes the usual way, through the routes, 
     aiohttp's parser ── connection.py ──┬── heads.py: is it the plain case?  yes: one write
                                         └── no: task, request, middleware, routes, response
 
+A shared state (Redis) has to be asked, so there the answer comes later; the connection is busy until then.
+
 Nothing is decided here that is not decided in the usual way too, and by the same functions: the dialect reads the
 headers and writes the reply, `reading.py` refuses odd messages, `problems.py` and `cors.py` give the headers that every
 reply has, and `request_log.py` writes the line. Every refusal is left to the usual way, and so is every fault.
@@ -36,7 +38,8 @@ from onward.server.http.problems import log, marks
 from onward.server.http.proxies import client_of
 from onward.server.http.reading import check_message, offers, read_headers
 from onward.server.http.request_log import CURRENT, HEADER, fields_of, line_of, request_id
-from onward.server.uploads.glance import glance
+from onward.server.uploads.glance import glance, glance_at_store
+from onward.storage.base import StorageError
 
 HEAD = "HEAD"
 # Headers of requests that have a body, want another protocol, or were passed on in a way that takes longer to read.
@@ -91,23 +94,36 @@ class Heads:
         self._base = f"{config.prefix}/"
         self._path = re.compile(re.escape(self._base) + ID_PATTERN, re.ASCII)
         self._route = f"{self._base}{{id}}"
+        self._waits = not self._engine.records.storage.state.is_own
         self._second, self._date = 0, ""
 
-    def answer(self, message: RawRequestMessage, peer: str) -> bytes | None:
+    def answer(self, message: RawRequestMessage, peer: str) -> bytes | Asked | None:
         """Return the whole answer to a request without a body, or None; `peer` is the address of the client.
 
-        The request is counted and logged before this returns.
+        If the state is shared, a request that may be answered is returned, for `answer_later`. An answer is counted and
+        logged before it is returned.
         """
         try:
-            if (asked := self._read(message, peer)) is None:
-                return None
+            if (asked := self._read(message, peer)) is None or self._waits:
+                return asked
             upload = glance(self._engine.records, asked.id, finish=asked.dialect.last_byte_finishes)
             return None if upload is None else self._write(asked, upload)
-        except Refusal:
-            return None
-        except Exception:
-            log.exception("%s could not be answered at once", HEAD)
-            return None
+        except Exception as fault:
+            return self._leave(fault)
+
+    async def answer_later(self, asked: Asked) -> bytes | None:
+        """Return the answer to a request, or None, after the state was asked."""
+        try:
+            upload = await glance_at_store(self._engine.records, asked.id, finish=asked.dialect.last_byte_finishes)
+            return None if upload is None else self._write(asked, upload)
+        except Exception as fault:
+            return self._leave(fault)
+
+    @staticmethod
+    def _leave(fault: Exception) -> None:
+        """Leave a request to the usual way, which meets the same fault and answers it; logs what no client causes."""
+        if not isinstance(fault, Refusal | StorageError):
+            log.error("HEAD is answered in the usual way after a fault", exc_info=fault)
 
     def _read(self, message: RawRequestMessage, peer: str) -> Asked | None:
         """Read a request, or return None if it isn't a plain one; raises Refusal."""

@@ -1,4 +1,4 @@
-"""A look at an upload that nothing has to be done for: its record is in memory, and says all there is to say.
+"""A look at an upload that nothing has to be done for: no request changes it, and its record says all there is to say.
 
 Most requests for an offset find one. `Engine.inspect` answers the others; where both answer, they answer the same.
 """
@@ -11,8 +11,21 @@ PLAIN = frozenset({Status.PENDING, Status.UPLOADING, Status.PAUSED, Status.COMPL
 
 
 def glance(records: UploadRecords, id: UploadId, *, finish: bool) -> Upload | None:
-    """Return the record if `Engine.inspect` would return it without waiting or finishing anything; otherwise None."""
-    upload = records.remembered(id)
-    if upload is None or upload.status not in PLAIN or (finish and decisions.is_filled(upload)):
+    """Return the record if it is in memory, and if `Engine.inspect` would return it as it is; otherwise None.
+
+    `finish` is that of `Engine.inspect`.
+    """
+    return _plain(records, records.remembered(id), finish=finish)
+
+
+async def glance_at_store(records: UploadRecords, id: UploadId, *, finish: bool) -> Upload | None:
+    """Return the record if `Engine.inspect` would return it as it is; otherwise None. Raises StorageError."""
+    return _plain(records, await records.at_rest(id), finish=finish)
+
+
+def _plain(records: UploadRecords, resting: Upload | None, *, finish: bool) -> Upload | None:
+    if resting is None or resting.status not in PLAIN or decisions.is_expired(resting, records.clock()):
         return None
-    return None if upload.role is Role.FINAL and upload.status is not Status.COMPLETED else upload
+    if finish and decisions.is_filled(resting):
+        return None
+    return None if resting.role is Role.FINAL and resting.status is not Status.COMPLETED else resting

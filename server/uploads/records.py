@@ -125,12 +125,14 @@ class UploadRecords:
         return self.carried(upload, now)
 
     def remembered(self, id: UploadId) -> Upload | None:
-        """Return what `at_rest` returns, if that takes no waiting at all; None means that `at_rest` has to be asked."""
+        """Return what `at_rest` returns, if that takes no waiting at all; None means that `at_rest` has to be asked.
+
+        If the upload seems expired, the clock of the state may know better.
+        """
         upload = self._state.remembered(id)
         if upload is None or decisions.is_lost(upload, self._boot):
             return None
-        now = self.clock()
-        return None if decisions.is_expired(upload, now) else self.carried(upload, now)
+        return self.carried(upload, self.clock())
 
     async def ask_the_time(self) -> None:
         """Follow the clock of the state, if it has one; raises StorageError."""

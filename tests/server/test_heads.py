@@ -15,7 +15,7 @@ from aiohttp import web
 
 from onward import Config, create_app, create_runner
 from onward.server.http.app_keys import ENGINE
-from onward.server.http.heads import Heads
+from onward.server.http.heads import Asked, Heads
 from onward.server.http.transport.server import Server
 from onward.server.log import JsonLines
 
@@ -63,14 +63,19 @@ class Site:
         assert self.limits.heads is not None
         self.heads: Heads = self.limits.heads
         self.at_once = 0
-        answer = self.heads.answer
+        answer, answer_later = self.heads.answer, self.heads.answer_later
 
-        def counted(message: Any, peer: str) -> bytes | None:
+        def counted(message: Any, peer: str) -> bytes | Asked | None:
             given = answer(message, peer)
+            self.at_once += isinstance(given, bytes)
+            return given
+
+        async def counted_later(asked: Asked) -> bytes | None:
+            given = await answer_later(asked)
             self.at_once += given is not None
             return given
 
-        self.heads.answer = counted  # type: ignore[method-assign]
+        self.heads.answer, self.heads.answer_later = counted, counted_later  # type: ignore[method-assign]
 
     async def ask(self, *requests: bytes) -> list[bytes]:
         """Send requests on one connection, each after the answer to the one before, and return the answers."""
@@ -152,11 +157,15 @@ async def uploads(site: Site) -> dict[str, bool]:
             "cors_origins": ("https://app.example",), "cors_credentials": True, "trusted_proxies": ("127.0.0.0/8",),
             "max_request": 2**20, "base_path": "/a/b",
         },
+        {"state": "redis"},
     ],
-    ids=["usual", "other"],
+    ids=["usual", "other", "redis"],
 )  # fmt: skip
 async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
-    async with served(tmp_path, **request.param) as site:
+    options = dict(request.param)
+    if options.get("state") == "redis":
+        options["state"] = request.getfixturevalue("redis_url")
+    async with served(tmp_path, **options) as site:
         yield site
 
 

@@ -12,7 +12,7 @@
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError, HttpRequestParser
@@ -24,19 +24,29 @@ from onward.server.http.transport.refusals import CROWDED, refusal_of
 from onward.server.http.transport.stalled_reader import StallWatch
 from onward.server.http.transport.support import ErrInfo
 
+
+class _Later(NamedTuple):
+    """A request whose answer is waited for. Until it comes, the connection has no `_waiter`, and so is not idle."""
+
+    request: tuple[Any, StreamReader]
+    waiter: asyncio.Future[None]  # aiohttp's, which wakes up the loop of its requests
+    task: asyncio.Task[bytes | None]
+
+
 LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 
 
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address", "_bypassed", "_counted", "_limits", "_newest", "_stall")
+    __slots__ = ("_address", "_bypassed", "_counted", "_later", "_limits", "_newest", "_stall")
 
     def __init__(self, manager: web.Server, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(manager, **options)
         self._limits = limits
         self._address, self._counted = "", False
         self._bypassed = False
+        self._later: _Later | None = None  # the request whose answer `heads.py` is waiting for
         self._stall = StallWatch(self._loop)
         self._newest: tuple[Any, StreamReader] | None = None  # the last request that the parser has read
 
@@ -94,6 +104,8 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop counting and watching the connection."""
+        if self._later is not None:
+            self._waiter, self._later = self._later.waiter, None  # aiohttp ends it now
         if self._counted:
             self._counted = False
             self._limits.leave(self._address)
@@ -120,10 +132,11 @@ class Connection(web.RequestHandler):
             self._waiter = None  # so that aiohttp does not wake up to handle what is answered here
             try:
                 super().data_received(data)
-                if self._messages and not self._answered_at_once(self._limits.heads) and not waiter.done():
+                if self._messages and not self._takes(self._limits.heads, waiter) and not waiter.done():
                     waiter.set_result(None)
             finally:
-                self._waiter = waiter
+                if self._later is None:
+                    self._waiter = waiter
         else:
             super().data_received(data)
         if not self._messages:
@@ -134,27 +147,52 @@ class Connection(web.RequestHandler):
             if request is not None and not request.content.is_eof() and request.content.exception() is None:
                 request.content.set_exception(web.RequestPayloadError("the framing is broken"))
 
-    def _answered_at_once(self, heads: Heads) -> bool:
-        """Answer the only request of a connection that is idle, and return True, if that takes no waiting.
+    def _takes(self, heads: Heads, waiter: asyncio.Future[None]) -> bool:
+        """Answer the only request of an idle connection, now or soon, and return True; False if it isn't that simple.
 
         An answer that the client has not taken yet comes first: then the usual way waits until there is room.
         """
         message: Any
         message, body = self._newest = self._messages[-1]
-        transport, parser = self.transport, self._parser
         if len(self._messages) != 1 or isinstance(message, ErrInfo) or not body.is_eof() or self._upgraded:
             return False
-        if transport is None or parser is None or transport.get_write_buffer_size():
+        if self.transport is None or self.transport.get_write_buffer_size():
             return False
         if (answer := heads.answer(message, self._remote())) is None:
             return False
         self._messages.clear()
-        parser.message_consumed()
-        transport.write(answer)
+        if isinstance(answer, bytes):
+            self._write_answer(answer)
+        else:
+            task = self._loop.create_task(heads.answer_later(answer))
+            self._later = _Later((message, body), waiter, task)
+            task.add_done_callback(self._end_later)
+        return True
+
+    def _write_answer(self, answer: bytes) -> None:
+        """Write an answer past aiohttp, and wait for the next request as long as after any other answer."""
+        assert self.transport is not None  # noqa: S101
+        assert self._parser is not None  # noqa: S101
+        self._parser.message_consumed()
+        self.transport.write(answer)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
-        return True
+
+    def _end_later(self, task: asyncio.Task[bytes | None]) -> None:
+        """Write the answer that was waited for, or hand its request to aiohttp; then go on with the next one."""
+        if (later := self._later) is None or self.transport is None:  # the connection was lost meanwhile
+            return
+        self._later, self._waiter = None, later.waiter
+        answer = None if task.cancelled() else task.result()
+        if answer is None:
+            self._messages.appendleft(later.request)
+        else:
+            self._write_answer(answer)
+            if self._close or self._force_close:  # asked for while this was the current request
+                self.force_close()
+        if self._messages and not later.waiter.done():
+            later.waiter.set_result(None)
 
     def _remote(self) -> str:
         """Return the address of the client as aiohttp's requests have it; empty for that of most Unix sockets."""

@@ -14,7 +14,7 @@ CONNECTION = (
     "_current_request", "_keepalive_handle", "_loop", "_messages", "_next_keepalive_close_time", "_process_keepalive",
     "_waiter",
 )  # fmt: skip
-HEADS = ("_keepalive_timeout", "_parser", "_upgraded")
+HEADS = ("_close", "_force_close", "_keepalive_timeout", "_parser", "_upgraded")
 OF_HEADS = ("headers", "method", "path", "should_close", "version")  # parts of a parsed message
 FAST = ("_parser", "_read_bufsize", "_max_msg_queue_size")
 
