@@ -100,7 +100,8 @@ class Site:
 @asynccontextmanager
 async def served(tmp_path: Path, **options: Any) -> AsyncIterator[Site]:
     """Serve with these options."""
-    config = Config(data=str(tmp_path / "data"), **options)
+    resting = {"quiet_after": 3600, "sweep_every": 3600}  # the server takes no lease by itself
+    config = Config(data=str(tmp_path / "data"), **(resting | options))
     runner = create_runner(create_app(config), config)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
