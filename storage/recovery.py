@@ -219,6 +219,10 @@ class RecoveringState:
         copy = await self._backups.kept(id)
         return None if copy and copy.version > record.version else record
 
+    def remembered(self, id: UploadId) -> Upload | None:  # noqa: ARG002
+        """Return None: other servers change the records as well."""
+        return None
+
     async def fenced(self, lease: Lease, upload: Upload) -> None:
         """Fence the copy as well, then note that the former holder can no longer write; raises Stale."""
         await self._backups.renew(replace(upload, epoch=lease.epoch), lease.holds)

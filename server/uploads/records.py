@@ -124,6 +124,16 @@ class UploadRecords:
             return await self._correct_times(upload)
         return self.carried(upload, now)
 
+    def remembered(self, id: UploadId) -> Upload | None:
+        """Return what `at_rest` returns, if that takes no waiting at all; None means that `at_rest` has to be asked.
+
+        If the upload seems expired, the clock of the state may know better.
+        """
+        upload = self._state.remembered(id)
+        if upload is None or decisions.is_lost(upload, self._boot):
+            return None
+        return self.carried(upload, self.clock())
+
     async def ask_the_time(self) -> None:
         """Follow the clock of the state, if it has one; raises StorageError."""
         asked = self.clock.elapsed()

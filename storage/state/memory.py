@@ -50,6 +50,9 @@ class MemoryState(Local):
         except KeyError:
             raise Missing(id) from None
 
+    def _in_memory(self, id: UploadId) -> Upload | None:
+        return self._uploads.get(id)
+
     async def save(
         self,
         upload: Upload,

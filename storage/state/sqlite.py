@@ -122,14 +122,18 @@ class SqliteState(Local):
 
     async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
         """Return the record; raises Missing."""
-        if not fresh and (recent := self._recent.get(id)):
-            self._recent.move_to_end(id)
+        if not fresh and (recent := self._in_memory(id)):
             return recent
         query = "SELECT document FROM uploads WHERE id = ?"
         row = await self._do(lambda db: db.execute(query, (id,)).fetchone(), durable=None)
         if row is None:
             raise Missing(id)
         return self._remember(decode(row[0]))
+
+    def _in_memory(self, id: UploadId) -> Upload | None:
+        if recent := self._recent.get(id):
+            self._recent.move_to_end(id)
+        return recent
 
     async def save(
         self,

@@ -209,6 +209,10 @@ class RedisState:
         document = await self._run(scripts.AT_REST, id)
         return decode(document) if document else None
 
+    def remembered(self, id: UploadId) -> Upload | None:  # noqa: ARG002
+        """Return None: other servers change the records as well."""
+        return None
+
     async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: ARG002
         """Note that the former holder can no longer change the bytes."""
         await self._run(scripts.FENCED, lease.id, lease.epoch)

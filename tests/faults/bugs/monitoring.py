@@ -42,8 +42,8 @@ BUGS = (
         "mo5",
         "the query of a request, which may have a token, is logged",
         "server/http/request_log.py",
-        '        "route": resource.canonical if resource is not None else None,\n',
-        '        "route": request.path_qs,\n',
+        "        route=resource.canonical if resource is not None else None,\n",
+        "        route=request.path_qs,\n",
         f"{FORMAT} -k=never_logged",
     ),
     Bug(
