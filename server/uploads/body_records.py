@@ -105,7 +105,7 @@ class BodyRecords:
             hashing=hashing,
         )
         ended = self._records.to_check(ended)
-        return await self._records.save(ended)
+        return await self._records.save(ended, last=ended.status is not Status.VERIFYING)
 
     def _since_last(self, now: float) -> float:
         """Return when the last bytes were recorded; measured by the steady clock, since the wall clock may be set."""
