@@ -104,7 +104,7 @@ class Completion:
         completed = decisions.completed(
             upload, sha256=sha256, place=upload.place, now=now, limits=limits, content_type=content_type
         )
-        upload = await records.end(completed, last=last)
+        upload = await records.end(completed, last=last and not self._publishing.outside)
         if upload.role is not Role.PARTIAL:
             await self._publishing.drop_local(records, former, upload)
             await self.duplicates.note(upload)

@@ -214,7 +214,8 @@ class UploadRecords:
     async def save(self, upload: Upload, *, last: bool = False) -> Upload:
         """Save a record, which also notifies its watchers; returns it with its next version.
 
-        `last`: the caller saves nothing more under this lease. Raises Stale, Missing and other StorageErrors.
+        `last`: nothing more is saved under this lease, which may be given up in the same step.
+        Raises Stale, Missing and other StorageErrors.
         """
         durable = True
         if self._relaxed and not upload.status.final:

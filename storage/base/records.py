@@ -56,6 +56,8 @@ class Records(Protocol):
         `last`: the caller saves nothing more under this lease, which may be given up in the same step.
         Durable by default, together with everything that was saved before. Then the watchers of the upload are
         notified, without waiting for them. Raises Stale or Missing.
+
+        `last`: the caller saves nothing more under this lease, which may be given up in the same step.
         """
 
     async def forget(self, id: UploadId) -> None:

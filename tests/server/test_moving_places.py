@@ -63,7 +63,7 @@ class Record(MemoryState):
         self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = (), last: bool = False
     ) -> Upload:
         """Replace the record."""
-        saved = await super().save(upload, durable=durable, events=events)
+        saved = await super().save(upload, durable=durable, events=events, last=last)
         self.changed()
         return saved
 
