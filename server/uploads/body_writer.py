@@ -11,17 +11,19 @@ A small block is hashed by the receiving thread itself, since to wake another th
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore
 from typing import Protocol, TypeVar
 
 from onward.protocol.decisions import excess
 from onward.protocol.model import Licence
-from onward.server.uploads.hashing import HashQueue, RunningHash
+from onward.server.uploads.hashing import HashQueue
 from onward.storage.base import BlobWriter, Block
 from onward.storage.running.threads import Answer, Threads
 
 RECEIVE_THREADS = HASH_THREADS = min(2 * (os.cpu_count() or 1), 16)  # more would only compete with the event loop
 BLOCK = 2**19  # bytes that a body collects before it hands them over, unless it is read from the socket itself
 SMALL = 2**16  # bytes; a block up to this size is hashed in less time than it takes to wake another thread
+LAGGING = os.cpu_count() or 1  # bodies that may leave blocks behind which are still hashed; each has buffers in use
 Result = TypeVar("Result")
 
 
@@ -31,6 +33,7 @@ class BodyThreads:
     def __init__(self) -> None:
         self.receiving = Threads(RECEIVE_THREADS, "receive")
         self.hashing = ThreadPoolExecutor(HASH_THREADS, "sha256")
+        self.lagging = Semaphore(LAGGING)
 
     def close(self) -> None:
         """Wait until all calls are done, and end the threads."""
@@ -55,12 +58,13 @@ class BodyWriter:
         threads: BodyThreads,
         write: Write,
         licence: Licence,
-        hashes: Sequence[RunningHash],
+        queues: Sequence[HashQueue],
         writer: BlobWriter | None = None,
     ) -> None:
         self.position = licence.start
         self._threads, self._write, self._licence, self._writer = threads, write, licence, writer
-        self._queues = [HashQueue(threads.hashing, each) for each in hashes]
+        self._queues = queues
+        self._lags = licence.declared and len(queues) == 1 and queues[0].lags
 
     @property
     def full(self) -> bool:
@@ -97,13 +101,31 @@ class BodyWriter:
         self._write(block, self.position)
         if small:
             for queue in self._queues:
-                queue.take_now(block)
+                queue.take_small(block)
         self.position += len(block)
 
     def wait(self, ahead: int = 0) -> None:
         """Wait until all blocks but the last `ahead` are hashed; called in a thread. Raises what the hashes raise."""
         for queue in self._queues:
             queue.wait(ahead)
+
+    def leave(self, done: Callable[[], None]) -> None:
+        """Call `done` once all blocks are hashed: after a wait for that, or later, if the hash may lag behind.
+
+        Called in a thread, and raises what the hashes raise. At the end of the upload all of them are hashed.
+        """
+        if self._lags and self.position < self._licence.end and self._threads.lagging.acquire(blocking=False):
+
+            def hashed() -> None:
+                self._threads.lagging.release()
+                done()
+
+            self._queues[0].then(hashed)
+            return
+        try:
+            self.wait()
+        finally:
+            done()
 
     def put(self, block: Block) -> Answer[None]:
         """Write and hash the next block in a thread; to await the answer raises what `take` raises."""

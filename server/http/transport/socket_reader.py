@@ -11,11 +11,11 @@ plain body of known length needs none of that; this is the server's largest gain
 import asyncio
 import os
 import select
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import cycle
+from functools import partial
 
 from onward.server.uploads.body_writer import BodyWriter
 
@@ -25,14 +25,15 @@ QUICK = 2**16  # bytes; a thread waits for more only if a block has at least so 
 PATIENCE = 0.01  # seconds that a thread waits for one body in all, before it serves another one
 
 
-class _Buffers(threading.local):
-    """The buffers of each thread, allocated when it first reads a body."""
-
-    def __init__(self) -> None:
-        self.ring = [memoryview(bytearray(BUFFER)) for _ in range(BUFFERS)]
+_free: deque[list[memoryview]] = deque()  # buffers that are used again, BUFFERS together
 
 
-_buffers = _Buffers()
+def _take_buffers() -> list[memoryview]:
+    """Return free buffers; no more are allocated than threads and lagging hashes (body_writer.py) use at once."""
+    try:
+        return _free.pop()
+    except IndexError:
+        return [memoryview(bytearray(BUFFER)) for _ in range(BUFFERS)]
 
 
 class SocketReader:
@@ -69,19 +70,25 @@ class SocketReader:
         full. Raises what the writer raises.
         """
         end, until = body_writer.position + at_most, time.monotonic() + seconds
-        buffers, size = cycle(_buffers.ring), min(FIRST, BUFFER)
+        buffers, size = _take_buffers(), min(FIRST, BUFFER)
+        rest, taken, used = buffers[0], 0, [0] * BUFFERS  # `used`: how many blocks were taken when a buffer was full
         self._patience = PATIENCE
         try:
-            while block := self._fill(next(buffers)[:size]):
+            while block := self._fill(rest[:size]):
                 body_writer.take(block)
                 if len(block) < size or body_writer.position >= end or time.monotonic() >= until or enough():
                     return
                 if body_writer.full:
                     return
-                size = min(2 * size, BUFFER)
-                body_writer.wait(BUFFERS - 1)
+                taken, rest, size = taken + 1, rest[size:], min(2 * size, BUFFER)
+                if len(rest) < FIRST:
+                    buffers.append(buffers.pop(0))
+                    used = [*used[1:], taken]
+                    rest = buffers[0]
+                    body_writer.wait(taken - used[0])
+                size = min(size, len(rest))
         finally:
-            body_writer.wait()
+            body_writer.leave(partial(_free.append, buffers))
 
     def _fill(self, buffer: memoryview) -> memoryview:
         """Read until a buffer is full or nothing more arrives, and return the filled part."""
