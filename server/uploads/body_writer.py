@@ -109,12 +109,16 @@ class BodyWriter:
         for queue in self._queues:
             queue.wait(ahead)
 
-    def leave(self, done: Callable[[], None]) -> None:
+    def lags(self, more: int = 0) -> bool:
+        """Return whether the hash may lag behind, once so many more bytes are written; at the end of the upload not."""
+        return self._lags and self.position + more < self._licence.end
+
+    def leave(self, done: Callable[[], None], *, ended: bool) -> None:
         """Call `done` once all blocks are hashed: after a wait for that, or later, if the hash may lag behind.
 
-        Called in a thread, and raises what the hashes raise. At the end of the upload all of them are hashed.
+        Only one of a body that has ended may. Called in a thread; raises what the hashes raise.
         """
-        if self._lags and self.position < self._licence.end and self._threads.lagging.acquire(blocking=False):
+        if ended and self.lags() and self._threads.lagging.acquire(blocking=False):
 
             def hashed() -> None:
                 self._threads.lagging.release()

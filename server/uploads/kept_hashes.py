@@ -65,11 +65,12 @@ class KeptHashes:
         else:
             running.remember()
         hashing = Hashing(running, HashQueue(self._threads, running, lags=lags))
-        try:
-            async for block in self._blobs.read(recorded.place, running.offset, recorded.offset):
-                hashing.queue.take(block)
-        except StorageError:
-            return None
+        if running.offset < recorded.offset:
+            try:
+                async for block in self._blobs.read(recorded.place, running.offset, recorded.offset):
+                    hashing.queue.take(block)
+            except StorageError:
+                return None
         return hashing
 
     def keep(self, saved: Upload, hashing: Hashing) -> None:

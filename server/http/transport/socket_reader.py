@@ -20,7 +20,10 @@ from functools import partial
 from onward.server.uploads.body_writer import BodyWriter
 
 BUFFER, BUFFERS = 2**20, 3  # bytes, and buffers of each thread: one is read into while two may still be hashed
-FIRST = 2**16  # bytes of the first block, so that hashing begins soon; each further one has twice as many
+FIRST = (
+    2**16
+)  # bytes of the first block if its hash is waited for, so that hashing begins soon; the next has twice as many
+LEAST = 2**16  # bytes; if a buffer has less room left, the next block goes to the next buffer
 QUICK = 2**16  # bytes; a thread waits for more only if a block has at least so many, since the sender is fast then
 PATIENCE = 0.01  # seconds that a thread waits for one body in all, before it serves another one
 
@@ -70,25 +73,27 @@ class SocketReader:
         full. Raises what the writer raises.
         """
         end, until = body_writer.position + at_most, time.monotonic() + seconds
-        buffers, size = _take_buffers(), min(FIRST, BUFFER)
-        rest, taken, used = buffers[0], 0, [0] * BUFFERS  # `used`: how many blocks were taken when a buffer was full
+        buffers, taken = _take_buffers(), 0
+        used = deque([0] * BUFFERS)  # how many blocks were taken when each buffer was left
+        room, size = buffers[0], BUFFER if body_writer.lags(len(self._before) + self.rest) else min(FIRST, BUFFER)
         self._patience = PATIENCE
         try:
-            while block := self._fill(rest[:size]):
+            while block := self._fill(room[:size]):
                 body_writer.take(block)
                 if len(block) < size or body_writer.position >= end or time.monotonic() >= until or enough():
                     return
                 if body_writer.full:
                     return
-                taken, rest, size = taken + 1, rest[size:], min(2 * size, BUFFER)
-                if len(rest) < FIRST:
+                taken, room = taken + 1, room[size:]
+                if len(room) < LEAST:
                     buffers.append(buffers.pop(0))
-                    used = [*used[1:], taken]
-                    rest = buffers[0]
+                    used.append(taken)
+                    used.popleft()
                     body_writer.wait(taken - used[0])
-                size = min(size, len(rest))
+                    room = buffers[0]
+                size = min(2 * size, len(room))
         finally:
-            body_writer.leave(partial(_free.append, buffers))
+            body_writer.leave(partial(_free.append, buffers), ended=not self.rest)
 
     def _fill(self, buffer: memoryview) -> memoryview:
         """Read until a buffer is full or nothing more arrives, and return the filled part."""
