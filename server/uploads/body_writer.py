@@ -4,8 +4,9 @@
                                                         |
                                                         +--> HashQueue --> a hashing thread     SHA-256, checksum
 
-A small block is hashed by the receiving thread itself, since to wake another thread takes longer. The caller is
-`receive`, by way of the body (receive.py has the whole picture).
+A small block is hashed by the receiving thread itself, since to wake another thread takes longer. At the end of a body
+its hash may lag behind (`leave`, kept_hashes.py). The caller is `receive`, by way of the body (receive.py has the whole
+picture).
 """
 
 import os
