@@ -21,7 +21,7 @@ from onward.server.uploads.hashing import HashQueue
 from onward.storage.base import BlobWriter, Block
 from onward.storage.running.threads import Answer, Threads
 
-RECEIVE_THREADS = HASH_THREADS = min(2 * (os.cpu_count() or 1), 16)  # more would only compete with the event loop
+RECEIVE_THREADS = HASH_THREADS = min(max(os.cpu_count() or 1, 2), 16)  # more would only compete with the event loop
 BLOCK = 2**19  # bytes that a body collects before it hands them over, unless it is read from the socket itself
 SMALL = 2**16  # bytes; a block up to this size is hashed in less time than it takes to wake another thread
 LAGGING = os.cpu_count() or 1  # bodies that may leave blocks behind which are still hashed; each has buffers in use
