@@ -140,7 +140,9 @@ class RecoveringState:
         copy = await self._backups.kept(id)
         return copy if copy and copy.version > record.version else record
 
-    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
+    async def save(
+        self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = (), last: bool = False
+    ) -> Upload:
         """Write the copy, then the record; raises Stale or Missing.
 
         If the record is missing it is adopted, which ends the caller's lease: then Stale is raised as well.
@@ -156,7 +158,7 @@ class RecoveringState:
             await self._state.load(upload.id)
             await self._backups.begin(copy, durable=durable)
         try:
-            return await self._state.save(upload, durable=durable, events=events)
+            return await self._state.save(upload, durable=durable, events=events, last=last)
         except Missing:
             await self._adopt(upload.id)
             raise Stale(upload.id) from None

@@ -56,6 +56,7 @@ class MemoryState(Local):
         *,
         durable: bool = True,  # noqa: ARG002
         events: Sequence[OutgoingEvent] = (),
+        last: bool = False,  # noqa: ARG002
     ) -> Upload:
         """Replace the record; raises Stale or Missing."""
         if (await self.load(upload.id)).version != upload.version or not self._leases.proves(upload.id, upload.epoch):

@@ -131,7 +131,14 @@ class SqliteState(Local):
             raise Missing(id)
         return self._remember(decode(row[0]))
 
-    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
+    async def save(
+        self,
+        upload: Upload,
+        *,
+        durable: bool = True,
+        events: Sequence[OutgoingEvent] = (),
+        last: bool = False,  # noqa: ARG002
+    ) -> Upload:
         """Replace the record; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
         recent = self._recent.get(upload.id)

@@ -134,6 +134,7 @@ class RedisState:
         *,
         durable: bool = True,  # noqa: ARG002
         events: Sequence[OutgoingEvent] = (),
+        last: bool = False,  # noqa: ARG002
     ) -> Upload:
         """Replace the record and publish the progress; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
