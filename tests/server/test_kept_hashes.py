@@ -229,7 +229,7 @@ async def test_buffers_are_given_back_once_they_are_hashed(gate: threading.Event
 async def test_after_a_fault_no_thread_works_on_the_hash(gate: threading.Event) -> None:
     loop, threads, running = asyncio.get_running_loop(), BodyThreads(), RunningSha256()
 
-    def fail(block: Block, at: int) -> None:  # noqa: ARG001
+    def fail(block: Block, at: int) -> None:
         raise Full(at)
 
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
