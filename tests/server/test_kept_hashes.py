@@ -5,6 +5,7 @@ The hashing threads of these tests wait at a gate, so that it is certain what is
 
 import asyncio
 import hashlib
+import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +17,12 @@ from bodies import WholeBody
 
 from onward.protocol.errors import BodyMismatch
 from onward.protocol.model import AppendRequest, Checksum, CreateRequest, Licence, Limits, Place, Status, Upload
+from onward.server.http.transport.socket_reader import SocketReader
 from onward.server.uploads import sha256
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.engine import Engine
 from onward.server.uploads.hashing import HashQueue, RunningSha256
-from onward.storage.base import Block, Storage
+from onward.storage.base import Block, Full, Storage
 from onward.storage.blobs.disk import DiskBlobs
 from onward.storage.blobs.memory import MemoryBackups, MemoryNodes
 from onward.storage.state.memory import MemoryState
@@ -221,6 +223,28 @@ async def test_buffers_are_given_back_once_they_are_hashed(gate: threading.Event
     gate.set()
     await asyncio.to_thread(back.wait, 10)
     assert (back.is_set(), running.offset) == (True, CHUNK)
+    threads.close()
+
+
+async def test_after_a_fault_no_thread_works_on_the_hash(gate: threading.Event) -> None:
+    loop, threads, running = asyncio.get_running_loop(), BodyThreads(), RunningSha256()
+
+    def fail(block: Block, at: int) -> None:
+        raise Full(at)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=listener.accept()[0])
+        socket_reader = SocketReader(transport)
+        socket_reader.begin(b"", CHUNK)
+        peer.sendall(DATA[:CHUNK])
+        queue = HashQueue(threads.hashing, running, lags=True)
+        writer = BodyWriter(threads, fail, Licence(start=0, end=2 * CHUNK, checksum=None), [queue])
+        loop.call_later(0.1, gate.set)
+        with pytest.raises(Full):
+            await writer.run(lambda: socket_reader.draw(writer, CHUNK, 1, lambda: False))
+        assert running.offset == CHUNK
+        socket_reader.close()
+        transport.abort()
     threads.close()
 
 

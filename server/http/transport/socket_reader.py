@@ -98,29 +98,39 @@ class SocketReader:
         Returns earlier if nothing more arrives, after so many `seconds`, when `enough()` is true, or when the writer is
         full. Raises what the writer raises.
         """
-        end, until = body_writer.position + at_most, time.monotonic() + seconds
-        buffers, taken = _take_buffers(), 0
-        ring = buffers.ring
+        buffers, ended = _take_buffers(), False
+        try:
+            self._move(body_writer, at_most, time.monotonic() + seconds, enough, buffers.ring)
+            ended = not self.rest
+        finally:  # after a fault, it has to be certain that no thread works on the hash any more
+            body_writer.leave(partial(_give_back, buffers, threading.get_ident()), ended=ended)
+
+    def _move(
+        self,
+        body_writer: BodyWriter,
+        at_most: int,
+        until: float,
+        enough: Callable[[], bool],
+        ring: deque[memoryview],
+    ) -> None:
+        end, taken = body_writer.position + at_most, 0
         used = deque([0] * BUFFERS)  # how many blocks were taken when each buffer was left
         room, size = ring[0], BUFFER if body_writer.lags(len(self._before) + self.rest) else min(FIRST, BUFFER)
         self._patience = PATIENCE
-        try:
-            while block := self._fill(room[:size]):
-                body_writer.take(block)
-                if len(block) < size or body_writer.position >= end or time.monotonic() >= until or enough():
-                    return
-                if body_writer.full:
-                    return
-                taken, room = taken + 1, room[size:]
-                if len(room) < LEAST:
-                    ring.rotate(-1)
-                    used.append(taken)
-                    used.popleft()
-                    body_writer.wait(taken - used[0])
-                    room = ring[0]
-                size = min(2 * size, len(room))
-        finally:
-            body_writer.leave(partial(_give_back, buffers, threading.get_ident()), ended=not self.rest)
+        while block := self._fill(room[:size]):
+            body_writer.take(block)
+            if len(block) < size or body_writer.position >= end or time.monotonic() >= until or enough():
+                return
+            if body_writer.full:
+                return
+            taken, room = taken + 1, room[size:]
+            if len(room) < LEAST:
+                ring.rotate(-1)
+                used.append(taken)
+                used.popleft()
+                body_writer.wait(taken - used[0])
+                room = ring[0]
+            size = min(2 * size, len(room))
 
     def _fill(self, buffer: memoryview) -> memoryview:
         """Read until a buffer is full or nothing more arrives, and return the filled part."""

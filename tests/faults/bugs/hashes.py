@@ -46,4 +46,10 @@ BUGS = (
         " == recorded:\n",
         KEPT,
     ),
+    Bug(
+        "hash8", "after a fault a thread still works on the hash", "server/http/transport/socket_reader.py",
+        "buffers, ended = _take_buffers(), False\n",
+        "buffers, ended = _take_buffers(), True\n",
+        KEPT,
+    ),
 )  # fmt: skip

@@ -25,8 +25,8 @@ BUGS = (
     ),
     Bug(
         "s4", "a full store is written to", "server/http/transport/socket_reader.py",
-        "                if body_writer.full:\n",
-        "                if False:\n",
+        "            if body_writer.full:\n",
+        "            if False:\n",
         "tests/server/test_full_writer.py",
     ),
     Bug(
