@@ -5,6 +5,7 @@ user runs `sha256sum` on the file and `sync` on it and its folder afterwards, an
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -75,5 +76,6 @@ def lines(folder: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that no server stays
     for line in lines(Path(sys.argv[1] if len(sys.argv) > 1 else "/var/tmp")):
         print(line, flush=True)

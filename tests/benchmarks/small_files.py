@@ -8,6 +8,7 @@ import argparse
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     words = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that no server stays
     versions = {**({"before": words.before.resolve()} if words.before else {}), "now": ROOT}
     for folder in words.folders:
         told: dict[str, list[tuple[float, float, float]]] = {name: [] for name in versions}
