@@ -124,8 +124,9 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
     # Whoever brings all of the upload in one request sends all of it again, and does not ask for an offset.
-    whole = await take_whole(request, engine.short.most) if _interim(request, dialect) is None else b""
-    created = await create_once(engine, asked, limits=limits, resumable=not asked.completes, whole=whole)
+    whole, told = await take_whole(request, engine.short.most), _interim(request, dialect) is not None
+    at_once = b"" if told else whole  # otherwise the client is told of the upload before its bytes are stored
+    created = await create_once(engine, asked, limits=limits, resumable=not asked.completes, whole=at_once)
     upload, location = created.upload, _location(request, created.upload.id)
     request.app[OWNERS].remember(upload)
     if not created.new:
@@ -181,8 +182,10 @@ async def append(request: web.Request, named: Dialect | None) -> web.Response:
     """PATCH /files/{id}."""
     engine, id_, dialect, limits = request.app[ENGINE], upload_id(request), named or DEFAULT, request[LIMITS]
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
+    whole = await take_whole(request, engine.short.most)
     with closing(_body(request, dialect)) as body:
-        upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))
+        brought = Brought(whole, body) if whole else body
+        upload = await cancel_on_disconnect(request, engine.append(id_, asked, brought, limits=limits))
     return _response(dialect.build_appended(upload, limits, _now(request)))
 
 

@@ -141,7 +141,7 @@ class Bodies:
         finally:
             if body_writer is not None:
                 noted.count(body_writer.position)
-        ended = await noted.end(position, place, licence)
+        ended = await noted.end(position, place, licence, last=claims.last)
         return ended, running, head.of(ended)
 
     def _count(self, more: int) -> None:

@@ -204,8 +204,7 @@ class UploadRecords:
     async def save(self, upload: Upload, *, last: bool = False) -> Upload:
         """Save a record, which also notifies its watchers; returns it with its next version.
 
-        `last`: nothing more is saved under this lease, which may be given up in the same step.
-        Raises Stale, Missing and other StorageErrors.
+        `last`: the caller saves nothing more under this lease. Raises Stale, Missing and other StorageErrors.
         """
         durable = True
         if self._relaxed and not upload.status.final:
@@ -217,7 +216,7 @@ class UploadRecords:
     async def end(self, upload: Upload, *, last: bool = False) -> Upload:
         """Save a record that has reached its final status, with its events; count and log it.
 
-        `last` is that of `save`. Raises what `save` raises.
+        `last` is as for `save`, and so is what is raised.
         """
         events = self._subscriptions.ended(replace(upload, version=upload.version + 1))
         saved = await self._save(upload, True, events, last=last)

@@ -53,6 +53,7 @@ class Records(Protocol):
         """Replace the record, if its version is the recorded one and its epoch is that of the lease held now.
 
         The `events` are put into the outbox in the same step. Returns the record with its new version, one higher.
+        `last`: the caller saves nothing more under this lease, which may be given up in the same step.
         Durable by default, together with everything that was saved before. Then the watchers of the upload are
         notified, without waiting for them. Raises Stale or Missing.
 

@@ -37,11 +37,17 @@ class LayoutFolder(Folder):
             assert record.sha256 in (None, hashlib.sha256(data).digest()), f"files/{path} has other bytes"
             if (upload := sent.get(record.id)) is not None and not upload.may_be_gone:
                 assert data == upload.data, f"files/{path} is not what was sent"
+        left -= {name for name in left if self._is_marked(name)}
         assert not left, f"files without a record: {left}"
         for upload in self.uploads:
             if upload.completed and not upload.may_be_gone and upload.role != "partial":
                 record = next(each for each in self.records() if each.id == upload.name)
                 assert record.status is Status.COMPLETED
+
+    def _is_marked(self, name: str) -> bool:
+        """Return whether a file has the mark of one that was published before it had a record."""
+        mark = self.path / "partial" / name
+        return mark.exists() and mark.samefile(self.path / "files" / name)
 
     def _path_of(self, record: Upload) -> str | None:
         """Return where the published file of an upload is; None if it is not published, or may have been removed."""

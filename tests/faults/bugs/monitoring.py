@@ -70,4 +70,12 @@ BUGS = (
         '    "onward_events_refused": ("Events that were given up.", ()),\n',
         f"{METRICS} -k=names_only_what",
     ),
+    Bug(
+        "mo9",
+        "the bytes before the offset of a resumed upload are counted once more",
+        "server/uploads/body_records.py",
+        "        self._began, self._counted = self._clock.elapsed(), upload.offset\n",
+        "        self._began, self._counted = self._clock.elapsed(), 0\n",
+        "tests/server/test_health.py -k=counted_once",
+    ),
 )

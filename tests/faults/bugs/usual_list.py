@@ -109,8 +109,8 @@ BUGS = (
     ),
     Bug(
         "p", "published before verifying is recorded", "server/uploads/body_records.py",
-        "        return await self._records.save(ended, last=ended.status is not Status.VERIFYING)\n",
-        "        return ended if ended.status is Status.VERIFYING else await self._records.save(ended, last=True)\n",
+        "        return await self._records.save(ended, last=last and ended.status is not Status.VERIFYING)\n",
+        "        return ended if ended.status is Status.VERIFYING else await self._records.save(ended, last=last)\n",
         KILL,
     ),
 )  # fmt: skip
