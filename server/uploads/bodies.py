@@ -17,6 +17,7 @@ from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.hashing import RunningHash, RunningSha256
 from onward.server.uploads.measures import SYNC
+from onward.server.uploads.publishing import announced_of
 from onward.server.uploads.quotas import BodyClaims
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords
@@ -109,7 +110,8 @@ class Bodies:
         )
         body_writer, head = None, self._checks.head(upload, licence)
         try:
-            ahead = Ahead(upload.length, named=self._is_named and upload.role is Role.SINGLE)
+            named = self._is_named and upload.role is Role.SINGLE
+            ahead = Ahead(upload.length, named=named, about=partial(announced_of, upload))
             async with blobs.open(upload.place, licence.start, self._records.holds(upload), ahead) as writer:
                 write = head.tapped(claims.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
