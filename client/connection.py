@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from onward.client.answers import GONE, judge, judge_outcome, parse_length, parse_most, parse_offset, parse_sha256
+from onward.client.environment import names_proxy_or_login
 from onward.client.errors import Interrupted, Refused, Unreached, UploadMissing
 from onward.client.model import Options
 from onward.client.origin_headers import adding_headers
@@ -140,13 +141,17 @@ class Connection:
     ) -> tuple[URL, Headers]:
         """Send a request; returns the URL and the headers of a success."""
         place, own_headers = URL(url), {**self.protocol.marks, **headers}
-        user_headers = adding_headers(self._options.own_headers, URL(self.target), own_headers)
         try:
             with translated(place):
                 async with asyncio.timeout(wait) as limit:
                     sent = body.pieces(limit) if body is not None else data
                     async with self._session.request(
-                        method, place, headers=own_headers, data=sent, allow_redirects=False, middlewares=[user_headers]
+                        method,
+                        place,
+                        headers=own_headers,
+                        data=sent,
+                        allow_redirects=False,
+                        middlewares=self._user_headers(own_headers),
                     ) as answer:
                         self._reach.made = True
                         self.most = parse_most(answer.headers) or self.most
@@ -166,15 +171,19 @@ class Connection:
             raise
         return answer.url, answer.headers
 
+    def _user_headers(self, own: Headers) -> list[aiohttp.ClientMiddlewareType]:
+        """Return what adds the user's headers to a request that has headers of its own."""
+        users = self._options.own_headers
+        return [adding_headers(users, URL(self.target), own)] if users else []
+
     async def _check_outcome(self, place: URL) -> None:
         """Raise Rejected if the server says why it has refused an upload; the first answer to that may be lost."""
         progress, accept = place / "progress", {"Accept": "application/json"}
-        user_headers = adding_headers(self._options.own_headers, URL(self.target), accept)
         with suppress(Interrupted), translated(progress):
             async with (
                 asyncio.timeout(ANSWER_WAIT),
                 self._session.get(
-                    progress, headers=accept, allow_redirects=False, middlewares=[user_headers]
+                    progress, headers=accept, allow_redirects=False, middlewares=self._user_headers(accept)
                 ) as answer,
             ):
                 judge_outcome(await answer.content.read(LONGEST_REASON))
@@ -200,6 +209,6 @@ async def connected(target: str, options: Options, reach: Reach) -> AsyncIterato
     connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket, ssl=trusted)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WAIT)
     async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, trust_env=True, headers={"User-Agent": AGENT}
+        connector=connector, timeout=timeout, trust_env=names_proxy_or_login(), headers={"User-Agent": AGENT}
     ) as session:
         yield Connection(session, target, options, reach)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.request import getproxies
 
 from onward.client.errors import UploadError
 
@@ -16,6 +17,19 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
         return (Path(configured) if configured.startswith("/") else Path.home() / ".local" / "state") / "onward"
     except RuntimeError:
         raise UploadError("this user has no home folder for resume files: set XDG_STATE_HOME to a folder") from None
+
+
+def names_proxy_or_login(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether requests may need a proxy, or a login from a .netrc.
+
+    aiohttp looks for both before each request, in threads, which costs more than the request of a small file. So it is
+    only told to look if there is something to find.
+    """
+    try:
+        netrc = Path(environ["NETRC"]) if "NETRC" in environ else Path.home() / ".netrc"
+        return bool(getproxies().keys() & {"http", "https"}) or os.path.lexists(netrc)
+    except RuntimeError:  # no home folder: aiohttp finds no .netrc there either
+        return bool(getproxies())
 
 
 def read_variable(name: str, environ: Mapping[str, str] = os.environ) -> str | None:

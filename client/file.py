@@ -76,13 +76,6 @@ class File:
                 ahead = loop.run_in_executor(self._thread, self._load, start, stop)
             yield block
 
-    def read_whole(self) -> bytes:
-        """Return all bytes of a small file, and hash them; raises UploadError."""
-        data = self._load(0, self.size) if self.size else b""
-        if len(data) < self.size:
-            raise FileChanged(f"{self.path} became shorter while it was sent")
-        return data
-
     async def sha256(self) -> bytes:
         """Return the SHA-256 of the whole file, once all of it is read; raises UploadError."""
         if self._catching_up is not None:

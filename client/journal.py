@@ -43,6 +43,7 @@ class Journal:
         self._fd: int | None = None
         self._synced = time.monotonic()
         self._syncing: asyncio.Future[None] | None = None
+        self._lines: list[bytes] = []  # that are written in the next turn of the event loop
 
     def plan(self, files: Collection[str], *, again: bool) -> None:
         """Give each file a key, a new one if it is wanted `again`, and sync them; raises UploadError."""
@@ -51,10 +52,6 @@ class Journal:
                 self._entries[file] = Entry(file, secrets.token_hex(16))
         self._write()
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-
-    def is_planned(self, file: str) -> bool:
-        """Return whether a file has a key that is synced."""
-        return self._fd is not None and file in self._entries
 
     def creation_key(self, file: str, said: Mapping[str, str]) -> str:
         """Return the Idempotency-Key of a creation that says this in its headers, of a planned file."""
@@ -78,14 +75,21 @@ class Journal:
         """Give a file another key, if it has one: its upload is useless, or the server no longer has it."""
         if file in self._entries:
             self._append(Entry(file, secrets.token_hex(16)))
+            self._flush()
             if self._fd is not None:
                 _sync(self._fd)
 
     def _append(self, entry: Entry) -> None:
         self._entries[entry.file] = entry
-        if self._fd is not None:
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._lines.append(msgspec.json.encode(entry) + b"\n")
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        if self._fd is not None and lines:
             with suppress(OSError):
-                os.write(self._fd, msgspec.json.encode(entry) + b"\n")
+                os.write(self._fd, b"".join(lines))
 
     def forget(self, files: Collection[str]) -> None:
         """Remove files."""
@@ -103,6 +107,7 @@ class Journal:
             if self._syncing is not None:
                 await self._syncing
         finally:
+            self._flush()
             if self._fd is not None:
                 _sync(self._fd)
                 os.close(self._fd)

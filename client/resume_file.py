@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple
 from pathlib import Path
 
 import msgspec
@@ -101,7 +100,7 @@ class ResumeFile:
 
 def file_id(file: Identity, target: str, protocol: str = TUS) -> str:
     """Return what a file, a target and a protocol are known by in the folder."""
-    whose = [*astuple(file), target, *([] if protocol == TUS else [protocol])]
+    whose = [file.path, file.size, file.mtime_ns, file.inode, target, *([] if protocol == TUS else [protocol])]
     return hashlib.sha256(msgspec.json.encode(whose)).hexdigest()[:32]
 
 
@@ -115,7 +114,7 @@ def open_resume_file(
     with folder_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if tidy:
-            _tidy(folder)
+            clear_old(folder)
         fd = lock_file(lock)
     if fd is None:
         raise Busy("another process is uploading this file to the same place")
@@ -153,7 +152,8 @@ def lock_file(path: Path) -> int | None:
         os.close(fd)
 
 
-def _tidy(folder: Path) -> None:
+def clear_old(folder: Path) -> None:
+    """Remove what has not been used for a month; raises OSError."""
     for path in folder.iterdir():
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < time.time() - KEPT:

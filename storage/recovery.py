@@ -142,7 +142,9 @@ class RecoveringState:
         copy = await self._backups.kept(id)
         return copy if copy and copy.version > record.version else record
 
-    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
+    async def save(
+        self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = (), last: bool = False
+    ) -> Upload:
         """Write the copy, then the record; raises Stale or Missing.
 
         If the record is missing it is adopted, which ends the caller's lease: then Stale is raised as well.
@@ -158,7 +160,7 @@ class RecoveringState:
             await self._state.load(upload.id)
             await self._backups.begin(copy, durable=durable)
         try:
-            return await self._state.save(upload, durable=durable, events=events)
+            return await self._state.save(upload, durable=durable, events=events, last=last)
         except Missing:
             await self._adopt(upload.id)
             raise Stale(upload.id) from None
@@ -218,6 +220,10 @@ class RecoveringState:
             return None
         copy = await self._backups.kept(id)
         return None if copy and copy.version > record.version else record
+
+    def remembered(self, id: UploadId) -> Upload | None:  # noqa: ARG002
+        """Return None: other servers change the records as well."""
+        return None
 
     async def fenced(self, lease: Lease, upload: Upload) -> None:
         """Fence the copy as well, then note that the former holder can no longer write; raises Stale."""

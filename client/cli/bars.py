@@ -35,9 +35,12 @@ def say(sentence: str) -> None:
 
 
 def put(line: str) -> None:
-    """Print a line of the result to stdout, above the bars if that is the same terminal."""
+    """Print a line of the result to stdout, above the bars if that is a terminal too."""
     with while_read(sys.stdout):
-        tqdm.write(line, file=sys.stdout)
+        if fit(sys.stdout):
+            tqdm.write(line, file=sys.stdout)
+        else:
+            sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
 

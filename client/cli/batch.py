@@ -6,25 +6,27 @@ file has a resume file of its own. `upload.py` is the only caller.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from onward.client.cli.ahead import Ahead, Planned, Ready
 from onward.client.cli.items import Item
 from onward.client.connection import Connection, connected
 from onward.client.environment import state_folder
-from onward.client.errors import Unreachable, UploadError, UploadMissing
+from onward.client.errors import FileChanged, Unreachable, UploadError, UploadMissing
 from onward.client.file import File, Identity, identity, opened, place_of
 from onward.client.journal import Journal, open_journal
 from onward.client.label import Label
 from onward.client.meter import Meter
 from onward.client.model import OnProgress, Options, Uploaded
 from onward.client.protocols import TUS
-from onward.client.resume_file import Finished, Part, ResumeFile, ResumeState, file_id, open_resume_file
+from onward.client.resume_file import Finished, Part, ResumeFile, ResumeState, clear_old, file_id, open_resume_file
 from onward.client.retry import Reach
 from onward.client.small import SMALL, send_small
 from onward.client.text import readable
@@ -44,6 +46,7 @@ class Batch:
         self._files: list[Identity] = []  # those with a resume file
         self._journaled: list[str] = []
         self._journal: Journal | None = None
+        self._ahead: Ahead | None = None
         self._tidied = False
         self._turns: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)  # by the place of a file
         self._open = AsyncExitStack()
@@ -56,6 +59,8 @@ class Batch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._ahead is not None:
+            await self._ahead.close()
         if self._journal is not None:
             await self._journal.close()
         await self._open.aclose()
@@ -66,10 +71,10 @@ class Batch:
         assert self._connection is not None  # noqa: S101 - the batch is open
         return self._connection
 
-    async def prepare(self, items: Sequence[Item], on_progress: OnProgress) -> None:
+    async def prepare(self, items: Sequence[Item], on_progress: OnProgress, *, most: int) -> None:
         """Reach the server, and give each small file a key if the server knows keys; raises Unreachable.
 
-        Whatever else goes wrong here is said about a file once that is sent.
+        `most` is how many files may be open. Whatever else goes wrong here is said about a file once that is sent.
         """
         if len(items) < FEW:
             return
@@ -78,8 +83,17 @@ class Batch:
         takes_whole = await self._takes_whole(items[0], on_progress)
         small = [item for item in items if item.is_small]
         if self._journal is not None and takes_whole and len(small) >= FEW:
+            planned = await asyncio.to_thread(self._planned, small)
             with suppress(UploadError):
-                self._journal.plan(await asyncio.to_thread(self._ids, small), again=self._again)
+                self._journal.plan([each.id for each in planned], again=self._again)
+                self._ahead = Ahead(self._unsent(planned), self._folder, most)
+
+    def _unsent(self, planned: Sequence[Planned]) -> Iterator[Planned]:
+        """Yield the files that are to be read ahead: not those that are finished, or that are named twice."""
+        named = Counter(each.id for each in planned)
+        for each in planned:
+            if named[each.id] == 1 and (self._again or self._journal is None or not self._journal.finished(each.id)):
+                yield each
 
     async def _takes_whole(self, first: Item, on_progress: OnProgress) -> bool:
         options = self._options
@@ -93,13 +107,20 @@ class Batch:
         in_one = options.parallel == 1 and (options.chunk_size or SMALL) >= SMALL
         return takes_whole and in_one and options.protocol == TUS
 
-    def _ids(self, items: Sequence[Item]) -> list[str]:
-        ids = list[str]()
+    def _planned(self, items: Sequence[Item]) -> list[Planned]:
+        """Return the files that can be read, and clear the folder of resume files from old ones."""
+        planned, folders = list[Planned](), dict[str, str]()
+        with suppress(OSError):
+            clear_old(self._folder)
+        self._tidied = True
         for item in items:
             with suppress(OSError):  # sending it says what is wrong
-                path = Path(item.path)
-                ids.append(self._id(identity(place_of(path), path.stat())))
-        return ids
+                parent, name = os.path.split(item.path)
+                if parent not in folders:
+                    folders[parent] = os.path.realpath(parent)
+                own = identity(Path(folders[parent], name), os.stat(item.path))
+                planned.append(Planned(path=item.path, id=self._id(own), identity=own))
+        return planned
 
     def _id(self, file: Identity) -> str:
         return file_id(file, self._target, self._options.protocol)
@@ -109,51 +130,62 @@ class Batch:
 
         Returns the result, and whether the file was finished before. A file that the command names twice is sent once.
         """
+        if self._ahead is not None and (ready := await self._ahead.take(item.path)):
+            try:
+                return await self._send_ready(ready, item, on_progress), False
+            finally:
+                self._ahead.end(ready)
         async with self._turns[place_of(Path(item.path))]:
             return await self._upload(item, on_progress)
 
     async def _upload(self, item: Item, on_progress: OnProgress) -> tuple[Uploaded, bool]:
         with ExitStack() as stack:
-            file, resume_file, data = await asyncio.to_thread(self._opened, Path(item.path), stack)
+            file, resume_file = await asyncio.to_thread(self._opened, Path(item.path), stack)
             id_, already = self._id(file.identity), None
             if not self._again:
                 already = await self._finished(id_, file, resume_file, on_progress)
-            uploaded = already or await self._send(file, data, resume_file, item.label, on_progress)
+            uploaded = already or await self._send(file, resume_file, item.label, on_progress)
             if resume_file.exists():
                 self._files.append(file.identity)
             if self._journal is not None:
                 self._journaled.append(id_)
             return uploaded, already is not None
 
-    def _opened(self, path: Path, stack: ExitStack) -> tuple[File, ResumeFile, bytes | None]:
-        """Open a file and its resume file, and read a file that the journal has; raises UploadError."""
+    def _opened(self, path: Path, stack: ExitStack) -> tuple[File, ResumeFile]:
+        """Open a file and its resume file; raises UploadError."""
         file = stack.enter_context(opened(path))
         tidy, self._tidied = not self._tidied, True
         resume_file = stack.enter_context(
             open_resume_file(self._folder, file.identity, self._target, self._options.protocol, tidy=tidy)
         )
-        planned = self._journal is not None and self._journal.is_planned(self._id(file.identity))
-        return file, resume_file, file.read_whole() if planned and not resume_file.exists() else None
+        return file, resume_file
 
-    async def _send(
-        self, file: File, data: bytes | None, resume_file: ResumeFile, label: Label, on_progress: OnProgress
-    ) -> Uploaded:
-        """Upload a file, and remember that it is finished; one whose bytes were read already goes in one request."""
-        id_ = self._id(file.identity)
+    async def _send_ready(self, ready: Ready, item: Item, on_progress: OnProgress) -> Uploaded:
+        """Upload a file that was read ahead in one request; the rest of it, if the server has stored only a part."""
         connection, options, journal = self.connection, self._options, self._journal
-        if data is not None and journal is not None:
-            key = partial(journal.creation_key, id_)
-            try:
-                made = await send_small(file, data, connection, label, key, on_progress=on_progress, options=options)
-            except UploadError as fault:
-                if fault.discards_upload:
-                    journal.renew(id_)
-                raise
-            if isinstance(made, Uploaded):
-                journal.finish(id_, Finished(made.url, made.sha256, made.verified))
-                return made
-            resume_file.save(ResumeState(file=readable(str(file.path)), parts=(Part(0, file.size, made),)))
-        uploaded = await send(file, connection, resume_file, label, on_progress=on_progress, options=options)
+        assert journal is not None  # noqa: S101 - it has planned the file
+        key = partial(journal.creation_key, ready.id)
+        try:
+            made = await send_small(ready.file, connection, item.label, key, on_progress=on_progress, options=options)
+        except UploadError as fault:
+            if fault.discards_upload:
+                journal.renew(ready.id)
+            raise
+        self._journaled.append(ready.id)
+        if isinstance(made, Uploaded):
+            journal.finish(ready.id, Finished(made.url, made.sha256, made.verified))
+            return made
+        self._files.append(ready.identity)
+        parts = (Part(0, ready.identity.size, made),)
+        ready.resume_file.save(ResumeState(file=readable(item.path), parts=parts))
+        with opened(Path(item.path)) as file:
+            if file.identity != ready.identity:
+                raise FileChanged(f"{item.path} was changed while it was sent")
+            return await self._send(file, ready.resume_file, item.label, on_progress)
+
+    async def _send(self, file: File, resume_file: ResumeFile, label: Label, on_progress: OnProgress) -> Uploaded:
+        """Upload a file, and remember that it is finished."""
+        uploaded = await send(file, self.connection, resume_file, label, on_progress=on_progress, options=self._options)
         with suppress(UploadError):  # the folder can't be written; at worst, the file is sent again later
             resume_file.finish(str(file.path), Finished(uploaded.url, uploaded.sha256, uploaded.verified))
         return uploaded

@@ -92,9 +92,9 @@ class _Command:
         try:
             if self._totals is not None:
                 with self._totals.sending(self._items[0]) as on_progress:
-                    await batch.prepare(self._items, on_progress)
+                    await batch.prepare(self._items, on_progress, most=self._most)
             else:
-                await batch.prepare(self._items, lambda _: None)
+                await batch.prepare(self._items, lambda _: None, most=self._most)
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._jobs * SMALL_JOBS, self._most) if self._jobs > 1 else 1):
                     group.create_task(work())

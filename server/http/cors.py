@@ -4,10 +4,11 @@ The headers that a page may send and read come from the dialects, and from HTTP 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from onward.protocol.dialects import DIALECTS
 
@@ -25,6 +26,9 @@ READ = (
     "WWW-Authenticate",
     "X-Request-ID",
 )
+# Called with the method and the headers of a request; returns the headers of CORS that its reply has.
+SharedHeaders = Callable[[str, MultiMapping[str]], Mapping[str, str]]
+SHARED_HEADERS: web.AppKey[SharedHeaders | None] = web.AppKey("shared_headers")  # None if no other origin may read
 REMEMBERED = 7200  # seconds; Chromium keeps the reply to a preflight no longer than this
 
 
@@ -51,22 +55,26 @@ def add_cors(app: web.Application, origins: frozenset[str], *, credentials: bool
     """
     allowed = _listed((*ALLOWED, *further))
 
-    async def share(request: web.Request, response: web.StreamResponse) -> None:
-        headers = response.headers
-        origin = EVERY
+    def shared(method: str, headers: MultiMapping[str]) -> dict[str, str]:
+        added, origin = dict[str, str](), EVERY
         if EVERY not in origins:
-            headers["Vary"] = "Origin"
-            origin = ", ".join(request.headers.getall("Origin", []))  # several origins are never an allowed one
+            added["Vary"] = "Origin"
+            origin = ", ".join(headers.getall("Origin", []))  # several origins are never an allowed one
         if origin not in origins:
-            return
-        headers["Access-Control-Allow-Origin"] = origin
-        headers["Access-Control-Expose-Headers"] = EXPOSED
+            return added
+        added["Access-Control-Allow-Origin"] = origin
+        added["Access-Control-Expose-Headers"] = EXPOSED
         if credentials:
-            headers["Access-Control-Allow-Credentials"] = "true"
-        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-            headers["Access-Control-Allow-Methods"] = METHODS
-            headers["Access-Control-Allow-Headers"] = allowed
-            headers["Access-Control-Max-Age"] = str(REMEMBERED)
+            added["Access-Control-Allow-Credentials"] = "true"
+        if method == "OPTIONS" and "Access-Control-Request-Method" in headers:
+            added["Access-Control-Allow-Methods"] = METHODS
+            added["Access-Control-Allow-Headers"] = allowed
+            added["Access-Control-Max-Age"] = str(REMEMBERED)
+        return added
 
+    async def share(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(shared(request.method, request.headers))
+
+    app[SHARED_HEADERS] = shared if origins else None
     if origins:
         app.on_response_prepare.append(share)

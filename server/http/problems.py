@@ -15,7 +15,7 @@ from onward.protocol import errors
 from onward.protocol.dialects import DEFAULT, Dialect
 from onward.protocol.model import Limits
 from onward.server.http.app_keys import CONFIG, ENGINE, dialect_of, named_dialect
-from onward.server.http.proxies import HOST
+from onward.server.http.reading import check_message
 from onward.server.http.request_log import CURRENT, HEADER, ID, REASON, note_answer, request_id
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.failure_log import shorten_ids
@@ -116,15 +116,6 @@ def refusal_of(fault: StorageError) -> errors.Refusal:
     return FAULTS[type(fault)]()
 
 
-def _check_message(request: web.Request) -> None:
-    """Refuse a message that a proxy may read differently (RFC 9112, 3.2 and 6.1). Raises BadRequest."""
-    if not HOST.fullmatch(request.headers.get("Host", "none")):
-        raise errors.BadRequest("Host must be a name or an address, and a port.")
-    coding = request.headers.get("Transfer-Encoding")
-    if coding is not None and (coding.lower() != "chunked" or request.version < HttpVersion11):
-        raise errors.BadRequest("The only supported Transfer-Encoding is chunked, of HTTP/1.1.")
-
-
 def _check_size(request: web.Request) -> None:
     """Refuse a body of known size that is larger than one request may bring. RequestBody counts those in chunks."""
     most = request.app[CONFIG].max_request
@@ -157,11 +148,14 @@ def _log_reason(request: web.Request, refusal: errors.Refusal) -> None:
         log.log(level, "%s %s: %s", request.method, _path(request), fault)
 
 
+def marks(dialect: Dialect) -> dict[str, str]:
+    """Return the headers that every reply has: the name of the software without its version, and those of a dialect."""
+    return {"Server": "onward", **dialect.stamp}
+
+
 def mark_answer(response: web.StreamResponse, dialect: Dialect = DEFAULT) -> None:
-    """Add the headers that every reply has: those of its dialect, and the name of the software without its version."""
-    headers = response.headers
-    headers.update(dialect.stamp)
-    headers["Server"] = "onward"
+    """Add the headers that every reply has."""
+    response.headers.update(marks(dialect))
 
 
 async def mark(request: web.Request, response: web.StreamResponse) -> None:
@@ -175,10 +169,10 @@ async def mark(request: web.Request, response: web.StreamResponse) -> None:
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal and every fault with a problem document, log the request, and count it."""
     began, sound = time.monotonic(), False
-    id_ = request[ID] = request_id(request)
+    id_ = request[ID] = request_id(request.headers)
     CURRENT.set(id_)
     try:
-        _check_message(request)
+        check_message(request.headers, request.version)
         sound = True
         response = await _handle(request, handler)
     except errors.Refusal as refusal:

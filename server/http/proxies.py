@@ -4,11 +4,12 @@ The operator may also name it (`--public-base`). The routes need it for Location
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
+from multidict import MultiMapping
 
 HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
 FORWARDED = ("Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Prefix")
@@ -66,7 +67,23 @@ def _trusts_node(trusted: Sequence[str], node: str) -> bool:
     return _trusts(trusted, _NODE_PORT.sub("", node).strip("[]") or "?")
 
 
-def client_of(request: web.Request, trusted: Sequence[str], family: str) -> str:
+class Forwarding(Protocol):
+    """What is seen of a request: its peer, and what proxies state in its headers."""
+
+    @property
+    def remote(self) -> str | None:
+        """The address of the peer."""
+
+    @property
+    def headers(self) -> MultiMapping[str]:
+        """The headers."""
+
+    @property
+    def forwarded(self) -> Sequence[Mapping[str, str]]:
+        """The elements of `Forwarded`."""
+
+
+def client_of(request: Forwarding, trusted: Sequence[str], family: str) -> str:
     """Return the address of the client: that of the peer or, if that is a trusted proxy, the one that it states."""
     peer = request.remote or ""
     if not trusted or not any(map(request.headers.__contains__, FORWARDED)) or not _trusts(trusted, peer):
@@ -108,7 +125,7 @@ def _x_forwarded(request: web.Request, trusted: Sequence[str]) -> tuple[str, str
     return stated("X-Forwarded-Proto"), stated("X-Forwarded-Host"), stated("X-Forwarded-Prefix")
 
 
-def _values(request: web.Request, name: str) -> list[str]:
+def _values(request: Forwarding, name: str) -> list[str]:
     return [value.strip() for line in request.headers.getall(name, []) for value in line.split(",")]
 
 

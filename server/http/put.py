@@ -12,8 +12,10 @@ from onward.protocol.plain import read_put
 from onward.protocol.progress import progress
 from onward.server.http.access import granted_creation
 from onward.server.http.app_keys import ENGINE
+from onward.server.http.transport.body import take_whole
 from onward.server.uploads.create_once import create_once
 from onward.server.uploads.receive import Body
+from onward.server.uploads.short import Brought
 from onward.server.uploads.whole import receive_whole
 
 JSON = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -25,11 +27,13 @@ async def put_file(
     """Store the body as a file of the name in the path; raises what `read_put`, access and `receive_whole` raise."""
     engine = request.app[ENGINE]
     creation, limits = await granted_creation(request, read_put(asked, last_segment(request)))
-    created = await create_once(engine, creation, limits=limits, resumable=False)
+    whole = await take_whole(request, engine.short.most)
+    created = await create_once(engine, creation, limits=limits, resumable=False, whole=whole)
     upload, where = created.upload, {"Location": location(created.upload.id)}
     try:
         if created.new:
-            upload = await receive_whole(engine, upload, body, size=creation.body_size, limits=limits)
+            brought = Brought(whole, body) if whole else body
+            upload = await receive_whole(engine, upload, brought, size=creation.body_size, limits=limits)
     except Unchecked as held:  # it is whole, and will be published there
         held.headers |= where
         raise

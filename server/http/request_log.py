@@ -14,6 +14,7 @@ from functools import partial
 from itertools import count
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from onward.server.http.app_keys import CONFIG, ENGINE
 from onward.server.http.proxies import client_of
@@ -35,9 +36,9 @@ def write_line(level: int, message: str, fields: Fields) -> None:
     log.log(level, "%s", message, extra={"fields": fields})
 
 
-def request_id(request: web.Request) -> str:
-    """Return the id that a request brings, if that is short and plain; otherwise a new one."""
-    brought = request.headers.get(HEADER)
+def request_id(headers: MultiMapping[str]) -> str:
+    """Return the id that a request brings in its headers, if that is short and plain; otherwise a new one."""
+    brought = headers.get(HEADER)
     return brought if brought is not None and _SANE.fullmatch(brought) else f"{_START}-{next(_NUMBERS):x}"
 
 
@@ -53,30 +54,44 @@ def note_answer(request: web.Request, response: web.StreamResponse, began: float
     if log.isEnabledFor(level):
         config = app[CONFIG]
         client = client_of(request, config.trusted_proxies, config.proxy_headers)
-        path, ms = ascii(raw_path[:16]), seconds * 1e3
-        fields = partial(_fields, request, response, client, ms)
-        write_line(level, f"{method} {path} {status} {ms:.0f} ms {client} {request[ID]}", fields)
+        fields = partial(_fields, request, response, client, seconds)
+        write_line(level, line_of(method, raw_path, status, seconds, f"{client} {request[ID]}"), fields)
 
 
-def _fields(
-    request: web.Request, response: web.StreamResponse, client: str, milliseconds: float
-) -> Mapping[str, object]:
-    """Return what a program wants to know about a request. Queries, which may have tokens, are not in it."""
+def line_of(method: str, raw_path: str, status: int, seconds: float, by: str) -> str:
+    """Return the line about a request `by` a client; of its path only the beginning is told, which has no whole ids."""
+    return f"{method} {raw_path[:16]!a} {status} {seconds * 1e3:.0f} ms {by}"
+
+
+def _fields(request: web.Request, response: web.StreamResponse, client: str, seconds: float) -> Mapping[str, object]:
+    """Return what a program wants to know about a request."""
     resource = request.match_info.route.resource
     location = response.headers.get("Location", "")
     upload = request.match_info.get("id") or (location.rpartition("/")[2] if response.status == 201 else None)
+    return fields_of(
+        client=client,
+        method=request.method,
+        route=resource.canonical if resource is not None else None,
+        status=response.status,
+        seconds=seconds,
+        uploadId=upload,
+        owner=request.get(OWNER),
+        bytes=_bytes(request, response),
+        reason=request.get(REASON),
+    )
+
+
+def fields_of(
+    *, client: str, method: str, route: str | None, status: int, seconds: float, **more: str | int | None
+) -> Mapping[str, object]:
+    """Return the fields of the line about a request, without those that are None.
+
+    Queries, which may have tokens, are not in it.
+    """
     fields = {
-        "client": client,
-        "method": request.method,
-        "route": resource.canonical if resource is not None else None,
-        "status": response.status,
-        "durationMs": round(milliseconds, 1),
-        "uploadId": upload,
-        "owner": request.get(OWNER),
-        "bytes": _bytes(request, response),
-        "reason": request.get(REASON),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+        "client": client, "method": method, "route": route, "status": status, "durationMs": round(seconds * 1e3, 1),
+    }  # fmt: skip
+    return {name: value for name, value in (fields | more).items() if value is not None}
 
 
 def _bytes(request: web.Request, response: web.StreamResponse) -> int | None:

@@ -13,7 +13,6 @@ from aiohttp import web
 from onward.protocol.dialects import DEFAULT, DIALECTS, Dialect, Reply, Request
 from onward.protocol.errors import (
     Absent,
-    BadRequest,
     Denied,
     Failed,
     Forbidden,
@@ -32,6 +31,7 @@ from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import Public, is_forwarded, public_origin
 from onward.server.http.put import last_segment, put_file
+from onward.server.http.reading import offers, read_headers
 from onward.server.http.transport.body import RequestBody, take_whole
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
@@ -45,24 +45,11 @@ from onward.storage.failure_log import shorten_ids
 Handler = Callable[[web.Request, Dialect | None], Awaitable[web.StreamResponse]]
 
 
-def _headers(request: web.Request, dialect: Dialect) -> Mapping[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in request.headers.items():
-        lower = name.lower()
-        if lower not in headers:
-            headers[lower] = value
-        elif lower.startswith(dialect.sent_once):
-            raise BadRequest(f"{name} was sent twice.")
-        else:
-            headers[lower] += f", {value}"
-    return headers
-
-
 def _readable(request: web.Request, dialect: Dialect) -> Request:
     size = request.content_length
     chunked = size is None and request.body_exists
     return Request(
-        headers=_headers(request, dialect),
+        headers=read_headers(request.headers, dialect),
         body_size=None if chunked else size or 0,
         has_body=chunked or bool(size),
         name=parse_segment(last_segment(request)) if request.method == "PUT" and dialect is not DEFAULT else None,
@@ -119,13 +106,16 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     """POST /files: a creation in a dialect, or a form without one."""
     if named is None and request.content_type == FORM:
         with closing(_body(request, DEFAULT)) as body:
-            return await receive_form(request, _headers(request, DEFAULT), body, partial(_location, request))
+            return await receive_form(
+                request, read_headers(request.headers, DEFAULT), body, partial(_location, request)
+            )
     engine, dialect = request.app[ENGINE], named or DEFAULT
     asked = dialect.read_create(_readable(request, dialect), engine.limits)
     asked, limits = await granted_creation(request, asked)
     # Whoever brings all of the upload in one request sends all of it again, and does not ask for an offset.
-    whole = await take_whole(request, engine.short.most) if _interim(request, dialect) is None else b""
-    created = await create_once(engine, asked, limits=limits, resumable=not asked.completes, whole=whole)
+    whole, told = await take_whole(request, engine.short.most), _interim(request, dialect) is not None
+    at_once = b"" if told else whole  # otherwise the client is told of the upload before its bytes are stored
+    created = await create_once(engine, asked, limits=limits, resumable=not asked.completes, whole=at_once)
     upload, location = created.upload, _location(request, created.upload.id)
     request.app[OWNERS].remember(upload)
     if not created.new:
@@ -181,8 +171,10 @@ async def append(request: web.Request, named: Dialect | None) -> web.Response:
     """PATCH /files/{id}."""
     engine, id_, dialect, limits = request.app[ENGINE], upload_id(request), named or DEFAULT, request[LIMITS]
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
+    whole = await take_whole(request, engine.short.most)
     with closing(_body(request, dialect)) as body:
-        upload = await cancel_on_disconnect(request, engine.append(id_, asked, body, limits=limits))
+        brought = Brought(whole, body) if whole else body
+        upload = await cancel_on_disconnect(request, engine.append(id_, asked, brought, limits=limits))
     return _response(dialect.build_appended(upload, limits, _now(request)))
 
 
@@ -197,7 +189,7 @@ async def inspect(request: web.Request, named: Dialect | None) -> web.StreamResp
         with suppress(NotCompleted, Forbidden):  # an unfinished upload can only be asked about in a dialect
             return await download(request)
     dialect = named or DEFAULT
-    dialect.check_headers("HEAD", _headers(request, dialect))
+    dialect.check_headers("HEAD", read_headers(request.headers, dialect))
     upload = await _inspected(request, dialect, upload_id(request))
     return _response(dialect.build_inspected(upload, request.app[ENGINE].limits, _now(request)))
 
@@ -205,7 +197,7 @@ async def inspect(request: web.Request, named: Dialect | None) -> web.StreamResp
 async def terminate(request: web.Request, named: Dialect | None) -> web.Response:
     """DELETE /files/{id}."""
     dialect = named or DEFAULT
-    dialect.check_headers("DELETE", _headers(request, dialect))
+    dialect.check_headers("DELETE", read_headers(request.headers, dialect))
     await request.app[ENGINE].terminate(upload_id(request))
     return _response(dialect.build_terminated())
 
@@ -258,13 +250,6 @@ ACTS = {"DELETE": Act.TERMINATE, "GET": Act.DOWNLOAD, "HEAD": Act.INSPECT}  # ot
 LIMITS: web.RequestKey[Limits] = web.RequestKey("limits", Limits)  # of a PATCH
 
 
-def _offers(named: Dialect | None, method: str, limits: Limits) -> bool:
-    """Return whether a method is offered. A plain PUT names no dialect, and is a creation."""
-    if named is None and method == "PUT":
-        return DEFAULT.offers_method("POST", limits)
-    return (named or DEFAULT).offers_method(method, limits)
-
-
 def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def dispatch(request: web.Request) -> web.StreamResponse:
         named, limits = named_dialect(request), request.app[ENGINE].limits
@@ -273,8 +258,8 @@ def _dispatch(table: Mapping[str, Handler]) -> Callable[[web.Request], Awaitable
         if table is NAMED and method not in table:
             await check_token(request, ACTS.get(method, Act.APPEND))
             raise NotFound  # no upload has such an id
-        if method not in table or not _offers(named, method, limits):
-            raise MethodNotAllowed(allowed=[name for name in table if _offers(named, name, limits)])
+        if method not in table or not offers(named, method, limits):
+            raise MethodNotAllowed(allowed=[name for name in table if offers(named, name, limits)])
         if method in ACTS:
             act = Act.DOWNLOAD if method == "HEAD" and _is_plain(request, named) else ACTS[method]
             await check_access(request, act, upload_id(request))

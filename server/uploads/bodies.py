@@ -15,7 +15,8 @@ from onward.protocol.model import EXCEEDED, LOST, AppendRequest, Licence, Role, 
 from onward.server.uploads.body_records import BodyRecords
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
 from onward.server.uploads.checks.asking import Checks
-from onward.server.uploads.hashing import RunningHash, RunningSha256
+from onward.server.uploads.hashing import HashQueue, RunningHash, RunningSha256
+from onward.server.uploads.kept_hashes import KeptHashes
 from onward.server.uploads.measures import SYNC
 from onward.server.uploads.publishing import announced_of
 from onward.server.uploads.quotas import BodyClaims
@@ -37,6 +38,7 @@ class Bodies:
         self._is_named = is_named
         self._records, self._reserve, self._checks = records, reserve, checks
         self._blobs, self._threads = records.storage.blobs, BodyThreads()
+        self._kept = KeptHashes(self._blobs, self._threads.hashing)
         self.received = 0
         self._arriving: dict[UploadId, BodyWriter] = {}
         records.storage.state.count_arrived_by(self.arrived)
@@ -99,12 +101,13 @@ class Bodies:
         Returns the record, and the hash and the first bytes of the whole file if they are known. Raises what cuts the
         body or refuses more of it, and StorageError.
         """
-        blobs, running = self._blobs, RunningSha256.of(recorded)
-        if running is not None and not blobs.rereads:
-            running.remember()
+        blobs, hashing = self._blobs, await self._kept.take(recorded)
+        running = hashing.running if hashing else None
         announced = licence.checksum
         summed = RunningHash(ALGORITHMS[announced.algorithm].begin()) if announced else None
-        hashes = [each for each in (running, summed) if each is not None]
+        queues = [hashing.queue] if hashing else []
+        if summed is not None:
+            queues.append(HashQueue(self._threads.hashing, summed))
         noted = BodyRecords(
             self._records, recorded, upload, running=running, claim=claims.claim, body=body, count=self._count
         )
@@ -114,7 +117,7 @@ class Bodies:
             ahead = Ahead(upload.length, named=named, about=partial(announced_of, upload))
             async with blobs.open(upload.place, licence.start, self._records.holds(upload), ahead) as writer:
                 write = head.tapped(claims.counted(writer.write))
-                body_writer = BodyWriter(self._threads, write, licence, hashes, writer)
+                body_writer = BodyWriter(self._threads, write, licence, queues, writer)
                 with self._counted(upload.id, body_writer):
                     position = await receive(
                         body,
@@ -143,7 +146,9 @@ class Bodies:
         finally:
             if body_writer is not None:
                 noted.count(body_writer.position)
-        ended = await noted.end(position, place, licence)
+        ended = await noted.end(position, place, licence, last=claims.last)
+        if hashing is not None:
+            self._kept.keep(ended, hashing)
         return ended, running, head.of(ended)
 
     def _count(self, more: int) -> None:

@@ -86,8 +86,11 @@ class BodyRecords:
                 self.recorded = await self._records.save(paused)
         return self.recorded
 
-    async def end(self, position: int, place: Place, licence: Licence) -> Upload:
-        """Record the end of the body, which may have been cut, at the durable position; raises StorageError."""
+    async def end(self, position: int, place: Place, licence: Licence, *, last: bool) -> Upload:
+        """Record the end of the body, which may have been cut, at the durable position; raises StorageError.
+
+        `last`: the caller saves nothing more under this lease, unless the upload has to be verified.
+        """
         # Where bytes are read again after an interrupted verification, a full upload needs no saved hash.
         rereads = self._records.storage.blobs.rereads
         full = position == self._upload.length and not licence.needs_end and rereads
@@ -105,7 +108,7 @@ class BodyRecords:
             hashing=hashing,
         )
         ended = self._records.to_check(ended)
-        return await self._records.save(ended)
+        return await self._records.save(ended, last=last and ended.status is not Status.VERIFYING)
 
     def _since_last(self, now: float) -> float:
         """Return when the last bytes were recorded; measured by the steady clock, since the wall clock may be set."""

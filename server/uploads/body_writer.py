@@ -4,24 +4,27 @@
                                                         |
                                                         +--> HashQueue --> a hashing thread     SHA-256, checksum
 
-A small block is hashed by the receiving thread itself, since to wake another thread takes longer. The caller is
-`receive`, by way of the body (receive.py has the whole picture).
+A small block is hashed by the receiving thread itself, since to wake another thread takes longer. At the end of a body
+its hash may lag behind (`leave`, kept_hashes.py). The caller is `receive`, by way of the body (receive.py has the whole
+picture).
 """
 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore
 from typing import Protocol, TypeVar
 
 from onward.protocol.decisions import excess
 from onward.protocol.model import Licence
-from onward.server.uploads.hashing import HashQueue, RunningHash
+from onward.server.uploads.hashing import HashQueue
 from onward.storage.base import BlobWriter, Block
 from onward.storage.running.threads import Answer, Threads
 
-RECEIVE_THREADS = HASH_THREADS = min(2 * (os.cpu_count() or 1), 16)  # more would only compete with the event loop
+RECEIVE_THREADS = HASH_THREADS = min(max(os.cpu_count() or 1, 2), 16)  # more would only compete with the event loop
 BLOCK = 2**19  # bytes that a body collects before it hands them over, unless it is read from the socket itself
 SMALL = 2**16  # bytes; a block up to this size is hashed in less time than it takes to wake another thread
+LAGGING = os.cpu_count() or 1  # bodies that may leave blocks behind which are still hashed; each has buffers in use
 Result = TypeVar("Result")
 
 
@@ -31,6 +34,7 @@ class BodyThreads:
     def __init__(self) -> None:
         self.receiving = Threads(RECEIVE_THREADS, "receive")
         self.hashing = ThreadPoolExecutor(HASH_THREADS, "sha256")
+        self.lagging = Semaphore(LAGGING)
 
     def close(self) -> None:
         """Wait until all calls are done, and end the threads."""
@@ -55,12 +59,13 @@ class BodyWriter:
         threads: BodyThreads,
         write: Write,
         licence: Licence,
-        hashes: Sequence[RunningHash],
+        queues: Sequence[HashQueue],
         writer: BlobWriter | None = None,
     ) -> None:
         self.position = licence.start
         self._threads, self._write, self._licence, self._writer = threads, write, licence, writer
-        self._queues = [HashQueue(threads.hashing, each) for each in hashes]
+        self._queues = queues
+        self._lags = licence.declared and len(queues) == 1 and queues[0].lags
 
     @property
     def full(self) -> bool:
@@ -97,13 +102,35 @@ class BodyWriter:
         self._write(block, self.position)
         if small:
             for queue in self._queues:
-                queue.take_now(block)
+                queue.take_small(block)
         self.position += len(block)
 
     def wait(self, ahead: int = 0) -> None:
         """Wait until all blocks but the last `ahead` are hashed; called in a thread. Raises what the hashes raise."""
         for queue in self._queues:
             queue.wait(ahead)
+
+    def lags(self, more: int = 0) -> bool:
+        """Return whether the hash may lag behind, once so many more bytes are written; at the end of the upload not."""
+        return self._lags and self.position + more < self._licence.end
+
+    def leave(self, done: Callable[[], None], *, ended: bool) -> None:
+        """Call `done` once all blocks are hashed: after a wait for that, or later, if the hash may lag behind.
+
+        Only one of a body that has ended may. Called in a thread; raises what the hashes raise.
+        """
+        if ended and self.lags() and self._threads.lagging.acquire(blocking=False):
+
+            def hashed() -> None:
+                self._threads.lagging.release()
+                done()
+
+            self._queues[0].then(hashed)
+            return
+        try:
+            self.wait()
+        finally:
+            done()
 
     def put(self, block: Block) -> Answer[None]:
         """Write and hash the next block in a thread; to await the answer raises what `take` raises."""

@@ -58,11 +58,18 @@ class Completion:
         self.duplicates = Duplicates(records, on=publishing.shares)
 
     async def verify(
-        self, upload: Upload, running: RunningSha256 | None, interrupt: Interrupt, *, head: bytes | None = None
+        self,
+        upload: Upload,
+        running: RunningSha256 | None,
+        interrupt: Interrupt,
+        *,
+        head: bytes | None = None,
+        last: bool = False,
     ) -> Upload:
         """Judge an upload and publish it, unless it is a part; returns it completed or failed.
 
-        `running` is the hash of its bytes, and `head` are the first of them, if they are known.
+        `running` is the hash of its bytes, and `head` are the first of them, if they are known. `last`: the caller
+        saves nothing more under this lease.
         Raises Unchecked if a check holds it, what cuts the work short (see `Interrupt`), and StorageError; then it may
         be repeated.
         """
@@ -101,7 +108,7 @@ class Completion:
         completed = decisions.completed(
             upload, sha256=sha256, place=upload.place, now=now, limits=limits, content_type=content_type
         )
-        upload = await records.end(completed)
+        upload = await records.end(completed, last=last and not self._publishing.outside)
         if upload.role is not Role.PARTIAL:
             await self._publishing.drop_local(records, former, upload)
             await self.duplicates.note(upload)

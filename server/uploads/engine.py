@@ -9,6 +9,7 @@ A PATCH, from the call to the file and the record:
     append                       in a task of its own, which a disconnect of the client does not cancel
       _append                    wait for the lease, which asks the holder to end       records.py, interrupt.py
         decisions.append         the licence: which bytes may be written; or a refusal
+        ShortUploads.fill        all that follows, in one step, if the body brings a short upload whole   short.py
         claim_quota              a claim on the owner's quota; or a refusal               quotas.py
         claim                    a claim on the free room; or a refusal                 bodies.py, reserve.py
         receive                  open the place, continue the saved hash                bodies.py
@@ -54,7 +55,7 @@ from onward.server.uploads.quotas import BodyClaims, claim_quota, refused
 from onward.server.uploads.receive import Body
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Reserve
-from onward.server.uploads.short import ShortUploads
+from onward.server.uploads.short import Brought, ShortUploads
 from onward.server.uploads.sweep import Sweep
 from onward.storage.base import Exceeded, Full, Held, Storage, StorageError
 from onward.storage.failpoints import reach
@@ -278,10 +279,12 @@ class Engine:
         """Return whether a whole upload has checks, or goes to a bucket; requests for its offset do not wait for it."""
         return self.checks.concern(upload) or self._publishing.concerns(upload)
 
-    async def _verify(self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None) -> Upload:
+    async def _verify(
+        self, upload: Upload, running: RunningSha256 | None, head: bytes | None = None, *, last: bool = False
+    ) -> Upload:
         """Judge and publish an upload. Only the stop of the server may cut this: rivals could delay it for ever."""
         with self._running.interruptible(Interrupt()) as interrupt:
-            return await self._completion.verify(upload, running, interrupt, head=head)
+            return await self._completion.verify(upload, running, interrupt, head=head, last=last)
 
     async def _remove(self, ended: Upload) -> None:
         """Record an end, then remove the bytes; on a full disk the bytes first, to make room for the record.
@@ -323,6 +326,9 @@ class Engine:
             if upload.status is Status.COMPLETED:
                 await self._bodies.check_empty(body, licence)
                 return upload
+            if isinstance(body, Brought) and (stored := await self.short.fill(recorded, upload, request, body.data)):
+                reach("answering")
+                return stored
             holds = self.records.holds(upload)
             quota_claim = await leases.enter_async_context(
                 claim_quota(self._storage, recorded, upload, request.body_size, holds)
@@ -331,11 +337,10 @@ class Engine:
             leases.callback(claim.end)
             if upload.length != recorded.length and licence.checksum is None:
                 upload = recorded = await self.records.save(upload)
-            upload, running, head = await self._bodies.receive(
-                recorded, upload, licence, body, BodyClaims(claim, quota_claim)
-            )
+            claims = BodyClaims(claim, quota_claim)
+            upload, running, head = await self._bodies.receive(recorded, upload, licence, body, claims)
             if upload.status is Status.VERIFYING:
-                upload = await self._verify(upload, running, head)
+                upload = await self._verify(upload, running, head, last=claims.last)
         check_not_failed(upload)
         if body.cut_by is not None and upload.status is not Status.COMPLETED:
             raise body.cut_by

@@ -2,7 +2,7 @@
 
 `RunningHash` is the hash itself. `RunningSha256` can be saved with the record and continued by any process (sha256.py).
 `HashQueue` computes a hash in another thread, block after block, while the next block is written. Called by the engine,
-by body_writer.py and by completion.py.
+by body_writer.py, kept_hashes.py and completion.py.
 """
 
 import threading
@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 from onward.protocol.checksums import Summing
 from onward.protocol.model import Upload
-from onward.server.uploads.sha256 import Sha256, begun, resumed
+from onward.server.uploads.sha256 import Sha256, begun, reached, resumed
 from onward.storage.base import Block
 
 REMEMBERED = 10_000  # states of about 150 bytes
@@ -42,33 +42,52 @@ class RunningSha256(RunningHash):
     def __init__(self, hash_: Sha256 | None = None, offset: int = 0) -> None:
         self._sha256 = hash_ or begun()
         self._states: dict[int, bytes] | None = None
+        self._behind, self._latest = 0, (offset, self._sha256.state())
         super().__init__(self._sha256, offset)
 
     def remember(self) -> None:
         """Keep the states at the ends of blocks from now on, for a store that makes bytes durable later."""
         self._states = {}
 
+    def lag(self, behind: int) -> None:
+        """Let `state` return one that is up to so many bytes behind the offset it is asked for."""
+        self._behind = behind
+
     def take(self, block: Block) -> None:
         """Add the next block; takes time, so it is called in a thread."""
         super().take(block)
+        if self._behind:
+            self._latest = self.offset, self._sha256.state()
         if self._states is not None and (state := self._sha256.state()) is not None:
             self._states[self.offset] = state
             if len(self._states) > REMEMBERED:
                 del self._states[next(iter(self._states))]
 
     @classmethod
-    def of(cls, upload: Upload) -> "RunningSha256 | None":
-        """Continue the hash that is saved in a record; None if it cannot be continued."""
+    def of(cls, upload: Upload, behind: int = 0) -> "RunningSha256 | None":
+        """Continue the hash that is saved in a record; None if it cannot be continued.
+
+        It may be up to `behind` bytes behind the offset of the upload; the bytes between have to be added first then.
+        """
         if not upload.offset:
             return cls()
-        hash_ = resumed(upload.hashing, upload.offset)
-        return cls(hash_, upload.offset) if hash_ else None
+        count = reached(upload.hashing)
+        if count is None or not upload.offset - behind <= count <= upload.offset:
+            return None
+        hash_ = resumed(upload.hashing, count)
+        return cls(hash_, count) if hash_ else None
 
     def state(self, offset: int) -> bytes | None:
-        """Return what is saved in the record at this offset; None if the state there is not known (any more)."""
+        """Return what is saved in the record at this offset; None if no state is known that may be saved there.
+
+        May be called while another thread adds a block.
+        """
         if self.offset == offset:
             return self._sha256.state()
-        return self._states.get(offset) if self._states else None
+        if self._states:
+            return self._states.get(offset)
+        count, state = self._latest
+        return state if offset - self._behind <= count <= offset else None
 
 
 class _Once:
@@ -83,37 +102,53 @@ class _Once:
 
 
 class HashQueue:
-    """Computes one hash in other threads; only one thread at a time may call `take` and `wait`.
+    """Computes one hash in other threads; only one thread at a time may call its methods.
 
     At most one thread works on a hash, because its blocks have an order. It ends when the queue is empty, and the next
-    block starts one again.
+    block starts one again. After a fault no block is hashed any more, since one would be missing in between.
+
+    `lags` says that a body may end, and be recorded, before all its blocks are hashed (kept_hashes.py).
     """
 
-    def __init__(self, threads: ThreadPoolExecutor, hash_: RunningHash) -> None:
+    def __init__(self, threads: ThreadPoolExecutor, hash_: RunningHash, *, lags: bool = False) -> None:
+        self.lags, self.end = lags, hash_.offset  # `end`: the position behind the last block that was taken
+        self.broken = False
         self._threads, self._hash = threads, hash_
         self._lock, self._at_work = threading.Lock(), False
-        self._blocks: deque[Block] = deque()
+        self._blocks: deque[Block | Callable[[], None]] = deque()
         self._hashed: SimpleQueue[BaseException | None] = SimpleQueue()
         self._ahead = 0  # blocks that were taken and that `wait` has not seen hashed yet
 
     def take(self, block: Block) -> None:
         """Hash a block after the earlier ones; it must not change until then."""
         self._ahead += 1
-        with self._lock:
-            self._blocks.append(block)
-            if self._at_work:
-                return
-            self._at_work = True
+        self.end += len(block)
+        if self._put(block):
+            return
         work = _Once(self._work)
         try:
             self._threads.submit(work)
         except RuntimeError:  # no thread can be started; the executor may have queued the work all the same
             work()
 
-    def take_now(self, block: Block) -> None:
-        """Hash a block in this thread, after the earlier ones; raises what hashing raises."""
-        self.wait()
-        self._hash.take(block)
+    def take_small(self, block: Block) -> None:
+        """Hash a block in this thread if no other one works on this hash, otherwise after the earlier ones."""
+        self._ahead += 1
+        self.end += len(block)
+        if not self._put(block):
+            self._work()
+
+    def _put(self, block: Block | Callable[[], None]) -> bool:
+        """Put a block into the queue, and return whether a thread is at work that will hash it."""
+        with self._lock:
+            self._blocks.append(block)
+            at_work, self._at_work = self._at_work, True
+            return at_work
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call a function once the blocks that were taken are hashed, at once or in another thread."""
+        if not self._put(call):
+            self._work()
 
     def wait(self, ahead: int = 0) -> None:
         """Wait until all blocks but the last `ahead` are hashed; raises what hashing raised."""
@@ -125,14 +160,18 @@ class HashQueue:
 
     def _work(self) -> None:
         while (block := self._next()) is not None:
+            if callable(block):
+                block()
+                continue
             fault = None
             try:
-                self._hash.take(block)
+                if not self.broken:
+                    self._hash.take(block)
             except BaseException as error:  # whatever it is, `wait` has to get an answer
-                fault = error
+                fault, self.broken = error, True
             self._hashed.put(fault)
 
-    def _next(self) -> Block | None:
+    def _next(self) -> Block | Callable[[], None] | None:
         with self._lock:
             self._at_work = bool(self._blocks)
             return self._blocks.popleft() if self._at_work else None

@@ -118,7 +118,9 @@ class Publishing(Struct, frozen=True, kw_only=True):
 
     def url_of(self, published: Upload) -> str | None:
         """Return the URL under which the public finds a published file; None if there is none."""
-        return self.public_url.replace("{path}", quote(published.path or "")) or None
+        if not self.public_url:
+            return None
+        return self.public_url.replace("{path}", quote(published.path or ""))
 
 
 AS_IDS = Publishing()

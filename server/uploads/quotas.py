@@ -88,6 +88,11 @@ class BodyClaims:
     def __init__(self, claim: Claim, quota_claim: QuotaClaim | None) -> None:
         self.claim, self._quota_claim = claim, quota_claim
 
+    @property
+    def last(self) -> bool:
+        """Return whether nothing has to be given back under the lease once the end of the body is recorded."""
+        return self._quota_claim is None
+
     def counted(self, write: Write) -> Write:
         """Return a function that stores a block and counts its bytes; it may be called in any thread."""
         counted = self.claim.counted(write)

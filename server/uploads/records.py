@@ -124,6 +124,16 @@ class UploadRecords:
             return await self._correct_times(upload)
         return self.carried(upload, now)
 
+    def remembered(self, id: UploadId) -> Upload | None:
+        """Return what `at_rest` returns, if that takes no waiting at all; None means that `at_rest` has to be asked.
+
+        If the upload seems expired, the clock of the state may know better.
+        """
+        upload = self._state.remembered(id)
+        if upload is None or decisions.is_lost(upload, self._boot):
+            return None
+        return self.carried(upload, self.clock())
+
     async def ask_the_time(self) -> None:
         """Follow the clock of the state, if it has one; raises StorageError."""
         asked = self.clock.elapsed()
@@ -201,9 +211,10 @@ class UploadRecords:
         place = await self.storage.blobs.fence(upload.place, length, lease.holds)
         return upload if place == upload.place else await self.save(replace(upload, place=place))
 
-    async def save(self, upload: Upload) -> Upload:
+    async def save(self, upload: Upload, *, last: bool = False) -> Upload:
         """Save a record, which also notifies its watchers; returns it with its next version.
 
+        `last`: nothing more is saved under this lease, which may be given up in the same step.
         Raises Stale, Missing and other StorageErrors.
         """
         durable = True
@@ -211,15 +222,15 @@ class UploadRecords:
             durable = upload.volatile is None  # the first volatile record is durable: it marks all that follow
             if upload.volatile != self._boot:
                 upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
-        return await self._save(upload, durable)
+        return await self._save(upload, durable, last=last)
 
-    async def end(self, upload: Upload) -> Upload:
+    async def end(self, upload: Upload, *, last: bool = False) -> Upload:
         """Save a record that has reached its final status, with its events; count and log it.
 
-        Raises what `save` raises.
+        `last` is as for `save`, and so is what is raised.
         """
         events = self._subscriptions.ended(replace(upload, version=upload.version + 1))
-        saved = await self._save(upload, True, events)
+        saved = await self._save(upload, True, events, last=last)
         if events:
             self.on_events()
         self._note_end(saved)
@@ -285,8 +296,10 @@ class UploadRecords:
         """Return the record of an upload that has failed; it is not saved yet."""
         return decisions.failed(upload, failure, now=self.clock(), limits=self.limits, sha256=sha256)
 
-    async def _save(self, upload: Upload, durable: bool, events: Sequence[OutgoingEvent] = ()) -> Upload:
-        saved = await self.measures.time(SAVE, self._state.save(upload, durable=durable, events=events))
+    async def _save(
+        self, upload: Upload, durable: bool, events: Sequence[OutgoingEvent] = (), *, last: bool = False
+    ) -> Upload:
+        saved = await self.measures.time(SAVE, self._state.save(upload, durable=durable, events=events, last=last))
         reach("recorded")
         self.silence.note(saved)
         if saved.volatile is None:

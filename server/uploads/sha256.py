@@ -133,13 +133,21 @@ def begun() -> Sha256:
     return HashLib() if _openssl is None else OpenSsl(_openssl)
 
 
+def reached(state: bytes | None) -> int | None:
+    """Return how many bytes are in a saved state; None if it is none of this version."""
+    if state is None or len(state) < _FIXED.size:
+        return None
+    version, _, count = _FIXED.unpack_from(state)
+    return int(count) if version == VERSION else None
+
+
 def resumed(state: bytes | None, offset: int) -> Sha256 | None:
     """Continue a hash after the first `offset` bytes; None if the state does not belong to exactly these bytes."""
-    if _openssl is None or state is None or len(state) < _FIXED.size:
+    if _openssl is None or state is None or reached(state) != offset:
         return None
-    version, words, count = _FIXED.unpack_from(state)
+    _, words, count = _FIXED.unpack_from(state)
     tail = state[_FIXED.size :]
-    if version != VERSION or count != offset or len(tail) != count % _BLOCK:
+    if len(tail) != count % _BLOCK:
         return None
     hash_ = OpenSsl(_openssl)
     hash_.restore(words, count, tail)

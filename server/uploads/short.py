@@ -1,18 +1,24 @@
 """Short uploads that one request brings whole: stored, hashed, judged and published in one call of one thread.
 
-The usual way takes a record, a lease, the bytes, a second record, the published name and a third record. Where all
-bytes have arrived together with the creation, and nothing but their SHA-256 has to be known of them, this is enough:
+The usual way takes a lease, the bytes, a record, the published name and another record, after a first record at the
+creation. Where all bytes have arrived already, and nothing but their SHA-256 has to be known of them, this is enough:
 
+    a PATCH        its lease and its licence as ever                                    engine.py
     one thread     hash, judge  ->  write, sync  ->  the name under files/, synced      storage/base/short_files.py
-    one record     inserted as completed, with the quota and with both events in the same transaction
+    one record     completed, with its events in the same transaction
     reply
 
-Bytes, record, event, reply: the order is the usual one. A crash before the record leaves a marked file that the sweep
-removes. Whatever does not go well here (a wrong checksum, a full disk, a server that is stopping) goes the usual way
-from its beginning, with the bytes that are in memory, and is answered as ever. Called by create_once.py.
+    `store`        of a creation: no lease, since nobody knows the id; the record is inserted, with the quota
+    `fill`         of a PATCH that brings all bytes of an upload that has none: the record is saved
+
+Bytes, record, event, reply: the order is the usual one. A crash before the record leaves a file that the sweep or the
+next request removes or replaces (short_files.py). Whatever does not go well here (a wrong checksum, a full disk, a
+server that is stopping) goes the usual way from its beginning, with the bytes that are in memory, and is answered as
+ever. Called by create_once.py and by the engine.
 """
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -20,7 +26,7 @@ from msgspec.structs import replace
 from onward.protocol import decisions
 from onward.protocol.checksums import ALGORITHMS
 from onward.protocol.errors import BodyMismatch, Failed, Refusal, StorageFull
-from onward.protocol.model import CreateRequest, Limits, Upload, UploadId
+from onward.protocol.model import AppendRequest, Checksum, CreateRequest, Limits, Place, Role, Upload, UploadId
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.checks.types import detect
 from onward.server.uploads.interrupt import Running
@@ -32,21 +38,23 @@ from onward.server.uploads.reserve import Reserve
 from onward.storage.base import SHORT, Crowded, Exceeded, ShortFiles, StorageError
 from onward.storage.failpoints import reach
 
+Check = Callable[[bytes], None]
+
 
 class Brought:
-    """A body whose bytes have all arrived, for the usual way."""
+    """A body whose bytes have all arrived: `data`."""
 
     cut_by: Refusal | None = None
 
     def __init__(self, data: bytes, body: Body) -> None:
-        self._data, self._body, self.over = data, body, False
+        self.data, self._body, self.over = data, body, False
 
     async def pour(self, body_writer: BodyWriter, most: int, until: float) -> None:  # noqa: ARG002
         """Write all of it."""
         self.over = True
         if body_writer.full:
             await body_writer.drained()
-        await body_writer.put(self._data)
+        await body_writer.put(self.data)
 
     def cut(self, why: Refusal) -> None:
         """Do nothing: bytes that have arrived are written."""
@@ -98,8 +106,10 @@ class ShortUploads:
         except StorageFull:
             return None
         try:
-            if (completed := await self._publish(files, upload, request, data)) is None:
+            began = self._records.clock.elapsed()
+            if (published := await self._publish(files.publish, upload, request.checksum, data, began)) is None:
                 return None
+            completed = replace(published, version=upload.version + 1)
             try:
                 await self._records.insert_completed(upload, completed)
             except (Crowded, Exceeded):
@@ -113,15 +123,43 @@ class ShortUploads:
         reach("answering")
         return completed
 
-    async def _publish(self, files: ShortFiles, upload: Upload, request: CreateRequest, data: bytes) -> Upload | None:
-        """Store, judge and publish the bytes; returns the record to insert, or None if that does not go well."""
+    async def fill(self, recorded: Upload, upload: Upload, request: AppendRequest, data: bytes) -> Upload | None:
+        """Store and publish an upload without bytes, of which `data` is all; None if it has to go the usual way.
+
+        The caller holds the lease. `recorded` is the record in the state, and `upload` the one to save next, which has
+        what the request declares. Raises StorageError if it is uncertain whether the record was saved.
+        """
+        files = self._files if 0 < len(data) <= self.most else None
+        if files is None or not recorded.length == len(data) == request.body_size:
+            return None
+        if upload.role is not Role.SINGLE or upload.types:
+            return None
+        began = self._records.clock.elapsed()
+        if (completed := await self._publish(files.fill, upload, request.checksum, data, began)) is None:
+            return None
+        completed = await self._records.end(completed, last=True)
+        self.received += len(data)
+        return completed
+
+    async def _publish(
+        self,
+        publish: Callable[[UploadId, bytes, Check], Awaitable[Place | None]],
+        upload: Upload,
+        announced: Checksum | None,
+        data: bytes,
+        began: float,
+    ) -> Upload | None:
+        """Store, judge and publish the bytes; returns the record to save, or None if that does not go well.
+
+        `began` is the steady time at which the body began.
+        """
         records, sha256 = self._records, b""
 
         def check(block: bytes) -> None:
             nonlocal sha256
             sha256 = hashlib.sha256(block).digest()
             decisions.judge(upload, sha256)
-            if (announced := request.checksum) is not None:
+            if announced is not None:
                 summing = ALGORITHMS[announced.algorithm].begin()
                 summing.update(block)
                 if summing.digest() != announced.digest:
@@ -133,7 +171,7 @@ class ShortUploads:
         except StorageFull:
             return None
         try:
-            place = await records.measures.time(PUBLISH, files.publish(upload.id, data, check))
+            place = await records.measures.time(PUBLISH, publish(upload.id, data, check))
             claim.wrote(len(data))
         except (Failed, BodyMismatch, StorageError):
             return None
@@ -142,9 +180,9 @@ class ShortUploads:
         if place is None:
             return None
         now, limits = records.clock(), records.limits
-        whole = decisions.ended(upload, len(data), now=now, since=upload.created, limits=limits, cut=False)
+        since = now - (records.clock.elapsed() - began)  # by the steady clock, since the wall clock may be set
+        whole = decisions.ended(upload, len(data), now=now, since=since, limits=limits, cut=False)
         completed = decisions.completed(
-            replace(whole, version=upload.version + 1),
-            sha256=sha256, place=place, now=now, limits=limits, content_type=detect(data),
-        )  # fmt: skip
+            whole, sha256=sha256, place=place, now=now, limits=limits, content_type=detect(data)
+        )
         return replace(completed, url=self._publishing.url_of(completed))

@@ -62,6 +62,12 @@ class Leases(Protocol):
         This is cheaper than holding the lease, and the record is as exact. After None the lease has to be held.
         """
 
+    def remembered(self, id: UploadId) -> Upload | None:
+        """Return what `at_rest` returns, if that is in memory; None means that `at_rest` has to be asked.
+
+        A state that other processes use as well has no such memory.
+        """
+
     async def fenced(self, lease: Lease, upload: Upload) -> None:
         """Note that the former holder can no longer change the bytes; `upload` is the record as it is now.
 

@@ -47,12 +47,17 @@ class Records(Protocol):
         With `fresh` the store itself is asked even if the record is remembered, as it is for an unknown id.
         """
 
-    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
+    async def save(
+        self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = (), last: bool = False
+    ) -> Upload:
         """Replace the record, if its version is the recorded one and its epoch is that of the lease held now.
 
         The `events` are put into the outbox in the same step. Returns the record with its new version, one higher.
+        `last`: the caller saves nothing more under this lease, which may be given up in the same step.
         Durable by default, together with everything that was saved before. Then the watchers of the upload are
         notified, without waiting for them. Raises Stale or Missing.
+
+        `last`: the caller saves nothing more under this lease, which may be given up in the same step.
         """
 
     async def forget(self, id: UploadId) -> None:

@@ -1,7 +1,9 @@
-"""The seam of short files: one that is there as a whole is stored and published in one step, before it has a record.
+"""The seam of short files: one whose bytes are all there is stored and published in one step.
 
 The usual way records an upload first, and then its bytes in several steps. For a short file whose bytes have all
 arrived, a store may have a shorter way, with the same order of what counts: bytes, then record.
+
+A new upload, which has no record yet:
 
     publish     the bytes get their final name, durable and read-only; the store also keeps a mark that it has no record
     (record)    inserted by the caller, as that of a completed upload
@@ -12,7 +14,19 @@ once they are old, because no record has that id. A crash after the record leave
 removes. A published file without a mark is never touched, whatever the state says.
 
 Nobody but the caller knows the id before it is recorded, so no lease is needed. The caller sees to it that its own
-sweep leaves the file alone until it is recorded; where several servers share a state, this way is not used.
+sweep leaves the file alone until it is recorded.
+
+An upload that has a record, and no byte yet; the caller holds its lease:
+
+    fill        the bytes get their final name, durable and read-only
+    (record)    saved by the caller, as that of a completed upload
+
+A crash before the record leaves a published file of an upload that still waits for its first byte. Nobody was told of
+that file. It goes when the upload goes, and it is replaced by whatever the client sends next: `fill` replaces it, and
+so does the usual way, which removes it before it stores the first byte (`Blobs.open`).
+
+Where several servers share a state, none of this is used: a holder of a lease that was suspended could replace or
+remove what the next holder has published.
 """
 
 from collections.abc import Callable
@@ -33,5 +47,11 @@ class ShortFiles(Protocol):
         After an error nothing is left, or the mark is left too. Raises Full.
         """
 
+    async def fill(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> Place | None:
+        """Store and publish all bytes of an upload that has recorded none yet; the rest is as for `publish`.
+
+        No file is written to that has a name already. After an error the usual way may be taken.
+        """
+
     def recorded(self, id: UploadId) -> None:
-        """Note that a published file has its record now; returns at once, and raises nothing."""
+        """Note that a new file has its record now; returns at once, and raises nothing."""

@@ -25,6 +25,7 @@ from onward.storage.running.threads import Threads
 
 SLOT = 2**16  # bytes
 _HEAD = 8  # bytes: length and CRC-32
+_USUAL = 4096  # bytes that are read of a slot at first: nearly all records are shorter
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -142,7 +143,15 @@ def _packed(upload: Upload) -> bytes:
 
 
 def _read(fd: int) -> tuple[Upload | None, Upload | None]:
-    return _unpacked(os.pread(fd, SLOT, 0)), _unpacked(os.pread(fd, SLOT, SLOT))
+    return _slot(fd, 0), _slot(fd, SLOT)
+
+
+def _slot(fd: int, at: int) -> Upload | None:
+    """Return the copy in a slot, or None if there is none that is intact."""
+    slot = os.pread(fd, _USUAL, at)
+    if (length := int.from_bytes(slot[:4], "big")) > len(slot) - _HEAD and len(slot) == _USUAL:
+        slot += os.pread(fd, min(length + _HEAD, SLOT) - _USUAL, at + _USUAL)
+    return _unpacked(slot)
 
 
 def _unpacked(slot: bytes) -> Upload | None:

@@ -75,7 +75,9 @@ class DiskBlobs(DiskStrays):
 
     stride, _swept = STRIDE, SWEPT
 
-    def __init__(self, root: Path, durability: Durability = Durability.FULL, modes: Modes = USUAL_MODES) -> None:
+    def __init__(
+        self, root: Path, durability: Durability = Durability.FULL, modes: Modes = USUAL_MODES, *, shared: bool = False
+    ) -> None:
         self._root, self._durability = root.resolve(), durability
         self._pool = Threads(THREADS, "disk")
         self._slow = Threads(SLOW_THREADS, "disk-slow")
@@ -108,6 +110,7 @@ class DiskBlobs(DiskStrays):
             check_folder=self._folders.check,
             sync_folder=self._sync_folder,
             mapped=self._mapped,
+            shared=shared,
         )
 
     def backups(self) -> DiskBackups:
@@ -156,6 +159,7 @@ class DiskBlobs(DiskStrays):
         if at:
             return self._open_to_write(path, 0, at)
         self._folders.check("partial")
+        self.short.begin(path.name)
         fd = self._open_to_write(path, os.O_CREAT, 0)
         try:
             if not self._durability.relaxed:
@@ -337,7 +341,7 @@ async def open_blobs(
     _url: str, data: Path, durability: Durability, shared: bool, modes: Modes = USUAL_MODES
 ) -> StoredBytes:
     """Open the data folder, or create it; raises Unreachable if another server uses it and does not share it."""
-    blobs = DiskBlobs(data, durability, modes)
+    blobs = DiskBlobs(data, durability, modes, shared=shared)
     with mapped():
         nodes = DiskNodes(data, shared=shared)
     return StoredBytes(blobs=blobs, backups=blobs.backups(), nodes=nodes)

@@ -7,8 +7,28 @@
     recorded        partial/ID is removed, together with those of other files, a moment later
 
 The first name is durable before there is a second one. So no crash leaves a published file without a record and without
-a mark. What it does leave has the name partial/ID, and is found as a stray like all unfinished bytes. Where the file
-system has no second names, or files/ is on another one, the usual way is taken from then on. Called by disk.py.
+a mark. What it does leave has the name partial/ID, and is found as a stray like all unfinished bytes.
+
+An upload that has a record already needs no mark. Its file only moves, as it does in the usual way:
+
+    check           as above
+    partial/ID      a new file, whatever had that name; written, read-only, synced
+    files/ID        by a rename; then both folders are synced
+    (record)        saved as completed
+
+What a crash leaves at each step, where the record still says that no byte was received:
+
+    before the rename            partial/ID                   bytes beyond the record, which the next body overwrites
+    after it                     files/ID                     whole, verified, and told to nobody
+    a power cut in the middle    either name, none, or both   both are one file then
+
+Each of these is a good start for what may come next. `fill` makes a new file, and its rename replaces files/ID. The
+usual way removes files/ID before it opens partial/ID for the first byte (disk.py), so it never writes to a published
+file, and none is left beside it if the configuration has a layout or a bucket by then. To terminate the upload, or to
+let it expire, removes both names.
+
+Where the file system has no second names, or files/ is on another one, the usual way is taken from then on. Called by
+disk.py.
 """
 
 import asyncio
@@ -40,19 +60,20 @@ class DiskShortFiles:
         check_folder: Callable[[str], None],
         sync_folder: Callable[[Path], None],
         mapped: Callable[[], AbstractContextManager[None]],
+        shared: bool,
     ) -> None:
         self._partial, self._files, self._pool, self._publishing = root / "partial", root / "files", pool, publishing
-        self._check_folder, self._sync_folder, self._mapped = check_folder, sync_folder, mapped
-        self._possible = True
+        self._check_folder, self._sync_folder, self._mapped, self._shared = check_folder, sync_folder, mapped, shared
+        self._links = self._renames = True  # whether this folder can have second names, and renames into files/
         self._marked: list[UploadId] = []  # published and recorded files that still have their marks
 
     async def publish(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> Place | None:
         """Store and publish a whole file; None if this folder can't have second names. Raises what `check` raises."""
-        if not self._possible:
+        if not self._links:
             return None
         with self._mapped():
-            self._possible = await self._pool.call(self._publish, id, data, check)
-        return Place(f"files/{id}") if self._possible else None
+            self._links = await self._pool.call(self._publish, id, data, check)
+        return Place(f"files/{id}") if self._links else None
 
     def _publish(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> bool:
         check(data)
@@ -61,11 +82,7 @@ class DiskShortFiles:
         mark, final = self._partial / id, self._files / id
         fd = os.open(mark, NEW | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            with closed(fd):
-                write_all(fd, data, 0)
-                reach("written")
-                self._publishing.protect(fd)
-            reach("synced")
+            self._write(fd, data)
             self._sync_folder(self._partial)
             reach("sealing")
             os.link(mark, final, follow_symlinks=False)
@@ -78,6 +95,66 @@ class DiskShortFiles:
                 raise
             return False
         return True
+
+    def _write(self, fd: int, data: bytes) -> None:
+        """Write a new file, make it read-only and durable, and close it."""
+        with closed(fd):
+            write_all(fd, data, 0)
+            reach("written")
+            self._publishing.protect(fd)
+        reach("synced")
+
+    async def fill(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> Place | None:
+        """Store and publish a file that has a record; None if this folder can't rename it. Raises like `publish`."""
+        if not self._renames:
+            return None
+        with self._mapped():
+            self._renames = await self._pool.call(self._fill, id, data, check)
+        return Place(f"files/{id}") if self._renames else None
+
+    def _fill(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> bool:
+        check(data)
+        self._check_folder("partial")
+        self._check_folder("files")
+        unfinished = self._partial / id
+        fd = self._make(unfinished)
+        try:
+            self._write(fd, data)
+            reach("sealing")
+            unfinished.rename(self._files / id)
+            reach("renamed")
+            self._sync_folder(self._files)
+            self._sync_folder(self._partial)
+            reach("sealed")
+        except OSError as error:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            if error.errno not in _CANT:
+                raise
+            return False
+        return True
+
+    def begin(self, name: str) -> None:
+        """Remove what a crash has left published of an upload that gets its first byte now; called in a thread.
+
+        Where a state is shared nothing is left, and it may be what the next holder of the lease has published.
+        """
+        if self._shared:
+            return
+        try:
+            (self._files / name).unlink()
+        except FileNotFoundError:
+            return
+        self._sync_folder(self._files)
+
+    def _make(self, path: Path) -> int:
+        """Make a new file; what has the name already was never recorded, and may be published under another name."""
+        flags = NEW | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, 0o600)
+        except FileExistsError:
+            path.unlink()
+            return os.open(path, flags, 0o600)
 
     def _withdraw(self, mark: Path, final: Path) -> None:
         """Remove what was not published; the mark stays as long as there is something that it marks."""

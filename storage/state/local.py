@@ -49,6 +49,14 @@ class Local(ABC):
             return None
         return None if self._leases.held(id) else upload
 
+    def remembered(self, id: UploadId) -> Upload | None:
+        """Return the record if it is in memory and no request holds the lease; otherwise None."""
+        return None if self._leases.held(id) else self._in_memory(id)
+
+    @abstractmethod
+    def _in_memory(self, id: UploadId) -> Upload | None:
+        """Return the record if it can be read without waiting."""
+
     async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: B027
         """Do nothing: a lease dies with its process."""
 

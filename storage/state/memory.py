@@ -50,12 +50,16 @@ class MemoryState(Local):
         except KeyError:
             raise Missing(id) from None
 
+    def _in_memory(self, id: UploadId) -> Upload | None:
+        return self._uploads.get(id)
+
     async def save(
         self,
         upload: Upload,
         *,
         durable: bool = True,  # noqa: ARG002
         events: Sequence[OutgoingEvent] = (),
+        last: bool = False,  # noqa: ARG002
     ) -> Upload:
         """Replace the record; raises Stale or Missing."""
         if (await self.load(upload.id)).version != upload.version or not self._leases.proves(upload.id, upload.epoch):

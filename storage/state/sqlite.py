@@ -122,8 +122,7 @@ class SqliteState(Local):
 
     async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
         """Return the record; raises Missing."""
-        if not fresh and (recent := self._recent.get(id)):
-            self._recent.move_to_end(id)
+        if not fresh and (recent := self._in_memory(id)):
             return recent
         query = "SELECT document FROM uploads WHERE id = ?"
         row = await self._do(lambda db: db.execute(query, (id,)).fetchone(), durable=None)
@@ -131,7 +130,19 @@ class SqliteState(Local):
             raise Missing(id)
         return self._remember(decode(row[0]))
 
-    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
+    def _in_memory(self, id: UploadId) -> Upload | None:
+        if recent := self._recent.get(id):
+            self._recent.move_to_end(id)
+        return recent
+
+    async def save(
+        self,
+        upload: Upload,
+        *,
+        durable: bool = True,
+        events: Sequence[OutgoingEvent] = (),
+        last: bool = False,  # noqa: ARG002
+    ) -> Upload:
         """Replace the record; raises Stale or Missing."""
         saved = replace(upload, version=upload.version + 1)
         recent = self._recent.get(upload.id)

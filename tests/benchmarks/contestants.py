@@ -1,4 +1,7 @@
-"""Who takes part: this server, the floor, and peers, each started on a folder of its own and stopped by process id."""
+"""Who takes part: this server, the floor, and peers, each started on a folder of its own and stopped by process id.
+
+This server may keep its state in a Redis. That is started for it alone, and its processor time and memory don't count.
+"""
 
 import os
 import re
@@ -7,29 +10,43 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ports import free_port
+from redis_process import redis_server
 
 ROOT = Path(__file__).resolve().parents[2]
 START_WITHIN = 30.0
 TICKS = os.sysconf("SC_CLK_TCK")
+ONWARD, ON_REDIS, FLOOR, TUSD = "onward", "onward on Redis", "floor", "tusd"
+PROGRAM = ("-m", "onward")
 OPTIONS = ("--durability=process", "--reserve=0")
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A server: its command, with {port} and {data} in it, and the path that uploads are created at."""
+    """A server: its command, with {port} and {data} in it, {redis} too, and the path that uploads are created at."""
 
     name: str
     command: tuple[str, ...]
     path: str = "/files"
     folder: bool = True  # whether the folder has to be there
     bare: bool = False  # whether it is a floor
+
+    @property
+    def own(self) -> bool:
+        """Give whether it is of this project; peers may fail."""
+        return self.bare or self.name in (ONWARD, ON_REDIS)
+
+    @property
+    def needs_redis(self) -> bool:
+        """Give whether its state is in a Redis."""
+        return any("{redis}" in word for word in self.command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +101,15 @@ class Running:
         return own
 
 
-def onward(*options: str, name: str = "onward", program: tuple[str, ...] = ("-m", "onward")) -> Contestant:
+def onward(*options: str, name: str = ONWARD, program: tuple[str, ...] = PROGRAM) -> Contestant:
     """Give this server."""
     words = (sys.executable, *program, "serve", "--port={port}", "--data={data}", *OPTIONS, *options)
     return Contestant(name, words, folder=False)
+
+
+def on_redis(*options: str, program: tuple[str, ...] = PROGRAM) -> Contestant:
+    """Give this server with its state in a Redis."""
+    return onward("--state={redis}", *options, name=ON_REDIS, program=program)
 
 
 def floor(stride: int = 0, *, plain: bool = False) -> Contestant:
@@ -96,7 +118,7 @@ def floor(stride: int = 0, *, plain: bool = False) -> Contestant:
     return (
         Contestant("floor without SHA-256", (*words, "plain"), bare=True)
         if plain
-        else Contestant("floor", words, bare=True)
+        else Contestant(FLOOR, words, bare=True)
     )
 
 
@@ -115,18 +137,23 @@ def running(contestant: Contestant, folder: Path, *, fresh: bool = True, stays: 
         shutil.rmtree(data, ignore_errors=True)
     if contestant.folder:
         data.mkdir()
-    words = [word.format(port=port, data=data) for word in contestant.command]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-    try:
-        _wait_for(port, process)
-        yield Running(contestant, port, process, data)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if not stays:
-            shutil.rmtree(data, ignore_errors=True)
+    with ExitStack() as stack:
+        redis = ""
+        if contestant.needs_redis:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+            redis = stack.enter_context(redis_server(place)).url
+        words = [word.format(port=port, data=data, redis=redis) for word in contestant.command]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        try:
+            _wait_for(port, process)
+            yield Running(contestant, port, process, data)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not stays:
+                shutil.rmtree(data, ignore_errors=True)
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:

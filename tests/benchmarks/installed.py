@@ -6,15 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from contestants import Contestant
+from contestants import TUSD, Contestant
 
 PEERS = Path(__file__).with_name("peers")
 LARGEST = 2**31  # bytes of one body; rustus takes 256 KiB unless told otherwise
 
 
-def _tusd() -> Contestant | None:
+def tusd() -> Contestant | None:
+    """Find tusd; it logs each request, as this server does."""
     words = ("tusd", "-host", "127.0.0.1", "-port", "{port}", "-upload-dir", "{data}")
-    return Contestant("tusd", words, "/files/") if shutil.which("tusd") else None
+    return Contestant(TUSD, words, "/files/") if shutil.which("tusd") else None
 
 
 def _rustus() -> Contestant | None:
@@ -39,4 +40,4 @@ def _tuspyserver() -> Contestant | None:
 
 def installed() -> list[Contestant]:
     """Give the peers that can be started."""
-    return [peer for find in (_tusd, _rustus, _tus_server, _tuspyserver) if (peer := find())]
+    return [peer for find in (tusd, _rustus, _tus_server, _tuspyserver) if (peer := find())]

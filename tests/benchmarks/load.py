@@ -6,6 +6,7 @@ Files are promised by their SHA-256: who checks it has to be right, for others i
 import hashlib
 import os
 import re
+import selectors
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
@@ -110,6 +111,11 @@ class Client:
         assert found
         return found[1]
 
+    def stored(self, size: int) -> None:
+        """Read the answer to a creation that brought all of its bytes, which has to state that they are stored."""
+        head = self.answer(201).lower()
+        assert f"\r\nupload-offset: {size}\r\n" in f"{head}\r\n", head
+
     def create(self, size: int, said: str = "") -> str:
         """Create an upload."""
         self.send(self.creation(size, said))
@@ -130,6 +136,10 @@ class Client:
         """Send that many bytes."""
         for piece in pieces(size):
             self.send(piece)
+
+    def wait_for(self, selector: selectors.BaseSelector, data: object) -> None:
+        """Have a selector tell, with these data, when there is something to read."""
+        selector.register(self._link, selectors.EVENT_READ, data)
 
     def head(self, path: str) -> None:
         """Ask for the offset."""
@@ -152,6 +162,31 @@ def at_once(port: int, path: str, count: int, size: int) -> None:
     with ThreadPoolExecutor(count) as pool:
         for each in [pool.submit(upload, port, path, size) for _ in range(count)]:
             each.result()
+
+
+def in_turn(port: int, path: str, connections: int, count: int, size: int) -> None:
+    """Create that many short uploads, each with a PATCH, on connections that don't wait for each other."""
+    body, begun, ended = b"".join(pieces(size)), 0, 0
+    with selectors.DefaultSelector() as selector:
+        urls = dict.fromkeys((Client(port, path) for _ in range(connections)), "")
+        for client in urls:
+            client.wait_for(selector, client)
+            client.send(client.creation(size))
+            begun += 1
+        while ended < begun:
+            for client in [key.data for key, _ in selector.select(PATIENCE)]:
+                if not urls[client]:
+                    urls[client] = client.created()
+                    client.send(client.patching(urls[client], 0, size) + body)
+                    continue
+                client.answer(204)
+                urls[client] = ""
+                ended += 1
+                if begun < count:
+                    begun += 1
+                    client.send(client.creation(size))
+        for client in urls:
+            client.close()
 
 
 def cut(port: int, path: str, count: int, size: int, sent: int) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from statistics import median
 from xml.sax.saxutils import escape
 
+from contestants import FLOOR, ON_REDIS, ONWARD
 from scenarios import Scenario
 
-COLOURS = ("#9aa4b2", "#ccd3dc", "#1d5fd6", "#c77700", "#7a4fc0", "#0f766e", "#b42318")
+COLOURS = ("#9aa4b2", "#ccd3dc", "#1d5fd6", "#c77700", "#7a4fc0", "#0f766e", "#b42318", "#5b8c00")
 BAR, GAP, LEFT, WIDTH = 16, 14, 330, 860
 
 
@@ -42,6 +43,7 @@ class Row:
     cpu: float
     peak: float
     ratios: tuple[float, ...]
+    beside: float | None = None  # the median ratio of its rate to that of this server
 
 
 Rows = dict[str, list[Row]]
@@ -55,7 +57,7 @@ def rows(results: list[Result], names: list[str]) -> Rows:
     found = defaultdict(list)
     for scenario, by_name in rounds.items():
         there = [name for name in names if name in by_name]
-        first = by_name[there[0]]
+        first, ours = by_name[there[0]], by_name.get(ONWARD, {})
         for name in there:
             own = by_name[name]
             pairs = [(own[number].figures, first[number].figures) for number in own.keys() & first.keys()]
@@ -63,7 +65,8 @@ def rows(results: list[Result], names: list[str]) -> Rows:
                 [one / other if other else 1.0 for one, other in zip(*pair, strict=True)] for pair in pairs
             )
             rate, cpu, peak = _medians(each.figures for each in own.values())
-            found[scenario].append(Row(name, rate, cpu, peak, ratios))
+            beside = [own[number].rate / ours[number].rate for number in own.keys() & ours.keys()]
+            found[scenario].append(Row(name, rate, cpu, peak, ratios, median(beside) if beside else None))
     return found
 
 
@@ -83,7 +86,7 @@ def machine() -> str:
 
 def table(scenarios: list[Scenario], found: Rows) -> str:
     """Write it as a table; what follows a figure in brackets is its ratio to the first contestant's."""
-    lines = ["| scenario | | rate | CPU | peak memory |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| scenario | | rate | beside onward | CPU | peak memory |", "| --- | --- | --- | --- | --- | --- |"]
     for scenario in scenarios:
         for number, row in enumerate(found.get(scenario.name, [])):
             told, cost = f"{row.rate:,.2f} {scenario.unit}/s", f"{row.cpu:.2f} s/GiB"
@@ -94,8 +97,16 @@ def table(scenarios: list[Scenario], found: Rows) -> str:
             cells = [told, cost, f"{row.peak / 2**20:.0f} MiB"]
             if number:
                 cells = [f"{cell} ({ratio:.2f})" if cell else "" for cell, ratio in zip(cells, row.ratios, strict=True)]
+            cells.insert(1, _beside(row) if not scenario.worst else "")
             lines.append(f"| {'' if number else scenario.title} | {row.contestant} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _beside(row: Row) -> str:
+    """Tell how the rate compares with that of this server."""
+    if row.beside is None or row.contestant == ONWARD or row.contestant.startswith(FLOOR):
+        return ""
+    return f"{row.beside:.2f} of it" if row.contestant == ON_REDIS else f"onward has {1 / row.beside:.2f} of this"
 
 
 def as_json(rounds: int, folders: dict[str, list[Result]], lines: list[str]) -> str:

@@ -26,6 +26,10 @@ SHORT = [
     "make data", "write data", "protect data", "sync data", "sync partial", "publish short", "sync files",
     "write state", "sync state", "answer",
 ]  # fmt: skip
+SHORT_PATCH = [
+    "make data", "write data", "protect data", "sync data", "publish", "sync files", "sync partial",
+    "write state", "sync state", "answer",
+]  # fmt: skip
 
 
 async def append(line: Line, path: str, at: int, pause_at: int, stop: int) -> None:
@@ -81,3 +85,14 @@ async def test_a_short_upload_is_synced_then_named_then_recorded_then_answered(t
     assert first.status == 201
     sections = told_apart(read_trace(trace, path_of(created["Location"]).rpartition("/")[2]))
     assert sections[1] == SHORT
+
+
+async def test_a_short_patch_is_synced_then_named_then_recorded_once_then_answered(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    async with traced(tmp_path / "data", trace) as port, connected(port) as line:
+        created = await line.ask("POST", "/files", {"Upload-Length": str(len(DATA))})
+        path = path_of(created["Location"])
+        headers = {"Content-Type": OCTETS, "Upload-Offset": "0"}
+        answer = await line.ask("PATCH", path, headers, DATA)
+        assert answer["Upload-Offset"] == str(len(DATA))
+    assert told_apart(read_trace(trace, path.rpartition("/")[2]))[1] == SHORT_PATCH

@@ -12,7 +12,7 @@ from onward.protocol.errors import TooLarge
 from onward.protocol.model import Licence, Place, UploadId
 from onward.server.uploads import sha256
 from onward.server.uploads.body_writer import BodyThreads, BodyWriter
-from onward.server.uploads.hashing import RunningSha256
+from onward.server.uploads.hashing import HashQueue, RunningSha256
 from onward.storage.base import Block, Full
 from onward.storage.blobs.disk import DiskBlobs
 from onward.storage.blobs.memory import MemoryWriter
@@ -31,7 +31,7 @@ async def test_what_is_let_in_is_hashed_and_stored_where_it_belongs() -> None:
     def write(block: Block, at: int) -> None:
         stored[at : at + len(block)] = block
 
-    body_writer = BodyWriter(threads, write, licence(0, len(DATA)), [running])
+    body_writer = BodyWriter(threads, write, licence(0, len(DATA)), [HashQueue(threads.hashing, running)])
     for at in range(0, len(DATA), 7):
         await body_writer.put(DATA[at : at + 7])
     assert (body_writer.position, bytes(stored)) == (len(DATA), DATA)
@@ -49,7 +49,7 @@ async def test_what_could_not_be_stored_does_not_count() -> None:
         if at:
             raise Full
 
-    body_writer = BodyWriter(threads, write, licence(0, len(DATA)), [RunningSha256()])
+    body_writer = BodyWriter(threads, write, licence(0, len(DATA)), [HashQueue(threads.hashing, RunningSha256())])
     await body_writer.put(DATA[:5])
     with pytest.raises(Full):
         await body_writer.put(DATA[5:])
@@ -95,7 +95,9 @@ async def test_a_block_ends_where_the_store_wants_it_and_the_hash_there_is_remem
     running.remember()
     vars(stored)["boundary"] = 150_000
     data = os.urandom(400_000)
-    body_writer = BodyWriter(threads, stored.write, licence(0, len(data)), [running], stored)
+    body_writer = BodyWriter(
+        threads, stored.write, licence(0, len(data)), [HashQueue(threads.hashing, running)], stored
+    )
     for at in range(0, len(data), 100_000):
         await body_writer.put(memoryview(data)[at : at + 100_000])
     state = running.state(150_000)

@@ -48,7 +48,7 @@ def test_many_blocks_are_hashed_in_their_order(pool: ThreadPoolExecutor) -> None
     running = Alone(hashlib.sha256())
     queue = HashQueue(pool, running)
     for number, block in enumerate(blocks):
-        queue.take_now(block) if number % 7 == 0 else queue.take(block)
+        queue.take_small(block) if number % 7 == 0 else queue.take(block)
         if number % 5 == 0:
             queue.wait(number % 3)
     queue.wait()
@@ -68,7 +68,7 @@ def test_a_wait_is_over_once_only_the_last_blocks_are_missing(pool: ThreadPoolEx
     assert slow.offset == 20
 
 
-def test_what_hashing_raises_is_raised_and_the_blocks_behind_are_waited_for(pool: ThreadPoolExecutor) -> None:
+def test_what_hashing_raises_is_raised_and_no_block_behind_is_hashed(pool: ThreadPoolExecutor) -> None:
     class Broken(RunningHash):
         def take(self, block: Block) -> None:
             super().take(block)
@@ -81,7 +81,7 @@ def test_what_hashing_raises_is_raised_and_the_blocks_behind_are_waited_for(pool
     with pytest.raises(MemoryError):
         queue.wait()
     queue.wait()
-    assert queue._hash.offset == 16
+    assert (queue._hash.offset, queue.broken) == (11, True)
 
 
 @pytest.fixture

@@ -53,6 +53,17 @@ async def test_uploads_are_counted_by_their_end(http: aiohttp.ClientSession, tmp
             assert line in text.splitlines()
 
 
+async def test_each_byte_is_counted_once_however_often_its_upload_is_resumed(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with onward(tmp_path / "data", "sqlite:") as server:
+        url = await tus.create(http, server.url, len(DATA))
+        for start, stop in ((0, 3), (3, 7), (7, len(DATA))):
+            assert (await tus.patch(http, url, start, DATA[start:stop])).status == 204
+        _, text = await ask(http, server, "/metrics")
+        assert f"onward_received_bytes_total {float(len(DATA))}" in text.splitlines()
+
+
 async def test_without_its_redis_a_server_is_alive_but_not_ready(
     http: aiohttp.ClientSession, redis_process: RedisProcess, redis_url: str, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from http_connection import Tus
+from multidict import CIMultiDict
 from server_process import Server, serving
 from token_maker import OwnKey, bearer
 
@@ -116,7 +117,7 @@ def test_the_client_is_who_a_trusted_proxy_says(headers: dict[str, str], family:
 
 @pytest.mark.parametrize("brought", ["", "x" * 129, "a b", "a\x1b[31m", "é", '"'])
 def test_an_id_that_is_long_or_not_plain_is_replaced(brought: str) -> None:
-    made = {request_id(make_mocked_request("GET", "/", headers={HEADER: each})) for each in (brought, brought, "a-1")}
+    made = {request_id(CIMultiDict({HEADER: each})) for each in (brought, brought, "a-1")}
     assert len(made) == 3
     assert "a-1" in made
     assert brought not in made

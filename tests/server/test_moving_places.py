@@ -59,9 +59,11 @@ class Record(MemoryState):
         await super().insert(upload, durable=durable, most=most, events=events)
         self.changed()
 
-    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
+    async def save(
+        self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = (), last: bool = False
+    ) -> Upload:
         """Replace the record."""
-        saved = await super().save(upload, durable=durable, events=events)
+        saved = await super().save(upload, durable=durable, events=events, last=last)
         self.changed()
         return saved
 

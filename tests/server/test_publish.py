@@ -1,5 +1,6 @@
 """`--publish`: unfinished bytes in the data folder, finished files in a bucket, once and whole."""
 
+import asyncio
 import hashlib
 import random
 from base64 import b64encode
@@ -129,3 +130,25 @@ async def test_a_container_that_does_not_exist_is_said(
     async with http.get(files.removesuffix("/files") + "/readyz") as told:
         assert told.status == 503
         assert "no such bucket" in await told.text()
+
+
+async def test_a_bucket_that_is_not_there_does_not_mean_that_a_file_is_gone(
+    http: aiohttp.ClientSession, bucket: Outside, serve: Serve
+) -> None:
+    url = await upload(http, await serve(bucket), SMALL)
+    elsewhere = await serve(replace(bucket, bucket="never-made"))
+    async with http.get(f"{elsewhere}/{id_of(url)}", headers={"Range": "bytes=0-3"}) as told:
+        assert told.status == 503, await told.text()
+    back = await serve(bucket)
+    async with http.get(f"{back}/{id_of(url)}") as got:
+        assert await got.read() == SMALL
+    elsewhere = await serve(replace(bucket, bucket="never-made"))
+    async with http.delete(f"{elsewhere}/{id_of(url)}", headers=tus.TUS) as gone:
+        assert gone.status == 204
+    assert bucket.keys() == {id_of(url)}
+    await serve(bucket)
+    for _ in range(200):
+        if not bucket.keys():  # a sweep has removed it
+            break
+        await asyncio.sleep(0.1)
+    assert not bucket.keys()

@@ -23,7 +23,10 @@ SIZES = (1000, 131_071, 131_072, 2**20, 5 * 2**20 + 1)
 PROGRAM = str(ROOT / "tests" / "support" / "reduced_aiohttp_server.py")
 
 
-@pytest.mark.parametrize(("which", "line"), [("FAST", "from its stream"), ("CONNECTION", "its own connections")])
+@pytest.mark.parametrize(
+    ("which", "line"),
+    [("FAST", "from its stream"), ("HEADS", "HEAD is answered"), ("CONNECTION", "its own connections")],
+)
 def test_bodies_of_every_size_arrive_without_what_is_missing(tmp_path: Path, which: str, line: str) -> None:
     log = tmp_path / "log"
     with serving(tmp_path / "data", program=(PROGRAM, which), log=log) as server:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kinds_of_files import FILES
 
+from onward.server.uploads.checks.first_bytes import by_first_byte
 from onward.server.uploads.checks.types import detect, is_allowed, known_types, read_types
 
 MARKS = st.sampled_from(
@@ -21,6 +22,33 @@ def test_a_real_file_is_recognised(name: str) -> None:
     content, media_type = FILES[name]
     assert detect(content) == media_type
     assert detect((content + content[-1:] * 9000)[:4096]) == media_type
+
+
+@given(MARKS, st.binary(max_size=600))
+@settings(max_examples=300, deadline=None)
+def test_only_matchers_that_would_say_no_are_not_asked(mark: bytes, rest: bytes) -> None:
+    for head in (mark + rest, rest, bytes([rest[0]]) + mark if rest else mark):
+        asked = by_first_byte([(kind.match, kind) for kind in filetype.TYPES])[head[0]] if head else ()
+        said = [kind for kind in filetype.TYPES if head and kind.match(bytearray(head))]
+        assert [kind for kind in asked if kind.match(bytearray(head))] == said
+    assert len(by_first_byte([(kind.match, kind) for kind in filetype.TYPES])[ord("x")]) < 25
+
+
+def test_a_matcher_that_looks_at_more_than_the_first_byte_is_always_asked() -> None:
+    matchers = {
+        "first": lambda file: len(file) > 2 and file[0] == 7 and file[1] == 8,
+        "slice": lambda file: file[:2] == b"\x07\x08",
+        "either": lambda file: (len(file) > 2 and file[0] == 7) or file[0] == 9,
+        "later": lambda file: file[4:8] == b"ftyp",
+        "later too": lambda file: file[0] == 7 or file[5] == 9,
+        "masked": lambda file: file[0] & 7 == 7,
+        "not": lambda file: file[0] != 7,
+    }
+    table = by_first_byte([(match, name) for name, match in matchers.items()])
+    always = ["later", "later too", "masked", "not"]
+    assert table[0] == tuple(always)
+    assert table[7] == ("first", "slice", "either", *always)
+    assert table[9] == ("either", *always)
 
 
 @pytest.mark.parametrize(

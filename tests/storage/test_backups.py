@@ -86,3 +86,12 @@ async def test_backups_in_a_folder_that_is_not_mounted_are_not_missing(tmp_path:
     (tmp_path / "away").rename(tmp_path / "records")
     assert await backups.kept(UPLOAD.id) == UPLOAD
     await blobs.close()
+
+
+async def test_copies_of_any_length_are_read_whole(tmp_path: Path) -> None:
+    backups = DiskBlobs(tmp_path).backups()
+    await backups.begin(UPLOAD, durable=False)
+    for number, length in enumerate((10, 3600, *range(3990, 4010), 4090, 9000, 60_000, 0), 1):
+        upload = replace(UPLOAD, version=UPLOAD.version + number, metadata="x" * length)
+        await backups.keep(upload, durable=False)
+        assert await backups.kept(UPLOAD.id) == upload

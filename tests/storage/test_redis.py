@@ -19,7 +19,7 @@ import onward.storage.state.redis.leases
 from onward.protocol.events import EventType
 from onward.protocol.model import UploadId
 from onward.protocol.progress import progress
-from onward.storage.base import Claimed, OutboxCounts, Stale, Unreachable
+from onward.storage.base import Claimed, Held, OutboxCounts, Stale, Unreachable
 from onward.storage.codec import encode
 from onward.storage.state.redis import scripts
 from onward.storage.state.redis.bus import message
@@ -61,8 +61,69 @@ async def test_a_repeated_save_succeeds(nodes: tuple[RedisState, RedisState]) ->
         saved = await state.save(changed)
         assert await state.save(changed) == saved
         token = state._leases.token(ID, lease.epoch) or ""
-        words = (encode(replace(saved, offset=4)), 1, lease.epoch, "", ID, 1, token)
+        words = (encode(replace(saved, offset=4)), 1, lease.epoch, "", ID, 1, 0, 0, token, "channel", "", "")
         assert await state._run(scripts.SAVE, ID, *words) == b"STALE"
+
+
+async def test_the_last_save_gives_the_lease_up_in_the_same_step(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    one, other = nodes
+    await one.insert(UPLOAD)
+    async with one.hold(ID, wait=0, on_rival=ignore) as lease:
+        saved = await one.save(replace(UPLOAD, epoch=lease.epoch, offset=5), last=True)
+        assert not lease.holds()
+        with pytest.raises(Stale):
+            await one.save(saved)
+        async with other.hold(ID, wait=0, on_rival=ignore) as after:
+            assert (after.left_by, after.record) == (None, saved)
+        before = calls(redis_process, "evalsha")
+    assert calls(redis_process, "evalsha") == before
+
+
+async def test_a_last_save_that_is_repeated_finds_its_own_document_and_leaves_the_lease_of_another_alone(
+    nodes: tuple[RedisState, RedisState],
+) -> None:
+    one, other = nodes
+    await one.insert(UPLOAD)
+    async with one.hold(ID, wait=0, on_rival=ignore) as lease:
+        token = one._leases.token(ID, lease.epoch) or ""
+        document = encode(replace(UPLOAD, epoch=lease.epoch, offset=5, version=UPLOAD.version + 1))
+        words = (document, UPLOAD.version, lease.epoch, "", ID, 1, 0, 0, token, "channel", "", "a")
+        assert await one._run(scripts.SAVE, ID, *words) == b"OK"
+        async with other.hold(ID, wait=0, on_rival=ignore) as after:
+            assert await one._run(scripts.SAVE, ID, *words) == b"OK"
+            assert after.record is not None
+            await other.save(replace(after.record, epoch=after.epoch, offset=6))
+            assert await one._run(scripts.SAVE, ID, *words) == b"STALE"
+
+
+async def test_a_last_save_that_is_stale_gives_nothing_up_before_the_end(
+    nodes: tuple[RedisState, RedisState],
+) -> None:
+    one, other = nodes
+    await one.insert(UPLOAD)
+    async with one.hold(ID, wait=0, on_rival=ignore) as lease:
+        with pytest.raises(Stale):
+            await one.save(replace(UPLOAD, epoch=lease.epoch, version=UPLOAD.version + 1), last=True)
+        with pytest.raises(Held):
+            async with other.hold(ID, wait=0, on_rival=ignore):
+                pass
+    async with other.hold(ID, wait=0, on_rival=ignore) as after:
+        assert (after.left_by, after.record) == (None, UPLOAD)
+
+
+async def test_a_lease_does_not_count_as_held_while_its_last_save_is_under_way(
+    redis_process: RedisProcess, nodes: tuple[RedisState, RedisState]
+) -> None:
+    state, _ = nodes
+    await state.insert(UPLOAD)
+    async with state.hold(ID, wait=0, on_rival=ignore) as lease:
+        redis_process.command("CLIENT", "PAUSE", 300)
+        saving = asyncio.create_task(state.save(replace(UPLOAD, epoch=lease.epoch), last=True))
+        await asyncio.sleep(0.05)
+        assert (saving.done(), lease.holds()) == (False, False)
+        await saving
 
 
 async def test_a_rival_on_another_node_gets_the_lease(nodes: tuple[RedisState, RedisState]) -> None:

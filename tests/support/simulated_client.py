@@ -34,6 +34,7 @@ class Plan:
     partial: bool = False
     infected: bool = False
     brought: bool = False  # by the request that creates it
+    short: bool = False  # by one PATCH, whose bytes have all arrived before it is handled
     parts: tuple[str, ...] = ()
 
     @property
@@ -143,7 +144,10 @@ class Client:
             checksum=None if checksum == "none" else Checksum(algorithm="sha1", digest=digest),
         )
         lost = Unavailable("The connection was lost.") if cut else None
-        return await self.world.engine.append(self.ids[name], request, Blocks(body, lost))
+        arriving = Brought(body, Blocks(b"")) if plan.short and not cut else Blocks(body, lost)
+        upload = await self.world.engine.append(self.ids[name], request, arriving)
+        self.world.journal.steps.append(Told(upload.id, upload.offset, upload.status))
+        return upload
 
     async def finish(self) -> dict[str, Upload | None]:
         """Bring every plan to its end; gives the uploads, None for those that are gone."""

@@ -107,4 +107,5 @@ class Simulation:
         self._machines += 1
         scenario = self.scenario
         folder, apart, scans = self.folder / str(self._machines), scenario.apart, scenario.scans
-        return machine(World(folder, journal, scenario.policy, boot, apart=apart, scans=scans, layout=scenario.layout))
+        layout = scenario.layout if boot == "first" or not scenario.layout_later else scenario.layout_later
+        return machine(World(folder, journal, scenario.policy, boot, apart=apart, scans=scans, layout=layout))

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from simulated_client import Client, Plan
 from simulated_world import DOWN
@@ -20,7 +20,7 @@ class Scenario:
     """What happens before the crash, in `script`.
 
     `apart`: published files are on another file system. `scans`: there is a scanner, which is down at first.
-    `layout`: that of published files, if it is not `{id}`.
+    `layout`: that of published files, if it is not `{id}`. `layout_later`: another one after a power cut.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Scenario:
     apart: bool = False
     scans: bool = False
     layout: str = ""
+    layout_later: str = ""
 
 
 async def whole(client: Client) -> None:
@@ -45,6 +46,33 @@ async def brought(client: Client) -> None:
 async def brought_wrong(client: Client) -> None:
     with suppress(Failed):
         await client.bring("whole")
+
+
+async def short_wrong(client: Client) -> None:
+    await client.create("whole")
+    with suppress(Failed):
+        await client.send("whole", 0)
+
+
+async def short_refused(client: Client) -> None:
+    await client.create("whole")
+    with suppress(BodyMismatch):
+        await client.send("whole", 0, checksum="wrong")
+    await client.send("whole", 0, checksum="right")
+
+
+async def short_at_last(client: Client) -> None:
+    """Leave bytes that no record has, in the way of the short PATCH."""
+    await client.create("whole")
+    with suppress(BodyMismatch):
+        await client.send("whole", 0, 9_000, checksum="wrong", junk=2_000)
+    await client.send("whole", 0)
+
+
+async def short_and_usual(client: Client) -> None:
+    """Send one upload by a short PATCH; whoever comes back after a crash goes the usual way."""
+    client.plans["whole"] = replace(client.plans["whole"], short=True)
+    await whole(client)
 
 
 async def pieces(client: Client) -> None:
@@ -148,6 +176,13 @@ async def two(client: Client) -> None:
     await client.send("other", 1_000)
 
 
+async def two_whole(client: Client) -> None:
+    await client.create("whole")
+    await client.create("other")
+    await client.send("whole", 0)
+    await client.send("other", 0)
+
+
 async def held(client: Client) -> None:
     await client.create("whole")
     await client.send("whole", 0, 6_000)
@@ -190,6 +225,7 @@ async def _outlast(client: Client) -> None:
         await client.world.engine.sweep.all()
 
 
+SHORT = Plan(name="whole", size=13_000, short=True)
 TERMINATED = Plan(name="whole", size=13_000, ending="terminated")
 INFECTED = Plan(name="whole", size=13_000, ending="failed", infected=True)
 OTHER = Plan(name="other", size=4_200, promise="right")
@@ -204,6 +240,15 @@ SCENARIOS = (
     Scenario("brought, promise wrong", BROUGHT_WRONG, brought_wrong),
     Scenario("brought, process", BROUGHT, brought, Durability.PROCESS),
     Scenario("brought, apart", BROUGHT, brought, apart=True),
+    Scenario("short", (SHORT, replace(SHORT, name="other", size=4_200, promise="right")), two_whole),
+    Scenario("short, then usual", (PLAN,), short_and_usual),
+    Scenario("short, then laid", (SHORT,), whole, layout_later="a/{name}"),
+    Scenario("short, promise wrong", (replace(SHORT, promise="wrong", ending="failed"),), short_wrong),
+    Scenario("short, checksums", (SHORT,), short_refused),
+    Scenario("short, over other bytes", (SHORT,), short_at_last),
+    Scenario("short, completed and terminated", (replace(SHORT, ending="terminated"),), ended),
+    Scenario("short, process", (SHORT,), whole, Durability.PROCESS),
+    Scenario("short, apart", (SHORT,), whole, apart=True),
     Scenario("empty", (Plan(name="whole"),), whole),
     Scenario("promise right", (Plan(name="whole", size=13_000, promise="right"),), pieces),
     Scenario("promise wrong", (Plan(name="whole", size=13_000, promise="wrong", ending="failed"),), wrong),

@@ -91,13 +91,15 @@ class SimulatedState(MemoryState):
         self.fault("load")
         return await super().load(id, fresh=fresh)
 
-    async def save(self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = ()) -> Upload:
+    async def save(
+        self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = (), last: bool = False
+    ) -> Upload:
         """Replace the record."""
         self.fault("save")
         loaded = self.fault
         self.fault = lambda _: None
         try:
-            saved = await super().save(upload, durable=durable, events=events)
+            saved = await super().save(upload, durable=durable, events=events, last=last)
         finally:
             self.fault = loaded
         self._commit(durable)

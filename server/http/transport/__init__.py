@@ -26,12 +26,16 @@ Undocumented parts of aiohttp (read in 3.14.5), what uses them, and what happens
    - `RequestHandler._keepalive_handle`, `_next_keepalive_close_time`, `_process_keepalive`:
      `Connection.connection_made`.
    - `Server._kwargs`, `Server._loop`, `BaseRunner._make_server`: `server.py`, to make such connections.
-2. For large bodies. If one is missing, they come from aiohttp's stream as small ones do, only more slowly.
+2. To answer HEAD at once. If one is missing, HEAD goes the way of all other requests, only more slowly.
+   - `RequestHandler._waiter`, which is taken away while bytes are parsed, so that aiohttp does not wake up for a
+     request that is answered; `_messages`, `_parser.message_consumed`, `_close`, `_force_close`, `_upgraded`,
+     `_keepalive_timeout`, and the parts of a parsed message: `Connection.data_received`.
+3. For large bodies. If one is missing, they come from aiohttp's stream as small ones do, only more slowly.
    - `RequestHandler._parser`, `_read_bufsize`, `_max_msg_queue_size`, and the arguments of `HttpRequestParser`:
      `Connection.fresh_parser`, `resume_parser`. A parser is made and tried at the start.
-3. For the bytes that a lost connection leaves in aiohttp's stream. If one is missing, the client sends them again.
+4. For the bytes that a lost connection leaves in aiohttp's stream. If one is missing, the client sends them again.
    - `StreamReader._buffer`, `_buffer_offset`: `support.take_held`, for `RequestBody`.
-4. For a start that fails. If it is missing, mounted applications stay open until the process ends.
+5. For a start that fails. If it is missing, mounted applications stay open until the process ends.
    - `Application._subapps`: `Runner.setup`.
 
 Undocumented parts of asyncio:

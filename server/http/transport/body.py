@@ -149,18 +149,25 @@ class RequestBody:
     async def begin(self) -> None:
         """Ask the client for the body, if it waits for that; repeated calls change nothing. Raises ConnectionError."""
         if not self._begun and not self.over:
-            self._begun = True
-            if self._expected:
-                await send_interim(self._request, CONTINUE)
+            await self._ask()
             self._unpause()
+
+    async def _ask(self) -> None:
+        self._begun = True
+        if self._expected:
+            await send_interim(self._request, CONTINUE)
 
     async def pour(self, body_writer: BodyWriter, most: int, until: float) -> None:
         """Move about `most` bytes into the writer; fewer at the loop's time `until`, or when the body is over."""
-        await self.begin()
         if self._plain is not None and most >= LARGE and not self._bypassed and not self.over:
             self._bypassed = True
+            if not self._begun:  # reading stays paused until it is known whether aiohttp reads this body
+                await self._ask()
             if self._content.exception() is None:
                 await self._take(body_writer, self._plain)
+            if self._socket_reader is None:
+                self._unpause()
+        await self.begin()
         if self._socket_reader is not None:
             await self._draw(self._socket_reader, body_writer, most, until)
         else:
@@ -196,6 +203,8 @@ class RequestBody:
             before += data
         if rest := size - content.total_bytes:
             self._connection.bypass_parser()
+            if self._paused is not None:
+                self._paused.cancel()
             socket_reader.begin(before, rest)
             self._socket_reader = socket_reader
         else:

@@ -5,22 +5,33 @@
   (aiohttp answers it only after the request before it, whose body then never ends.)
 - A client that has sent its whole request may close its sending side, and still gets its answer (half-close).
 - A client that accepts none of its answer is reset (`stalled_reader.py`).
+- A HEAD for an offset that is in memory is answered at once, without aiohttp's request, task and response (`heads.py`).
 - The parser can be bypassed: then a large body is read from the socket itself (`socket_reader.py`).
 
 `server.py` makes the connections; `body.py` bypasses the parser.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError, HttpRequestParser
 
+from onward.server.http.heads import Heads
 from onward.server.http.problems import log, mark_answer, problem
 from onward.server.http.transport.connection_limits import ConnectionLimits
 from onward.server.http.transport.refusals import CROWDED, refusal_of
 from onward.server.http.transport.stalled_reader import StallWatch
 from onward.server.http.transport.support import ErrInfo
+
+
+class _Later(NamedTuple):
+    """A request whose answer is waited for. Until it comes, the connection has no `_waiter`, and so is not idle."""
+
+    request: tuple[Any, StreamReader]
+    waiter: asyncio.Future[None]  # aiohttp's, which wakes up the loop of its requests
+    task: asyncio.Task[bytes | None]
+
 
 LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 
@@ -28,13 +39,14 @@ LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address", "_bypassed", "_counted", "_limits", "_newest", "_stall")
+    __slots__ = ("_address", "_bypassed", "_counted", "_later", "_limits", "_newest", "_stall")
 
     def __init__(self, manager: web.Server, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(manager, **options)
         self._limits = limits
         self._address, self._counted = "", False
         self._bypassed = False
+        self._later: _Later | None = None  # the request whose answer `heads.py` is waiting for
         self._stall = StallWatch(self._loop)
         self._newest: tuple[Any, StreamReader] | None = None  # the last request that the parser has read
 
@@ -92,6 +104,8 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop counting and watching the connection."""
+        if self._later is not None:
+            self._waiter, self._later = self._later.waiter, None  # aiohttp ends it now
         if self._counted:
             self._counted = False
             self._limits.leave(self._address)
@@ -113,7 +127,18 @@ class Connection(web.RequestHandler):
         """Parse bytes; if they break the framing of the body that is being read, its stream gets the exception."""
         if self._bypassed:
             return
-        super().data_received(data)
+        waiter = self._waiter
+        if self._limits.heads is not None and waiter is not None and data.startswith(b"HEAD ") and not waiter.done():
+            self._waiter = None  # so that aiohttp does not wake up to handle what is answered here
+            try:
+                super().data_received(data)
+                if self._messages and not self._takes(self._limits.heads, waiter) and not waiter.done():
+                    waiter.set_result(None)
+            finally:
+                if self._later is None:
+                    self._waiter = waiter
+        else:
+            super().data_received(data)
         if not self._messages:
             return
         self._newest = self._messages[-1]
@@ -121,6 +146,58 @@ class Connection(web.RequestHandler):
             request = self._current_request
             if request is not None and not request.content.is_eof() and request.content.exception() is None:
                 request.content.set_exception(web.RequestPayloadError("the framing is broken"))
+
+    def _takes(self, heads: Heads, waiter: asyncio.Future[None]) -> bool:
+        """Answer the only request of an idle connection, now or soon, and return True; False if it isn't that simple.
+
+        An answer that the client has not taken yet comes first: then the usual way waits until there is room.
+        """
+        message: Any
+        message, body = self._newest = self._messages[-1]
+        if len(self._messages) != 1 or isinstance(message, ErrInfo) or not body.is_eof() or self._upgraded:
+            return False
+        if self.transport is None or self.transport.get_write_buffer_size():
+            return False
+        if (answer := heads.answer(message, self._remote())) is None:
+            return False
+        self._messages.clear()
+        if isinstance(answer, bytes):
+            self._write_answer(answer)
+        else:
+            task = self._loop.create_task(heads.answer_later(answer))
+            self._later = _Later((message, body), waiter, task)
+            task.add_done_callback(self._end_later)
+        return True
+
+    def _write_answer(self, answer: bytes) -> None:
+        """Write an answer past aiohttp, and wait for the next request as long as after any other answer."""
+        assert self.transport is not None  # noqa: S101
+        assert self._parser is not None  # noqa: S101
+        self._parser.message_consumed()
+        self.transport.write(answer)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
+    def _end_later(self, task: asyncio.Task[bytes | None]) -> None:
+        """Write the answer that was waited for, or hand its request to aiohttp; then go on with the next one."""
+        if (later := self._later) is None or self.transport is None:  # the connection was lost meanwhile
+            return
+        self._later, self._waiter = None, later.waiter
+        answer = None if task.cancelled() else task.result()
+        if answer is None:
+            self._messages.appendleft(later.request)
+        else:
+            self._write_answer(answer)
+            if self._close or self._force_close:  # asked for while this was the current request
+                self.force_close()
+        if self._messages and not later.waiter.done():
+            later.waiter.set_result(None)
+
+    def _remote(self) -> str:
+        """Return the address of the client as aiohttp's requests have it; empty for that of most Unix sockets."""
+        name = self.peername
+        return str(name[0]) if isinstance(name, tuple | list) else str(name or "")
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection of a client that has sent a whole request until that is answered.

@@ -1,20 +1,23 @@
-"""What all connections of one server share: their limits, and the number of connections from each address.
+"""What all connections of one server share: their limits, the number of connections from each address, and `heads`.
 
 `server.py` makes one `ConnectionLimits`, and each `Connection` enters its address there and leaves it again.
 """
 
 from collections import Counter
 
+from onward.server.http.heads import Heads
+
 
 class ConnectionLimits:
     """The limits of the connections of one server."""
 
-    __slots__ = ("can_bypass_parser", "counts", "header_wait", "per_address")
+    __slots__ = ("can_bypass_parser", "counts", "header_wait", "heads", "per_address")
 
     def __init__(self, header_wait: float, per_address: int) -> None:
         self.header_wait = header_wait  # seconds until the first head of a new connection must have arrived
         self.per_address = per_address  # connections from one address at once; 0 for no limit
         self.can_bypass_parser = False  # whether this aiohttp lets large bodies be read from the socket itself
+        self.heads: Heads | None = None  # answers HEAD at once; None if every request goes the usual way
         self.counts: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from onward.server.http.heads import heads_of
 from onward.server.http.problems import log
 from onward.server.http.transport import support
 from onward.server.http.transport.connection import Connection
@@ -64,6 +65,10 @@ class Runner(web.AppRunner):
         if missing := support.missing_for_fast_bodies(connection, connection.fresh_parser):
             log.warning("aiohttp lacks %s: large bodies are read more slowly, from its stream", ", ".join(missing))
         self._limits.can_bypass_parser = not missing
+        if missing := support.missing_for_heads(connection, connection.fresh_parser):
+            log.warning("aiohttp lacks %s: HEAD is answered more slowly", ", ".join(missing))
+        else:
+            self._limits.heads = heads_of(self.app)
         return server
 
     async def _clean_up(self, app: web.Application) -> None:

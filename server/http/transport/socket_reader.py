@@ -4,8 +4,11 @@ aiohttp would allocate new bytes for each read, pass them through the event loop
 plain body of known length needs none of that; this is the server's largest gain in speed. `body.py` uses it.
 
     socket ──readv──▶ buffer 1 ──┬─▶ disk          (this thread)
-                      buffer 2   └─▶ SHA-256       (a hashing thread, behind this one by at most BUFFERS - 1 blocks)
+                      buffer 2   └─▶ SHA-256       (a hashing thread, behind this one by at most BUFFERS - 1 buffers)
                       buffer 3
+
+The buffers are given back once they are hashed: before the thread serves another body, or later if the hash may lag
+behind (server/uploads/kept_hashes.py).
 """
 
 import asyncio
@@ -13,26 +16,53 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import cycle
+from functools import partial
 
 from onward.server.uploads.body_writer import BodyWriter
 
 BUFFER, BUFFERS = 2**20, 3  # bytes, and buffers of each thread: one is read into while two may still be hashed
-FIRST = 2**16  # bytes of the first block, so that hashing begins soon; each further one has twice as many
+FIRST = 2**16  # bytes of the first block if its hash is waited for; each further one has twice as many
+LEAST = 2**16  # bytes; if a buffer has less room left, the next block goes to the next buffer
 QUICK = 2**16  # bytes; a thread waits for more only if a block has at least so many, since the sender is fast then
 PATIENCE = 0.01  # seconds that a thread waits for one body in all, before it serves another one
 
 
-class _Buffers(threading.local):
-    """The buffers of each thread, allocated when it first reads a body."""
+class _Buffers:
+    """BUFFERS buffers, which one thread at a time reads into."""
 
     def __init__(self) -> None:
-        self.ring = [memoryview(bytearray(BUFFER)) for _ in range(BUFFERS)]
+        self.ring = deque(memoryview(bytearray(BUFFER)) for _ in range(BUFFERS))
 
 
-_buffers = _Buffers()
+class _Own(threading.local):
+    """The buffers that a thread used last, which its processor core may still have in its cache."""
+
+    buffers: _Buffers | None = None
+
+
+_own, _free = _Own(), deque[_Buffers]()
+
+
+def _take_buffers() -> _Buffers:
+    """Return free buffers; no more are allocated than threads and lagging hashes (body_writer.py) use at once."""
+    buffers, _own.buffers = _own.buffers, None
+    if buffers is not None:
+        return buffers
+    try:
+        return _free.pop()
+    except IndexError:
+        return _Buffers()
+
+
+def _give_back(buffers: _Buffers, thread: int) -> None:
+    """Let buffers be used again, by the thread that had them if it gives them back itself."""
+    if threading.get_ident() == thread and _own.buffers is None:
+        _own.buffers = buffers
+    else:
+        _free.append(buffers)
 
 
 class SocketReader:
@@ -68,20 +98,39 @@ class SocketReader:
         Returns earlier if nothing more arrives, after so many `seconds`, when `enough()` is true, or when the writer is
         full. Raises what the writer raises.
         """
-        end, until = body_writer.position + at_most, time.monotonic() + seconds
-        buffers, size = cycle(_buffers.ring), min(FIRST, BUFFER)
-        self._patience = PATIENCE
+        buffers, ended = _take_buffers(), False
         try:
-            while block := self._fill(next(buffers)[:size]):
-                body_writer.take(block)
-                if len(block) < size or body_writer.position >= end or time.monotonic() >= until or enough():
-                    return
-                if body_writer.full:
-                    return
-                size = min(2 * size, BUFFER)
-                body_writer.wait(BUFFERS - 1)
-        finally:
-            body_writer.wait()
+            self._move(body_writer, at_most, time.monotonic() + seconds, enough, buffers.ring)
+            ended = not self.rest
+        finally:  # after a fault, it has to be certain that no thread works on the hash any more
+            body_writer.leave(partial(_give_back, buffers, threading.get_ident()), ended=ended)
+
+    def _move(
+        self,
+        body_writer: BodyWriter,
+        at_most: int,
+        until: float,
+        enough: Callable[[], bool],
+        ring: deque[memoryview],
+    ) -> None:
+        end, taken = body_writer.position + at_most, 0
+        used = deque([0] * BUFFERS)  # how many blocks were taken when each buffer was left
+        room, size = ring[0], BUFFER if body_writer.lags(len(self._before) + self.rest) else min(FIRST, BUFFER)
+        self._patience = PATIENCE
+        while block := self._fill(room[:size]):
+            body_writer.take(block)
+            if len(block) < size or body_writer.position >= end or time.monotonic() >= until or enough():
+                return
+            if body_writer.full:
+                return
+            taken, room = taken + 1, room[size:]
+            if len(room) < LEAST:
+                ring.rotate(-1)
+                used.append(taken)
+                used.popleft()
+                body_writer.wait(taken - used[0])
+                room = ring[0]
+            size = min(2 * size, len(room))
 
     def _fill(self, buffer: memoryview) -> memoryview:
         """Read until a buffer is full or nothing more arrives, and return the filled part."""

@@ -66,7 +66,9 @@ export class Row {
     const status = statusOf(transfer, this.isBrief())
     write(this.status, status)
     if (this.isDressed) {
-      write(this.figures, figuresOf(transfer))
+      const figures = figuresOf(transfer)
+      write(this.figures, figures)
+      this.figures.title = figures
       const isWhole = state === 'verified' || state === 'kept'
       paintBar(this.bar, isWhole ? size : stored, sent, size)
       this.hash.hidden = !sha256

@@ -25,18 +25,21 @@ import filetype
 
 from onward.protocol.model import Upload
 from onward.server.uploads.checks import HEAD, Content, Rejected
+from onward.server.uploads.checks.first_bytes import by_first_byte
 
 ANY = "*/*"
 UNRECOGNISED = "application/octet-stream"
 SHOWN_KINDS, SHOWN = ("image", "audio", "video"), ("text/plain", "application/pdf")  # without SVG: `--inline`
 WRITTEN_AS_TEXT = frozenset({"application/pdf", "application/postscript", "application/rtf"})
 HTML, SVG, XML, TEXT = MARKUP_AND_TEXT = ("text/html", "image/svg+xml", "application/xml", "text/plain")
-# How files of some types begin. Their matchers look at much more, which takes longer than all others together.
+# How files of some types begin, which can't be told from their matchers. Some of them look at much more.
 _BEGINNINGS = {"application/vnd.o": b"PK\3\4", "video/webm": b"\x1aE\xdf\xa3", "video/x-matroska": b"\x1aE\xdf\xa3"}
 _KINDS = tuple(
     (next((begins for mime, begins in _BEGINNINGS.items() if kind.mime.startswith(mime)), b""), kind)
     for kind in filetype.TYPES
 )
+# By the first byte of a file: the types that it may have, in the order of the library.
+_MAY_BE = by_first_byte([(kind.match, (begins, kind)) for begins, kind in _KINDS])
 _ALLOWED = re.compile(r"\*/\*|([a-z]+)/(\*|[a-z0-9][a-z0-9.+-]*)", re.ASCII)
 _IN_TEXT = bytes({*range(0x20, 0x100), *b"\t\n\f\r\b\x1b"} - {0x7F})
 _PROLOG = re.compile(rb"(?:\s|\xef\xbb\xbf|<\?.*?\?>|<!--.*?-->|<!doctype\s[^<>\[]*(?:\[.*?\]\s*)?>)*", re.DOTALL)
@@ -117,7 +120,8 @@ def detect(head: bytes) -> str | None:
     head = head[:HEAD]
     if not head:
         return None
-    known = next((str(kind.mime) for begins, kind in _KINDS if head.startswith(begins) and kind.match(head)), None)
+    kinds = _MAY_BE[head[0]]
+    known = next((str(kind.mime) for begins, kind in kinds if head.startswith(begins) and kind.match(head)), None)
     mime = None if known == UNRECOGNISED else known
     if not _is_text(head):
         return mime or _markup(head)

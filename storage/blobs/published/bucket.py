@@ -120,6 +120,9 @@ class Bucket(Protocol):
     async def abandon(self, before: float) -> None:
         """Remove what interrupted transfers have left that began before a time, in seconds since the epoch."""
 
+    async def find(self) -> None:
+        """Check that the bucket exists: `look` does not tell an object that is missing from that."""
+
     async def probe(self) -> None:
         """Check that objects can be stored at the moment; raises Full or Unreachable."""
 

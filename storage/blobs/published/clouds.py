@@ -138,6 +138,10 @@ class CloudBucket:
     async def abandon(self, before: float) -> None:
         """Do nothing: Azure drops such blocks after a week, and Google does by a rule of the bucket."""
 
+    async def find(self) -> None:
+        """Check that the bucket exists: obstore reads none of its properties, so a small object is stored."""
+        await self.probe()
+
     async def probe(self) -> None:
         """Store and remove a small object; raises Unreachable."""
         name = f"{ARRIVING}/{PROBE}-{secrets.token_hex(8)}"

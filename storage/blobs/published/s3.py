@@ -45,7 +45,8 @@ class S3Bucket:
     def __init__(self, client: S3Client, settings: Settings) -> None:
         self._client, self._part_size = client, settings.part_size
         self._room = asyncio.Semaphore(max(settings.memory // settings.part_size, 1))
-        self.probe, self.close, self.link = Probe(client).check, client.close, client.link
+        self.find, self.probe = client.find_bucket, Probe(client).check
+        self.close, self.link = client.close, client.link
 
     async def look(self, name: str) -> Found | None:
         """Return what is at a name, or None."""

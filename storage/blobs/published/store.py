@@ -173,9 +173,15 @@ class PublishedBlobs:
     async def _check(self, place: Place, length: int = 0) -> None:
         """Check that an object is there, is the right one, and has at least `length` bytes; raises Missing."""
         known = object_of(place)
-        found = None if known is None else await self._bucket.look(known[0])
+        found = None if known is None else await self._found(known[0])
         if known is None or found is None or found.owner != known[1] or found.size < length:
             raise Missing(f"{place} is not in the bucket any more")
+
+    async def _found(self, name: str) -> Found | None:
+        """Return what is at a name, or None if that is certain: not if it is the bucket that is missing."""
+        if (found := await self._bucket.look(name)) is None:
+            await self._bucket.find()
+        return found
 
     async def link(self, place: Place, disposition: str, seconds: int) -> str | None:
         """Return a signed URL of an object."""
@@ -229,7 +235,7 @@ class PublishedBlobs:
         known = object_of(place)
         if known is not None:
             await self._local.remove(Place(f"partial/{known[1]}"))
-            if _is_own(await self._bucket.look(known[0]), known[1], None):
+            if _is_own(await self._found(known[0]), known[1], None):
                 await self._bucket.remove(known[0])
             await self._bucket.drop(known[1])
             return

@@ -37,7 +37,7 @@ BLOCK = 2**20  # bytes that are read or sent at a time
 CONNECT_WITHIN, ANSWER_WITHIN = 5.0, 10.0  # seconds
 SLOWEST = 2**18  # bytes per second; a part that is sent more slowly is sent again
 PATIENCE = 15.0  # seconds after which no further attempt is made
-MOST_FAILURES = 5  # of one download
+MOST_FAILURES = 5  # of one download, without a byte between them
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 4.0  # seconds between attempts
 Sender = Callable[[], AsyncIterator[Block]]
 Result = TypeVar("Result")
@@ -191,7 +191,7 @@ class S3Client:
             try:
                 async with self.get(name, at, stop) as answer:
                     async for block in answer.content.iter_chunked(BLOCK):
-                        at += len(block)
+                        at, failures = at + len(block), 0
                         yield block
                 return
             except Passing as fault:

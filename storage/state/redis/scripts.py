@@ -21,7 +21,7 @@ scripts on an upload all get the same keys, those of its bucket (keys.py), which
 
 The life of a lease, and what the record says about it:
 
-                 ACQUIRE                    RELEASE
+                 ACQUIRE                    RELEASE, or the last SAVE
     (free) ----------------> held by N  ----------------> (free)
       ^                      node = N                     no node
       |                         |
@@ -62,6 +62,19 @@ local function own(entry)
 end
 """
 
+# Release the lease with this token and epoch, which may have run out: it is certain now that its holder writes no more.
+# This also proves that the node stopped writing under earlier leases, not under later ones. The epoch is 0 if unknown.
+_RELEASE = """
+local function release(token, node, ended)
+  local known = redis.call('HMGET', KEYS[1], 'epoch', 'node', 'left_by', 'left')
+  if known[3] == node and tonumber(known[4] or 1) <= ended then redis.call('HDEL', KEYS[1], 'left_by') end
+  local holder = redis.call('GET', KEYS[2])
+  if holder and holder ~= token then return 0 end
+  if known[2] == node and (holder or tonumber(known[1]) == ended) then redis.call('HDEL', KEYS[1], 'node') end
+  return redis.call('DEL', KEYS[2])
+end
+"""
+
 # ARGV: document, version, epoch, due or '', id, 1 if unfinished, unsent, kept, 1 if it has a reservation (--max-open),
 # created, 1 if it has one of its owner, entry in the list of its owner or '', events. Returns 'KNOWN', and changes
 # nothing, if there is another record; a repeated insert finds its own.
@@ -83,23 +96,25 @@ redis.call('ZADD', KEYS[6], ARGV[10], ARGV[5])
 return 'OK'
 """
 
-# ARGV: document, version before, epoch, due or '', id, 1 if unfinished, unsent, kept, token, channel, message,
-# events. A repeated save finds its own document, with the next version and the same epoch, and succeeds. Returns 'OK',
-# and 'reserved' and 'charged' if the record says so: if this is the end, there is something to give back.
-SAVE = f"""{_PROMISE}{PUT}
+# ARGV: document, version before, epoch, due or '', id, 1 if unfinished, unsent, kept, token, channel, message, the node
+# if the lease is given up as well or '', events. Returns 'OK', and 'reserved' and 'charged' if the record says so: if
+# this is the end, there is something to give back. A repeated save finds its own document, which has its version and
+# its epoch, and succeeds; it looks for that first, because the lease that it gave up may be another's by now.
+SAVE = f"""{_PROMISE}{PUT}{_RELEASE}
 local known = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'reserved', 'charged')
 if not known[1] then return 'MISSING' end
 local done = 'OK' .. (known[3] and ' reserved' or '') .. (known[4] and ' charged' or '')
-if known[2] ~= ARGV[3] then return 'STALE' end
 local saved = tonumber(known[1]) == tonumber(ARGV[2]) + 1
 if saved and redis.call('HGET', KEYS[1], 'document') == ARGV[1] then return done end
+if known[2] ~= ARGV[3] then return 'STALE' end
 if known[1] ~= ARGV[2] or redis.call('GET', KEYS[2]) ~= ARGV[9] then return 'STALE' end
 redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', tostring(tonumber(ARGV[2]) + 1))
 if ARGV[4] == '' then redis.call('ZREM', KEYS[3], ARGV[5]) else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5]) end
 redis.call(ARGV[6] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[5])
 promise(ARGV[7], ARGV[8])
-put(12, ARGV[5])
+put(13, ARGV[5])
 redis.call('PUBLISH', ARGV[10], ARGV[11])
+if ARGV[12] ~= '' then release(ARGV[9], ARGV[12], tonumber(ARGV[3])) end
 return done
 """
 
@@ -188,16 +203,9 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[2], ARGV[2])
 """
 
-# ARGV: token, node, epoch or 0 if it is unknown. A lease that has run out is released as well: it is certain now that
-# its holder writes no more. This also proves that the node stopped writing under earlier leases, not under later ones.
-RELEASE = """
-local known = redis.call('HMGET', KEYS[1], 'epoch', 'node', 'left_by', 'left')
-local ended = tonumber(ARGV[3])
-if known[3] == ARGV[2] and tonumber(known[4] or 1) <= ended then redis.call('HDEL', KEYS[1], 'left_by') end
-local holder = redis.call('GET', KEYS[2])
-if holder and holder ~= ARGV[1] then return 0 end
-if known[2] == ARGV[2] and (holder or tonumber(known[1]) == ended) then redis.call('HDEL', KEYS[1], 'node') end
-return redis.call('DEL', KEYS[2])
+# ARGV: token, node, epoch or 0 if it is unknown.
+RELEASE = f"""{_RELEASE}
+return release(ARGV[1], ARGV[2], tonumber(ARGV[3]))
 """
 
 # KEYS[1] is the key of a creation. ARGV: what it shall stand for, milliseconds, and what it may stand for now, or ''.

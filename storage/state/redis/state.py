@@ -13,6 +13,7 @@ due.py          what the sweep has to look at, from all buckets
 listing.py      the list of all uploads, from all buckets
 bus.py          messages between processes
 commands.py     calls that run to their end, with the errors of the seams
+kept_connection.py  the connection of the short ones, on which many are under way
 client.py       clients of one Redis, of Sentinels and of a cluster
 """
 
@@ -21,7 +22,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -121,9 +122,7 @@ class RedisState:
 
     async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:  # noqa: ARG002 - no record is remembered
         """Return the record; raises Missing."""
-        document = await self._commands.call(
-            cast("Awaitable[bytes | None]", self._client.hget(keys_of(id).record, "document"))
-        )
+        document = await self._commands.ask("HGET", keys_of(id).record, "document")
         if document is None:
             raise Missing(id)
         return decode(document)
@@ -134,20 +133,28 @@ class RedisState:
         *,
         durable: bool = True,  # noqa: ARG002
         events: Sequence[OutgoingEvent] = (),
+        last: bool = False,
     ) -> Upload:
-        """Replace the record and publish the progress; raises Stale or Missing."""
+        """Replace the record and publish the progress; raises Stale or Missing.
+
+        The last save gives the lease up, unless something about a quota has still to be done under it.
+        """
         saved = replace(upload, version=upload.version + 1)
-        token = self._leases.token(upload.id, upload.epoch)
+        last = last and upload.allowance is None
+        token = self._leases.token(upload.id, upload.epoch, last=last)
         if token is None:
             await self.load(upload.id)
             raise Stale(upload.id)
         if upload.allowance is not None and upload.status in GONE:
             await self.quotas.mark_unsure(upload)
         told = message(progress(saved, self._arrived(upload.id)))
-        arguments = (encode(saved), upload.version, upload.epoch, *_indexed(saved), token, *told)
+        ending = self._leases.node if last else ""
+        arguments = (encode(saved), upload.version, upload.epoch, *_indexed(saved), token, *told, ending)
         answer, *has = (await self._run(scripts.SAVE, upload.id, *arguments, events=events)).split()
         if answer != b"OK":
             raise (Missing if answer == b"MISSING" else Stale)(upload.id)
+        if last:
+            self._leases.released(upload.id, upload.epoch)
         if b"reserved" in has and upload.status.final:
             await self._limit.give_back(upload.id)
         if b"charged" in has and upload.status in GONE:
@@ -208,6 +215,10 @@ class RedisState:
         document = await self._run(scripts.AT_REST, id)
         return decode(document) if document else None
 
+    def remembered(self, id: UploadId) -> Upload | None:  # noqa: ARG002
+        """Return None: other servers change the records as well."""
+        return None
+
     async def fenced(self, lease: Lease, upload: Upload) -> None:  # noqa: ARG002
         """Note that the former holder can no longer change the bytes."""
         await self._run(scripts.FENCED, lease.id, lease.epoch)
@@ -252,6 +263,7 @@ class RedisState:
     async def close(self) -> None:
         """Close all connections; calls that still wait for an answer are given up."""
         releases = self._leases.give_up()
+        self._commands.give_up()
         await self._bus.close()
         await asyncio.gather(*releases, return_exceptions=True)
         await self._client.aclose()

@@ -124,4 +124,10 @@ BUGS = (
         " if not name)",
         "tests/server/test_lacking_checks.py -k=only_who_has_the_scanner",
     ),
+    Bug(
+        "c21", "a matcher that looks at more than the first byte is not asked", "server/uploads/checks/first_bytes.py",
+        "        if index == 0 or (isinstance(index, slice) and index.start in {None, 0} and index.stop and index.stop > 0):\n",
+        "        if index is not None:\n",
+        "tests/server/test_types.py -k=matcher",
+    ),
 )  # fmt: skip

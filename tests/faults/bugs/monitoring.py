@@ -42,8 +42,8 @@ BUGS = (
         "mo5",
         "the query of a request, which may have a token, is logged",
         "server/http/request_log.py",
-        '        "route": resource.canonical if resource is not None else None,\n',
-        '        "route": request.path_qs,\n',
+        "        route=resource.canonical if resource is not None else None,\n",
+        "        route=request.path_qs,\n",
         f"{FORMAT} -k=never_logged",
     ),
     Bug(
@@ -69,5 +69,13 @@ BUGS = (
         '    "onward_events_failed": ("Events that were given up.", ()),\n',
         '    "onward_events_refused": ("Events that were given up.", ()),\n',
         f"{METRICS} -k=names_only_what",
+    ),
+    Bug(
+        "mo9",
+        "the bytes before the offset of a resumed upload are counted once more",
+        "server/uploads/body_records.py",
+        "        self._began, self._counted = self._clock.elapsed(), upload.offset\n",
+        "        self._began, self._counted = self._clock.elapsed(), 0\n",
+        "tests/server/test_health.py -k=counted_once",
     ),
 )

@@ -64,6 +64,18 @@ BUGS = (
         "tests/client/test_many_files.py -k=killed",
     ),
     Bug(
+        "j3", "a small file is sent although it is another one by now", "client/small.py",
+        "or identity(Path(expected.path), status) != expected:",
+        "or status.st_size != expected.size:",
+        "tests/client/test_ahead.py -k=as_planned",
+    ),
+    Bug(
+        "j4", "small files that were read and not sent stay locked", "client/cli/ahead.py",
+        "                ready.unlock()\n        self._unlock_ended()",
+        "                pass\n        self._unlock_ended()",
+        "tests/client/test_ahead.py -k=not_sent",
+    ),
+    Bug(
         "systemd", "the sockets of another process are taken", "server/systemd.py",
         "    if os.environ.get(OWNER) != str(os.getpid()):",
         "    if OWNER not in os.environ:",

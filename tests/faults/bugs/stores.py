@@ -25,8 +25,8 @@ BUGS = (
     ),
     Bug(
         "s4", "a full store is written to", "server/http/transport/socket_reader.py",
-        "                if body_writer.full:\n",
-        "                if False:\n",
+        "            if body_writer.full:\n",
+        "            if False:\n",
         "tests/server/test_full_writer.py",
     ),
     Bug(
@@ -58,5 +58,63 @@ BUGS = (
         "        count = bisect_right(waiting, earliest_end)\n",
         "        count = bisect_right(waiting, (inf, earliest_end[1]))\n",
         "tests/storage/test_redis_cluster.py -k=in_its_order",
+    ),
+    Bug(
+        "kr1", "a last save gives the lease up although it was stale", "storage/state/redis/scripts.py",
+        "if known[1] ~= ARGV[2] or redis.call('GET', KEYS[2]) ~= ARGV[9] then return 'STALE' end\n",
+        "if known[1] ~= ARGV[2] or redis.call('GET', KEYS[2]) ~= ARGV[9] then\n"
+        "  if ARGV[12] ~= '' then release(ARGV[9], ARGV[12], tonumber(ARGV[3])) end\n"
+        "  return 'STALE'\nend\n",
+        "tests/storage/test_redis.py -k=last_save",
+    ),
+    Bug(
+        "kr2", "a last save whose answer was lost is taken for stale", "storage/state/redis/scripts.py",
+        "if saved and redis.call('HGET', KEYS[1], 'document') == ARGV[1] then return done end\n"
+        "if known[2] ~= ARGV[3] then return 'STALE' end\n",
+        "if known[2] ~= ARGV[3] then return 'STALE' end\n"
+        "if saved and redis.call('HGET', KEYS[1], 'document') == ARGV[1] then return done end\n",
+        "tests/storage/test_redis.py -k=last_save",
+    ),
+    Bug(
+        "kr3", "a lease counts as held while it may be given up", "storage/state/redis/leases.py",
+        "        held.ending = last\n",
+        "",
+        "tests/storage/test_redis.py -k=last_save",
+    ),
+    Bug(
+        "kr4", "answers of a lost connection are awaited on the next one", "storage/state/redis/kept_connection.py",
+        "        self._under_way: deque[Answer[Any]] = deque()\n",
+        "        self._under_way = _UNDER_WAY\n",
+        "tests/storage/test_redis_connection.py",
+        more=(
+            (
+                "        answers, self._under_way = self._under_way, deque()\n",
+                "        answers = list(self._under_way)\n",
+            ),
+            ("_NOTHING = object()\n", "_NOTHING = object()\n_UNDER_WAY: deque[Answer[Any]] = deque()\n"),
+        ),
+    ),
+    Bug(
+        "kr5", "the last call gets the first reply", "storage/state/redis/kept_connection.py",
+        "_settle(self._under_way.popleft(), reply)",
+        "_settle(self._under_way.pop(), reply)",
+        "tests/storage/test_redis_connection.py -k=own_answer",
+    ),
+    Bug(
+        "kr6", "all is sent again after a reconnection", "storage/state/redis/kept_connection.py",
+        "        waiting, self._waiting = self._waiting, []\n        self._connection.send(",
+        "        waiting = self._waiting\n        self._connection.send(",
+        "tests/storage/test_redis_connection.py -k=repeated",
+    ),
+    Bug(
+        "kr7", "an answer goes to the next call when its own was cancelled", "storage/state/redis/kept_connection.py",
+        "                _settle(self._under_way.popleft(), reply)\n",
+        "                self._under_way = deque(each for each in self._under_way if not each.done())\n"
+        "                _settle(self._under_way.popleft(), reply)\n",
+        "tests/storage/test_redis_connection.py -k=cancelled",
+        more=(
+            ("from onward.storage.running.threads import Answer\n", ""),
+            ("import asyncio\n", "import asyncio\nfrom asyncio import Future as Answer\n"),
+        ),
     ),
 )  # fmt: skip

@@ -48,8 +48,8 @@ BUGS = (
     ),
     Bug(
         "g", "a lease released by a bare DEL", "storage/state/redis/scripts.py",
-        "if holder and holder ~= ARGV[1] then return 0 end\nif known",
-        "if known",
+        "  if holder and holder ~= token then return 0 end\n",
+        "",
         f"{SINGLE}::test_a_late_release_leaves_the_lease_of_another_alone",
     ),
     Bug(
@@ -109,8 +109,8 @@ BUGS = (
     ),
     Bug(
         "p", "published before verifying is recorded", "server/uploads/body_records.py",
-        "        return await self._records.save(ended)\n",
-        "        return ended if ended.status is Status.VERIFYING else await self._records.save(ended)\n",
+        "        return await self._records.save(ended, last=last and ended.status is not Status.VERIFYING)\n",
+        "        return ended if ended.status is Status.VERIFYING else await self._records.save(ended, last=last)\n",
         KILL,
     ),
 )  # fmt: skip
