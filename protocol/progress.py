@@ -6,6 +6,7 @@ the same record, with the same `seq`.
 """
 
 import json
+import re
 from base64 import b64encode
 from datetime import UTC, datetime
 
@@ -13,6 +14,8 @@ from msgspec import Struct
 
 from onward.protocol.headers import parse_metadata
 from onward.protocol.model import CreateRequest, Status, Upload, UploadId
+
+_MEDIA_TYPE = re.compile(rb"\s*([\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100})\s*(?:;.*)?", re.ASCII)
 
 
 class Progress(Struct, frozen=True, kw_only=True, gc=False):
@@ -35,6 +38,12 @@ def file_name(upload: Upload) -> str | None:
     pairs = parse_metadata(upload.metadata or "")
     raw = pairs.get("filename") or pairs.get("name")
     return raw.decode("utf-8", "replace") if raw else None
+
+
+def media_type(upload: Upload) -> str | None:
+    """Return the media type from the metadata `filetype`, without parameters; None if the client gave no usable one."""
+    found = _MEDIA_TYPE.fullmatch(parse_metadata(upload.metadata or "").get("filetype", b""))
+    return found[1].decode().lower() if found else None
 
 
 def readable_metadata(described: Upload | CreateRequest) -> dict[str, str | dict[str, str]]:

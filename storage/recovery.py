@@ -33,7 +33,7 @@ end is told only if the record does not know of it: what has ended may be saved 
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
@@ -55,6 +55,7 @@ from onward.storage.base import (
     Quotas,
     SharedState,
     Stale,
+    StorageError,
     Unreachable,
 )
 from onward.storage.failure_log import shorten_ids
@@ -90,6 +91,7 @@ class RecoveringState:
         self._state, self._backups, self._subscriptions = state, backups, subscriptions
         state.read_watched_by(self.load)
         state.fill_before_count(self._fill_if_empty)
+        state.refresh_before_examination(self._refresh)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
 
     async def open(self) -> None:
@@ -282,6 +284,19 @@ class RecoveringState:
                     return dataclasses.replace(lease, record=record)
                 await self._adopt(id)
         raise Unreachable(f"the record of {id[:8]}… is lost again each time it is adopted")
+
+    async def _refresh(self, id: UploadId) -> None:
+        """Adopt a record that is missing, or unfinished and older than its copy, unless a request holds its lease."""
+        with suppress(StorageError):  # an error with one upload must not stop the work on the others
+            try:
+                record = await self._state.load(id)
+            except Missing:
+                await self._adopt(id)
+                return
+            copy = None if record.status.final else await self._backups.kept(id)
+            if copy is not None and copy.version > record.version:
+                async with self.hold(id, wait=0, on_rival=lambda: None):
+                    return
 
     async def _adopt(self, id: UploadId) -> bool:
         """Adopt a record from its copy; returns False if there is no copy."""

@@ -18,6 +18,7 @@ from onward.server.uploads.checks.asking import Checks
 from onward.server.uploads.hashing import HashQueue, RunningHash, RunningSha256
 from onward.server.uploads.kept_hashes import KeptHashes
 from onward.server.uploads.measures import SYNC
+from onward.server.uploads.publishing import announced_of
 from onward.server.uploads.quotas import BodyClaims
 from onward.server.uploads.receive import Body, check_body, receive
 from onward.server.uploads.records import UploadRecords
@@ -112,7 +113,8 @@ class Bodies:
         )
         body_writer, head = None, self._checks.head(upload, licence)
         try:
-            ahead = Ahead(upload.length, named=self._is_named and upload.role is Role.SINGLE)
+            named = self._is_named and upload.role is Role.SINGLE
+            ahead = Ahead(upload.length, named=named, about=partial(announced_of, upload))
             async with blobs.open(upload.place, licence.start, self._records.holds(upload), ahead) as writer:
                 write = head.tapped(claims.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, queues, writer)

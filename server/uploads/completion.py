@@ -88,7 +88,11 @@ class Completion:
                 upload = await self._publishing.stage(records, upload, sha256, interrupt, acknowledged=acknowledged)
                 former = upload
                 upload = await self._publishing.seal(
-                    records, upload, interrupt, acknowledged=acknowledged, content_type=content_type
+                    records,
+                    replace(upload, sha256=sha256),
+                    interrupt,
+                    acknowledged=acknowledged,
+                    content_type=content_type,
                 )
                 upload = await self.duplicates.share(upload, sha256, interrupt)
             elif acknowledged:

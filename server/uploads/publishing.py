@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from onward.protocol.model import Role, Upload
 from onward.protocol.naming import Layout, PathValues
-from onward.protocol.progress import file_name
+from onward.protocol.progress import file_name, media_type
 from onward.server.uploads.checks import Later
 from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.measures import PUBLISH
@@ -32,6 +32,11 @@ log = logging.getLogger("onward")
 
 class NotYet(Later):
     """The bucket of finished files can't take a file at the moment. The upload is held until it can."""
+
+
+def announced_of(upload: Upload) -> About:
+    """Return what the client has said about a file that is not verified yet."""
+    return About(upload.promised or b"", file_name(upload), media_type(upload))
 
 
 class Publishing(Struct, frozen=True, kw_only=True):

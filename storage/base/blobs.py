@@ -88,16 +88,6 @@ class Stride(NamedTuple):
     seconds: float
 
 
-class Ahead(NamedTuple):
-    """What is known of the end of an upload while its bytes arrive; a store may prepare itself for that."""
-
-    length: int | None = None  # of the whole upload
-    named: bool = False  # the file will be published at the upload's id, and nothing has to read it before
-
-
-NOTHING_KNOWN = Ahead()
-
-
 class About(NamedTuple):
     """What a published object says about its file, where the store can keep that."""
 
@@ -107,6 +97,24 @@ class About(NamedTuple):
 
 
 NOTHING_SAID = About()
+
+
+def say_nothing() -> About:
+    """Return that nothing is known."""
+    return NOTHING_SAID
+
+
+class Ahead(NamedTuple):
+    """What is known of the end of an upload while its bytes arrive; a store may prepare itself for that."""
+
+    length: int | None = None  # of the whole upload
+    named: bool = False  # the file will be published at the upload's id, and nothing has to read it before
+    about: Callable[[], About] = say_nothing  # what the client has said about the file
+
+
+NOTHING_KNOWN = Ahead()
+
+
 Block = bytes | bytearray | memoryview
 
 

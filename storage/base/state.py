@@ -69,7 +69,7 @@ class State(Records, Leases, Events, Protocol):
 class SharedState(State, Protocol):
     """A state outside of the data folder that several nodes use; it may come back empty, or with older records.
 
-    Every method but `read_watched_by` and `fill_before_count` may raise Full or Unreachable.
+    Every method but those that take a function to call from now on may raise Full or Unreachable.
     """
 
     async def insert(
@@ -91,6 +91,9 @@ class SharedState(State, Protocol):
 
     def fill_before_count(self, fill: Callable[[], Awaitable[None]]) -> None:
         """Call `fill` from now on before the reservations of an owner are counted: it adopts what is missing."""
+
+    def refresh_before_examination(self, refresh: Callable[[UploadId], Awaitable[None]]) -> None:
+        """Call `refresh` from now on before the sweep examines a reservation: it adopts the record if that is old."""
 
     async def owner(self) -> str | None:
         """Return the name of the data folder that the state belongs to, or None if the state is empty."""

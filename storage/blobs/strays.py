@@ -1,7 +1,8 @@
 """What a crash has left in the local folder: found by its age, and removed unless a record needs it. A part of disk.py.
 
 partial/ID                 unfinished bytes; or the mark of a published file (short_files.py)
-a name with a full stop    temporary, left in the middle of a step
+files/.ID…                 temporary, left in the middle of a step, and likewise with records/
+                           Only names that this server gives. A layout names finished files as their clients do.
 """
 
 import os
@@ -13,6 +14,9 @@ from pathlib import Path
 from onward.protocol.model import ID_PATTERN, Place, UploadId
 from onward.storage.blobs.files import exists
 from onward.storage.blobs.sharing import DiskSharing
+
+# In files/: a staged copy, a copy that was to take the place of a file or of such a copy, a file of the probe.
+_TEMPORARY = re.compile(rf"\.{ID_PATTERN}|\.{{1,2}}{ID_PATTERN}-[0-9a-f]{{8}}|\.probe-[0-9a-f]{{16}}")
 
 
 class DiskStrays(DiskSharing):
@@ -32,8 +36,9 @@ class DiskStrays(DiskSharing):
         found: list[Path] = []
         for folder in filter(Path.exists, (self._root / name for name in self._swept)):
             with os.scandir(folder) as entries:
-                strange = (entry for entry in entries if folder.name == "partial" or "." in entry.name)
-                for entry in strange:
+                for entry in entries:
+                    if not _may_be_left(folder.name, entry.name):
+                        continue
                     with suppress(FileNotFoundError):  # it was published, or removed, while this was looking
                         if entry.stat(follow_symlinks=False).st_mtime < before:
                             found.append(Path(entry))
@@ -51,3 +56,8 @@ class DiskStrays(DiskSharing):
             return False
         mark.unlink()
         return True
+
+
+def _may_be_left(folder: str, name: str) -> bool:
+    """Return whether a name in a folder can be one that a crash has left, and not that of something finished."""
+    return folder == "partial" or bool(_TEMPORARY.fullmatch(name)) or (folder == "records" and "." in name)

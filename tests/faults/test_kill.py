@@ -3,6 +3,7 @@
 More by hand: `python -m pytest tests/faults/test_kill.py --cycles=10000 --seed=7 -s`.
 """
 
+import hashlib
 import random
 import time
 from contextlib import ExitStack
@@ -10,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from async_http_connection import Lost, connected
 from crash_rounds import PLAN, Rounds
 from forking_server import Zygote, zygote
+from http_connection import OCTETS
 from layout_folder import LayoutFolder
 from mounts import elsewhere
+from random_clients import Fleet
+from upload_history import source
 
 from onward.storage.base import Durability
 
@@ -47,6 +52,10 @@ class Laid(Rounds):
     def _more(self) -> dict[str, Any]:
         self._config["layout"] = self._dice.choice(LAYOUTS)  # of the next start
         return {}
+
+    async def _leave(self, path: Path, fleet: Fleet) -> None:
+        assert isinstance(fleet.folder, LayoutFolder)
+        self.counts["removed without a record"] += await fleet.folder.tidy()
 
 
 class LaidApart(Laid, Apart):
@@ -107,3 +116,28 @@ async def test_a_file_has_one_path_and_its_own_bytes_after_any_kill_9(
     assert rounds.counts["completed"]
     if cycles >= ENOUGH:
         assert not rounds.missed(), f"never killed at these; seed {seed}"
+
+
+@pytest.mark.parametrize("point", ["sealing", "renamed", "sealed", "recorded"])
+async def test_a_short_upload_leaves_a_file_without_a_record_only_with_its_mark(tmp_path: Path, point: str) -> None:
+    folder, data = LayoutFolder(tmp_path / "data"), source(7, 4000)
+    folder.allowed.add(hashlib.sha256(data).digest())
+    async with zygote(tmp_path / "log") as warm:
+        child = await warm.fork(folder.path, point=point)
+        with pytest.raises(Lost):
+            async with connected(await child.living_port()) as line:
+                await line.ask("POST", "/files", {"Upload-Length": "4000", "Content-Type": OCTETS}, data)
+        await child.kill()
+        folder.check_at_rest()
+        published = list((folder.path / "files").iterdir())
+        assert len(published) == (point != "sealing")
+        if published and point != "recorded":
+            (mark := folder.path / "partial" / published[0].name).rename(tmp_path / "mark")
+            with pytest.raises(AssertionError, match="without a record"):
+                folder.check_at_rest()
+            mark.write_bytes(data)  # the bytes are right, and it is another file
+            with pytest.raises(AssertionError, match="without a record"):
+                folder.check_at_rest()
+            (tmp_path / "mark").rename(mark)
+        assert await folder.tidy() == (point in ("renamed", "sealed"))
+        assert [file.exists() for file in published] == [point == "recorded"] * len(published)

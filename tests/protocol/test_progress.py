@@ -1,11 +1,13 @@
 """What a watcher is told."""
 
 import json
+from base64 import b64encode
 
+import pytest
 from msgspec.structs import replace
 
 from onward.protocol.model import LOST, Place, Status, Upload, UploadId
-from onward.protocol.progress import progress
+from onward.protocol.progress import media_type, progress
 
 UPLOAD = Upload(
     id=UploadId("i"), place=Place("p"), status=Status.UPLOADING, length=1048576, offset=512000,
@@ -57,3 +59,21 @@ def test_a_completed_message_has_the_type_that_a_check_has_recognised() -> None:
     done = replace(UPLOAD, status=Status.COMPLETED, offset=10, content_type="text/plain")
     assert json.loads(progress(done).json)["contentType"] == "text/plain"
     assert json.loads(progress(replace(done, content_type=None)).json)["contentType"] is None
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (b"Image/PNG", "image/png"),
+        (b" text/html; charset=utf-8", "text/html"),
+        (b"application/vnd.a+b", "application/vnd.a+b"),
+        (b"image", None),
+        (b"a/b\r\nX: y", None),
+        (b"\xff/b", None),
+        (b"a/" + b"b" * 101, None),
+        (b"", None),
+    ],
+)
+def test_only_a_usable_media_type_is_taken_from_the_metadata(said: bytes, found: str | None) -> None:
+    assert media_type(replace(UPLOAD, metadata=f"filetype {b64encode(said).decode()}")) == found
+    assert media_type(replace(UPLOAD, metadata=None)) is None

@@ -178,6 +178,32 @@ def test_a_redirect_leads_to_the_file_with_its_name_and_ranges(world: World) -> 
         id_ = path.rpartition("/")[2]
         head = world.plain.s3.client().head_object(Bucket=world.plain.name, Key=PREFIX + id_)
         assert head["Metadata"]["onward"] == id_
+        assert "filename*=UTF-8''a%20%C3%BC.bin" in head["ContentDisposition"]
+
+
+def test_an_object_says_its_name_its_type_and_its_sha256_where_they_are_known(world: World) -> None:
+    def head(bucket: Bucket, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = bucket.s3.client().head_object(Bucket=bucket.name, Key=PREFIX + path)
+        return found
+
+    typed = f"{named('a.bin')['Upload-Metadata']}" + ",filetype " + base64.b64encode(b"Image/X-Any; q=1").decode()
+    promise = typed + ",sha256 " + base64.b64encode(hashlib.sha256(DATA).hexdigest().encode()).decode()
+    small, large = ({"sha256": hashlib.sha256(data).hexdigest()} for data in (SMALL, DATA))
+    for data, metadata, wanted in ((SMALL, typed, small), (DATA, typed, {}), (DATA, promise, large)):
+        id_ = world.open.tus.stored(data, {"Upload-Metadata": metadata}).rpartition("/")[2]
+        found = head(world.plain, id_)
+        assert found["Metadata"] == {"onward": id_} | wanted
+        assert "a.bin" in found["ContentDisposition"]
+        if data is DATA:  # begun before a byte was seen: the type is the one that the client says
+            assert found["ContentType"] == "image/x-any"
+    path, status = sent(world.checked.tus, DATA, ANN | named("told.bin"))  # copied once it was verified
+    assert status == 204
+    message = told(world.checked.tus, path, ANN)
+    found = head(world.owned, message["path"])
+    assert found["Metadata"] == {"onward": message["uploadId"], "sha256": message["sha256"]}
+    assert "told.bin" in found["ContentDisposition"]
+    long = world.open.tus.stored(SMALL, named("ü" * 900)).rpartition("/")[2]
+    assert "ContentDisposition" not in head(world.plain, long)
 
 
 def test_checksums_and_lengths_that_come_late(world: World) -> None:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -310,4 +311,19 @@ async def test_the_name_of_a_file_and_of_each_folder_on_its_way_is_synced_before
     monkeypatch.setattr(Path, "unlink", note_unlink)
     await blobs.seal(place, 4)
     assert steps == ["files/2026/11", "files/2026", "files", "-partial", "partial"]
+    await blobs.close()
+
+
+async def test_only_what_a_crash_has_left_is_a_stray_whatever_finished_files_are_called(tmp_path: Path) -> None:
+    blobs, files = DiskBlobs(tmp_path), tmp_path / "files"
+    async with blobs.open(await blobs.create(ID), 0) as writer:
+        writer.write(b"four", 0)
+    await blobs.seal(await blobs.stage(writer.place, 4, "report.tar.gz"), 4)
+    (files / "v1.0").mkdir()
+    for name in (".htaccess", f"{ID}.txt", f".{ID}.txt", "..notes"):  # what the operator may put there as well
+        (files / name).write_bytes(b"theirs")
+    left = [f".{ID}", f".{ID}-0123abcd", f"..{ID}-0123abcd", f".probe-{'0' * 16}"]
+    for name in left:
+        (files / name).write_bytes(b"half")
+    assert sorted([place async for place, _ in blobs.strays(inf)]) == sorted(f"files/{name}" for name in left)
     await blobs.close()

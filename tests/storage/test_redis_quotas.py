@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -11,9 +11,10 @@ from redis_process import RedisProcess
 from test_quotas_contract import QUOTA, insert, made
 from test_state_contract import ID, UPLOAD, ignore
 
-from onward.protocol.model import Allowance, Status, UploadId
+from onward.protocol.model import Allowance, Status, Upload, UploadId
 from onward.storage import open_storage
 from onward.storage.base import Full, Unreachable, Usage
+from onward.storage.recovery import RecoveringState
 from onward.storage.state.redis import quotas, scripts
 from onward.storage.state.redis.keys import keys_of
 from onward.storage.state.redis.quotas import RedisQuotas
@@ -188,3 +189,55 @@ async def test_an_owner_that_has_nothing_left_leaves_nothing(redis_process: Redi
     left = redis_process.command("KEYS", "{onward:owner*")
     assert [key for key in left if not key.endswith(b":counted")] == []
     await state.close()
+
+
+async def _cut_short(state: RecoveringState, upload: Upload, **changes: Any) -> None:
+    """Write the copy of a save whose server is killed before the record."""
+    await state._backups.keep(replace(upload, version=upload.version + 1, **changes), durable=True)
+
+
+@pytest.fixture
+async def recovering(redis_url: str, tmp_path: Path) -> AsyncIterator[RecoveringState]:
+    storage = await open_storage(state=redis_url, blobs="file:", data=tmp_path / "data")
+    assert isinstance(storage.state, RecoveringState)
+    yield storage.state
+    await storage.close()
+
+
+async def test_a_record_that_is_adopted_from_its_copy_has_reserved_what_it_says(
+    recovering: RecoveringState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = cast("RedisState", recovering._state)
+    growing, ending = (replace(made(number, None, BOTH), offset=10) for number in (1, 2))
+    for upload in (growing, ending):
+        await recovering.insert(upload)
+        await state.quotas.claim(upload, 40, least=40)
+        await state.quotas.settle(upload)  # a body has ended, and nothing is unsure any more
+    await put_right(state, monkeypatch)
+    assert await state.quotas.usage("ann") == Usage(20, 2)
+    await _cut_short(recovering, growing, offset=30)
+    await _cut_short(recovering, ending, status=Status.TERMINATED)
+    for upload in (growing, ending):
+        async with recovering.hold(upload.id, wait=0, on_rival=ignore):
+            assert (await state.quotas.usage("ann")).bytes >= 30
+    await put_right(state, monkeypatch)
+    assert await state.quotas.usage("ann") == Usage(30, 1)
+
+
+async def test_a_reservation_is_held_against_the_copy_of_a_record_that_is_newer(
+    recovering: RecoveringState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = cast("RedisState", recovering._state)
+    growing, inserted, held = (replace(made(number, None), offset=10) for number in (1, 2, 3))
+    for upload in (growing, held):
+        await recovering.insert(upload)
+        await state.quotas.claim(upload, 40, least=40)
+        await _cut_short(recovering, upload, offset=30)
+    await state.quotas.reserve(inserted)  # the server was killed between the copy and the record
+    await recovering._backups.begin(inserted, durable=True)
+    async with state.hold(held.id, wait=0, on_rival=ignore):
+        await put_right(state, monkeypatch)
+        assert await state.quotas.usage("ann") == Usage(30 + 10 + 40, 3)
+    await put_right(state, monkeypatch)
+    assert await state.quotas.usage("ann") == Usage(30 + 10 + 30, 3)
+    assert [(await state.load(upload.id)).offset for upload in (growing, inserted, held)] == [30, 10, 30]

@@ -1,12 +1,17 @@
 """A data folder whose finished files have paths that layouts have made, and what may lie in it after any kill."""
 
 import hashlib
+import re
 import sqlite3
 from contextlib import closing, suppress
+from unittest.mock import patch
 
 from upload_history import Folder
 
-from onward.protocol.model import Role, Status, Upload
+from onward.protocol.model import ID_PATTERN, Limits, Role, Status, Upload
+from onward.server.uploads import sweep
+from onward.server.uploads.engine import Engine
+from onward.storage import open_storage
 from onward.storage.blobs.places import is_own, parts, published_at
 from onward.storage.codec import decode
 
@@ -37,17 +42,48 @@ class LayoutFolder(Folder):
             assert record.sha256 in (None, hashlib.sha256(data).digest()), f"files/{path} has other bytes"
             if (upload := sent.get(record.id)) is not None and not upload.may_be_gone:
                 assert data == upload.data, f"files/{path} is not what was sent"
-        left -= {name for name in left if self._is_marked(name)}
-        assert not left, f"files without a record: {left}"
+        unrecorded = self._unrecorded(left)
+        assert left == unrecorded, f"files without a record: {left - unrecorded}"
         for upload in self.uploads:
             if upload.completed and not upload.may_be_gone and upload.role != "partial":
                 record = next(each for each in self.records() if each.id == upload.name)
                 assert record.status is Status.COMPLETED
 
-    def _is_marked(self, name: str) -> bool:
-        """Return whether a file has the mark of one that was published before it had a record."""
-        mark = self.path / "partial" / name
-        return mark.exists() and mark.samefile(self.path / "files" / name)
+    def _unrecorded(self, names: set[str]) -> set[str]:
+        """Give those of the files that the kill of a short upload may leave: published and marked, without a record.
+
+        Such a file has its id for a name, its mark partial/ID is the same file, and a client has sent its bytes.
+        """
+        found, recorded = set(), {record.id for record in self.records()}
+        for name in names - recorded:
+            file, mark = self.path / "files" / name, self.path / "partial" / name
+            if re.fullmatch(ID_PATTERN, name) and mark.is_file() and mark.samefile(file):
+                assert hashlib.sha256(file.read_bytes()).digest() in self.allowed, f"files/{name} is unverified"
+                found.add(name)
+        return found
+
+    async def tidy(self) -> int:
+        """Clean up as a server does once all is an hour old; gives how many files without a record there were before.
+
+        Afterwards there is none, and no mark of a file either.
+        """
+        before = len(self._marked() - {record.id for record in self.records()})
+        storage = await open_storage(state="sqlite:", blobs="file:", data=self.path)
+        engine = Engine(storage, Limits(), lease_wait=1.0)
+        try:
+            with patch.object(sweep, "STRAY", -60.0):
+                await engine.sweep.tidy()
+        finally:
+            await engine.close()
+        assert not self._marked(), "the clean-up has left marked files"
+        self.check_at_rest()
+        return before
+
+    def _marked(self) -> set[str]:
+        marks = (self.path / "partial").iterdir()
+        return {
+            mark.name for mark in marks if (file := self.path / "files" / mark.name).exists() and mark.samefile(file)
+        }
 
     def _path_of(self, record: Upload) -> str | None:
         """Return where the published file of an upload is; None if it is not published, or may have been removed."""

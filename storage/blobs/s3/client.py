@@ -28,7 +28,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from yarl import URL
 
 from onward.protocol.model import UploadId
-from onward.storage.base import Block, Missing, StorageError, Unreachable
+from onward.storage.base import NOTHING_SAID, About, Block, Missing, StorageError, Unreachable
+from onward.storage.blobs.s3.described import described, header_lines
 from onward.storage.blobs.s3.faults import Passing, fault_of
 from onward.storage.blobs.s3.settings import Settings
 
@@ -38,7 +39,6 @@ SLOWEST = 2**18  # bytes per second; a part that is sent more slowly is sent aga
 PATIENCE = 15.0  # seconds after which no further attempt is made
 MOST_FAILURES = 5  # of one download, without a byte between them
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 4.0  # seconds between attempts
-OWNER = "onward"  # the metadata that names the upload whose object this is
 Sender = Callable[[], AsyncIterator[Block]]
 Result = TypeVar("Result")
 
@@ -138,6 +138,7 @@ class S3Client:
         blocks: Sequence[bytes],
         *,
         owner: UploadId | None = None,
+        about: About = NOTHING_SAID,
         absent: bool = False,
         etag: str = "",
         patience: float = PATIENCE,
@@ -148,9 +149,11 @@ class S3Client:
         Taken. A repeated attempt may find its own object: the caller has to look whose it is.
         """
         md5 = await asyncio.to_thread(_md5, blocks)  # the server refuses a body that was cut
-        headers, params = {"Content-MD5": md5}, dict[str, object](ContentMD5=md5)
+        headers, params = {"Content-MD5": md5}, dict[str, Any](ContentMD5=md5)
         if owner is not None:
-            params["Metadata"], headers[f"x-amz-meta-{OWNER}"] = {OWNER: owner}, owner
+            told = described(owner, about)
+            params |= told
+            headers |= header_lines(told)
         if absent:
             params["IfNoneMatch"] = headers["If-None-Match"] = "*"
         if etag:

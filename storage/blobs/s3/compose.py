@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 
 from onward.protocol.model import UploadId
-from onward.storage.base import Missing, StorageError
-from onward.storage.blobs.s3.client import OWNER, S3Client
+from onward.storage.base import NOTHING_SAID, About, Missing, StorageError
+from onward.storage.blobs.s3.client import S3Client
+from onward.storage.blobs.s3.described import described
 from onward.storage.blobs.s3.settings import LEAST_PART, MIB
 
 COPIED = 1024 * MIB  # bytes that one request copies; S3 itself takes 5 GiB at most
@@ -24,13 +25,14 @@ async def compose(
     last_look: Callable[[], None] = lambda: None,
     *,
     absent: bool = False,
+    about: About = NOTHING_SAID,
 ) -> AsyncGenerator[int, None]:
     """Make an object of pieces, in their order; yields the positions reached. `last_look` may stop it at the end.
 
     With `absent` only if there is no object at the key, otherwise raises Taken. Raises Missing if a piece is too short.
     """
     pieces = [piece for piece in pieces if piece[1]]
-    begun = await client.call("create_multipart_upload", key, Metadata={OWNER: owner})
+    begun = await client.call("create_multipart_upload", key, **described(owner, about))
     composing = _Composing(client, key, begun["UploadId"])
     try:
         for number, (source, length) in enumerate(pieces, 1):

@@ -89,6 +89,7 @@ class S3Blobs:
             least=self._part_size,
             direct=ahead.named,
             length=ahead.length,
+            about=ahead.about,
             known=known,
             holds=holds,
         )
@@ -237,7 +238,7 @@ class S3Blobs:
         *,
         acknowledged: bool = False,  # noqa: ARG002
         check: Callable[[], None] = lambda: None,
-        about: About = NOTHING_SAID,  # noqa: ARG002
+        about: About = NOTHING_SAID,
     ) -> Place:
         """Publish exactly `length` bytes; raises Missing or Stale."""
         spot = parse(place)
@@ -247,14 +248,16 @@ class S3Blobs:
             await self._finish(spot, length, holds)
             name = str(spot.id)
         else:
-            name = await self._publish(spot, length, holds, check)
+            name = await self._publish(spot, length, holds, check, about)
         self._known.take(place)
         self._garbage.add_all_of(spot.id)
         if spot.direct and name != spot.id:
             await remove_keys(self._client, [whole_key(spot)])  # now: no sweep finds it among the finished files
         return replace(spot, path=None, published=name).place()
 
-    async def _publish(self, spot: Spot, length: int, holds: Callable[[], bool], check: Callable[[], None]) -> str:
+    async def _publish(
+        self, spot: Spot, length: int, holds: Callable[[], bool], check: Callable[[], None], about: About
+    ) -> str:
         """Publish a place at the first of its paths that is free, or find it published; returns that path."""
         place = spot.place()
         first_try = spot.path is None or place in self._staged
@@ -266,7 +269,7 @@ class S3Blobs:
         try:
             for name in candidates(spot.path, spot.id) if spot.path else (str(spot.id),):
                 kept = self._known.tail(place)
-                if await publish(self._client, spot, length, f"files/{name}", holds, check, kept):
+                if await publish(self._client, spot, length, f"files/{name}", holds, check, kept, about):
                     return name
         except Missing:
             if (published := await self._published(spot, length)) is None:

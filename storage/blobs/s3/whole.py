@@ -14,9 +14,10 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from onward.protocol.model import UploadId
-from onward.storage.base import Missing, Stale, Unreachable
-from onward.storage.blobs.s3.client import OWNER, S3Client
+from onward.storage.base import About, Missing, Stale, Unreachable
+from onward.storage.blobs.s3.client import S3Client
 from onward.storage.blobs.s3.compose import compose
+from onward.storage.blobs.s3.described import OWNER
 from onward.storage.blobs.s3.faults import Taken
 from onward.storage.blobs.s3.spot import Part, Spot, chained
 from onward.storage.blobs.s3.writer import parts_of, tail_key, whole_key
@@ -121,17 +122,18 @@ async def publish(  # noqa: PLR0917
     holds: Callable[[], bool],
     check: Callable[[], None],
     kept: Sequence[bytes],
+    about: About,
 ) -> bool:
     """Publish exactly `length` bytes of a spot under a key that is not that of its multipart upload.
 
-    `kept` are the blocks of its tail, if they are in memory.
+    `kept` are the blocks of its tail, if they are in memory. `about` is what the object says about the file.
     Returns False if another object has the key. Raises Missing, Stale, and what `check` raises.
     """
     try:
         if spot.multipart or (length and not spot.tail):
-            await _publish_copy(client, spot, length, key, holds, check)
+            await _publish_copy(client, spot, length, key, holds, check, about)
         else:
-            await _publish_tail(client, spot, length, key, holds, kept)
+            await _publish_tail(client, spot, length, key, holds, kept, about)
     except Taken:
         return await is_own(client, key, spot.id, length)
     reach("published")
@@ -139,7 +141,13 @@ async def publish(  # noqa: PLR0917
 
 
 async def _publish_tail(  # noqa: PLR0917
-    client: S3Client, spot: Spot, length: int, key: str, holds: Callable[[], bool], kept: Sequence[bytes]
+    client: S3Client,
+    spot: Spot,
+    length: int,
+    key: str,
+    holds: Callable[[], bool],
+    kept: Sequence[bytes],
+    about: About,
 ) -> None:
     if spot.size < length:
         raise Missing(spot.id)
@@ -151,7 +159,7 @@ async def _publish_tail(  # noqa: PLR0917
     if not holds():
         raise Stale(spot.id)
     reach("publishing")
-    await client.store(key, blocks, owner=spot.id, absent=True)
+    await client.store(key, blocks, owner=spot.id, about=about, absent=True)
 
 
 def _first(blocks: Sequence[bytes], length: int) -> list[bytes]:
@@ -164,7 +172,13 @@ def _first(blocks: Sequence[bytes], length: int) -> list[bytes]:
 
 
 async def _publish_copy(  # noqa: PLR0917
-    client: S3Client, spot: Spot, length: int, key: str, holds: Callable[[], bool], check: Callable[[], None]
+    client: S3Client,
+    spot: Spot,
+    length: int,
+    key: str,
+    holds: Callable[[], bool],
+    check: Callable[[], None],
+    about: About,
 ) -> None:
     if spot.multipart:
         await finish(client, spot, length, holds)
@@ -175,6 +189,7 @@ async def _publish_copy(  # noqa: PLR0917
             raise Stale(spot.id)
         reach("publishing")
 
-    async with aclosing(compose(client, [(source, length)], key, spot.id, last_look, absent=True)) as steps:
+    composing = compose(client, [(source, length)], key, spot.id, last_look, absent=True, about=about)
+    async with aclosing(composing) as steps:
         async for _ in steps:
             check()

@@ -26,9 +26,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from onward.storage.base import Block, Stale, StorageError, Unreachable
+from onward.storage.base import NOTHING_SAID, About, Block, Stale, StorageError, Unreachable
 from onward.storage.blobs.s3.arrived import Arrived
 from onward.storage.blobs.s3.client import S3Client, Sender
+from onward.storage.blobs.s3.described import described
 from onward.storage.blobs.s3.known import Known, KnownPlaces
 from onward.storage.blobs.s3.memory import GRANT, Memory
 from onward.storage.blobs.s3.settings import MIB
@@ -71,7 +72,8 @@ def whole_key(spot: Spot) -> str:
 class PartWriter:
     """An open place of an object store.
 
-    `known` is what this process knows of the place, and `length` that of the whole upload, if it is known.
+    `known` is what this process knows of the place, and `length` that of the whole upload, if it is known. `about` says
+    what the object tells of the file if it is begun under its final key: S3 takes that at the beginning, and only then.
     """
 
     def __init__(
@@ -83,12 +85,13 @@ class PartWriter:
         least: int,
         direct: bool,
         length: int | None,
+        about: Callable[[], About],
         known: Known | None,
         holds: Callable[[], bool],
     ) -> None:
         self.place = spot.place()
         self._client, self._memory, self._spot, self._holds = client, memory, spot, holds
-        self._least, self._direct, self._length = least, direct, length
+        self._least, self._direct, self._length, self._about = least, direct, length, about
         self._durable = self._end = spot.size
         self._arrived = Arrived(memory)
         self._on_way = self._granted = 0  # bytes: in the part that is being sent, taken
@@ -262,7 +265,8 @@ class PartWriter:
         """Return a part number that nobody has used or is using; begins the multipart upload if there is none."""
         if not self._spot.multipart:
             spot = replace(self._spot, direct=self._direct)
-            begun = await self._client.call("create_multipart_upload", whole_key(spot), Metadata={"onward": spot.id})
+            told = described(spot.id, self._about() if spot.direct else NOTHING_SAID)
+            begun = await self._client.call("create_multipart_upload", whole_key(spot), **told)
             self._spot, self._number = replace(spot, multipart=begun["UploadId"]), 1
         if self._number is None:
             self._number = await unused_number(self._client, self._spot)

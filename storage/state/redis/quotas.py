@@ -21,6 +21,10 @@ A reservation bears the id of its upload, so each step may be repeated. A step t
 upload: without a record the reservation is given back, and a late INSERT is barred, as `open_limit.py` does it; with
 one, exactly what the record says stays reserved.
 
+A record may be older than its copy beside the bytes (recovery.py), for example after a crash between the two. So the
+sweep has such records adopted before it examines their reservations, and `restore` reserves what an adopted record
+says before it is one, whatever the quota: its bytes are there.
+
 Uploads without a reservation (they were created without a quota, or Redis has lost some) are found by a count: before
 the first reservation of an owner, and again after ten minutes.
 """
@@ -80,6 +84,7 @@ class RedisQuotas:
         self._looked = float("-inf")
         self._claims: dict[UploadId, float] = {}  # when a body of this process last claimed bytes for an upload
         self.fill: Callable[[], Awaitable[None]] = nothing
+        self.refresh: Callable[[UploadId], Awaitable[None]] = _leave  # adopts a record that is older than its copy
 
     async def reserve(self, upload: Upload) -> None:
         """Reserve what a new upload takes; raises Exceeded. If there is no answer, the sweep puts it right."""
@@ -101,6 +106,14 @@ class RedisQuotas:
             await self._settle(upload, None, None)
         except StorageError:
             return
+
+    async def restore(self, upload: Upload) -> None:
+        """Reserve what a record says that is about to be adopted; the sweep examines it afterwards."""
+        if upload.status in GONE:
+            await self.mark_unsure(upload)
+            return
+        keys, arguments = _claim(upload, charge(upload), 0, uploads=False, limited=False)
+        await self._commands.run(quota_scripts.CLAIM, keys, *arguments, 1)
 
     async def claim(self, upload: Upload, size: int, *, least: int) -> int:
         """Reserve more for an upload; raises Exceeded."""
@@ -133,9 +146,20 @@ class RedisQuotas:
         while left:
             pages = await self._commands.of_each(left, ask)
             for group, page in zip(list(left), pages, strict=True):
-                left[group] += await self._examine([_unsure(*each) for each in page])
+                left[group] += await self._examine(await self._refreshed(group, [entry for entry, _ in page]))
                 if len(page) < PAGE:
                     del left[group]
+
+    async def _refreshed(self, group: str, entries: Sequence[bytes]) -> list[_Reservation]:
+        """Have records adopted that are older than their copies, and return since when each reservation is unsure."""
+
+        def ask(pipeline: Any, entry: bytes) -> None:
+            pipeline.zscore(f"{group}:unsure", entry)
+
+        for entry in entries:
+            await self.refresh(_unsure(entry).id)
+        scores = await self._commands.of_each(entries, ask) if entries else []
+        return [_unsure(entry, since) for entry, since in zip(entries, scores, strict=True) if since is not None]
 
     async def _examine(self, found: Sequence[_Reservation]) -> int:
         """Put right some reservations of one group; returns how many can't be judged while a request has the lease."""
@@ -223,7 +247,11 @@ async def nothing() -> None:
     """Do nothing: there are no copies of records, so none is adopted or written."""
 
 
-def _unsure(entry: bytes, since: float) -> _Reservation:
+async def _leave(_id: UploadId) -> None:
+    """Leave a record as it is: there are no copies."""
+
+
+def _unsure(entry: bytes, since: float | None = None) -> _Reservation:
     owner, _, id_ = entry.decode("ascii", "replace").partition(" ")
     return _Reservation(owner, UploadId(id_), since)
 

@@ -238,6 +238,8 @@ class RedisState:
         epoch = max(upload.epoch + LEASES, int(time.time() * 1000))  # higher than that of any forgotten lease
         document = encode(replace(upload, epoch=epoch))
         arguments = (document, upload.version, epoch, *_indexed(upload), upload.epoch)
+        if upload.allowance is not None:
+            await self.quotas.restore(upload)
         more = (upload.created, upload.status if ended else "", _entry(upload))
         await self._run(scripts.ADOPT, upload.id, *arguments, *more, events=ended or created)
 
@@ -281,6 +283,10 @@ class RedisState:
     def fill_before_count(self, fill: Callable[[], Awaitable[None]]) -> None:
         """Call `fill` from now on before the uploads of an owner are counted."""
         self.quotas.fill = fill
+
+    def refresh_before_examination(self, refresh: Callable[[UploadId], Awaitable[None]]) -> None:
+        """Call `refresh` from now on with each upload whose reservation is about to be examined."""
+        self.quotas.refresh = refresh
 
     async def _names(self) -> list[bytes | None]:
         """Return the name of the data folder from each bucket."""

@@ -88,4 +88,16 @@ BUGS = (
         "            return page\n",
         "tests/storage/test_pages.py -k=owner_has",
     ),
+    Bug(
+        "q14", "an adopted record has reserved what an older one said", "storage/state/redis/state.py",
+        "            await self.quotas.restore(upload)\n",
+        "            pass\n",
+        f"{REDIS_QUOTAS} -k=adopted_from",
+    ),
+    Bug(
+        "q15", "a reservation is held against a record that is older than its copy", "storage/recovery.py",
+        "        state.refresh_before_examination(self._refresh)\n",
+        "",
+        f"{REDIS_QUOTAS} -k=that_is_newer",
+    ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Bugs of short uploads, which are stored and published in one step before they have a record."""
+"""Bugs of short uploads, which are stored and published in one step before they have a record; of the clean-up."""
 
 from bugs.bug import Bug
 
@@ -57,6 +57,12 @@ BUGS = (
         "        for folder in reversed(FOLDERS):",
         "        for folder in FOLDERS:",
         "tests/server/test_short_uploads.py -k=to_the_last",
+    ),
+    Bug(
+        "strays1", "the clean-up removes finished files that have a full stop in their name", "storage/blobs/strays.py",
+        'return folder == "partial" or bool(_TEMPORARY.fullmatch(name)) or (folder == "records" and "." in name)',
+        'return folder == "partial" or "." in name',
+        "tests/storage/test_disk.py -k=is_a_stray",
     ),
     Bug(
         "short9", "a short PATCH gives its file the name before it is synced", "storage/blobs/short_files.py",
