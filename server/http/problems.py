@@ -15,6 +15,7 @@ from onward.protocol import errors
 from onward.protocol.dialects import DEFAULT, Dialect
 from onward.protocol.model import Limits
 from onward.server.http.app_keys import CONFIG, ENGINE, dialect_of, named_dialect
+from onward.server.http.done import take_done
 from onward.server.http.reading import check_message
 from onward.server.http.request_log import CURRENT, HEADER, ID, REASON, note_answer, request_id
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
@@ -168,8 +169,9 @@ async def mark(request: web.Request, response: web.StreamResponse) -> None:
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal and every fault with a problem document, log the request, and count it."""
-    began, sound = time.monotonic(), False
-    id_ = request[ID] = request_id(request.headers)
+    done, sound = take_done(request), False
+    began = done.began if done else time.monotonic()
+    id_ = request[ID] = done.request_id if done else request_id(request.headers)
     CURRENT.set(id_)
     try:
         check_message(request.headers, request.version)

@@ -83,6 +83,22 @@ class Forwarding(Protocol):
         """The elements of `Forwarded`."""
 
 
+class Addressed(Forwarding, Protocol):
+    """What is seen of the URL of a request besides."""
+
+    @property
+    def scheme(self) -> str:
+        """`https` for a connection with TLS."""
+
+    @property
+    def host(self) -> str:
+        """The value of Host."""
+
+    @property
+    def raw_path(self) -> str:
+        """The target of the request as the client wrote it."""
+
+
 def client_of(request: Forwarding, trusted: Sequence[str], family: str) -> str:
     """Return the address of the client: that of the peer or, if that is a trusted proxy, the one that it states."""
     peer = request.remote or ""
@@ -96,7 +112,7 @@ def client_of(request: Forwarding, trusted: Sequence[str], family: str) -> str:
     return ascii(peer[:LONGEST_NODE])[1:-1] or UNIX
 
 
-def _forwarded(request: web.Request, trusted: Sequence[str]) -> tuple[str, str, str]:
+def _forwarded(request: Forwarding, trusted: Sequence[str]) -> tuple[str, str, str]:
     """Return the scheme and host from the farthest element of Forwarded that a trusted proxy has written."""
     scheme = host = ""
     for element in reversed(request.forwarded):
@@ -106,7 +122,7 @@ def _forwarded(request: web.Request, trusted: Sequence[str]) -> tuple[str, str, 
     return scheme, host, ""
 
 
-def _x_forwarded(request: web.Request, trusted: Sequence[str]) -> tuple[str, str, str]:
+def _x_forwarded(request: Forwarding, trusted: Sequence[str]) -> tuple[str, str, str]:
     """Return the scheme, host and prefix that the farthest trusted proxy has written into X-Forwarded headers.
 
     Each proxy adds the address of its client to X-Forwarded-For. So the trusted addresses at the right end of that
@@ -134,7 +150,7 @@ def is_forwarded(request: web.Request) -> bool:
     return any(map(request.headers.__contains__, TRACES))
 
 
-def public_origin(request: web.Request, trusted: Sequence[str], family: str, base: str = "") -> Public | None:
+def public_origin(request: Addressed, trusted: Sequence[str], family: str, base: str = "") -> Public | None:
     """Return where the client has reached the server; None if that isn't known.
 
     `base` is the URL that the operator names, which wins. `family` is the kind of headers that the proxies write:
@@ -160,3 +176,8 @@ def public_origin(request: web.Request, trusted: Sequence[str], family: str, bas
     elif not request.raw_path.startswith(("/", "*")):
         return None
     return Public(scheme, host, prefix) if scheme in ("http", "https") and HOST.fullmatch(host) else None
+
+
+def url_of(origin: Public | None, path: str) -> str:
+    """Return the URL of a path of this server as the client sees it; the bare path if that is not known."""
+    return f"{origin.scheme}://{origin.host}{origin.prefix}{path}" if origin else path

@@ -26,10 +26,11 @@ from onward.protocol.model import Limits, Role, Upload, UploadId
 from onward.protocol.plain import parse_segment
 from onward.server.http.access import OWNERS, check_access, check_token, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
+from onward.server.http.done import do_once
 from onward.server.http.download import download
 from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
-from onward.server.http.proxies import Public, is_forwarded, public_origin
+from onward.server.http.proxies import Public, is_forwarded, public_origin, url_of
 from onward.server.http.put import last_segment, put_file
 from onward.server.http.reading import offers, read_headers
 from onward.server.http.transport.body import RequestBody, take_whole
@@ -79,8 +80,7 @@ def _location(request: web.Request, id: UploadId) -> str:
 
 def public_url(request: web.Request, path: str) -> str:
     """Return the URL of a path of this server as the client sees it; the bare path if that is not known."""
-    origin = _origin(request)
-    return f"{origin.scheme}://{origin.host}{origin.prefix}{path}" if origin else path
+    return url_of(_origin(request), path)
 
 
 def _interim(request: web.Request, dialect: Dialect) -> Callable[[Upload, str | None, Limits, float], Reply] | None:
@@ -115,7 +115,8 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
     # Whoever brings all of the upload in one request sends all of it again, and does not ask for an offset.
     whole, told = await take_whole(request, engine.short.most), _interim(request, dialect) is not None
     at_once = b"" if told else whole  # otherwise the client is told of the upload before its bytes are stored
-    created = await create_once(engine, asked, limits=limits, resumable=not asked.completes, whole=at_once)
+    creation = partial(create_once, engine, asked, limits=limits, resumable=not asked.completes, whole=at_once)
+    created = await do_once(request, creation)
     upload, location = created.upload, _location(request, created.upload.id)
     request.app[OWNERS].remember(upload)
     if not created.new:
@@ -124,7 +125,8 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
         if (build := _interim(request, dialect)) is not None:
             await send_interim(request, build(upload, location, limits, _now(request)))
         with closing(_body(request, dialect)) as body:
-            upload = await engine.fill(upload, asked, Brought(whole, body) if whole else body, limits=limits)
+            brought = Brought(whole, body) if whole else body
+            upload = await do_once(request, partial(engine.fill, upload, asked, brought, limits=limits))
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
         refusal.headers["Location"] = location
@@ -174,7 +176,8 @@ async def append(request: web.Request, named: Dialect | None) -> web.Response:
     whole = await take_whole(request, engine.short.most)
     with closing(_body(request, dialect)) as body:
         brought = Brought(whole, body) if whole else body
-        upload = await cancel_on_disconnect(request, engine.append(id_, asked, brought, limits=limits))
+        work = do_once(request, partial(engine.append, id_, asked, brought, limits=limits))
+        upload = await cancel_on_disconnect(request, work)
     return _response(dialect.build_appended(upload, limits, _now(request)))
 
 

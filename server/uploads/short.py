@@ -42,11 +42,11 @@ Check = Callable[[bytes], None]
 
 
 class Brought:
-    """A body whose bytes have all arrived: `data`."""
+    """A body whose bytes have all arrived: `data`. `body` tells the client of it; None if its dialect does not."""
 
     cut_by: Refusal | None = None
 
-    def __init__(self, data: bytes, body: Body) -> None:
+    def __init__(self, data: bytes, body: Body | None = None) -> None:
         self.data, self._body, self.over = data, body, False
 
     async def pour(self, body_writer: BodyWriter, most: int, until: float) -> None:  # noqa: ARG002
@@ -61,7 +61,8 @@ class Brought:
 
     async def tell(self, upload: Upload) -> None:
         """Tell the client what is recorded, as its dialect does."""
-        await self._body.tell(upload)
+        if self._body is not None:
+            await self._body.tell(upload)
 
 
 class ShortUploads:

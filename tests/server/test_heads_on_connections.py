@@ -214,7 +214,7 @@ async def test_what_an_application_adds_sees_every_request(tmp_path: Path, way: 
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         assert isinstance(runner.server, Server)
-        assert (runner.server.limits.heads is None) == (way != "nothing")
+        assert (runner.server.limits.short is None) == (way != "nothing")
         if way in ("middleware", "signal", "mounted"):
             reader, writer = await asyncio.open_connection(*runner.addresses[0])
             path = f"{'/api' if way == 'mounted' else ''}/files"

@@ -25,7 +25,7 @@ PROGRAM = str(ROOT / "tests" / "support" / "reduced_aiohttp_server.py")
 
 @pytest.mark.parametrize(
     ("which", "line"),
-    [("FAST", "from its stream"), ("HEADS", "HEAD is answered"), ("CONNECTION", "its own connections")],
+    [("FAST", "from its stream"), ("SHORT", "short requests are answered"), ("CONNECTION", "its own connections")],
 )
 def test_bodies_of_every_size_arrive_without_what_is_missing(tmp_path: Path, which: str, line: str) -> None:
     log = tmp_path / "log"

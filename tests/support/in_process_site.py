@@ -1,4 +1,4 @@
-"""A server in the process of the test, which is asked byte by byte, and which tells what it answered at once (`heads.py`)."""
+"""A server in the process of the test, which is asked byte by byte, and which tells what it did in the short ways."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,8 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from onward import Config, create_app, create_runner
-from onward.server.http.heads import Asked, Heads
+from onward.server.http.done import Done
+from onward.server.http.heads import Heads
+from onward.server.http.short_bodies import ShortBodies, Work
+from onward.server.http.short_way import Asked
 from onward.server.http.transport.connection import Connection
+from onward.server.http.transport.connection_limits import Short
 from onward.server.http.transport.server import Server
 
 WITHIN = 10.0
@@ -36,13 +40,15 @@ class Site:
         self._runner = runner
         self.app, self.limits, self.prefix = runner.app, runner.server.limits, prefix
         self.address: Any = runner.addresses[0]
-        assert self.limits.heads is not None
-        self.heads: Heads = self.limits.heads
-        self.at_once = 0
+        assert self.limits.short is not None
+        self.short: Short = self.limits.short
+        self.heads: Heads = self.short.heads
+        self.bodies: ShortBodies = self.short.bodies
+        self.at_once = self.stored = 0  # HEADs that were answered at once; bodies that were stored in the short way
         answer, answer_later = self.heads.answer, self.heads.answer_later
 
-        def counted(message: Any, peer: str) -> bytes | Asked | None:
-            given = answer(message, peer)
+        def counted(message: Any, remote: str) -> bytes | Asked | None:
+            given = answer(message, remote)
             self.at_once += isinstance(given, bytes)
             return given
 
@@ -51,7 +57,15 @@ class Site:
             self.at_once += given is not None
             return given
 
+        do = self.bodies.do
+
+        async def counted_do(work: Work, data: bytes) -> bytes | Done:
+            given = await do(work, data)
+            self.stored += isinstance(given, bytes)
+            return given
+
         self.heads.answer, self.heads.answer_later = counted, counted_later  # type: ignore[method-assign]
+        self.bodies.do = counted_do  # type: ignore[method-assign]
 
     async def ask(self, *requests: bytes) -> list[bytes]:
         """Send requests on one connection, each after the answer to the one before, and return the answers."""
@@ -65,6 +79,17 @@ class Site:
         await writer.wait_closed()
         return answers
 
+    async def talk(self, request: bytes) -> bytes:
+        """Send a request and close the sending side; return everything that is sent back."""
+        reader, writer = await asyncio.open_connection(*self.address)
+        async with asyncio.timeout(WITHIN):
+            writer.write(request)
+            writer.write_eof()
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
     def connections(self) -> list[Connection]:
         """Return the connections of the server."""
         assert isinstance(self._runner.server, Server)
@@ -77,9 +102,9 @@ class Site:
     @contextmanager
     def usual_way(self) -> Iterator[None]:
         """Let every request go the usual way."""
-        self.limits.heads = None
+        self.limits.short = None
         yield
-        self.limits.heads = self.heads
+        self.limits.short = self.short
 
     async def create(self, headers: str, body: str = "") -> str:
         """Create an upload, and return its path."""

@@ -5,21 +5,23 @@
   (aiohttp answers it only after the request before it, whose body then never ends.)
 - A client that has sent its whole request may close its sending side, and still gets its answer (half-close).
 - A client that accepts none of its answer is reset (`stalled_reader.py`).
-- A HEAD for an offset that is in memory is answered at once, without aiohttp's request, task and response (`heads.py`).
+- A HEAD for an offset that is in memory is answered at once, without aiohttp's request, task and response (`heads.py`),
+  and a short body that has arrived with its head is stored without them (`short_bodies.py`).
 - The parser can be bypassed: then a large body is read from the socket itself (`socket_reader.py`).
 
 `server.py` makes the connections; `body.py` bypasses the parser.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, NamedTuple, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError, HttpRequestParser
 
-from onward.server.http.heads import Heads
+from onward.server.http.done import Done
 from onward.server.http.problems import log, mark_answer, problem
-from onward.server.http.transport.connection_limits import ConnectionLimits
+from onward.server.http.transport.connection_limits import ConnectionLimits, Short
 from onward.server.http.transport.refusals import CROWDED, refusal_of
 from onward.server.http.transport.stalled_reader import StallWatch
 from onward.server.http.transport.support import ErrInfo
@@ -30,23 +32,25 @@ class _Later(NamedTuple):
 
     request: tuple[Any, StreamReader]
     waiter: asyncio.Future[None]  # aiohttp's, which wakes up the loop of its requests
-    task: asyncio.Task[bytes | None]
+    task: asyncio.Task[bytes | Done | None]
 
 
+SHORT_WAY = (b"HEAD ", b"PATCH ", b"POST ")  # how requests begin that may be answered past aiohttp
 LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 
 
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address", "_bypassed", "_counted", "_later", "_limits", "_newest", "_stall")
+    __slots__ = ("_address", "_bypassed", "_counted", "_later", "_limits", "_newest", "_stall", "done")
 
     def __init__(self, manager: web.Server, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(manager, **options)
         self._limits = limits
         self._address, self._counted = "", False
         self._bypassed = False
-        self._later: _Later | None = None  # the request whose answer `heads.py` is waiting for
+        self._later: _Later | None = None  # the request whose answer is waited for
+        self.done: Done | None = None  # what the next request has done already
         self._stall = StallWatch(self._loop)
         self._newest: tuple[Any, StreamReader] | None = None  # the last request that the parser has read
 
@@ -128,11 +132,11 @@ class Connection(web.RequestHandler):
         if self._bypassed:
             return
         waiter = self._waiter
-        if self._limits.heads is not None and waiter is not None and data.startswith(b"HEAD ") and not waiter.done():
+        if self._limits.short is not None and waiter is not None and data.startswith(SHORT_WAY) and not waiter.done():
             self._waiter = None  # so that aiohttp does not wake up to handle what is answered here
             try:
                 super().data_received(data)
-                if self._messages and not self._takes(self._limits.heads, waiter) and not waiter.done():
+                if self._messages and not self._takes(self._limits.short, waiter) and not waiter.done():
                     waiter.set_result(None)
             finally:
                 if self._later is None:
@@ -147,7 +151,7 @@ class Connection(web.RequestHandler):
             if request is not None and not request.content.is_eof() and request.content.exception() is None:
                 request.content.set_exception(web.RequestPayloadError("the framing is broken"))
 
-    def _takes(self, heads: Heads, waiter: asyncio.Future[None]) -> bool:
+    def _takes(self, short: Short, waiter: asyncio.Future[None]) -> bool:
         """Answer the only request of an idle connection, now or soon, and return True; False if it isn't that simple.
 
         An answer that the client has not taken yet comes first: then the usual way waits until there is room.
@@ -158,15 +162,23 @@ class Connection(web.RequestHandler):
             return False
         if self.transport is None or self.transport.get_write_buffer_size():
             return False
-        if (answer := heads.answer(message, self._remote())) is None:
-            return False
-        self._messages.clear()
-        if isinstance(answer, bytes):
-            self._write_answer(answer)
+        if message.method == "HEAD":
+            if (answer := short.heads.answer(message, self._remote())) is None:
+                return False
+            if isinstance(answer, bytes):
+                self._messages.clear()
+                self._write_answer(answer)
+                return True
+            coroutine: Coroutine[Any, Any, bytes | Done | None] = short.heads.answer_later(answer)
         else:
-            task = self._loop.create_task(heads.answer_later(answer))
-            self._later = _Later((message, body), waiter, task)
-            task.add_done_callback(self._end_later)
+            if self.ssl_context is not None or (work := short.bodies.read(message, self._remote())) is None:
+                return False
+            coroutine = short.bodies.do(work, body.read_nowait() if work.size else b"")
+        self._messages.clear()
+        task = self._loop.create_task(coroutine)
+        self._later = _Later((message, body), waiter, task)
+        self._limits.tasks.add(task)
+        task.add_done_callback(self._end_later)
         return True
 
     def _write_answer(self, answer: bytes) -> None:
@@ -179,20 +191,34 @@ class Connection(web.RequestHandler):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
-    def _end_later(self, task: asyncio.Task[bytes | None]) -> None:
+    def _end_later(self, task: asyncio.Task[bytes | Done | None]) -> None:
         """Write the answer that was waited for, or hand its request to aiohttp; then go on with the next one."""
+        self._limits.tasks.discard(task)
+        answer = None if task.cancelled() else task.result()
         if (later := self._later) is None or self.transport is None:  # the connection was lost meanwhile
+            if isinstance(answer, Done):
+                log.info("the connection of %s ended before its answer", self._address)
             return
         self._later, self._waiter = None, later.waiter
-        answer = None if task.cancelled() else task.result()
-        if answer is None:
-            self._messages.appendleft(later.request)
-        else:
+        if task.cancelled():  # the time of a stop is over
+            self.force_close()
+        elif isinstance(answer, bytes):
             self._write_answer(answer)
             if self._close or self._force_close:  # asked for while this was the current request
                 self.force_close()
+        else:
+            self.done = answer
+            self._messages.appendleft(later.request)
         if self._messages and not later.waiter.done():
             later.waiter.set_result(None)
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Wait for the answer that is due, as aiohttp does for those of its requests; then end the connection."""
+        if (later := self._later) is not None:
+            await asyncio.wait({later.task}, timeout=timeout)
+        await super().shutdown(timeout)
+        if later is not None:
+            later.task.cancel()
 
     def _remote(self) -> str:
         """Return the address of the client as aiohttp's requests have it; empty for that of most Unix sockets."""

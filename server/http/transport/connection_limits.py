@@ -1,23 +1,35 @@
-"""What all connections of one server share: their limits, the number of connections from each address, and `heads`.
+"""What all connections of one server share: their limits, the number of connections from each address, and the
+short ways.
 
 `server.py` makes one `ConnectionLimits`, and each `Connection` enters its address there and leaves it again.
 """
 
+import asyncio
 from collections import Counter
+from typing import Any, NamedTuple
 
 from onward.server.http.heads import Heads
+from onward.server.http.short_bodies import ShortBodies
+
+
+class Short(NamedTuple):
+    """What answers requests past aiohttp."""
+
+    heads: Heads
+    bodies: ShortBodies
 
 
 class ConnectionLimits:
     """The limits of the connections of one server."""
 
-    __slots__ = ("can_bypass_parser", "counts", "header_wait", "heads", "per_address")
+    __slots__ = ("can_bypass_parser", "counts", "header_wait", "per_address", "short", "tasks")
 
     def __init__(self, header_wait: float, per_address: int) -> None:
         self.header_wait = header_wait  # seconds until the first head of a new connection must have arrived
         self.per_address = per_address  # connections from one address at once; 0 for no limit
         self.can_bypass_parser = False  # whether this aiohttp lets large bodies be read from the socket itself
-        self.heads: Heads | None = None  # answers HEAD at once; None if every request goes the usual way
+        self.short: Short | None = None  # None if every request goes the usual way
+        self.tasks: set[asyncio.Task[Any]] = set()  # of requests that `short` works on; asyncio does not keep them
         self.counts: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:

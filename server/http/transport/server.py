@@ -9,11 +9,13 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from onward.server.http.heads import heads_of
+from onward.server.http.heads import Heads, is_plain
 from onward.server.http.problems import log
+from onward.server.http.short_bodies import ShortBodies
+from onward.server.http.short_way import ShortWay
 from onward.server.http.transport import support
 from onward.server.http.transport.connection import Connection
-from onward.server.http.transport.connection_limits import ConnectionLimits
+from onward.server.http.transport.connection_limits import ConnectionLimits, Short
 
 
 class Server(web.Server):
@@ -65,10 +67,11 @@ class Runner(web.AppRunner):
         if missing := support.missing_for_fast_bodies(connection, connection.fresh_parser):
             log.warning("aiohttp lacks %s: large bodies are read more slowly, from its stream", ", ".join(missing))
         self._limits.can_bypass_parser = not missing
-        if missing := support.missing_for_heads(connection, connection.fresh_parser):
-            log.warning("aiohttp lacks %s: HEAD is answered more slowly", ", ".join(missing))
-        else:
-            self._limits.heads = heads_of(self.app)
+        if missing := support.missing_for_short(connection, connection.fresh_parser):
+            log.warning("aiohttp lacks %s: short requests are answered more slowly", ", ".join(missing))
+        elif is_plain(self.app):
+            way = ShortWay(self.app)
+            self._limits.short = Short(Heads(way), ShortBodies(self.app, way))
         return server
 
     async def _clean_up(self, app: web.Application) -> None:

@@ -14,8 +14,8 @@ CONNECTION = (
     "_current_request", "_keepalive_handle", "_loop", "_messages", "_next_keepalive_close_time", "_process_keepalive",
     "_waiter",
 )  # fmt: skip
-HEADS = ("_close", "_force_close", "_keepalive_timeout", "_parser", "_upgraded")
-OF_HEADS = ("headers", "method", "path", "should_close", "version")  # parts of a parsed message
+SHORT = ("_close", "_force_close", "_keepalive_timeout", "_parser", "_upgraded")
+OF_SHORT = ("headers", "method", "path", "should_close", "version")  # parts of a parsed message
 FAST = ("_parser", "_read_bufsize", "_max_msg_queue_size")
 
 
@@ -48,9 +48,9 @@ def missing_for_fast_bodies(connection: web.RequestHandler, fresh_parser: Callab
     return [] if len(messages) == 1 and not rest else ["HttpRequestParser as it was"]
 
 
-def missing_for_heads(connection: web.RequestHandler, fresh_parser: Callable[[], Any]) -> list[str]:
-    """Return the names that are missing for answering HEAD at once; also tries the parser, as it is used for that."""
-    if names := _missing(connection, HEADS):
+def missing_for_short(connection: web.RequestHandler, fresh_parser: Callable[[], Any]) -> list[str]:
+    """Return the names that are missing for answering requests past aiohttp; also tries the parser for that."""
+    if names := _missing(connection, SHORT):
         return names
     try:
         parser = fresh_parser()
@@ -58,7 +58,7 @@ def missing_for_heads(connection: web.RequestHandler, fresh_parser: Callable[[],
         parser.message_consumed()
     except Exception as error:  # any fault at all means that this parser must not be used
         return [f"HttpRequestParser as it was: {error!r}"]
-    missing = [name for name in OF_HEADS if not hasattr(message, name)]
+    missing = [name for name in OF_SHORT if not hasattr(message, name)]
     return missing if body.is_eof() else [*missing, "an end of the body of HEAD"]
 
 

@@ -32,14 +32,14 @@ BUGS = (
     ),
     Bug(
         "hd5", "HEAD passes the middleware of an application", "server/http/heads.py",
-        "    if app.get(BUILT) != parts_of(app) or ",
-        "    if BUILT not in app or ",
+        "    return app.get(BUILT) == parts_of(app) and ",
+        "    return BUILT in app and ",
         f"{TESTS} -k=adds",
     ),
     Bug(
         "hd6", "HEAD passes the access function of an application", "server/http/heads.py",
-        " or app[ACCESS] is not allow_everything or ",
-        " or ",
+        " and app[ACCESS] is allow_everything and ",
+        " and ",
         f"{TESTS} -k=adds",
     ),
     Bug(
