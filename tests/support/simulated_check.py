@@ -149,7 +149,9 @@ class Check:
 
     async def _tidy(self) -> None:
         """Remove what steps that were cut short have left, as the clean-up does once it is an hour old."""
-        if any(plan.brought for plan in self.client.plans.values()):  # such bytes may have no record, and still an id
+        if self.world.shared or any(
+            plan.brought for plan in self.client.plans.values()
+        ):  # such bytes may have no record, and still an id
             with patch.object(sweep, "STRAY", -60.0):
                 await self.world.engine.sweep.tidy()
         blobs = self.world.engine.records.storage.blobs
