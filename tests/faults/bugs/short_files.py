@@ -6,6 +6,7 @@ CRASHES = "tests/faults/test_crashes.py -k=brought"
 SHORT = "tests/server/test_short_patches.py"
 ORDER = "tests/faults/test_order.py -k=short_patch"
 PATCHES = "tests/faults/test_crashes.py -k=short"
+REDIS = "tests/faults/test_order.py -k=on_redis"
 NODES = "tests/faults/test_short_on_nodes.py"
 SHARED = "tests/faults/test_crashes.py -k=shared"
 BUGS = (
@@ -175,7 +176,7 @@ BUGS = (
         "short26", "the mark of a short PATCH is not durable", "storage/blobs/short_files.py",
         "            self._sync_folder(self._partial)\n            reach(\"sealing\")\n            if not holds():",
         "            reach(\"sealing\")\n            if not holds():",
-        SHARED,
+        REDIS,
     ),
     Bug(
         "short27", "the name that a short PATCH gives beside others is not durable", "storage/blobs/short_files.py",
