@@ -6,14 +6,19 @@ the lease, as one that is suspended right after its last look at the clock.
 
 import asyncio
 import hashlib
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
 
+import aiohttp
 import pytest
+import tus_requests as tus
 from bodies import WholeBody
+from onward_process import ROOT, OnwardProcess, onward
 from redis_process import RedisProcess
 
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Place, Status, Upload, UploadId
@@ -32,6 +37,7 @@ ASKED = CreateRequest(length=len(DATA), metadata=None, promised=None, body_size=
 ALL = AppendRequest(offset=0, length=None, promised=None, body_size=len(DATA))
 POINTS = ("judged", "written", "synced", "sealing", "linking", "renamed", "sealed")
 PATIENCE = 10.0
+ASLEEP = str(ROOT / "tests" / "support" / "suspended_server.py")
 
 
 class Nodes:
@@ -235,3 +241,49 @@ async def test_without_the_lease_no_file_gets_its_name(nodes: Nodes) -> None:
     with pytest.raises(Exception, match=id_):
         await short_files.fill(id_, DATA, lambda _: None, lambda: False)
     assert not nodes.names(id_)
+
+
+async def one_falls_asleep(b: OnwardProcess, redis_url: str, point: str, *, wakes: bool) -> None:
+    """Let a server stop itself in a short PATCH, another one store other bytes, and the first wake up or be killed."""
+    a = OnwardProcess(b.data, redis_url, program=(ASLEEP, f"{point}:1"))
+
+    async def send(url: str, data: bytes) -> int:
+        with suppress(aiohttp.ClientError):
+            return (await tus.patch(http, url, 0, data)).status
+        return 0
+
+    try:
+        async with aiohttp.ClientSession() as http:
+            await a.start()
+            url, data, other = await tus.create(http, a.url, 4096), os.urandom(4096), os.urandom(4096)
+            name = url.rpartition("/")[2]
+            there, file = f"{b.url}/{name}", b.data / "files" / name
+            sending = asyncio.create_task(send(url, data))
+            async with asyncio.timeout(PATIENCE):
+                while not a.is_stopped():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            if not wakes:
+                await a.kill9()
+            assert await tus.offset(http, there) == 0
+            assert await send(there, other) == 204
+            if wakes:
+                a.process.send_signal(signal.SIGCONT)
+            assert await asyncio.wait_for(sending, PATIENCE) in {0, 409, 423, 503}
+            assert await tus.offset(http, there) == 4096
+            async with http.get(f"{there}/progress") as answer:
+                assert (await answer.json())["sha256"] == hashlib.sha256(other).hexdigest()
+            assert file.read_bytes() == other, f"{point}: who was asleep changed the bytes"
+    finally:
+        if a.running:
+            await a.kill9()
+
+
+@pytest.mark.slow
+async def test_a_server_that_stops_in_a_short_patch_harms_no_file_when_it_wakes_up_or_dies(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with onward(tmp_path / "data", redis_url) as b, asyncio.TaskGroup() as all_:
+        for point in ("linking", "renamed", "sealed"):
+            all_.create_task(one_falls_asleep(b, redis_url, point, wakes=True))
+        for point in ("linking", "sealed"):
+            all_.create_task(one_falls_asleep(b, redis_url, point, wakes=False))
