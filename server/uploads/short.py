@@ -8,7 +8,8 @@ creation. Where all bytes have arrived already, and nothing but their SHA-256 ha
     one record     completed, with its events in the same transaction
     reply
 
-    `store`        of a creation: no lease, since nobody knows the id; the record is inserted, with the quota
+    `store`        of a creation: no lease, since nobody knows the id; the record is inserted, with the quota. Not where
+                   servers share a state
     `fill`         of a PATCH that brings all bytes of an upload that has none: the record is saved
 
 Bytes, record, event, reply: the order is the usual one. A crash before the record leaves a file that the sweep or the
@@ -20,6 +21,7 @@ ever. Called by create_once.py and by the engine.
 import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -73,7 +75,8 @@ class ShortUploads:
         self._publishing, self._running = publishing, running
         self.received = 0
         usual = publishing.layout is not None or publishing.shares or publishing.outside or bool(records.checks)
-        self._files = records.storage.blobs.short if records.storage.state.is_own and not usual else None
+        self._files = records.storage.blobs.short if not usual else None
+        self._is_own = records.storage.state.is_own
 
     @property
     def most(self) -> int:
@@ -85,7 +88,7 @@ class ShortUploads:
 
         Raises TooLarge, and StorageError if it is uncertain whether the record was saved.
         """
-        files = self._files if 0 < len(data) <= self.most else None
+        files = self._files if self._is_own and 0 < len(data) <= self.most else None
         if files is None or not request.has_body or request.length != len(data) or request.concat or request.types:
             return None
         now = self._records.clock()
@@ -136,10 +139,12 @@ class ShortUploads:
         if upload.role is not Role.SINGLE or upload.types:
             return None
         began = self._records.clock.elapsed()
-        if (completed := await self._publish(files.fill, upload, request.checksum, data, began)) is None:
+        fill = partial(files.fill, holds=self._records.holds(upload))
+        if (completed := await self._publish(fill, upload, request.checksum, data, began)) is None:
             return None
         completed = await self._records.end(completed, last=True)
         self.received += len(data)
+        files.filled(upload.id)
         return completed
 
     async def _publish(

@@ -25,8 +25,9 @@ A crash before the record leaves a published file of an upload that still waits 
 that file. It goes when the upload goes, and it is replaced by whatever the client sends next: `fill` replaces it, and
 so does the usual way, which removes it before it stores the first byte (`Blobs.open`).
 
-Where several servers share a state, none of this is used: a holder of a lease that was suspended could replace or
-remove what the next holder has published.
+Where several servers share a state, `publish` is not used: the sweep of one could remove what another, suspended in the
+middle, is about to record. `fill` never replaces a file there: a holder of a lease that was suspended could wake up
+when the next holder has published other bytes. After the record `filled` is called, as `recorded` for a new upload.
 """
 
 from collections.abc import Callable
@@ -47,11 +48,17 @@ class ShortFiles(Protocol):
         After an error nothing is left, or the mark is left too. Raises Full.
         """
 
-    async def fill(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> Place | None:
+    async def fill(
+        self, id: UploadId, data: bytes, check: Callable[[bytes], None], holds: Callable[[], bool]
+    ) -> Place | None:
         """Store and publish all bytes of an upload that has recorded none yet; the rest is as for `publish`.
 
-        No file is written to that has a name already. After an error the usual way may be taken.
+        No file is written to that has a name already. After an error, or None, the usual way may be taken.
+        `holds` says, in any thread, whether the lease is still held; if not, Stale may be raised.
         """
+
+    def filled(self, id: UploadId) -> None:
+        """Note that a file that `fill` has published is recorded now; returns at once, and raises nothing."""
 
     def recorded(self, id: UploadId) -> None:
         """Note that a new file has its record now; returns at once, and raises nothing."""

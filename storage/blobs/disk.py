@@ -266,7 +266,7 @@ class DiskBlobs(DiskStrays):
     def _fence(self, path: Path, length: int, holds: Callable[[], bool]) -> None:
         if not exists(path):
             path = self._root / "files" / path.name
-            if not length and not exists(path):
+            if not length:  # what is there was not recorded, and must not come back in the place of what may follow
                 return
             length = max(length, path.stat().st_size)  # a published file is whole
         fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
@@ -323,6 +323,9 @@ class DiskBlobs(DiskStrays):
     def _remove(self, path: Path) -> None:
         if "." in path.name:  # a temporary file that a crash has left
             path.unlink(missing_ok=True)
+            return
+        if "-" in path.name:
+            self.short.remove_marked(path)
             return
         for folder in reversed(FOLDERS):  # a published file without a record keeps its mark to the last
             (self._root / folder / path.name).unlink(missing_ok=True)

@@ -160,11 +160,14 @@ class Publishing:
 
 
 def _is_whole(final: Path, length: int) -> bool:
-    """Return whether a file is already published: it gets its name only when it is whole and synced."""
+    """Return whether a file is already published: it gets its name only when it is whole and synced.
+
+    One with a second name has a mark, and is not what this upload has received since (short_files.py).
+    """
     if not exists(final):
         return False
     found = os.stat(final, follow_symlinks=False)
-    return S_ISREG(found.st_mode) and found.st_size == length
+    return S_ISREG(found.st_mode) and found.st_size == length and found.st_nlink == 1
 
 
 def _name(fresh: Path, final: Path, holds: Callable[[], bool]) -> None:

@@ -27,6 +27,21 @@ usual way removes files/ID before it opens partial/ID for the first byte (disk.p
 file, and none is left beside it if the configuration has a layout or a bucket by then. To terminate the upload, or to
 let it expire, removes both names.
 
+Where several servers share the folder, a holder of the lease may be suspended anywhere, and wake up when another one
+has published other bytes. No look at the lease can be one step with a rename. So there the file gets its name by a
+link, which replaces nothing:
+
+    check             as above, and partial/ID must not exist: the usual way replaces it, and leaves nothing behind
+    partial/ID-TOKEN  a new file of this process; written, read-only, synced; then its name is synced     it is the mark
+    files/ID          if the lease is still held: a second name, unless there is something; then that name is synced
+    (record)          saved as completed
+    filled            the mark is removed, a moment later
+
+Only one of all holders gets its file there. For the others, and for whoever finds something left there, the usual way
+follows: its rename replaces a file that nobody has recorded. Nothing here ever removes or replaces files/ID. What is
+left of a holder that woke up too late is found by its mark, and removed once the record says that the upload has ended
+elsewhere, or is gone (strays.py).
+
 Where the file system has no second names, or files/ is on another one, the usual way is taken from then on. Called by
 disk.py.
 """
@@ -34,12 +49,14 @@ disk.py.
 import asyncio
 import errno
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from onward.protocol.model import Place, UploadId
-from onward.storage.blobs.files import NEW, closed, write_all
+from onward.storage.base import Stale
+from onward.storage.blobs.files import NEW, closed, exists, write_all
 from onward.storage.blobs.publishing import Publishing
 from onward.storage.failpoints import reach
 from onward.storage.running.threads import Threads
@@ -65,6 +82,7 @@ class DiskShortFiles:
         self._partial, self._files, self._pool, self._publishing = root / "partial", root / "files", pool, publishing
         self._check_folder, self._sync_folder, self._mapped, self._shared = check_folder, sync_folder, mapped, shared
         self._links = self._renames = True  # whether this folder can have second names, and renames into files/
+        self._token = f"-{secrets.token_hex(4)}" if shared else ""  # at the end of this process's marks
         self._marked: list[UploadId] = []  # published and recorded files that still have their marks
 
     async def publish(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> Place | None:
@@ -104,13 +122,56 @@ class DiskShortFiles:
             self._publishing.protect(fd)
         reach("synced")
 
-    async def fill(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> Place | None:
-        """Store and publish a file that has a record; None if this folder can't rename it. Raises like `publish`."""
-        if not self._renames:
+    async def fill(
+        self, id: UploadId, data: bytes, check: Callable[[bytes], None], holds: Callable[[], bool]
+    ) -> Place | None:
+        """Store and publish a file that has a record; None if the usual way has to be taken. Raises like `publish`."""
+        if not (self._links if self._shared else self._renames):
             return None
         with self._mapped():
-            self._renames = await self._pool.call(self._fill, id, data, check)
-        return Place(f"files/{id}") if self._renames else None
+            if self._shared:
+                filled = await self._pool.call(self._fill_beside_others, id, data, check, holds)
+            else:
+                filled = self._renames = await self._pool.call(self._fill, id, data, check)
+        return Place(f"files/{id}") if filled else None
+
+    def _fill_beside_others(
+        self, id: UploadId, data: bytes, check: Callable[[bytes], None], holds: Callable[[], bool]
+    ) -> bool:
+        check(data)
+        self._check_folder("partial")
+        self._check_folder("files")
+        if exists(self._partial / id):
+            return False
+        mark, linked = self._partial / f"{id}{self._token}", False
+        try:
+            fd = os.open(mark, NEW | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileExistsError:  # it marks what an earlier attempt has left
+            return False
+        try:
+            self._write(fd, data)
+            self._sync_folder(self._partial)
+            reach("sealing")
+            if not holds():
+                raise Stale(id)
+            reach("linking")
+            os.link(mark, self._files / id, follow_symlinks=False)
+            linked = True
+            reach("renamed")
+            self._sync_folder(self._files)
+            reach("sealed")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _CANT:
+                raise
+            self._links = False
+            return False
+        finally:
+            if not linked:
+                with suppress(OSError):
+                    mark.unlink(missing_ok=True)
+        return True
 
     def _fill(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> bool:
         check(data)
@@ -137,7 +198,7 @@ class DiskShortFiles:
     def begin(self, name: str) -> None:
         """Remove what a crash has left published of an upload that gets its first byte now; called in a thread.
 
-        Where a state is shared nothing is left, and it may be what the next holder of the lease has published.
+        Where a state is shared it may be what the next holder of the lease has published. There a rename replaces it.
         """
         if self._shared:
             return
@@ -163,6 +224,11 @@ class DiskShortFiles:
             self._sync_folder(self._files)
             mark.unlink(missing_ok=True)
 
+    def filled(self, id: UploadId) -> None:
+        """Remove the mark of a file that has its record now, if it has one."""
+        if self._shared:
+            self.recorded(id)
+
     def recorded(self, id: UploadId) -> None:
         """Remove the mark of a published file a moment later, with others."""
         if not self._marked:
@@ -179,4 +245,15 @@ class DiskShortFiles:
         marked, self._marked = self._marked, []
         for id_ in marked:
             with suppress(OSError):  # the clean-up tries it again
-                (self._partial / id_).unlink(missing_ok=True)
+                (self._partial / f"{id_}{self._token}").unlink(missing_ok=True)
+
+    def remove_marked(self, mark: Path) -> None:
+        """Remove a mark, and the published file that it marks, of an upload that will not be published under its id.
+
+        Called in a thread. Raises OSError.
+        """
+        published = self._files / mark.name.partition("-")[0]
+        if exists(published) and exists(mark) and mark.samefile(published):
+            published.unlink()
+            self._sync_folder(published.parent)
+        mark.unlink(missing_ok=True)

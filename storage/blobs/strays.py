@@ -1,6 +1,7 @@
 """What a crash has left in the local folder: found by its age, and removed unless a record needs it. A part of disk.py.
 
 partial/ID                 unfinished bytes; or the mark of a published file (short_files.py)
+partial/ID-TOKEN           the mark of a published file, where several servers share the folder
 files/.ID…                 temporary, left in the middle of a step, and likewise with records/
                            Only names that this server gives. A layout names finished files as their clients do.
 """
@@ -14,23 +15,26 @@ from pathlib import Path
 from onward.protocol.model import ID_PATTERN, Place, UploadId
 from onward.storage.blobs.files import exists
 from onward.storage.blobs.sharing import DiskSharing
+from onward.storage.blobs.short_files import DiskShortFiles
 
 # In files/: a staged copy, a copy that was to take the place of a file or of such a copy, a file of the probe.
 _TEMPORARY = re.compile(rf"\.{ID_PATTERN}|\.{{1,2}}{ID_PATTERN}-[0-9a-f]{{8}}|\.probe-[0-9a-f]{{16}}")
+_WHOSE = re.compile(rf"\.?({ID_PATTERN})|({ID_PATTERN})-[0-9a-f]{{8}}")
 
 
 class DiskStrays(DiskSharing):
     """The clean-up of a local folder. `_swept` are the names of the folders that are searched."""
 
     _swept: tuple[str, ...]
+    short: DiskShortFiles
 
     async def strays(self, before: float) -> AsyncIterator[tuple[Place, UploadId | None]]:
         """Yield the unfinished places that nothing was written to since a time, temporary files included."""
         with self._mapped():
             paths = await self._slow.call(self._untouched, before)
         for path in paths:
-            id_ = re.fullmatch(rf"\.?({ID_PATTERN})", path.name)
-            yield Place(f"{path.parent.name}/{path.name}"), UploadId(id_[1]) if id_ else None
+            id_ = _WHOSE.fullmatch(path.name)
+            yield Place(f"{path.parent.name}/{path.name}"), UploadId(id_[1] or id_[2]) if id_ else None
 
     def _untouched(self, before: float) -> list[Path]:
         found: list[Path] = []
@@ -45,9 +49,23 @@ class DiskStrays(DiskSharing):
         return found
 
     async def tidy(self, stray: Place, recorded: Place) -> bool:
-        """Remove the mark of a published file that has a record; returns whether there was one."""
+        """Remove the mark of a published file that has a record; returns whether there was one.
+
+        Where servers share the folder, the marked file goes as well if the record says that another was published.
+        """
         with self._mapped():
+            if "-" in stray:
+                return await self._pool.call(self._judge, self._root / stray, recorded)
             return await self._pool.call(self._unmark, self._root / stray, self._root / recorded)
+
+    def _judge(self, mark: Path, recorded: Place) -> bool:
+        if recorded.startswith("partial/"):  # its file is used by nobody, and goes when the upload ends
+            return False
+        if recorded == f"files/{mark.name.partition('-')[0]}":
+            mark.unlink(missing_ok=True)
+        else:
+            self.short.remove_marked(mark)
+        return True
 
     def _unmark(self, mark: Path, published: Path) -> bool:
         if mark == published or mark.name != published.name or published.parent.name != "files":

@@ -30,6 +30,10 @@ SHORT_PATCH = [
     "make data", "write data", "protect data", "sync data", "publish", "sync files", "sync partial",
     "write state", "sync state", "answer",
 ]  # fmt: skip
+BESIDE_OTHERS = [
+    "make data", "write data", "protect data", "sync data", "sync partial", "publish short", "sync files",
+    "write copy", "sync copy", "save in Redis", "answer",
+]  # fmt: skip
 
 
 async def append(line: Line, path: str, at: int, pause_at: int, stop: int) -> None:
@@ -96,3 +100,16 @@ async def test_a_short_patch_is_synced_then_named_then_recorded_once_then_answer
         answer = await line.ask("PATCH", path, headers, DATA)
         assert answer["Upload-Offset"] == str(len(DATA))
     assert told_apart(read_trace(trace, path.rpartition("/")[2]))[1] == SHORT_PATCH
+
+
+async def test_a_short_patch_on_redis_marks_its_file_then_names_it_then_copies_and_saves_one_record(
+    tmp_path: Path, redis_url: str
+) -> None:
+    trace = tmp_path / "trace"
+    async with traced(tmp_path / "data", trace, f"--state={redis_url}") as port, connected(port) as line:
+        created = await line.ask("POST", "/files", {"Upload-Length": str(len(DATA))})
+        path = path_of(created["Location"])
+        headers = {"Content-Type": OCTETS, "Upload-Offset": "0"}
+        answer = await line.ask("PATCH", path, headers, DATA)
+        assert answer["Upload-Offset"] == str(len(DATA))
+    assert told_apart(read_trace(trace, path.rpartition("/")[2]))[1] == BESIDE_OTHERS

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from in_process_site import ID, OCTETS, TUS, Site, head, served
 
+from onward.server.http import request_log
 from onward.server.http.app_keys import ENGINE
-from onward.server.log import JsonLines
+from onward.server.log import JsonLines, Lines
 
 CHANGING = re.compile(rb'Date: [^\r]*|"time":"[^"]*"|"durationMs":[0-9.]+| [0-9]+ ms |(max-age|expires)=[0-9]+')
 DIALECTS = (
@@ -84,14 +85,15 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 @pytest.fixture
-def lines() -> Iterator[StringIO]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
     """Log as the server does with `--log-format json`."""
-    handler, logger = logging.StreamHandler(StringIO()), logging.getLogger("onward")
-    handler.setFormatter(JsonLines())
+    told, handler, logger = StringIO(), Lines(JsonLines()), logging.getLogger("onward")
+    handler.setStream(told)
+    monkeypatch.setattr(request_log, "write_line", handler.write_request)
     logger.addHandler(handler)
     before = logger.level
     logger.setLevel(logging.INFO)
-    yield handler.stream
+    yield told
     logger.setLevel(before)
     logger.removeHandler(handler)
 

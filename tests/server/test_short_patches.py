@@ -231,9 +231,10 @@ async def test_after_a_crash_an_upload_can_be_ended_or_published_elsewhere(
     assert names(tmp_path / "data") == {"files/a"}
 
 
-async def test_servers_that_share_a_state_go_the_usual_way(storage: Storage, tmp_path: Path) -> None:
+async def test_servers_that_share_a_state_go_the_usual_way_with_creations(storage: Storage, tmp_path: Path) -> None:
     with patch.object(type(storage.state), "is_own", False):
-        assert engine_on(storage).short.most == 0
+        whole = CreateRequest(length=len(DATA), metadata=None, promised=None, body_size=len(DATA), has_body=True)
+        assert await engine_on(storage).short.store(whole, DATA, UploadId("0" * 32), Limits()) is None
     blobs, id_ = DiskBlobs(tmp_path / "shared", shared=True), UploadId("0" * 32)
     published = tmp_path / "shared" / "files" / id_
     published.write_bytes(DATA)  # by the next holder of a lease

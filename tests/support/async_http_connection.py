@@ -34,10 +34,12 @@ class Line:
         told = {"Host": "127.0.0.1", "Tus-Resumable": version, "Content-Length": str(len(body + rest)), **headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in told.items() if value is not None)
         try:
-            self._writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1"))
-            for at in range(0, len(body), PIECE):
-                self._writer.write(body[at : at + PIECE])
+            # A short body is in one segment with the head, so that the server finds both together.
+            self._writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body[:PIECE])
+            for at in range(PIECE, len(body), PIECE):
                 await self._writer.drain()
+                self._writer.write(body[at : at + PIECE])
+            await self._writer.drain()
             if rest:
                 await asyncio.sleep(PAUSE)
                 self._writer.write(rest)

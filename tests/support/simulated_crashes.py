@@ -108,4 +108,7 @@ class Simulation:
         scenario = self.scenario
         folder, apart, scans = self.folder / str(self._machines), scenario.apart, scenario.scans
         layout = scenario.layout if boot == "first" or not scenario.layout_later else scenario.layout_later
-        return machine(World(folder, journal, scenario.policy, boot, apart=apart, scans=scans, layout=layout))
+        shared = scenario.shared
+        return machine(
+            World(folder, journal, scenario.policy, boot, apart=apart, scans=scans, layout=layout, shared=shared)
+        )

@@ -21,6 +21,7 @@ class Scenario:
 
     `apart`: published files are on another file system. `scans`: there is a scanner, which is down at first.
     `layout`: that of published files, if it is not `{id}`. `layout_later`: another one after a power cut.
+    `shared`: files are published as they are where several servers share the folder.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Scenario:
     scans: bool = False
     layout: str = ""
     layout_later: str = ""
+    shared: bool = False
 
 
 async def whole(client: Client) -> None:
@@ -249,6 +251,13 @@ SCENARIOS = (
     Scenario("short, completed and terminated", (replace(SHORT, ending="terminated"),), ended),
     Scenario("short, process", (SHORT,), whole, Durability.PROCESS),
     Scenario("short, apart", (SHORT,), whole, apart=True),
+    Scenario(
+        "short, shared", (SHORT, replace(SHORT, name="other", size=4_200, promise="right")), two_whole, shared=True
+    ),
+    Scenario("short, shared, then usual", (PLAN,), short_and_usual, shared=True),
+    Scenario("short, shared, then laid", (SHORT,), whole, layout_later="a/{name}", shared=True),
+    Scenario("short, shared, over other bytes", (SHORT,), short_at_last, shared=True),
+    Scenario("short, shared, process", (SHORT,), whole, Durability.PROCESS, shared=True),
     Scenario("empty", (Plan(name="whole"),), whole),
     Scenario("promise right", (Plan(name="whole", size=13_000, promise="right"),), pieces),
     Scenario("promise wrong", (Plan(name="whole", size=13_000, promise="wrong", ending="failed"),), wrong),

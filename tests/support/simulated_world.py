@@ -138,7 +138,9 @@ class World:
         apart: bool = False,
         scans: bool = False,
         layout: str = "",
+        shared: bool = False,
     ) -> None:
+        self.shared = shared
         self.journal, self.policy, self.boot, self.scans = journal, policy, boot, scans
         self.layout = layout
         self.disk = SimulatedDisk(folder, journal, apart=apart)
@@ -147,7 +149,7 @@ class World:
     def start(self) -> None:
         """Start a server; the one before is forgotten as it is."""
         self.state = SimulatedState(self.journal)
-        blobs = DiskBlobs(self.disk.folder / "machine" / "data", self.policy)
+        blobs = DiskBlobs(self.disk.folder / "machine" / "data", self.policy, shared=self.shared)
         storage = Storage(
             blobs=blobs, backups=MemoryBackups(), nodes=MemoryNodes(), state=self.state, durability=self.policy
         )

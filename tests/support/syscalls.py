@@ -21,17 +21,20 @@ LINE = re.compile(r"(?P<thread>\d+) +(?:(?P<name>\w+)\(|<\.\.\. \w+ resumed>)(?P
 UNFINISHED = "<unfinished ...>"
 # what a call does, by its name and words; {id} is that of the upload
 MEANINGS = {
-    "make data": r"openat\(.*/partial/{id}\".*O_CREAT",
+    "make data": r"openat\(.*/partial/{id}(-[0-9a-f]{8})?\".*O_CREAT",
     "open published": r"openat\(.*/files/{id}\".*(O_RDWR|O_WRONLY)",
-    "write data": r"(pwrite64|write)\(\d+<[^>]*/partial/{id}>",
-    "sync data": r"(fsync|fdatasync)\(\d+<[^>]*/partial/{id}>",
+    "write data": r"(pwrite64|write)\(\d+<[^>]*/partial/{id}(-[0-9a-f]{8})?>",
+    "sync data": r"(fsync|fdatasync)\(\d+<[^>]*/partial/{id}(-[0-9a-f]{8})?>",
     "cut data": r"ftruncate\(\d+<[^>]*/partial/{id}>",
-    "protect data": r"fchmod\(\d+<[^>]*/partial/{id}>",
+    "protect data": r"fchmod\(\d+<[^>]*/partial/{id}(-[0-9a-f]{8})?>",
     "write published": r"(pwrite64|write|ftruncate)\(\d+<[^>]*/files/",
-    "publish short": r"link(at)?\(.*/partial/{id}\".*/files/{id}\"",
+    "publish short": r"link(at)?\(.*/partial/{id}(-[0-9a-f]{8})?\".*/files/{id}\"",
     "publish": r"rename\w*\(.*/partial/{id}\".*/files/{id}\"",
     "sync partial": r"(fsync|fdatasync)\(\d+<[^>]*/partial>",
     "sync files": r"(fsync|fdatasync)\(\d+<[^>]*/files>",
+    "write copy": r"pwrite64\(\d+<[^>]*/records/{id}>",
+    "sync copy": r"fdatasync\(\d+<[^>]*/records/{id}>",
+    "save in Redis": r"sendto\(\d+<[^>]*>, \"\*\d+\\r\\n\$7\\r\\nEVALSHA.*, \d{4,}, ",
     "write state": r"pwrite64\(\d+<[^>]*/state\.sqlite",
     "sync state": r"(fsync|fdatasync)\(\d+<[^>]*/state\.sqlite",
     "tell": r"sendto\(\d+<[^>]*>, \"\\201~",
@@ -86,11 +89,11 @@ def _has_ended(trace: Path, pid: int) -> bool:
 
 
 @asynccontextmanager
-async def traced(data: Path, trace: Path) -> AsyncIterator[int]:
+async def traced(data: Path, trace: Path, *options: str) -> AsyncIterator[int]:
     """Run a server under strace, and give its port; the trace is whole afterwards. Skips loudly without strace."""
     if shutil.which("strace") is None:
         pytest.skip("SKIPPED LOUDLY: strace is not installed, so the order of system calls can't be seen")
-    words = ["serve", "--port=0", f"--data={data}", "--sweep-every=600"]
+    words = ["serve", "--port=0", f"--data={data}", "--sweep-every=600", *options]
     tracing = ["strace", "-D", "-f", "-y", "-s", "64", "-o", str(trace), "-e", f"trace={CALLS}"]
     server = await asyncio.create_subprocess_exec(
         *tracing, sys.executable, "-m", "onward", *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE

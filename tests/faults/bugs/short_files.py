@@ -6,6 +6,9 @@ CRASHES = "tests/faults/test_crashes.py -k=brought"
 SHORT = "tests/server/test_short_patches.py"
 ORDER = "tests/faults/test_order.py -k=short_patch"
 PATCHES = "tests/faults/test_crashes.py -k=short"
+REDIS = "tests/faults/test_order.py -k=on_redis"
+NODES = "tests/faults/test_short_on_nodes.py"
+SHARED = "tests/faults/test_crashes.py -k=shared"
 BUGS = (
     Bug(
         "short1", "a short file is recorded and not synced", "storage/blobs/short_files.py",
@@ -15,8 +18,8 @@ BUGS = (
     ),
     Bug(
         "short2", "a short file gets its name before it is synced", "storage/blobs/short_files.py",
-        "            self._write(fd, data)\n            self._sync_folder(self._partial)\n",
-        "            os.link(mark, final, follow_symlinks=False)\n"
+        "0o600)\n        try:\n            self._write(fd, data)\n            self._sync_folder(self._partial)\n",
+        "0o600)\n        try:\n            os.link(mark, final, follow_symlinks=False)\n"
         "            self._write(fd, data)\n            self._sync_folder(self._partial)\n",
         CRASHES,
         more=(('            reach("sealing")\n            os.link(mark, final, follow_symlinks=False)\n', ""),),
@@ -35,8 +38,8 @@ BUGS = (
     ),
     Bug(
         "short5", "the mark of a short file is not durable", "storage/blobs/short_files.py",
-        "            self._write(fd, data)\n            self._sync_folder(self._partial)\n",
-        "            self._write(fd, data)\n",
+        "0o600)\n        try:\n            self._write(fd, data)\n            self._sync_folder(self._partial)\n",
+        "0o600)\n        try:\n            self._write(fd, data)\n",
         CRASHES,
     ),
     Bug(
@@ -95,9 +98,9 @@ BUGS = (
         SHORT,
     ),
     Bug(
-        "short14", "servers that share a state publish short bodies at once", "server/uploads/short.py",
-        "records.storage.blobs.short if records.storage.state.is_own and not usual else None",
-        "records.storage.blobs.short if not usual else None",
+        "short14", "servers that share a state publish new uploads before they have a record", "server/uploads/short.py",
+        "self._files if self._is_own and 0 < len(data)",
+        "self._files if 0 < len(data)",
         SHORT,
     ),
     Bug(
@@ -117,5 +120,74 @@ BUGS = (
         "            self._sync_folder(self._files)\n            self._sync_folder(self._partial)\n",
         "            self._sync_folder(self._files)\n",
         PATCHES,
+    ),
+    Bug(
+        "short18", "a short PATCH replaces what the next holder of the lease has published",
+        "storage/blobs/short_files.py",
+        "            os.link(mark, self._files / id, follow_symlinks=False)\n            linked = True\n",
+        "            os.link(mark, mark.with_suffix('.2'))\n            mark.with_suffix('.2').rename(self._files / id)\n"
+        "            linked = True\n",
+        NODES,
+    ),
+    Bug(
+        "short19", "a short PATCH publishes its file although its lease is over", "storage/blobs/short_files.py",
+        "            if not holds():\n                raise Stale(id)\n            reach(\"linking\")\n",
+        "            reach(\"linking\")\n",
+        NODES,
+    ),
+    Bug(
+        "short20", "who shuts out another brings back a file that nobody has recorded", "storage/blobs/disk.py",
+        "            if not length:  # what is there",
+        "            if not length and not exists(path):  # what is there",
+        NODES,
+    ),
+    Bug(
+        "short21", "a file that nobody has recorded counts as the copy", "storage/blobs/publishing.py",
+        " and found.st_size == length and found.st_nlink == 1",
+        " and found.st_size == length",
+        NODES,
+    ),
+    Bug(
+        "short22", "who woke up too late removes the file of the next holder", "storage/blobs/short_files.py",
+        "        except FileExistsError:\n            return False\n        except OSError",
+        "        except FileExistsError:\n            (self._files / id).unlink()\n            return False\n        except OSError",
+        NODES,
+    ),
+    Bug(
+        "short23", "the file of who woke up too late stays for ever", "storage/blobs/short_files.py",
+        "            published.unlink()\n            self._sync_folder(published.parent)\n",
+        "            pass\n",
+        NODES,
+    ),
+    Bug(
+        "short24", "the clean-up removes a marked file of which it knows no more than its mark",
+        "storage/blobs/short_files.py",
+        "if exists(published) and exists(mark) and mark.samefile(published):",
+        "if exists(published):",
+        NODES,
+    ),
+    Bug(
+        "short25", "the clean-up removes the file of an upload with its mark", "storage/blobs/strays.py",
+        "            mark.unlink(missing_ok=True)\n        else:",
+        "            self.short.remove_marked(mark)\n        else:",
+        NODES,
+    ),
+    Bug(
+        "short26", "the mark of a short PATCH is not durable", "storage/blobs/short_files.py",
+        "            self._sync_folder(self._partial)\n            reach(\"sealing\")\n            if not holds():",
+        "            reach(\"sealing\")\n            if not holds():",
+        REDIS,
+    ),
+    Bug(
+        "short27", "the name that a short PATCH gives beside others is not durable", "storage/blobs/short_files.py",
+        "            linked = True\n            reach(\"renamed\")\n            self._sync_folder(self._files)\n",
+        "            linked = True\n            reach(\"renamed\")\n",
+        SHARED,
+    ),
+    Bug(
+        "short28", "a short PATCH leaves the unfinished bytes of an earlier body", "storage/blobs/short_files.py",
+        "        if exists(self._partial / id):\n            return False\n",
+        "",
+        SHARED,
     ),
 )  # fmt: skip
