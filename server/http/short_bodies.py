@@ -35,7 +35,7 @@ from onward.storage.base import SHORT
 
 # Headers of creations that need more than what is done here.
 SPECIAL = frozenset({HEADER.lower(), "upload-concat"})
-EMPTY = {"Content-Length": "0"}  # what aiohttp adds to 201
+EMPTY = {"Content-Length": "0"}  # what aiohttp adds, but not to 204
 
 
 class Work(NamedTuple):
@@ -105,7 +105,7 @@ class ShortBodies:
             steps.append(fault)
             return Done(asked.request_id, asked.began, steps)
         stored = int(reply.headers["Upload-Offset"]) - (work.appends.offset if work.appends else 0)
-        answer = self._way.write(asked, reply, EMPTY if reply.status == 201 else {}, stored)
+        answer = self._way.write(asked, reply, {} if reply.status == 204 else EMPTY, stored)
         return Done(asked.request_id, asked.began, steps) if answer is None else answer
 
     async def _create(self, request: CreateRequest, asked: Asked, data: bytes, steps: list[Any]) -> Reply:

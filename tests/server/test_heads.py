@@ -1,8 +1,7 @@
 """HEAD is answered at once where that is right, and then exactly as it is answered in the usual way."""
 
-import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from io import StringIO
 from itertools import product
 from pathlib import Path
@@ -10,9 +9,7 @@ from pathlib import Path
 import pytest
 from in_process_site import ID, OCTETS, TUS, Site, head, served
 
-from onward.server.http import request_log
 from onward.server.http.app_keys import ENGINE
-from onward.server.log import JsonLines, Lines
 
 CHANGING = re.compile(rb'Date: [^\r]*|"time":"[^"]*"|"durationMs":[0-9.]+| [0-9]+ ms |(max-age|expires)=[0-9]+')
 DIALECTS = (
@@ -82,20 +79,6 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         options["state"] = request.getfixturevalue("redis_url")
     async with served(tmp_path, **options) as site:
         yield site
-
-
-@pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
-    """Log as the server does with `--log-format json`."""
-    told, handler, logger = StringIO(), Lines(JsonLines()), logging.getLogger("onward")
-    handler.setStream(told)
-    monkeypatch.setattr(request_log, "write_line", handler.write_request)
-    logger.addHandler(handler)
-    before = logger.level
-    logger.setLevel(logging.INFO)
-    yield told
-    logger.setLevel(before)
-    logger.removeHandler(handler)
 
 
 async def test_both_ways_answer_count_and_log_the_same(site: Site, lines: StringIO) -> None:

@@ -1,8 +1,7 @@
 """A short body that comes with its head is stored without aiohttp's requests, and then exactly as in the usual way."""
 
-import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from io import StringIO
 from itertools import count, product
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from in_process_site import ID, OCTETS, TUS, Site, served
 
 from onward.server.http.app_keys import ENGINE
-from onward.server.log import JsonLines
 
 CHANGING = re.compile(
     rb'Date: [^\r]*|Upload-Expires: [^\r]*|"time":"[^"]*"|"durationMs":[0-9.]+|(?<= )[0-9]+ ms '
@@ -20,6 +18,7 @@ CHANGING = re.compile(
 )  # what differs between any two requests
 WRONG = f"{'A' * 43}="
 DIALECTS = (TUS, *(f"Upload-Draft-Interop-Version: {version}\r\n" for version in (6, 8, 99)), "")
+PARTIAL = "Content-Type: application/partial-upload\r\n"
 FOUR = (f"{OCTETS}Content-Length: 4\r\n", "four")
 NONE = ("Content-Length: 0\r\n", "")
 # Headers of creations, with a body, and whether a creation of tus goes the short way with them.
@@ -57,7 +56,9 @@ PATCHES = (
     ("Upload-Offset: 0\r\nUpload-Length: 8\r\n", FOUR, False),
     (f"Upload-Offset: 0\r\nRepr-Digest: sha-256=:{WRONG}:\r\n", (f"{OCTETS}Content-Length: 9\r\n", "nine byte"), False),
     ("Upload-Offset: 0\r\nUpload-Checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n", FOUR, False),
-    ("Upload-Offset: 0\r\n", ("Content-Type: application/partial-upload\r\nContent-Length: 4\r\n", "four"), False),
+    ("Upload-Offset: 0\r\n", (f"{PARTIAL}Content-Length: 4\r\n", "four"), False),
+    ("Upload-Offset: 0\r\nUpload-Complete: ?0\r\n", (f"{PARTIAL}Content-Length: 4\r\n", "four"), False),
+    ("Upload-Offset: 0\r\nUpload-Complete: ?1\r\n", (f"{PARTIAL}Content-Length: 9\r\n", "nine byte"), False),
 )
 # What either may have besides, and whether it goes the short way with it.
 FURTHER = {
@@ -85,19 +86,6 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         options["state"] = request.getfixturevalue("redis_url")
     async with served(tmp_path, **options) as site:
         yield site
-
-
-@pytest.fixture
-def lines() -> Iterator[StringIO]:
-    """Log as the server does with `--log-format json`."""
-    handler, logger = logging.StreamHandler(StringIO()), logging.getLogger("onward")
-    handler.setFormatter(JsonLines())
-    logger.addHandler(handler)
-    before = logger.level
-    logger.setLevel(logging.INFO)
-    yield handler.stream
-    logger.setLevel(before)
-    logger.removeHandler(handler)
 
 
 class Seen:
