@@ -2,8 +2,8 @@
 
 Most files are small, and their clients send the head and the body in one piece. What aiohttp does for a request (a
 request, a task, a router, a middleware, a response) takes longer than to store such a file. So the connection shows
-each of these requests to `ShortBodies` as soon as it is parsed. A plain one is worked off by one task, and answered by
-one write:
+each of these requests to `ShortBodies` as soon as it is parsed. A plain one is done by one task, and answered by one
+write:
 
     aiohttp's parser ── connection.py ──┬── `read`: is it the plain case?  no: task, request, middleware, routes
                                         └── `do`: create_once, engine.fill or engine.append; the dialect's reply

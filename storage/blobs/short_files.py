@@ -19,7 +19,7 @@ An upload that has a record already needs no mark. Its file only moves, as it do
 What a crash leaves at each step, where the record still says that no byte was received:
 
     before the rename            partial/ID                   bytes beyond the record, which the next body overwrites
-    after it                     files/ID                     whole, verified, and told to nobody
+    after it                     files/ID                     whole and verified; no client knows of it
     a power cut in the middle    either name, none, or both   both are one file then
 
 Each of these is a good start for what may come next. `fill` makes a new file, and its rename replaces files/ID. The
@@ -37,8 +37,8 @@ link, which replaces nothing:
     (record)          saved as completed
     filled            the mark is removed, a moment later
 
-Only one of all holders gets its file there. For the others, and for whoever finds something left there, the usual way
-follows: its rename replaces a file that nobody has recorded. Nothing here ever removes or replaces files/ID. What is
+Only one of all holders gets its file there. The others, and any later holder that finds a file there, take the usual
+way: its rename replaces a file that is not recorded. Nothing here ever removes or replaces files/ID. What is
 left of a holder that woke up too late is found by its mark, and removed once the record says that the upload has ended
 elsewhere, or is gone (strays.py).
 
