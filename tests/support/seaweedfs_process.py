@@ -14,6 +14,7 @@ START_WITHIN = 60.0
 ATTEMPTS = 3
 ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
 VOLUME = 64  # megabytes; more of them are made as they are needed
+MOST_VOLUMES = 4000  # each new bucket takes seven, and a worker of the tests makes more than a hundred buckets
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def _started(program: str, folder: Path) -> Iterator[S3Process]:
         "-s3.port.lance": 0,
         "-s3.config": folder / "s3.json",
         "-master.volumeSizeLimitMB": VOLUME,
-        "-volume.max": 400,
+        "-volume.max": MOST_VOLUMES,
         "-master.telemetry": "false",
         **ports,
     }
