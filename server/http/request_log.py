@@ -59,7 +59,7 @@ def note_answer(request: web.Request, response: web.StreamResponse, began: float
 
 
 def line_of(method: str, raw_path: str, status: int, seconds: float, by: str) -> str:
-    """Return the line about a request `by` a client; of its path only the beginning is told, which has no whole ids."""
+    """Return the line about a request `by` a client. It has only the beginning of the path, and so no whole id."""
     return f"{method} {raw_path[:16]!a} {status} {seconds * 1e3:.0f} ms {by}"
 
 

@@ -36,4 +36,10 @@ BUGS = (
         "            self._later.task.cancel()\n            self._waiter, self._later = self._later.waiter, None\n",
         f"{CONNECTIONS} -k=lost",
     ),
+    Bug(
+        "sb6", "an answer without a body has no length, so that its client waits for the end of the connection",
+        "server/http/short_bodies.py",
+        "{} if reply.status == 204 else EMPTY", "EMPTY if reply.status == 201 else {}",
+        f"{TESTS} -k=append",
+    ),
 )  # fmt: skip
