@@ -95,6 +95,10 @@ async def test_nothing_moves_where_less_motion_is_wanted(browser: str, address: 
             "[...document.querySelectorAll('*')].filter((one) => parseFloat(getComputedStyle(one).transitionDuration))"
         )
         assert await page.tab.run(f"{moving}.length") == 0
+        await page.tab.run("document.querySelector('#files progress').value = 0")  # its inner part is no element
+        at_once = await page.tab.picture("#files .bar")
+        await asyncio.sleep(0.5)
+        assert await page.tab.picture("#files .bar") == at_once
 
 
 async def test_axe_finds_what_is_wrong(browser: str, address: str, axe: str) -> None:
