@@ -86,6 +86,17 @@ async def test_axe_finds_nothing_in_a_long_list_from_right_to_left(
         assert opened.faults == []
 
 
+async def copy_bar(tab: Tab) -> None:
+    """Put a copy in the place of a file's bar: the page goes on writing to its own one, and nothing changes the copy."""
+    await tab.run("{ const own = document.querySelector('#files .bar'); own.replaceWith(own.cloneNode(true)) }")
+    await drawn(tab)
+
+
+async def drawn(tab: Tab) -> None:
+    """Wait until the page has been drawn as it is now."""
+    await tab.run("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn(null))))")
+
+
 async def test_nothing_moves_where_less_motion_is_wanted(browser: str, address: str, write: Write) -> None:
     async with upload_page(browser, address) as page:
         await page.tab.look(width=1000, height=800, scheme="light", still=True)
@@ -95,6 +106,7 @@ async def test_nothing_moves_where_less_motion_is_wanted(browser: str, address: 
             "[...document.querySelectorAll('*')].filter((one) => parseFloat(getComputedStyle(one).transitionDuration))"
         )
         assert await page.tab.run(f"{moving}.length") == 0
+        await copy_bar(page.tab)
         await page.tab.run("document.querySelector('#files progress').value = 0")  # its inner part is no element
         at_once = await page.tab.picture("#files .bar")
         await asyncio.sleep(0.5)
@@ -123,10 +135,7 @@ async def test_bars_are_seen_in_forced_colours(browser: str, address: str, write
     async with upload_page(browser, address) as page:
         await page.choose(write(NAME, 1000))
         await page.until(NAME, "verified")
-        # The page goes on writing to its own bar, so the test sets a copy, which nothing else changes.
-        await page.tab.run(
-            "{ const own = document.querySelector('#files .bar'); own.replaceWith(own.cloneNode(true)) }"
-        )
+        await copy_bar(page.tab)
         for scheme in ("light", "dark"):
             await page.tab.look(width=1000, height=800, scheme=scheme, forced=True, still=True)
             assert await page.tab.run("matchMedia('(forced-colors: active)').matches")
@@ -136,9 +145,7 @@ async def test_bars_are_seen_in_forced_colours(browser: str, address: str, write
                     f"{{ const bar = document.querySelector('#files .bar'); bar.firstElementChild.value = {stored};"
                     f"bar.style.setProperty('--sent', {sent}) }}"
                 )
-                await page.tab.run(
-                    "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn(null))))"
-                )
+                await drawn(page.tab)
                 seen.add(await page.tab.picture("#files .bar"))
             assert len(seen) == 4, "nothing, sent, stored and everything look different"
 
