@@ -21,7 +21,7 @@ class FileWriter:
     def __init__(
         self, place: Place, at: int, open_: Callable[[], int], sync: Callable[[int], Awaitable[None]] | None
     ) -> None:
-        self.place = place
+        self.place, self.lasts = place, sync is None
         self._reached, self._open, self._sync = at, open_, sync
         self.fd: int | None = None
 

@@ -33,6 +33,7 @@ class MemoryWriter:
 
     full = False
     boundary = None
+    lasts = False
 
     def __init__(self, place: Place, at: int, held: bytearray) -> None:
         self.place = place
