@@ -127,6 +127,7 @@ class Bodies:
                         licence,
                         writer,
                         noted.note,
+                        mark=noted.mark,
                         tell=noted.tell,
                         stride=blobs.stride,
                         check_room=claims.note,

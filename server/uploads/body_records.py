@@ -48,6 +48,8 @@ class BodyRecords:
         self._claim, self._body, self._add = claim, body, count
         self._began, self._counted = self._clock.elapsed(), upload.offset
         self._tell_at, self._told = 0.0, False
+        self._marked: tuple[int, bytes | None] = -1, None  # a position, and the hash of all bytes up to it
+        self._noting = False  # whether an earlier position is to be recorded first
         self._ended: Callable[[], Upload] | None = None  # returns the record of the end, if that is saved
 
     def count(self, position: int) -> None:
@@ -55,10 +57,18 @@ class BodyRecords:
         self._add(position - self._counted)
         self._counted = position
 
+    def mark(self, position: int) -> None:
+        """Keep what is known of the hash at this position: it is recorded later, while more bytes are hashed."""
+        self._marked = position, self._running.state(position) if self._running else None
+        self._noting = True
+
     async def note(self, position: int, writer: BlobWriter) -> None:
         """Record that the bytes up to a position are durable, in the middle of the body; raises StorageError."""
         self.count(position)
-        now, state = self._clock(), self._running.state(position) if self._running else None
+        marked, state = self._marked
+        if marked != position:  # the store has made durable less than was received
+            state = self._running.state(position) if self._running else None
+        now = self._clock()
         received = decisions.received(
             replace(self._records.carried(self._upload, now), place=writer.place),
             position,
@@ -69,6 +79,7 @@ class BodyRecords:
         )
         self.recorded = self._upload = await self._records.save(received)
         self._claim.recorded()
+        self._noting = False
         await self._body.tell(self._upload)
 
     async def tell(self) -> None:
@@ -93,6 +104,8 @@ class BodyRecords:
 
         `end` has to be called afterwards, on the event loop, with the same position.
         """
+        if self._noting:
+            return
         self._ended = self._records.save_here(self._at_end(position, place, licence, cut=False))
 
     async def end(self, position: int, place: Place, licence: Licence, *, last: bool) -> Upload:

@@ -137,6 +137,10 @@ class BlobWriter(Protocol):
         """
 
     @property
+    def steady(self) -> bool:
+        """Return whether the place stays, and a `sync` covers all that was written before it, while more is written."""
+
+    @property
     def lasts(self) -> bool:
         """Return whether bytes are as durable as the store's durability asks for as soon as they are written."""
 

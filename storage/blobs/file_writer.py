@@ -17,6 +17,7 @@ class FileWriter:
 
     full = False  # a thread that writes to a local disk waits for it
     boundary = None
+    steady = True  # a sync of a file leaves out what comes later, and a write does not wait for it
 
     def __init__(
         self, place: Place, at: int, open_: Callable[[], int], sync: Callable[[int], Awaitable[None]] | None

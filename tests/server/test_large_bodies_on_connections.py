@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 from in_process_site import OCTETS, TUS, WITHIN, Site, head, served, until
 
-from onward.protocol.model import Status, UploadId
+from onward.protocol.model import Status, Upload, UploadId
 from onward.server.http.app_keys import ENGINE
 from onward.server.http.transport import body
 from onward.server.http.transport.tcp import reset
+from onward.server.uploads.engine import Engine
+from onward.server.uploads.sha256 import reached
+from onward.storage.base import Full, Stride
+from onward.storage.blobs.disk import DiskBlobs
 from onward.storage.state.sqlite import SqliteState
 
 SIZE = 2**20
@@ -188,3 +192,37 @@ async def test_a_refusal_is_that_of_the_usual_way_and_ends_the_connection(site: 
     assert b"Connection: close" in answer
     writer.close()
     assert await offset_of(site, path) == 0
+
+
+@pytest.mark.parametrize("durability", ["full", "process"])
+@pytest.mark.parametrize("full", [False, True])
+async def test_a_stride_is_recorded_while_the_next_one_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str, full: bool
+) -> None:
+    monkeypatch.setattr(DiskBlobs, "stride", Stride(2**18, 0.25))
+    saved, arrived, real = list[Upload](), list[int](), SqliteState.save
+    engine: Engine
+
+    async def slow(self: SqliteState, upload: Upload, **named: Any) -> Upload:
+        await asyncio.sleep(0.05)
+        if full and upload.status is Status.UPLOADING and len(saved) == 2:
+            raise Full
+        if upload.status is Status.UPLOADING:
+            arrived.append(engine.arrived(upload.id))
+            saved.append(upload)
+        return await real(self, upload, **named)
+
+    monkeypatch.setattr(SqliteState, "save", slow)
+    async with served(tmp_path, durability=durability) as site:
+        engine = site.app[ENGINE]
+        path = await create(site)
+        reader, writer = await asyncio.open_connection(*site.address)
+        writer.write(patch(path, 0, len(DATA)) + DATA)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 2 * WITHIN)
+        assert b" 507 " in answer if full else b" 204 " in answer
+        writer.close()
+        offsets = [upload.offset for upload in saved]
+        assert offsets == sorted(set(offsets))
+        assert all(reached(upload.hashing) == upload.offset for upload in saved), "the hash belongs to the offset"
+        assert any(there > offset for there, offset in zip(arrived, offsets, strict=True))
+        assert await offset_of(site, path) == (offsets[1] if full else len(DATA))

@@ -126,7 +126,7 @@ class PartWriter:
         """Return about which number the part after all that are full will have."""
         return (self._number or self._spot.number) + len(self._ends)
 
-    lasts = False
+    lasts = steady = False
 
     @property
     def full(self) -> bool:

@@ -68,4 +68,34 @@ BUGS = (
         "",
         f"{CONNECTIONS} -k=follow",
     ),
+    Bug(
+        "lb11", "the receiving thread records the end before the stride before it", "server/uploads/body_records.py",
+        "        if self._noting:\n            return\n",
+        "",
+        f"{CONNECTIONS} -k=stride",
+    ),
+    Bug(
+        "lb12", "the end of a body is recorded before the stride before it", "server/uploads/receive.py",
+        "                await beside.end()\n                mark(body_writer.position)\n",
+        "                mark(body_writer.position)\n",
+        f"{CONNECTIONS} -k=stride",
+    ),
+    Bug(
+        "lb13", "a stride that is recorded beside the next one loses its hash", "server/uploads/body_records.py",
+        "        if marked != position:",
+        "        if marked:",
+        f"{CONNECTIONS} -k=stride",
+    ),
+    Bug(
+        "lb14", "a store whose place moves records beside the receiving", "server/uploads/receive.py",
+        "                if not writer.steady:\n                    await beside.end()\n",
+        "",
+        "tests/server/test_receive.py",
+    ),
+    Bug(
+        "lb15", "a stride that can't be recorded is forgotten", "server/uploads/receive.py",
+        "            task, self._task = self._task, None\n            await task\n",
+        "            await asyncio.wait({self._task})\n",
+        f"{CONNECTIONS} -k=stride",
+    ),
 )  # fmt: skip
