@@ -31,7 +31,14 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"(?:#|//|<!--) (\w[\w.]*\.\w+|Caddyfile)(?: -->)?\n")
 PATH = f"{Path(sys.executable).parent}:{MODULES / '.bin'}:{os.environ.get('PATH', os.defpath)}"
 PATIENCE = 30.0
-WEED_PORTS = ["-master.port", "-master.port.grpc", "-volume.port.grpc", "-filer.port", "-filer.port.grpc", "-s3.port.grpc"]
+WEED_PORTS = [
+    "-master.port",
+    "-master.port.grpc",
+    "-volume.port.grpc",
+    "-filer.port",
+    "-filer.port.grpc",
+    "-s3.port.grpc",
+]
 
 
 class Follower:
