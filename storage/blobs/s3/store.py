@@ -35,7 +35,7 @@ from onward.storage.blobs.s3.memory import Memory
 from onward.storage.blobs.s3.probe import Probe
 from onward.storage.blobs.s3.settings import Settings
 from onward.storage.blobs.s3.spot import Spot, Tail, parse
-from onward.storage.blobs.s3.whole import finish, is_own, look, publish
+from onward.storage.blobs.s3.whole import Publication, finish, is_own, look, publish
 from onward.storage.blobs.s3.writer import PartWriter, tail_key, unused_number, whole_key
 from onward.storage.running.threads import Threads
 
@@ -268,8 +268,8 @@ class S3Blobs:
             return name
         try:
             for name in candidates(spot.path, spot.id) if spot.path else (str(spot.id),):
-                kept = self._known.tail(place)
-                if await publish(self._client, spot, length, f"files/{name}", holds, check, kept, about):
+                file = Publication(spot, length, holds, check, self._known.tail(place), about)
+                if await publish(self._client, file, f"files/{name}"):
                     return name
         except Missing:
             if (published := await self._published(spot, length)) is None:
