@@ -152,7 +152,7 @@ async def test_an_application_gives_a_link_is_asked_and_told(
         forged = {"webhook-id": "a", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,AAAA"}
         event: dict[str, Any] = {
             "type": "upload.completed",
-            "data": {"uploadId": "x", "owner": "anna", "fileName": "forged"},
+            "data": {"uploadId": "x", "owner": "user-1", "fileName": "forged"},
         }
         for path, headers in (("/events", forged), ("/ask", forged), ("/events", {}), ("/ask", {})):
             async with http.post(base + path, json=event, headers=headers) as answer:
