@@ -23,6 +23,7 @@ HEADER = "X-Request-ID"
 PROBES = ("/healthz", "/readyz", "/metrics")  # machines ask for them every few seconds; they are logged at level DEBUG
 CURRENT: ContextVar[str | None] = ContextVar("request_id", default=None)
 ID: web.RequestKey[str] = web.RequestKey("id", str)
+BEGAN: web.RequestKey[float] = web.RequestKey("began", float)  # monotonic
 OWNER: web.RequestKey[str] = web.RequestKey("owner", str)  # of the token, or of the grant of the application
 REASON: web.RequestKey[str] = web.RequestKey("reason", str)  # the code of a refusal
 _SANE = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
@@ -42,9 +43,9 @@ def request_id(headers: MultiMapping[str]) -> str:
     return brought if brought is not None and _SANE.fullmatch(brought) else f"{_START}-{next(_NUMBERS):x}"
 
 
-def note_answer(request: web.Request, response: web.StreamResponse, began: float) -> None:
-    """Count an answered request, and log it; `began` is the monotonic time of its begin."""
-    seconds = time.monotonic() - began
+def note_answer(request: web.Request, response: web.StreamResponse) -> None:
+    """Count an answered request, and log it."""
+    seconds = time.monotonic() - request[BEGAN]
     status = response.status
     method, app = request.method, request.app
     watches = status == 101 or (status == 200 and method == "GET" and response.content_type == "text/event-stream")
