@@ -42,13 +42,14 @@ LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address", "_bypassed", "_counted", "_later", "_limits", "_newest", "_stall", "done")
+    __slots__ = ("_address", "_bypassed", "_counted", "_half_closed", "_later", "_limits", "_newest", "_stall", "done")
 
     def __init__(self, manager: web.Server, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(manager, **options)
         self._limits = limits
         self._address, self._counted = "", False
         self._bypassed = False
+        self._half_closed = False  # whether it ends after the answers to the requests that wait
         self._later: _Later | None = None  # the request whose answer is waited for
         self.done: Done | None = None  # what the next request has done already
         self._stall = StallWatch(self._loop)
@@ -226,19 +227,35 @@ class Connection(web.RequestHandler):
         return str(name[0]) if isinstance(name, tuple | list) else str(name or "")
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection of a client that has sent a whole request until that is answered.
+        """Keep the connection of a client that has sent whole requests until each of them is answered.
 
         Returns False, which closes the connection, if it is idle, if its request is not complete or is broken, or if it
-        is a GET: a watcher that closes its sending side has left.
+        is a GET: a watcher that closes its sending side has left. If such a request waits for its turn, it is dropped.
         """
         idle = self._waiter is not None and not self._waiter.done()
         if idle or self._newest is None or self.ssl_context is not None:
             return False
         message, body = self._newest
         if isinstance(message, ErrInfo) or message.method == "GET" or not body.is_eof():
-            return False
-        self.close()
+            waits = self._messages and self._messages[-1] is self._newest
+            is_first = len(self._messages) == 1 and self._later is None and not self._request_in_progress
+            if not waits or is_first:
+                return False
+            self._messages.pop()
+        if self._messages:
+            self._half_closed = True
+        else:
+            self.close()
         return True
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; the last one to a client that has closed its sending side ends the connection."""
+        finished = await super().finish_response(request, resp, start_time)
+        if self._half_closed and not self._messages:
+            self.close()
+        return finished
 
     def handle_error(
         self,
