@@ -17,7 +17,7 @@ from onward.protocol.model import Limits
 from onward.server.http.app_keys import CONFIG, ENGINE, dialect_of, named_dialect
 from onward.server.http.done import take_done
 from onward.server.http.reading import check_message
-from onward.server.http.request_log import BEGAN, CURRENT, HEADER, ID, REASON, note_answer, request_id
+from onward.server.http.request_log import BEGAN, CURRENT, HEADER, ID, LEFT, REASON, note_answer, request_id
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.failure_log import shorten_ids
 
@@ -186,6 +186,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as error:
         response = _answered_by_exception(request, error)
     except ConnectionError:  # the client has closed the connection, and aiohttp handles that
+        note_answer(request, web.Response(status=LEFT))
         raise
     except Exception:
         log.exception("%s %s failed", request.method, _path(request))

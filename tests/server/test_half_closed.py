@@ -113,7 +113,7 @@ def test_what_cannot_be_answered_takes_no_answer_from_the_requests_before_it(tus
         for _ in range(2):
             assert connection.answer("HEAD").status == 200
         connection.read_rest()  # a GET whose turn came in time has begun its answer
-    assert tus.offset(path) == 0
+    assert tus.offset(path) in (0, 50)  # the same of a PATCH
 
 
 @pytest.mark.parametrize("size", SIZES)
