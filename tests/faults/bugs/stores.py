@@ -117,4 +117,11 @@ BUGS = (
             ("import asyncio\n", "import asyncio\nfrom asyncio import Future as Answer\n"),
         ),
     ),
+    Bug(
+        "kr8", "a record that Redis loses twice is told to be unknown", "storage/recovery.py",
+        "                if not await self._adopt(id):\n                    raise\n                continue\n            copy",
+        "                if not await self._adopt(id):\n                    raise\n"
+        "                record = await self._state.load(id, fresh=fresh)\n            copy",
+        "tests/storage/test_recovery.py -k=again_and_again",
+    ),
 )  # fmt: skip
