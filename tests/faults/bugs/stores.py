@@ -142,4 +142,11 @@ BUGS = (
         "self.calls.end(command)",
         f"{LOST} -k=hangs",
     ),
+    Bug(
+        "kr12", "a record that Redis loses twice is told to be unknown", "storage/recovery.py",
+        "                if not await self._adopt(id):\n                    raise\n                continue\n            copy",
+        "                if not await self._adopt(id):\n                    raise\n"
+        "                record = await self._state.load(id, fresh=fresh)\n            copy",
+        "tests/storage/test_recovery.py -k=again_and_again",
+    ),
 )  # fmt: skip
