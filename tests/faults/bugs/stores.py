@@ -142,4 +142,11 @@ BUGS = (
         "self.calls.end(command)",
         f"{LOST} -k=hangs",
     ),
+    Bug(
+        "kr12", "the kept connection trusts every certificate", "storage/state/redis/kept_connection.py",
+        "ssl=context.get() if context else None",
+        "ssl=ssl._create_unverified_context() if context else None",
+        "tests/storage/test_redis_tls.py -k=trusted",
+        more=(("import asyncio\n", "import asyncio\nimport ssl\n"),),
+    ),
 )  # fmt: skip
