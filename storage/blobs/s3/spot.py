@@ -1,4 +1,4 @@
-"""The places of an object store: how they are written, and what each of them says about the bytes of an upload (`Spot`).
+"""The places of an object store: how they are written, and what each says about the bytes of an upload (`Spot`).
 
     partial/ID                          nothing is stored yet, or the whole file under its private key (`join`)
     partial/ID?m=…;k=…;p=…;h=…;n=…;t=…  bytes that arrive
