@@ -112,8 +112,11 @@ BUGS = (
     ),
     Bug(
         "access-14", "an unknown upload is looked for twice in Redis", "storage/recovery.py",
-        "            if not await self._adopt(id):\n                raise\n            record",
-        "            await self._adopt(id)\n            record",
+        "                record = await self._state.load(id, fresh=fresh)\n"
+        "            except Missing:\n                if not await self._adopt(id):\n                    raise\n",
+        "                record = await self._state.load(id, fresh=fresh)\n"
+        "            except Missing:\n                if not await self._adopt(id):\n"
+        "                    await self._state.load(id)\n",
         "tests/server/test_equal_steps.py -k=redis",
     ),
     Bug(

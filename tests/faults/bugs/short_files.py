@@ -190,4 +190,17 @@ BUGS = (
         "",
         SHARED,
     ),
+    Bug(
+        "short29", "beside others, a short file is recorded before it has its name", "storage/blobs/short_files.py",
+        "                filled = await self._pool.call(self._fill_beside_others, id, data, check, holds)\n",
+        "                check(data)\n"
+        "                filled = bool(self._pool.call(self._fill_beside_others, id, data, check, holds))\n",
+        "tests/faults/test_kill_short.py --cycles=6000",
+    ),
+    Bug(
+        "short30", "a file that comes after the end of its upload stays for a week", "server/uploads/sweep.py",
+        "                if recorded is not None and recorded.status not in GONE:\n",
+        "                if recorded is not None:\n",
+        f"{NODES} -k=too_late_is_removed",
+    ),
 )  # fmt: skip
