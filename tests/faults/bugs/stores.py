@@ -143,17 +143,17 @@ BUGS = (
         f"{LOST} -k=hangs",
     ),
     Bug(
-        "kr13", "the kept connection trusts every certificate", "storage/state/redis/kept_connection.py",
-        "ssl=context.get() if context else None",
-        "ssl=ssl._create_unverified_context() if context else None",
-        "tests/storage/test_redis_tls.py -k=trusted",
-        more=(("import asyncio\n", "import asyncio\nimport ssl\n"),),
-    ),
-    Bug(
         "kr12", "a record that Redis loses twice is told to be unknown", "storage/recovery.py",
         "                if not await self._adopt(id):\n                    raise\n                continue\n            copy",
         "                if not await self._adopt(id):\n                    raise\n"
         "                record = await self._state.load(id, fresh=fresh)\n            copy",
         "tests/storage/test_recovery.py -k=again_and_again",
+    ),
+    Bug(
+        "kr13", "the kept connection trusts every certificate", "storage/state/redis/kept_connection.py",
+        "ssl=context.get() if context else None",
+        "ssl=ssl._create_unverified_context() if context else None",
+        "tests/storage/test_redis_tls.py -k=trusted",
+        more=(("import asyncio\n", "import asyncio\nimport ssl\n"),),
     ),
 )  # fmt: skip
