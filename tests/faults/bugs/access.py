@@ -21,8 +21,8 @@ BUGS = (
     ),
     Bug(
         "access-3", "the owner is not compared where a body comes", "server/http/access.py",
-        "    if id is not None:\n        await",
-        "    if id is not None and act is not Act.APPEND:\n        await",
+        "    if id is None:\n        return\n    check",
+        "    if id is None or act is Act.APPEND:\n        return\n    check",
         "tests/server/test_who_may.py",
     ),
     Bug(
@@ -106,8 +106,8 @@ BUGS = (
     ),
     Bug(
         "access-13", "a foreign upload that is remembered is refused faster", "server/http/access.py",
-        "load, id, fresh=True)",
-        "load, id)",
+        "load(id, fresh=True)",
+        "load(id)",
         "tests/server/test_equal_steps.py -k=sqlite",
     ),
     Bug(

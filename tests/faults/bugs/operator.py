@@ -2,6 +2,8 @@
 
 from bugs.bug import Bug
 
+RESUME = "tests/client/test_resume_file.py"
+
 BUGS = (
     Bug(
         "60", "a status that changes is not listed", "storage/state/sqlite.py",
@@ -52,28 +54,48 @@ BUGS = (
         "tests/server/test_control.py -k=left_open",
     ),
     Bug(
+        "j5", "entries of former versions of a file stay", "client/resume_file.py",
+        "glob(f\"{self._path.stem[:PLACE]}*.json\")",
+        "glob(f\"{self._path.stem}*.json\")",
+        f"{RESUME} -k=former",
+    ),
+    Bug(
+        "j6", "an entry that another process uses is removed", "client/resume_file.py",
+        "                if (fd := lock_file(former.with_suffix(LOCK))) is not None:\n"
+        "                    former.unlink(missing_ok=True)\n",
+        "                former.unlink(missing_ok=True)\n"
+        "                if (fd := lock_file(former.with_suffix(LOCK))) is not None:\n",
+        f"{RESUME} -k=former",
+    ),
+    Bug(
+        "j7", "a lock that is held is removed", "client/resume_file.py",
+        "    if (fd := lock_file(lock)) is not None:\n        path.with_suffix",
+        "    if (fd := lock_file(lock)) is None:\n        lock.unlink()\n    else:\n        path.with_suffix",
+        f"{RESUME} -k=held",
+    ),
+    Bug(
         "j1", "a small file gets another key in each process", "client/journal.py",
         "if again or file not in self._entries:",
         "if True:",
         "tests/client/test_many_files.py -k=survives",
     ),
     Bug(
-        "j2", "a small file is sent without its key", "client/small.py",
+        "j2", "a small file is sent without its key", "client/small_file.py",
         "{**said, HEADER: key(said)}",
         "said",
         "tests/client/test_many_files.py -k=killed",
     ),
     Bug(
-        "j3", "a small file is sent although it is another one by now", "client/small.py",
+        "j3", "a small file is sent although it is another one by now", "client/small_file.py",
         "or identity(Path(expected.path), status) != expected:",
         "or status.st_size != expected.size:",
-        "tests/client/test_ahead.py -k=as_planned",
+        "tests/client/test_read_ahead.py -k=as_planned",
     ),
     Bug(
-        "j4", "small files that were read and not sent stay locked", "client/cli/ahead.py",
+        "j4", "small files that were read and not sent stay locked", "client/cli/read_ahead.py",
         "                ready.unlock()\n        self._unlock_ended()",
         "                pass\n        self._unlock_ended()",
-        "tests/client/test_ahead.py -k=not_sent",
+        "tests/client/test_read_ahead.py -k=not_sent",
     ),
     Bug(
         "systemd", "the sockets of another process are taken", "server/systemd.py",
