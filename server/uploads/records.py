@@ -63,15 +63,13 @@ class UploadRecords:
         self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Clock | None = None
     ) -> None:
         self.storage, self.limits, self.clock = storage, limits, clock or Clock()
-        self.counts: Counter[str] = Counter()
-        self.measures = Measures()
+        self.counts, self.measures = Counter[str](), Measures()
         self.silence = Silence(limits.quiet_after)
         self._state, self._lease_wait, self._boot = storage.state, lease_wait, boot
         self._saves_here = storage.state if isinstance(storage.state, SavesHere) else None
-        self._subscriptions = storage.subscriptions
         self.on_events: Callable[[], None] = lambda: None
         self.checks: tuple[str, ...] = ()
-        self._relaxed = storage.durability.relaxed
+        self._relaxed, self._subscriptions = storage.durability.relaxed, storage.subscriptions
         self._volatile: set[UploadId] = set()
         self.unrecorded: set[UploadId] = set()  # files that are being published before they have a record (short.py)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
