@@ -30,6 +30,7 @@ id as before; a receiver that has it already recognises it by that. If the recor
 end is told only if the record does not know of it: what has ended may be saved again without an event.
 """
 
+import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -214,12 +215,17 @@ class RecoveringState:
             finally:
                 del self._leases[id, lease.epoch]
 
-    async def at_rest(self, id: UploadId) -> Upload | None:
-        """Return the record if it is at rest and not older than its copy; None if it has to be held, or adopted."""
-        if (record := await self._state.at_rest(id)) is None:
-            return None
-        copy = await self._backups.kept(id)
-        return None if copy and copy.version > record.version else record
+    async def at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
+        """Return each record that is at rest and not older than its copy; None if it has to be held, or adopted.
+
+        Records and copies are read at the same time. What was acknowledged before this was called is in both, so a
+        record that lacks it is older than its copy, whichever is read first.
+        """
+        records, copies = await asyncio.gather(self._state.at_rest(ids), self._backups.kept_of(ids))
+        return [
+            None if record and copy and copy.version > record.version else record
+            for record, copy in zip(records, copies, strict=True)
+        ]
 
     def remembered(self, id: UploadId) -> Upload | None:  # noqa: ARG002
         """Return None: other servers change the records as well."""

@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from zlib import crc32
@@ -25,6 +25,7 @@ from onward.storage.running.threads import Threads
 
 SLOT = 2**16  # bytes
 _HEAD = 8  # bytes: length and CRC-32
+_TOGETHER = 8  # copies that one call of a thread reads at most
 _USUAL = 4096  # bytes that are read of a slot at first: nearly all records are shorter
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -55,6 +56,12 @@ class DiskBackups:
                 return await self._pool.call(self._kept, id)
         except Missing:
             return None
+
+    async def kept_of(self, ids: Sequence[UploadId]) -> Sequence[Upload | None]:
+        """Return the newest copy of each; several are read in one call of a thread."""
+        groups = [ids[at : at + _TOGETHER] for at in range(0, len(ids), _TOGETHER)]
+        answers = [self._pool.call(self._kept_of, group) for group in groups]
+        return [copy for answer in answers for copy in await answer]
 
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         """Put this copy into a new file; raises Stale."""
@@ -99,11 +106,21 @@ class DiskBackups:
             os.close(fd)
 
     def _kept(self, id: UploadId) -> Upload | None:
-        fd = open_regular(self._folder / id, os.O_RDONLY, 0)
+        fd = open_regular(f"{self._folder}/{id}", os.O_RDONLY, 0)
         try:
             return max(_read(fd), key=_rank)
         finally:
             os.close(fd)
+
+    def _kept_of(self, ids: Sequence[UploadId]) -> list[Upload | None]:
+        copies: list[Upload | None] = []
+        for id_ in ids:
+            try:
+                with self._mapped():  # as in `kept`
+                    copies.append(self._kept(id_))
+            except Missing:
+                copies.append(None)
+        return copies
 
     def _renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         path = self._folder / f".{upload.id}-{secrets.token_hex(4)}"

@@ -13,7 +13,6 @@
 """
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any, NamedTuple, cast
 
 from aiohttp import StreamReader, web
@@ -32,7 +31,7 @@ class _Later(NamedTuple):
 
     request: tuple[Any, StreamReader]
     waiter: asyncio.Future[None]  # aiohttp's, which wakes up the loop of its requests
-    task: asyncio.Task[bytes | Done | None]
+    answer: asyncio.Future[bytes | Done | None]
 
 
 SHORT_WAY = (b"HEAD ", b"PATCH ", b"POST ")  # how requests begin that may be answered past aiohttp
@@ -169,16 +168,15 @@ class Connection(web.RequestHandler):
                 self._messages.clear()
                 self._write_answer(answer)
                 return True
-            coroutine: Coroutine[Any, Any, bytes | Done | None] = short.heads.answer_later(answer)
+            later: asyncio.Future[Any] = short.heads.answer_later(answer)
         else:
             if self.ssl_context is not None or (work := short.bodies.read(message, self._remote())) is None:
                 return False
-            coroutine = short.bodies.do(work, body.read_nowait() if work.size else b"")
+            later = self._loop.create_task(short.bodies.do(work, body.read_nowait() if work.size else b""))
+            self._limits.tasks.add(later)
         self._messages.clear()
-        task = self._loop.create_task(coroutine)
-        self._later = _Later((message, body), waiter, task)
-        self._limits.tasks.add(task)
-        task.add_done_callback(self._end_later)
+        self._later = _Later((message, body), waiter, later)
+        later.add_done_callback(self._end_later)
         return True
 
     def _write_answer(self, answer: bytes) -> None:
@@ -191,16 +189,16 @@ class Connection(web.RequestHandler):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
-    def _end_later(self, task: asyncio.Task[bytes | Done | None]) -> None:
+    def _end_later(self, ended: asyncio.Future[bytes | Done | None]) -> None:
         """Write the answer that was waited for, or hand its request to aiohttp; then go on with the next one."""
-        self._limits.tasks.discard(task)
-        answer = None if task.cancelled() else task.result()
+        self._limits.tasks.discard(ended)
+        answer = None if ended.cancelled() else ended.result()
         if (later := self._later) is None or self.transport is None:  # the connection was lost meanwhile
             if isinstance(answer, Done):
                 log.info("the connection of %s ended before its answer", self._address)
             return
         self._later, self._waiter = None, later.waiter
-        if task.cancelled():  # the time of a stop is over
+        if ended.cancelled():  # the time of a stop is over
             self.force_close()
         elif isinstance(answer, bytes):
             self._write_answer(answer)
@@ -215,10 +213,10 @@ class Connection(web.RequestHandler):
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Wait for the answer that is due, as aiohttp does for those of its requests; then end the connection."""
         if (later := self._later) is not None:
-            await asyncio.wait({later.task}, timeout=timeout)
+            await asyncio.wait({later.answer}, timeout=timeout)
         await super().shutdown(timeout)
         if later is not None:
-            later.task.cancel()
+            later.answer.cancel()
 
     def _remote(self) -> str:
         """Return the address of the client as aiohttp's requests have it; empty for that of most Unix sockets."""

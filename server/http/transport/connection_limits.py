@@ -29,7 +29,7 @@ class ConnectionLimits:
         self.per_address = per_address  # connections from one address at once; 0 for no limit
         self.can_bypass_parser = False  # whether this aiohttp lets large bodies be read from the socket itself
         self.short: Short | None = None  # None if every request goes the usual way
-        self.tasks: set[asyncio.Task[Any]] = set()  # of requests that `short` works on; asyncio does not keep them
+        self.tasks: set[asyncio.Future[Any]] = set()  # of requests that `short` works on; asyncio does not keep them
         self.counts: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:

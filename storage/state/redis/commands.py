@@ -4,6 +4,7 @@ The scripts and the other short commands of requests go over one kept connection
 for what reads many keys, each call takes a connection of the client library's pool.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from onward.storage.running.uncancellable import PendingCalls
 from onward.storage.state.redis.client import mapped
 from onward.storage.state.redis.kept_connection import Argument, KeptConnection
 
+TOGETHER = 64  # uploads that one call of a script concerns at most: Redis does nothing else meanwhile
 T = TypeVar("T")
 
 
@@ -36,6 +38,13 @@ class Commands:
                 return await self._send("EVALSHA", self._sum(text), len(keys), *keys, *arguments)
             except NoScriptError:  # Redis was restarted, or has another master: EVAL also makes it known there
                 return await self._send("EVAL", text, len(keys), *keys, *arguments)
+
+    async def run_for(self, text: str, keys: Sequence[Sequence[str]]) -> list[Any]:
+        """Run a script that takes the keys of several uploads, and returns a list of one answer for each."""
+        most = TOGETHER if self._kept is not None else 1  # in a cluster they are in different slots
+        groups = [keys[at : at + most] for at in range(0, len(keys), most)]
+        lists = await asyncio.gather(*(self.run(text, [key for each in group for key in each]) for group in groups))
+        return [answer for answers in lists for answer in answers]
 
     async def ask(self, *command: Argument) -> Any:
         """Send a short command, which may be repeated, and return its answer."""

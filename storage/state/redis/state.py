@@ -210,10 +210,10 @@ class RedisState:
         """Hold the lease, and renew it until the context ends; raises Held or Missing."""
         return self._leases.hold(id, wait=wait, on_rival=on_rival)
 
-    async def at_rest(self, id: UploadId) -> Upload | None:
-        """Return the record if no request holds the lease and none has left it without releasing it; else None."""
-        document = await self._run(scripts.AT_REST, id)
-        return decode(document) if document else None
+    async def at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
+        """Return each record if no request holds the lease and none has left it without releasing it; else None."""
+        documents = await self._commands.run_for(scripts.AT_REST, [keys_of(id_)[:2] for id_ in ids])
+        return [decode(document) if document else None for document in documents]
 
     def remembered(self, id: UploadId) -> Upload | None:  # noqa: ARG002
         """Return None: other servers change the records as well."""
