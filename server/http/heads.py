@@ -82,6 +82,9 @@ class Heads:
 
     async def _answer_all(self) -> None:
         """Answer all requests that wait for the state to be asked."""
+        await self._answer_some()
+
+    async def _answer_some(self) -> None:
         all_asked, self._asked = self._asked, []
         wanted = [(asked.id, asked.dialect.last_byte_finishes) for asked, _ in all_asked if asked.id is not None]
         uploads: list[Upload | None] = [None] * len(wanted)

@@ -20,6 +20,7 @@ from onward.storage.base import Missing, Stale, Unreachable
 from onward.storage.blobs.disk_probe import probe_storing
 from onward.storage.blobs.files import exists, mapped, move, open_regular, sync_folder, write_all
 from onward.storage.blobs.folders import Folders
+from onward.storage.blobs.open_copies import OpenCopies, Slots
 from onward.storage.codec import decode, encode
 from onward.storage.running.threads import Threads
 
@@ -36,6 +37,7 @@ class DiskBackups:
     def __init__(self, folder: Path, pool: Threads, folders: Folders, *, synced: bool) -> None:
         self._folder, self._pool, self._folders, self._synced = folder, pool, folders, synced
         self._mapped = folders.mapped
+        self._open = OpenCopies(folder, _USUAL, SLOT, _newest_of)
         with mapped():
             self.store = self._named(folder.parent / "store")
 
@@ -46,11 +48,15 @@ class DiskBackups:
 
     async def keep(self, upload: Upload, *, durable: bool) -> None:
         """Replace the copy by a newer one; raises Missing or Stale."""
+        if upload.status.final:
+            self._open.forget(upload.id)
         with self._mapped():
-            await self._pool.call(self._keep, upload, os.O_RDWR, durable and self._synced)
+            await self._pool.call(self._keep, upload, durable and self._synced)
 
     async def kept(self, id: UploadId) -> Upload | None:
         """Return the newest copy, or None if there is none."""
+        if (copy := self._open.look(id)) is not None:
+            return copy
         try:
             with self._mapped():  # raises Unreachable, not Missing, if the folder is not mounted
                 return await self._pool.call(self._kept, id)
@@ -58,10 +64,15 @@ class DiskBackups:
             return None
 
     async def kept_of(self, ids: Sequence[UploadId]) -> Sequence[Upload | None]:
-        """Return the newest copy of each; several are read in one call of a thread."""
-        groups = [ids[at : at + _TOGETHER] for at in range(0, len(ids), _TOGETHER)]
-        answers = [self._pool.call(self._kept_of, group) for group in groups]
-        return [copy for answer in answers for copy in await answer]
+        """Return the newest copy of each; those that a thread has to read are read by several in one call."""
+        copies = [self._open.look(id_) for id_ in ids]
+        missing = [at for at, copy in enumerate(copies) if copy is None]
+        groups = [missing[at : at + _TOGETHER] for at in range(0, len(missing), _TOGETHER)]
+        answers = [self._pool.call(self._kept_of, [ids[at] for at in group]) for group in groups]
+        for group, answer in zip(groups, answers, strict=True):
+            for at, copy in zip(group, await answer, strict=True):
+                copies[at] = copy
+        return copies
 
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         """Put this copy into a new file; raises Stale."""
@@ -70,8 +81,9 @@ class DiskBackups:
 
     async def drop(self, id: UploadId) -> None:
         """Remove the copies of an upload."""
+        self._open.forget(id)
         with self._mapped():
-            await self._pool.call((self._folder / id).unlink, True)
+            await self._pool.call(self._drop, id)
 
     async def probe(self) -> None:
         """Write, sync and remove a small file."""
@@ -85,14 +97,33 @@ class DiskBackups:
                 if re.fullmatch(ID_PATTERN, name):
                     yield UploadId(name)
 
+    def close(self) -> None:
+        """Close all files; called when no thread is working any more."""
+        self._open.close()
+
     def _begin(self, upload: Upload, synced: bool) -> None:
         self._folders.check(self._folder.name)
-        self._keep(upload, os.O_RDWR | os.O_CREAT, synced)
-        if synced:
-            sync_folder(self._folder)
+        fd = self._written(upload, os.O_RDWR | os.O_CREAT, synced)
+        try:
+            if synced:
+                sync_folder(self._folder)
+        except OSError:
+            os.close(fd)
+            raise
+        self._open.offer(upload.id, fd)
+        self._open.clear()
 
-    def _keep(self, upload: Upload, flags: int, synced: bool) -> None:
-        fd = os.open(self._folder / upload.id, flags | _SAFE, 0o600)
+    def _keep(self, upload: Upload, synced: bool) -> None:
+        os.close(self._written(upload, os.O_RDWR, synced))
+        self._open.clear()
+
+    def _drop(self, id: UploadId) -> None:
+        Path(f"{self._folder}/{id}").unlink(missing_ok=True)
+        self._open.clear()
+
+    def _written(self, upload: Upload, flags: int, synced: bool) -> int:
+        """Write a copy, and return the descriptor of its file; raises Stale."""
+        fd = os.open(f"{self._folder}/{upload.id}", flags | _SAFE, 0o600)
         try:
             backups = _read(fd)
             newest = max(range(2), key=lambda slot: _rank(backups[slot]))
@@ -102,15 +133,21 @@ class DiskBackups:
                 write_all(fd, _packed(upload), SLOT * (1 - newest))
             if synced:
                 os.fdatasync(fd)
-        finally:
+        except BaseException:
             os.close(fd)
+            raise
+        return fd
 
     def _kept(self, id: UploadId) -> Upload | None:
         fd = open_regular(f"{self._folder}/{id}", os.O_RDONLY, 0)
         try:
-            return max(_read(fd), key=_rank)
-        finally:
+            newest = max(_read(fd), key=_rank)
+        except BaseException:
             os.close(fd)
+            raise
+        self._open.offer(id, fd)
+        self._open.clear()
+        return newest
 
     def _kept_of(self, ids: Sequence[UploadId]) -> list[Upload | None]:
         copies: list[Upload | None] = []
@@ -169,6 +206,13 @@ def _slot(fd: int, at: int) -> Upload | None:
     if (length := int.from_bytes(slot[:4], "big")) > len(slot) - _HEAD and len(slot) == _USUAL:
         slot += os.pread(fd, min(length + _HEAD, SLOT) - _USUAL, at + _USUAL)
     return _unpacked(slot)
+
+
+def _newest_of(slots: Slots) -> Upload | None:
+    """Return the newest copy of what was read of each slot; None if there is none, or if one is not read whole."""
+    if any(int.from_bytes(slot[:4], "big") > max(len(slot) - _HEAD, 0) for slot in slots):
+        return None
+    return max(map(_unpacked, slots), key=_rank)
 
 
 def _unpacked(slot: bytes) -> Upload | None:
