@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 
 from onward.storage.failure_log import Reports
 from onward.storage.running.uncancellable import PendingCalls
-from onward.storage.state.redis.client import mapped
+from onward.storage.state.redis.client import Mapped
 from onward.storage.state.redis.kept_connection import Argument, KeptConnection
 
 TOGETHER = 64  # uploads that one call of a script concerns at most: Redis does nothing else meanwhile
@@ -27,13 +27,13 @@ class Commands:
 
     def __init__(self, client: "aioredis.Redis", calls: PendingCalls, reports: Reports) -> None:
         self.client, self.calls = client, calls
-        self._reports = reports
+        self._mapped = Mapped(reports)
         self._kept = None if isinstance(client, RedisCluster) else KeptConnection(client.connection_pool)
         self._sums: dict[str, str] = {}  # the SHA-1 of each script, by which Redis knows it
 
     async def run(self, text: str, keys: Sequence[str], *arguments: Argument) -> Any:
         """Run a script, and return its answer. All keys are in one slot."""
-        with mapped(self._reports):
+        with self._mapped:
             try:
                 return await self._send("EVALSHA", self._sum(text), len(keys), *keys, *arguments)
             except NoScriptError:  # Redis was restarted, or has another master: EVAL also makes it known there
@@ -48,12 +48,12 @@ class Commands:
 
     async def ask(self, *command: Argument) -> Any:
         """Send a short command, which may be repeated, and return its answer."""
-        with mapped(self._reports):
+        with self._mapped:
             return await self._send(*command)
 
     async def call(self, command: Awaitable[T]) -> T:
         """Wait for the answer to a command of the client."""
-        with mapped(self._reports):
+        with self._mapped:
             return await self.calls.end(command)
 
     async def of_each(self, things: Iterable[T], command: Callable[[Any, T], object]) -> list[Any]:
