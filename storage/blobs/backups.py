@@ -11,12 +11,15 @@ import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from onward.protocol.model import ID_PATTERN, Upload, UploadId
-from onward.storage.base import Missing, Stale, Unreachable
+from onward.storage.base import Missing, Stale, StorageError, Unreachable
 from onward.storage.blobs.disk_probe import probe_storing
 from onward.storage.blobs.files import exists, mapped, move, open_regular, sync_folder, write_all
 from onward.storage.blobs.folders import Folders
@@ -26,6 +29,7 @@ from onward.storage.running.threads import Threads
 
 SLOT = 2**16  # bytes
 _HEAD = 8  # bytes: length and CRC-32
+_HERE = 1024  # copies that wait for the save of their record, at most
 _TOGETHER = 8  # copies that one call of a thread reads at most
 _USUAL = 4096  # bytes that are read of a slot at first: nearly all records are shorter
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,6 +42,7 @@ class DiskBackups:
         self._folder, self._pool, self._folders, self._synced = folder, pool, folders, synced
         self._mapped = folders.mapped
         self._open = OpenCopies(folder, _USUAL, SLOT, _newest_of)
+        self._here: dict[UploadId, Upload] = {}  # copies that `keep_here` has written
         with mapped():
             self.store = self._named(folder.parent / "store")
 
@@ -50,8 +55,22 @@ class DiskBackups:
         """Replace the copy by a newer one; raises Missing or Stale."""
         if upload.status.final:
             self._open.forget(upload.id)
+        if self._here.pop(upload.id, None) == upload:
+            return
         with self._mapped():
             await self._pool.call(self._keep, upload, durable and self._synced)
+
+    def keep_here(self, upload: Upload) -> None:
+        """Keep the copy of a record that is saved next, in the calling thread; what goes wrong is left to `keep`.
+
+        `keep` then finds that it is written. What nobody has asked for is forgotten some time, which costs a write.
+        """
+        copy = replace(upload, version=upload.version + 1)
+        with suppress(OSError, StorageError):
+            self._keep(copy, self._synced)
+            if len(self._here) >= _HERE:
+                self._here.clear()
+            self._here[upload.id] = copy
 
     async def kept(self, id: UploadId) -> Upload | None:
         """Return the newest copy, or None if there is none."""

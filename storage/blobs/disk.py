@@ -109,6 +109,7 @@ class DiskBlobs(DiskStrays):
         synced = self._durability is not Durability.NONE
         backups = DiskBackups(self._root / RECORDS, self._pool, self._folders, synced=synced)
         self._ending.append(backups.close)
+        self.short.keep = backups.keep_here
         return backups
 
     def _sync_folder(self, folder: Path) -> None:

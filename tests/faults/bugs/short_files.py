@@ -149,8 +149,8 @@ BUGS = (
     ),
     Bug(
         "short22", "who woke up too late removes the file of the next holder", "storage/blobs/short_files.py",
-        "        except FileExistsError:\n            return False\n        except OSError",
-        "        except FileExistsError:\n            (self._files / id).unlink()\n            return False\n        except OSError",
+        "        except FileExistsError:\n            return None\n        except OSError",
+        "        except FileExistsError:\n            (self._files / id).unlink()\n            return None\n        except OSError",
         NODES,
     ),
     Bug(
@@ -186,7 +186,7 @@ BUGS = (
     ),
     Bug(
         "short28", "a short PATCH leaves the unfinished bytes of an earlier body", "storage/blobs/short_files.py",
-        "        if exists(self._partial / id):\n            return False\n",
+        "        if exists(self._partial / id):\n            return None\n",
         "",
         SHARED,
     ),
