@@ -30,7 +30,6 @@ id as before; a receiver that has it already recognises it by that. If the recor
 end is told only if the record does not know of it: what has ended may be saved again without an event.
 """
 
-import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -218,10 +217,11 @@ class RecoveringState:
     async def at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
         """Return each record that is at rest and not older than its copy; None if it has to be held, or adopted.
 
-        Records and copies are read at the same time. What was acknowledged before this was called is in both, so a
-        record that lacks it is older than its copy, whichever is read first.
+        What was acknowledged before this was called is in the record and in the copy, so a record that lacks it is
+        older than its copy, whichever is read first. The copies are often there without waiting.
         """
-        records, copies = await asyncio.gather(self._state.at_rest(ids), self._backups.kept_of(ids))
+        copies = await self._backups.kept_of(ids)
+        records = await self._state.at_rest(ids)
         return [
             None if record and copy and copy.version > record.version else record
             for record, copy in zip(records, copies, strict=True)

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from onward.protocol.model import ID_PATTERN, Upload, UploadId
 from onward.storage.base import Missing, Stale, StorageError, Unreachable
 from onward.storage.blobs.disk_probe import probe_storing
-from onward.storage.blobs.files import exists, mapped, move, open_regular, sync_folder, write_all
+from onward.storage.blobs.files import NEW, exists, mapped, move, open_regular, sync_folder, write_all
 from onward.storage.blobs.folders import Folders
 from onward.storage.blobs.open_copies import OpenCopies, Slots
 from onward.storage.codec import decode, encode
@@ -122,7 +122,10 @@ class DiskBackups:
 
     def _begin(self, upload: Upload, synced: bool) -> None:
         self._folders.check(self._folder.name)
-        fd = self._written(upload, os.O_RDWR | os.O_CREAT, synced)
+        try:
+            fd = self._written(upload, NEW, synced)
+        except FileExistsError:
+            fd = self._written(upload, os.O_RDWR | os.O_CREAT, synced)
         try:
             if synced:
                 sync_folder(self._folder)
@@ -144,7 +147,7 @@ class DiskBackups:
         """Write a copy, and return the descriptor of its file; raises Stale."""
         fd = os.open(f"{self._folder}/{upload.id}", flags | _SAFE, 0o600)
         try:
-            backups = _read(fd)
+            backups = (None, None) if flags == NEW else _read(fd)
             newest = max(range(2), key=lambda slot: _rank(backups[slot]))
             if backups[newest] != upload:
                 if _rank(backups[newest]) >= _rank(upload):

@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 import tus_requests as tus
 from bodies import WholeBody
+from msgspec.structs import replace
 from onward_process import ROOT, OnwardProcess, onward
 from redis_process import RedisProcess
 
@@ -247,6 +248,33 @@ async def test_without_the_lease_no_file_gets_its_name(nodes: Nodes) -> None:
     with pytest.raises(Exception, match=id_):
         await short_files.fill(id_, DATA, lambda _: None, unrecorded, lambda: False)
     assert not nodes.names(id_)
+
+
+async def test_the_copy_of_the_record_is_written_once_the_file_has_its_name_and_only_under_the_lease(
+    nodes: Nodes,
+) -> None:
+    blobs, backups = nodes.a.records.storage.blobs, nodes.a.records.storage.backups
+    assert isinstance(blobs, DiskBlobs)
+    there = 0
+
+    def holds() -> bool:
+        return bool(there)
+
+    for there in (1, 2):
+        created = await nodes.a.create(ASKED)
+
+        def record(place: Place, created: Upload = created) -> Upload:
+            nonlocal there
+            there -= 1  # so that the lease is over by now, or is not
+            assert (nodes.data / place).read_bytes() == DATA
+            return replace(created, place=place, offset=len(DATA), status=Status.COMPLETED)
+
+        filled = await blobs.short.fill(created.id, DATA, lambda _: None, record, holds)
+        assert filled is not None
+        saved = replace(filled, version=filled.version + 1)
+        assert await backups.kept(created.id) == (saved if there else created)
+        await backups.keep(saved, durable=True)
+        assert await backups.kept(created.id) == saved
 
 
 async def one_falls_asleep(b: OnwardProcess, redis_url: str, point: str, *, wakes: bool) -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from test_state_contract import ID, UPLOAD
 
 from onward.protocol.model import Status, Upload, UploadId
+from onward.storage.base import Missing, Stale
 from onward.storage.blobs import open_copies
 from onward.storage.blobs.backups import DiskBackups
 from onward.storage.blobs.disk import DiskBlobs
@@ -79,6 +80,29 @@ async def test_who_writes_a_copy_reads_it_without_a_thread_until_the_upload_ends
     assert opened() == before
 
 
+async def test_a_copy_that_was_written_where_the_bytes_are_is_not_written_again(
+    two: tuple[DiskBackups, DiskBackups], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    await one.begin(VERSIONS[0], durable=False)
+    one.keep_here(replace(VERSIONS[1], version=VERSIONS[0].version))
+    assert await other.kept(ID) == VERSIONS[1]
+    with without_threads(monkeypatch):
+        await one.keep(VERSIONS[1], durable=True)
+    one.keep_here(replace(VERSIONS[2], version=VERSIONS[1].version))
+    await one.keep(VERSIONS[3], durable=True)
+    assert await other.kept(ID) == VERSIONS[3]
+    later = replace(VERSIONS[1], epoch=9)
+    await other.keep(later, durable=True)
+    one.keep_here(replace(VERSIONS[5], version=VERSIONS[4].version))  # its lease was lost
+    with pytest.raises(Stale):
+        await one.keep(VERSIONS[5], durable=True)
+    await other.drop(ID)
+    one.keep_here(replace(later, version=2))
+    with pytest.raises(Missing):
+        await one.keep(replace(later, version=3), durable=True)
+
+
 async def test_a_long_copy_is_read_by_a_thread(two: tuple[DiskBackups, DiskBackups]) -> None:
     one, other = two
     await other.begin(VERSIONS[0], durable=False)
@@ -99,7 +123,7 @@ async def test_what_would_take_waiting_is_read_by_a_thread(
         if not there:
             raise BlockingIOError
         with memoryview(buffers[0]) as whole, whole[:there] as part:
-            return read(fd, [part] if at else [whole], at, flags)
+            return read(fd, [whole] if at else [part], at, flags)  # the newest one is in the first slot
 
     await one.begin(VERSIONS[0], durable=False)
     await one.keep(VERSIONS[1], durable=False)

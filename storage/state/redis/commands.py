@@ -43,7 +43,8 @@ class Commands:
         """Run a script that takes the keys of several uploads, and returns a list of one answer for each."""
         most = TOGETHER if self._kept is not None else 1  # in a cluster they are in different slots
         groups = [keys[at : at + most] for at in range(0, len(keys), most)]
-        lists = await asyncio.gather(*(self.run(text, [key for each in group for key in each]) for group in groups))
+        calls = [self.run(text, [key for each in group for key in each]) for group in groups]
+        lists = [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
         return [answer for answers in lists for answer in answers]
 
     async def ask(self, *command: Argument) -> Any:

@@ -185,6 +185,28 @@ BUGS = (
         SHARED,
     ),
     Bug(
+        "short29", "the record of a short file is built, and its copy written, before the file has its name",
+        "storage/blobs/short_files.py",
+        "            os.link(mark, self._files / id, follow_symlinks=False)\n            linked = True\n",
+        "            filled = record(Place(f\"files/{id}\"))\n            if self.keep is not None and holds():\n"
+        "                self.keep(filled)\n"
+        "            os.link(mark, self._files / id, follow_symlinks=False)\n            linked = True\n",
+        "tests/faults/test_short_on_nodes.py -k=copy_of_the_record",
+    ),
+    Bug(
+        "short30", "a short PATCH writes the copy of its record although its lease is over",
+        "storage/blobs/short_files.py",
+        "        if self.keep is not None and holds():\n",
+        "        if self.keep is not None:\n",
+        "tests/faults/test_short_on_nodes.py -k=copy_of_the_record",
+    ),
+    Bug(
+        "short31", "any copy that a thread has written passes for the one to keep", "storage/blobs/backups.py",
+        "        if self._here.pop(upload.id, None) == upload:\n",
+        "        if self._here.pop(upload.id, None) is not None:\n",
+        "tests/storage/test_open_copies.py -k=not_written_again",
+    ),
+    Bug(
         "short28", "a short PATCH leaves the unfinished bytes of an earlier body", "storage/blobs/short_files.py",
         "        if exists(self._partial / id):\n            return None\n",
         "",
