@@ -22,10 +22,11 @@ from aiohttp.http import RawRequestMessage
 from onward.protocol.errors import Refusal
 from onward.protocol.model import Upload
 from onward.server.http.access import ACCESS, TOKENS, allow_everything
+from onward.server.http.done import Done
 from onward.server.http.problems import log
 from onward.server.http.short_way import Asked, ShortWay
 from onward.server.uploads.glance import glance, glance_at_store
-from onward.storage.base import StorageError
+from onward.storage.base import StorageError, Unreachable
 
 HEAD = "HEAD"
 BUILT: web.AppKey[tuple[object, ...]] = web.AppKey("built", tuple)  # what `create_app` has added to the application
@@ -51,7 +52,7 @@ class Heads:
     def __init__(self, way: ShortWay) -> None:
         self._way, self._records = way, way.engine.records
         self._waits = not self._records.storage.state.is_own
-        self._asked: list[tuple[Asked, asyncio.Future[bytes | None]]] = []  # in this turn of the event loop
+        self._asked: list[tuple[Asked, asyncio.Future[bytes | Done | None]]] = []  # in this turn of the event loop
         self._tasks: set[asyncio.Task[None]] = set()  # asyncio does not keep them
 
     def answer(self, message: RawRequestMessage, remote: str) -> bytes | Asked | None:
@@ -69,10 +70,13 @@ class Heads:
         except Exception as fault:
             return self._leave(fault)
 
-    def answer_later(self, asked: Asked) -> asyncio.Future[bytes | None]:
-        """Return the answer to a request, or None, as soon as the state was asked; it may be cancelled."""
+    def answer_later(self, asked: Asked) -> asyncio.Future[bytes | Done | None]:
+        """Return the answer to a request, or None, once the state was asked; or that it does not answer.
+
+        The future may be cancelled.
+        """
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[bytes | None] = loop.create_future()
+        answer: asyncio.Future[bytes | Done | None] = loop.create_future()
         if not self._asked:
             task = loop.create_task(self._answer_all())  # it begins in the next turn
             self._tasks.add(task)
@@ -82,18 +86,22 @@ class Heads:
 
     async def _answer_all(self) -> None:
         """Answer all requests that wait for the state to be asked."""
-        await self._answer_some()
-
-    async def _answer_some(self) -> None:
         all_asked, self._asked = self._asked, []
         wanted = [(asked.id, asked.dialect.last_byte_finishes) for asked, _ in all_asked if asked.id is not None]
         uploads: list[Upload | None] = [None] * len(wanted)
+        away: Unreachable | None = None
         try:
             uploads = await glance_at_store(self._records, wanted)
+        except Unreachable as fault:  # the usual way waits for it, and this was a part of the wait
+            away = fault
         except Exception as fault:
             self._leave(fault)
         for (asked, answer), upload in zip(all_asked, uploads, strict=True):
-            if not answer.done():
+            if answer.done():
+                continue
+            if away is not None:
+                answer.set_result(Done(asked.request_id, asked.began, [away]))
+            else:
                 answer.set_result(self._written(asked, upload))
 
     def _written(self, asked: Asked, upload: Upload | None) -> bytes | None:

@@ -60,7 +60,7 @@ class Leases(Protocol):
         """Return each record if no request holds its lease and no former holder may still write; otherwise None.
 
         This is cheaper than holding the lease, and the record is as exact. After None the lease has to be held.
-        A record that can't be read fails the whole call.
+        So it has after a record that is damaged: for that, too, there is None here.
         """
 
     def remembered(self, id: UploadId) -> Upload | None:

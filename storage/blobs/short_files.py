@@ -40,8 +40,8 @@ link, which replaces nothing:
 
 Only one of all holders gets its file there. The others, and any later holder that finds a file there, take the usual
 way: its rename replaces a file that is not recorded. Nothing here ever removes or replaces files/ID. What is
-left of a holder that woke up too late is found by its mark, and removed once the record says that the upload has ended
-elsewhere, or is gone (strays.py).
+left of a holder that woke up too late is found by its mark, and removed once the record says that the upload was
+published elsewhere, has ended without a file, or is gone (strays.py, and the sweep).
 
 Where the file system has no second names, or files/ is on another one, the usual way is taken from then on. Called by
 disk.py.

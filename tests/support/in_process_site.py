@@ -52,7 +52,7 @@ class Site:
             self.at_once += isinstance(given, bytes)
             return given
 
-        def counted_later(asked: Asked) -> asyncio.Future[bytes | None]:
+        def counted_later(asked: Asked) -> asyncio.Future[bytes | Done | None]:
             given = answer_later(asked)
             given.add_done_callback(self._count)
             return given
@@ -67,8 +67,8 @@ class Site:
         self.heads.answer, self.heads.answer_later = counted, counted_later  # type: ignore[method-assign]
         self.bodies.do = counted_do  # type: ignore[method-assign]
 
-    def _count(self, given: asyncio.Future[bytes | None]) -> None:
-        self.at_once += not given.cancelled() and given.result() is not None
+    def _count(self, given: asyncio.Future[bytes | Done | None]) -> None:
+        self.at_once += not given.cancelled() and isinstance(given.result(), bytes)
 
     async def ask(self, *requests: bytes) -> list[bytes]:
         """Send requests on one connection, each after the answer to the one before, and return the answers."""

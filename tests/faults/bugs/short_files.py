@@ -185,7 +185,7 @@ BUGS = (
         SHARED,
     ),
     Bug(
-        "short29", "the record of a short file is built, and its copy written, before the file has its name",
+        "short33", "the record of a short file is built, and its copy written, before the file has its name",
         "storage/blobs/short_files.py",
         "            os.link(mark, self._files / id, follow_symlinks=False)\n            linked = True\n",
         "            filled = record(Place(f\"files/{id}\"))\n            if self.keep is not None and holds():\n"
@@ -194,14 +194,14 @@ BUGS = (
         "tests/faults/test_short_on_nodes.py -k=copy_of_the_record",
     ),
     Bug(
-        "short30", "a short PATCH writes the copy of its record although its lease is over",
+        "short34", "a short PATCH writes the copy of its record although its lease is over",
         "storage/blobs/short_files.py",
         "        if self.keep is not None and holds():\n",
         "        if self.keep is not None:\n",
         "tests/faults/test_short_on_nodes.py -k=copy_of_the_record",
     ),
     Bug(
-        "short31", "any copy that a thread has written passes for the one to keep", "storage/blobs/backups.py",
+        "short35", "any copy that a thread has written passes for the one to keep", "storage/blobs/backups.py",
         "        if self._here.pop(upload.id, None) == upload:\n",
         "        if self._here.pop(upload.id, None) is not None:\n",
         "tests/storage/test_open_copies.py -k=not_written_again",
@@ -211,5 +211,19 @@ BUGS = (
         "        if exists(self._partial / id):\n            return None\n",
         "",
         SHARED,
+    ),
+    Bug(
+        "short29", "beside others, a short file is recorded before it has its name", "storage/blobs/short_files.py",
+        "                return await self._pool.call(self._fill_beside_others, id, data, check, record, holds)\n",
+        "                check(data)\n"
+        "                self._pool.call(self._fill_beside_others, id, data, check, record, holds)\n"
+        "                return record(Place(f\"files/{id}\"))\n",
+        "tests/faults/test_kill_short.py --cycles=6000",
+    ),
+    Bug(
+        "short30", "a file that comes after the end of its upload stays for a week", "server/uploads/sweep.py",
+        "                if recorded is not None and recorded.status not in GONE:\n",
+        "                if recorded is not None:\n",
+        f"{NODES} -k=too_late_is_removed",
     ),
 )  # fmt: skip
