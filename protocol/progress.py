@@ -5,17 +5,16 @@ needs only the newest one. Only `receivedBytes` is in no record: while a body ar
 the same record, with the same `seq`.
 """
 
+import json
 import re
 from base64 import b64encode
 from datetime import UTC, datetime
 
 from msgspec import Struct
-from msgspec.json import Encoder
 
 from onward.protocol.headers import parse_metadata
 from onward.protocol.model import CreateRequest, Status, Upload, UploadId
 
-_encoder = Encoder()
 _MEDIA_TYPE = re.compile(rb"\s*([\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100})\s*(?:;.*)?", re.ASCII)
 
 
@@ -104,9 +103,5 @@ def progress(upload: Upload, received: int = 0) -> Progress:
         # Without an owner, an id is all that it takes to use an upload, so it is told only if there is an owner.
         message |= {"duplicateOf": None if upload.owner is None else upload.duplicate_of}
     return Progress(
-        id=upload.id,
-        seq=upload.version,
-        final=upload.status.final,
-        json=_encoder.encode(message).decode(),
-        received=received,
+        id=upload.id, seq=upload.version, final=upload.status.final, json=json.dumps(message), received=received
     )

@@ -148,11 +148,11 @@ class DiskBackups:
         fd = os.open(f"{self._folder}/{upload.id}", flags | _SAFE, 0o600)
         try:
             backups = (None, None) if flags == NEW else _read(fd)
-            newest = max(range(2), key=lambda slot: _rank(backups[slot]))
-            if backups[newest] != upload:
-                if _rank(backups[newest]) >= _rank(upload):
+            newest = _newest(backups)
+            if newest != upload:
+                if _rank(newest) >= _rank(upload):
                     raise Stale(upload.id)
-                write_all(fd, _packed(upload), SLOT * (1 - newest))
+                write_all(fd, _packed(upload), SLOT if newest is backups[0] else 0)
             if synced:
                 os.fdatasync(fd)
         except BaseException:
@@ -163,7 +163,7 @@ class DiskBackups:
     def _kept(self, id: UploadId) -> Upload | None:
         fd = open_regular(f"{self._folder}/{id}", os.O_RDONLY, 0)
         try:
-            newest = max(_read(fd), key=_rank)
+            newest = _newest(_read(fd))
         except BaseException:
             os.close(fd)
             raise
@@ -232,9 +232,10 @@ def _slot(fd: int, at: int) -> Upload | None:
 
 def _newest_of(slots: Slots) -> Upload | None:
     """Return the newest copy of what was read of each slot; None if there is none, or if one is not read whole."""
-    if any(int.from_bytes(slot[:4], "big") > max(len(slot) - _HEAD, 0) for slot in slots):
-        return None
-    return max(map(_unpacked, slots), key=_rank)
+    for slot in slots:
+        if int.from_bytes(slot[:4], "big") > max(len(slot) - _HEAD, 0):
+            return None
+    return _newest((_unpacked(slots[0]), _unpacked(slots[1])))
 
 
 def _unpacked(slot: bytes) -> Upload | None:
@@ -246,6 +247,12 @@ def _unpacked(slot: bytes) -> Upload | None:
         return decode(document)
     except Unreachable:
         return None
+
+
+def _newest(copies: tuple[Upload | None, Upload | None]) -> Upload | None:
+    """Return the newest of two copies; the first one if there is none, or if both are as new."""
+    first, second = copies
+    return first if second is None or (first is not None and _rank(first) >= _rank(second)) else second
 
 
 def _rank(copy: Upload | None) -> tuple[int, int]:

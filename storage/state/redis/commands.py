@@ -30,6 +30,7 @@ class Commands:
         self.client, self.calls = client, calls
         self._mapped = Mapped(reports)
         self._kept = None if isinstance(client, RedisCluster) else KeptConnection(client.connection_pool)
+        self._send = self._send_to_cluster if self._kept is None else self._kept.run
         self._sums: dict[str, str] = {}  # the SHA-1 of each script, by which Redis knows it
 
     async def run(self, text: str, keys: Sequence[str], *arguments: Argument) -> Any:
@@ -74,10 +75,9 @@ class Commands:
         if self._kept is not None:
             self._kept.give_up()
 
-    async def _send(self, *command: Argument) -> Any:
-        if self._kept is not None:
-            return await self._kept.run(*command)
-        return await self.calls.end(self.client.execute_command(*command), within=WAIT)
+    async def _send_to_cluster(self, *command: Argument) -> Any:
+        call: Awaitable[Any] = self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        return await self.calls.end(call, within=WAIT)
 
     def _sum(self, text: str) -> str:
         sha1 = self._sums.get(text)
