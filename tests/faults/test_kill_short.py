@@ -7,30 +7,14 @@ More by hand: `python -m pytest tests/faults/test_kill_short.py --cycles=10000 -
 import random
 import time
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 from forking_server import zygote
+from late_sweep import tidied
 from short_rounds import PLAN, ShortRounds
-
-from onward.protocol.model import Limits
-from onward.server.uploads import sweep
-from onward.server.uploads.engine import Engine
-from onward.storage import open_storage
 
 OF = 100  # cycles of the other kinds for each of these
 ENOUGH = 8 * len(PLAN)  # kills that come to every point
-
-
-async def tidied(data: Path, state: str) -> None:
-    """Remove what is left without a record, and all marks, as a server does an hour later."""
-    storage = await open_storage(state=state, blobs="file:", data=data)
-    engine = Engine(storage, Limits(), lease_wait=1.0)
-    try:
-        with patch.object(sweep, "STRAY", -60.0):
-            await engine.sweep.tidy()
-    finally:
-        await engine.close()
 
 
 async def test_a_short_file_that_was_told_stays_as_it_is_after_any_kill_9(

@@ -7,6 +7,7 @@ Later bugs have a sign that begins with a letter, or a word, of their subject.
 from bugs import (
     access,
     checks,
+    day_two,
     durability,
     events,
     forms,
@@ -46,6 +47,7 @@ BUGS = (
     *short_bodies.BUGS,
     *monitoring.BUGS,
     *operator.BUGS,
+    *day_two.BUGS,
     *requests.BUGS,
     *forms.BUGS,
     *ietf.BUGS,
