@@ -31,6 +31,7 @@ from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import LOST, Failure, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.measures import INSERT, LOAD, SAVE, SYNC, Measures
+from onward.server.uploads.second_look import look_twice
 from onward.server.uploads.silence import Silence
 from onward.storage.base import Cursor, Durability, Full, Held, Lease, Missing, Page, Storage, StorageError, Unreachable
 from onward.storage.failpoints import reach
@@ -218,7 +219,7 @@ class UploadRecords:
         """Move the bytes out of the reach of the former holder, unless it is dead; a new place is recorded at once."""
         if lease.left_by and await self.storage.nodes.is_dead(lease.left_by):
             return upload
-        place = await self.storage.blobs.fence(upload.place, length, lease.holds)
+        place = await look_twice(lambda: self.storage.blobs.fence(upload.place, length, lease.holds))
         return upload if place == upload.place else await self.save(replace(upload, place=place))
 
     async def save(self, upload: Upload, *, last: bool = False) -> Upload:
@@ -268,7 +269,7 @@ class UploadRecords:
             return upload
         if upload.offset and upload.role is not Role.FINAL:  # a final upload is joined again from durable parts
             try:
-                await self.measures.time(SYNC, self.storage.blobs.sync(upload.place))
+                await look_twice(lambda: self.measures.time(SYNC, self.storage.blobs.sync(upload.place)))
             except Missing:
                 return await self.end(self.failed(upload, LOST))
         return await self._save(decisions.durable(upload, now=self.clock(), limits=self.limits), True)

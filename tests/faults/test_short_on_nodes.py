@@ -9,9 +9,12 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import aiohttp
@@ -31,7 +34,9 @@ from onward.server.uploads.publishing import AS_IDS, Publishing
 from onward.server.uploads.short import Brought
 from onward.storage import failpoints, open_storage
 from onward.storage.base import Missing
+from onward.storage.blobs import disk
 from onward.storage.blobs.disk import DiskBlobs
+from onward.storage.blobs.files import copy
 from onward.storage.state.redis.keys import keys_of
 
 DATA, OTHER = b"all of it", b"no, these"
@@ -178,8 +183,7 @@ async def test_who_wakes_up_in_a_short_patch_changes_no_file_of_the_next_holder(
             await nodes.b.records.storage.state.forget(id_)
         with patch.object(sweep, "STRAY", -60.0):
             await nodes.b.sweep.tidy()
-        left = nodes.names(id_) - {f"partial/{id_}"}  # which the usual way, taken too late, leaves until the end
-        assert left == ({f"files/{before.path}"} if before.status is Status.COMPLETED else set()), point
+        assert nodes.names(id_) == ({f"files/{before.path}"} if before.status is Status.COMPLETED else set()), point
 
 
 @pytest.mark.parametrize("completed", [False, True], ids=["before its bytes", "after them"])
@@ -201,6 +205,49 @@ async def test_the_file_of_a_terminated_upload_that_comes_too_late_is_removed(no
         await nodes.b.sweep.tidy()
     assert not nodes.names(id_)
     assert (await nodes.b.records.load(id_)).status is Status.TERMINATED
+
+
+class Passing:
+    """A waits at `sealing`, without its lease, and moves the file when B is at a point: B had just looked for it."""
+
+    def __init__(self, published: Path, at: str) -> None:
+        self.at, self._published, self.waits = at, published, threading.Event()
+        self._go, self._hits = threading.Event(), count()
+
+    def __call__(self, reached: str) -> None:
+        """Wait, or let the other one go on."""
+        if reached == "sealing" and next(self._hits) == 0:
+            self.waits.set()
+            self._go.wait(PATIENCE)
+        elif reached == self.at and not self._go.is_set():
+            self.pass_by()
+
+    def pass_by(self) -> None:
+        """Let A move the file, and wait until it has."""
+        self._go.set()
+        until = time.monotonic() + PATIENCE
+        while not self._published.exists() and time.monotonic() < until:
+            time.sleep(0.005)
+
+
+@pytest.mark.parametrize("at", ["shutting out", "sealing"])
+async def test_a_file_that_another_publishes_at_this_very_moment_is_not_lost(nodes: Nodes, at: str) -> None:
+    id_ = (await nodes.a.create(ASKED)).id
+    passing = Passing(nodes.data / "files" / id_, at)
+
+    def copied(path: Path, *words: Any) -> None:
+        if at == "shutting out":
+            passing.pass_by()
+        copy(path, *words)
+
+    with patch.object(failpoints, "armed", passing), patch.object(disk, "copy", copied):
+        late = asyncio.ensure_future(nodes.a.append(id_, ALL, WholeBody(OTHER)))
+        assert await asyncio.to_thread(passing.waits.wait, PATIENCE)
+        nodes.take_lease(id_)
+        check(nodes, await nodes.b.inspect(id_))
+    (answer,) = await asyncio.gather(late, return_exceptions=True)
+    assert isinstance(answer, Exception)
+    check(nodes, await nodes.b.records.load(id_))
 
 
 def unrecorded(place: Place) -> Upload:

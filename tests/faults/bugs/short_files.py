@@ -226,4 +226,17 @@ BUGS = (
         "                if recorded is not None:\n",
         f"{NODES} -k=too_late_is_removed",
     ),
+    Bug(
+        "short31", "a file that another server publishes at this very moment is lost", "server/uploads/second_look.py",
+        "            raise\n    return await work()\n",
+        "            raise\n    raise Missing\n",
+        f"{NODES} -k=this_very_moment",
+    ),
+    Bug(
+        "short32", "what a server begins to write that woke up too late stays for ever", "storage/blobs/strays.py",
+        "            return False\n        mark.unlink()\n",
+        "            return False\n        if not mark.samefile(self._root / published):\n            return False\n"
+        "        mark.unlink()\n",
+        f"{NODES} -k=changes_no_file",
+    ),
 )  # fmt: skip
