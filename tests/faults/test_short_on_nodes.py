@@ -21,9 +21,11 @@ import aiohttp
 import pytest
 import tus_requests as tus
 from bodies import WholeBody
+from msgspec.structs import replace
 from onward_process import ROOT, OnwardProcess, onward
 from redis_process import RedisProcess
 
+from onward.protocol import decisions
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Place, Status, Upload, UploadId
 from onward.protocol.naming import parse_layout
 from onward.server.uploads import sweep
@@ -248,12 +250,17 @@ async def test_a_file_that_another_publishes_at_this_very_moment_is_not_lost(nod
     check(nodes, await nodes.b.records.load(id_))
 
 
+def unrecorded(place: Place) -> Upload:
+    """Build a record of which there is no copy that could be replaced: as if the server died before it wrote one."""
+    return decisions.create(ASKED, id=UploadId("e" * 32), place=place, now=0.0, limits=Limits())
+
+
 async def test_who_shuts_out_another_copies_no_file_that_nobody_has_recorded(nodes: Nodes) -> None:
     """It could be suspended before the copy gets the name, and wake up when there is another file."""
     blobs = nodes.a.records.storage.blobs
     assert isinstance(blobs, DiskBlobs)
     id_ = (await nodes.a.create(ASKED)).id
-    await blobs.short.fill(id_, DATA, lambda _: None, lambda: True)
+    await blobs.short.fill(id_, DATA, lambda _: None, unrecorded, lambda: True)
     published = nodes.data / "files" / id_
     before = published.stat()
     await blobs.fence(Place(f"partial/{id_}"), 0, lambda: True)
@@ -266,10 +273,10 @@ async def test_a_crash_between_the_name_and_the_record_leaves_a_file_that_goes(n
     left = []
     for _ in range(5):
         id_ = (await nodes.a.create(ASKED)).id
-        assert await blobs.short.fill(id_, DATA, lambda _: None, lambda: True) == f"files/{id_}"
+        assert await blobs.short.fill(id_, DATA, lambda _: None, unrecorded, lambda: True) is not None
         left.append(id_)
     again, usual, ended, open_, lost = left
-    assert await blobs.short.fill(again, OTHER, lambda _: None, lambda: True) is None
+    assert await blobs.short.fill(again, OTHER, lambda _: None, unrecorded, lambda: True) is None
     check(nodes, await short(nodes.a, again, OTHER))
     await in_pieces(nodes, usual)
     check(nodes, await nodes.b.records.load(usual))
@@ -294,7 +301,7 @@ async def test_a_file_that_nobody_has_recorded_is_not_taken_for_one_that_was_cop
     blobs = nodes.a.records.storage.blobs
     assert isinstance(blobs, DiskBlobs)
     id_ = (await nodes.a.create(ASKED)).id
-    await blobs.short.fill(id_, DATA, lambda _: None, lambda: True)
+    await blobs.short.fill(id_, DATA, lambda _: None, unrecorded, lambda: True)
     async with blobs.open(Place(f"partial/{id_}"), 0) as writer:
         writer.write(OTHER, 0)
     with patch.object(blobs._publishing, "rename", return_value=False):  # as if files/ was moved to another disk
@@ -307,8 +314,35 @@ async def test_without_the_lease_no_file_gets_its_name(nodes: Nodes) -> None:
     short_files = nodes.a.records.storage.blobs.short
     assert short_files is not None
     with pytest.raises(Exception, match=id_):
-        await short_files.fill(id_, DATA, lambda _: None, lambda: False)
+        await short_files.fill(id_, DATA, lambda _: None, unrecorded, lambda: False)
     assert not nodes.names(id_)
+
+
+async def test_the_copy_of_the_record_is_written_once_the_file_has_its_name_and_only_under_the_lease(
+    nodes: Nodes,
+) -> None:
+    blobs, backups = nodes.a.records.storage.blobs, nodes.a.records.storage.backups
+    assert isinstance(blobs, DiskBlobs)
+    there = 0
+
+    def holds() -> bool:
+        return bool(there)
+
+    for there in (1, 2):
+        created = await nodes.a.create(ASKED)
+
+        def record(place: Place, created: Upload = created) -> Upload:
+            nonlocal there
+            there -= 1  # so that the lease is over by now, or is not
+            assert (nodes.data / place).read_bytes() == DATA
+            return replace(created, place=place, offset=len(DATA), status=Status.COMPLETED)
+
+        filled = await blobs.short.fill(created.id, DATA, lambda _: None, record, holds)
+        assert filled is not None
+        saved = replace(filled, version=filled.version + 1)
+        assert await backups.kept(created.id) == (saved if there else created)
+        await backups.keep(saved, durable=True)
+        assert await backups.kept(created.id) == saved
 
 
 async def one_falls_asleep(b: OnwardProcess, redis_url: str, point: str, *, wakes: bool) -> None:
