@@ -12,6 +12,7 @@ import msgspec
 
 from onward.server.http import request_log
 from onward.server.http.request_log import CURRENT, Fields
+from onward.server.uploads import end_line
 
 
 class TextLines(logging.Formatter):
@@ -81,15 +82,15 @@ class JsonLines(logging.Formatter):
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Writes the log to stderr, the lines about requests with less work than `logging` needs for a record."""
+    """Writes the log to stderr, the most frequent lines with less work than `logging` needs for a record."""
 
     def __init__(self, form: TextLines | JsonLines) -> None:
         super().__init__()
         self.setFormatter(form)
         self._line = form.line
 
-    def write_request(self, level: int, message: str, fields: Fields) -> None:
-        """Write the line about a request. It is written when this returns, and so before the answer is sent."""
+    def write_plain(self, level: int, message: str, fields: Fields) -> None:
+        """Write a line about a request, or about the end of an upload. It is written when this returns."""
         try:
             line = self._line(time.time(), logging.getLevelName(level), request_log.log.name, message, fields)
             with self.lock:  # type: ignore[union-attr]  # made by logging.Handler
@@ -105,4 +106,4 @@ def set_up_log(level: str, form: str) -> None:
     logging._srcfile = None
     lines = Lines(JsonLines() if form == "json" else TextLines("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[lines])
-    request_log.write_line = lines.write_request
+    request_log.write_line = end_line.write_line = lines.write_plain

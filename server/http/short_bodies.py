@@ -9,11 +9,15 @@ write:
                                         └── `do`: create_once, engine.fill or engine.append; the dialect's reply
                                              └── refused, or a fault: routes again, with what was done (done.py)
 
+A PATCH whose large body still arrives is worked on in the same way (`receive`), by a body that is read from the socket.
 Whatever is not plain is left to the usual way before anything is done. What is refused later is answered there too; the
 results of the steps go with it, so that nothing is done twice. The functions are those that `routes.py` calls.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Awaitable
+from contextlib import closing
+from math import inf
+from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
@@ -21,7 +25,7 @@ from aiohttp.http import RawRequestMessage
 from onward.protocol.creation_keys import HEADER
 from onward.protocol.dialects import Reply, Request
 from onward.protocol.errors import Refusal
-from onward.protocol.model import AppendRequest, CreateRequest, UploadId
+from onward.protocol.model import AppendRequest, CreateRequest
 from onward.server.http.access import ASK_CREATION, OWNERS
 from onward.server.http.app_keys import CONFIG
 from onward.server.http.done import Done
@@ -30,6 +34,8 @@ from onward.server.http.proxies import public_origin, url_of
 from onward.server.http.request_log import CURRENT
 from onward.server.http.short_way import Asked, ShortWay
 from onward.server.uploads.create_once import create_once
+from onward.server.uploads.interrupt import BodyInterrupt
+from onward.server.uploads.receive import Body
 from onward.server.uploads.short import Brought
 from onward.storage.base import SHORT
 
@@ -47,34 +53,45 @@ class Work(NamedTuple):
     appends: AppendRequest | None
 
 
+class LargeBody(Body, Protocol):
+    """A large body, which is read from the socket itself."""
+
+    def close(self) -> None:
+        """Let aiohttp read the connection again."""
+
+
 class ShortBodies:
-    """Does the work of short creations and PATCHes for one started application."""
+    """Does the work of short creations and PATCHes, and of PATCHes with a large body, for one started application."""
 
     def __init__(self, app: web.Application, way: ShortWay) -> None:
         config = app[CONFIG]
         self._way, self._engine, self._owners = way, way.engine, app[OWNERS]
         self._may_create = app[ASK_CREATION] is None
         self._most = min(SHORT, config.max_request or SHORT)
+        self._largest = config.max_request or inf
         self._prefix, self._public = config.prefix, (config.trusted_proxies, config.proxy_headers, config.public_base)
 
-    def read(self, message: RawRequestMessage, remote: str) -> Work | None:
-        """Read a POST or a PATCH whose body is there; None if it has to go the usual way. Nothing is done yet."""
+    def read(self, message: RawRequestMessage, remote: str, *, whole: bool) -> Work | None:
+        """Read a POST or a PATCH; None if it has to go the usual way. Nothing is done yet.
+
+        `whole` says whether its body is there. Otherwise only a PATCH is read.
+        """
         if message.method not in ("POST", "PATCH"):
             return None
         try:
-            return self._read(message, remote)
+            return self._read(message, remote, whole=whole)
         except Refusal:
             return None
         except Exception as fault:  # the usual way meets the same fault and answers it
             log.error("%s is answered in the usual way after a fault", message.method, exc_info=fault)
             return None
 
-    def _read(self, message: RawRequestMessage, remote: str) -> Work | None:
+    def _read(self, message: RawRequestMessage, remote: str, *, whole: bool) -> Work | None:
         asked = self._way.read(message, remote)
         if asked is None or asked.dialect.build_interim is not None:
             return None
         size, limits = int(asked.lower.get("content-length", "0")), self._engine.limits
-        if size > self._most:
+        if size > (self._most if whole else self._largest) or not (whole or asked.id):
             return None
         request = Request(headers=asked.lower, body_size=size, has_body=size > 0)
         if asked.id is not None:
@@ -91,16 +108,23 @@ class ShortBodies:
 
         An answer is counted and logged before it is returned.
         """
+        steps: list[Any] = []
+        if work.creates is not None:
+            return await self._answered(work, self._create(work.creates, work.asked, data, steps), steps)
+        body = Brought(data)
+        return await self._answered(work, self._append(work, body, BodyInterrupt(body), steps), steps)
+
+    async def receive(self, work: Work, body: LargeBody, interrupt: BodyInterrupt) -> bytes | Done:
+        """Receive a large body, and return what `do` returns."""
+        steps: list[Any] = []
+        with closing(body):
+            return await self._answered(work, self._append(work, body, interrupt, steps), steps)
+
+    async def _answered(self, work: Work, replying: Awaitable[Reply], steps: list[Any]) -> bytes | Done:
         asked = work.asked
         CURRENT.set(asked.request_id)
-        steps: list[Any] = []
         try:
-            if work.creates is not None:
-                reply = await self._create(work.creates, asked, data, steps)
-            else:
-                assert work.appends is not None  # noqa: S101
-                assert asked.id is not None  # noqa: S101
-                reply = await self._append(asked.id, work.appends, asked, data, steps)
+            reply = await replying
         except Exception as fault:
             steps.append(fault)
             return Done(asked.request_id, asked.began, steps)
@@ -125,8 +149,10 @@ class ShortBodies:
         location = url_of(public_origin(asked.peer, *self._public), f"{self._prefix}/{upload.id}")
         return asked.dialect.build_created(upload, location, limits, engine.records.clock())
 
-    async def _append(self, id: UploadId, request: AppendRequest, asked: Asked, data: bytes, steps: list[Any]) -> Reply:
-        engine = self._engine
-        upload = await engine.append(id, request, Brought(data), limits=engine.limits)
+    async def _append(self, work: Work, body: Body, interrupt: BodyInterrupt, steps: list[Any]) -> Reply:
+        engine, id_, request = self._engine, work.asked.id, work.appends
+        assert id_ is not None  # noqa: S101
+        assert request is not None  # noqa: S101
+        upload = await engine.append(id_, request, body, limits=engine.limits, interrupt=interrupt)
         steps.append(upload)
-        return asked.dialect.build_appended(upload, engine.limits, engine.records.clock())
+        return work.asked.dialect.build_appended(upload, engine.limits, engine.records.clock())

@@ -118,6 +118,8 @@ class Bodies:
             async with blobs.open(upload.place, licence.start, self._records.holds(upload), ahead) as writer:
                 write = head.tapped(claims.counted(writer.write))
                 body_writer = BodyWriter(self._threads, write, licence, queues, writer)
+                if writer.lasts and summed is None and not head.lacks(licence.start):
+                    body_writer.record = partial(noted.end_here, place=writer.place, licence=licence)
                 with self._counted(upload.id, body_writer):
                     position = await receive(
                         body,
@@ -125,6 +127,7 @@ class Bodies:
                         licence,
                         writer,
                         noted.note,
+                        mark=noted.mark,
                         tell=noted.tell,
                         stride=blobs.stride,
                         check_room=claims.note,

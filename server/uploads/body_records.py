@@ -4,6 +4,7 @@ begin        the record in the state              recorded
 note         after each stride                    decisions.received   `uploading`, at the durable position
 tell         a stride that recorded nothing       nothing              (only watchers are told what has arrived)
 end          the body is over, or was cut         decisions.ended      `uploading`, `paused` or `verifying`
+end_here     the same, in the thread that has written the last byte of a whole body; `end` follows
 pause        nothing more can be stored           decisions.paused     what was recorded stays
 """
 
@@ -47,16 +48,27 @@ class BodyRecords:
         self._claim, self._body, self._add = claim, body, count
         self._began, self._counted = self._clock.elapsed(), upload.offset
         self._tell_at, self._told = 0.0, False
+        self._marked: tuple[int, bytes | None] = -1, None  # a position, and the hash of all bytes up to it
+        self._noting = False  # whether an earlier position is to be recorded first
+        self._ended: Callable[[], Upload] | None = None  # returns the record of the end, if that is saved
 
     def count(self, position: int) -> None:
         """Count the bytes that were stored up to a position."""
         self._add(position - self._counted)
         self._counted = position
 
+    def mark(self, position: int) -> None:
+        """Keep what is known of the hash at this position: it is recorded later, while more bytes are hashed."""
+        self._marked = position, self._running.state(position) if self._running else None
+        self._noting = True
+
     async def note(self, position: int, writer: BlobWriter) -> None:
         """Record that the bytes up to a position are durable, in the middle of the body; raises StorageError."""
         self.count(position)
-        now, state = self._clock(), self._running.state(position) if self._running else None
+        marked, state = self._marked
+        if marked != position:  # the store has made durable less than was received
+            state = self._running.state(position) if self._running else None
+        now = self._clock()
         received = decisions.received(
             replace(self._records.carried(self._upload, now), place=writer.place),
             position,
@@ -67,6 +79,7 @@ class BodyRecords:
         )
         self.recorded = self._upload = await self._records.save(received)
         self._claim.recorded()
+        self._noting = False
         await self._body.tell(self._upload)
 
     async def tell(self) -> None:
@@ -86,11 +99,26 @@ class BodyRecords:
                 self.recorded = await self._records.save(paused)
         return self.recorded
 
+    def end_here(self, position: int, place: Place, licence: Licence) -> None:
+        """Record the end of a whole body in the thread that has written its last byte, if the state can do that.
+
+        `end` has to be called afterwards, on the event loop, with the same position.
+        """
+        if self._noting:
+            return
+        self._ended = self._records.save_here(self._at_end(position, place, licence, cut=False))
+
     async def end(self, position: int, place: Place, licence: Licence, *, last: bool) -> Upload:
         """Record the end of the body, which may have been cut, at the durable position; raises StorageError.
 
         `last`: the caller saves nothing more under this lease, unless the upload has to be verified.
         """
+        if self._ended is not None:
+            return self._ended()
+        ended = self._at_end(position, place, licence, cut=self._body.cut_by is not None)
+        return await self._records.save(ended, last=last and ended.status is not Status.VERIFYING)
+
+    def _at_end(self, position: int, place: Place, licence: Licence, *, cut: bool) -> Upload:
         # Where bytes are read again after an interrupted verification, a full upload needs no saved hash.
         rereads = self._records.storage.blobs.rereads
         full = position == self._upload.length and not licence.needs_end and rereads
@@ -102,13 +130,12 @@ class BodyRecords:
             now=now,
             since=self._since_last(now),
             limits=self._records.limits,
-            cut=self._body.cut_by is not None,
+            cut=cut,
             completes=licence.completes,
             needs_end=licence.needs_end,
             hashing=hashing,
         )
-        ended = self._records.to_check(ended)
-        return await self._records.save(ended, last=last and ended.status is not Status.VERIFYING)
+        return self._records.to_check(ended)
 
     def _since_last(self, now: float) -> float:
         """Return when the last bytes were recorded; measured by the steady clock, since the wall clock may be set."""

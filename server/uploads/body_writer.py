@@ -63,6 +63,7 @@ class BodyWriter:
         writer: BlobWriter | None = None,
     ) -> None:
         self.position = licence.start
+        self.record: Callable[[int], None] | None = None  # called in the thread that has written a body to its end
         self._threads, self._write, self._licence, self._writer = threads, write, licence, writer
         self._queues = queues
         self._lags = licence.declared and len(queues) == 1 and queues[0].lags
@@ -131,6 +132,11 @@ class BodyWriter:
             self.wait()
         finally:
             done()
+
+    def end(self) -> None:
+        """Note in a thread that all of the body is written."""
+        if self.record is not None:
+            self.record(self.position)
 
     def put(self, block: Block) -> Answer[None]:
         """Write and hash the next block in a thread; to await the answer raises what `take` raises."""

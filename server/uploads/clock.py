@@ -63,16 +63,16 @@ class Clock:
         self.steps: deque[Step] = deque(maxlen=REMEMBERED)
         self._wall, self._steady = wall, steady
         self._shared: float | None = None  # how far a shared clock is ahead of the steady one
-        self._at, self._now = steady(), wall()
+        self._last = steady(), wall()  # the steady time of the last call, and the time then; one value for all threads
 
     def __call__(self) -> float:
         """Return the time; if the clock was set since the last call, a step is noted."""
-        at = self._steady()
+        (was_at, was), at = self._last, self._steady()
         now = self._wall() if self._shared is None else at + self._shared
-        expected = self._now + (at - self._at)
+        expected = was + (at - was_at)
         if abs(now - expected) > STEP:
             self.steps.append(Step(expected, now, at))
-        self._at, self._now = at, now
+        self._last = at, now
         return now
 
     def elapsed(self) -> float:
@@ -81,7 +81,7 @@ class Clock:
 
     def stepped_within(self, seconds: float) -> bool:
         """Return whether the clock was set in the last `seconds`."""
-        return any(self._at - step.at < seconds for step in self.steps)
+        return any(self._last[0] - step.at < seconds for step in tuple(self.steps))
 
     def follow(self, shared: float, asked: float) -> None:
         """Follow a shared clock from now on. `shared` is its answer, `asked` the steady time when it was asked."""
@@ -90,7 +90,7 @@ class Clock:
             return
         self._shared = shared - (asked + at) / 2
         if known is None:  # the difference to this node's own clock is no step
-            self._at, self._now = at, at + self._shared
+            self._last = at, at + self._shared
 
     def set_since(self, stamp: float, now: float) -> float:
         """Return the seconds by which the clock was set forward (or back, below 0) since a record with this stamp.
@@ -98,7 +98,8 @@ class Clock:
         `now` is what the clock has just returned.
         """
         latest, by = now + STEP, 0.0
-        for step in reversed(self.steps):  # from the newest step back to the one after which the stamp was made
+        # From the newest step back to the one after which the stamp was made; other threads may add one meanwhile.
+        for step in reversed(tuple(self.steps)):
             if step.earliest < stamp <= latest:
                 break
             by, latest = by + step.by, step.before + LATE

@@ -24,7 +24,7 @@ A PATCH, from the call to the file and the record:
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from math import inf
 
@@ -37,7 +37,6 @@ from onward.protocol.errors import (
     InconsistentLength,
     LengthExceeded,
     NotCompleted,
-    Unavailable,
     Unchecked,
 )
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Role, Status, Upload, UploadId
@@ -48,7 +47,7 @@ from onward.server.uploads.clock import Clock
 from onward.server.uploads.completion import Completion
 from onward.server.uploads.concatenation import FinalUploads
 from onward.server.uploads.hashing import RunningSha256
-from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Interruptible, Running
+from onward.server.uploads.interrupt import BodyInterrupt, Interrupt, Running
 from onward.server.uploads.measures import CREATE, REMOVE
 from onward.server.uploads.publishing import AS_IDS, PUBLISHED, Publishing
 from onward.server.uploads.quotas import BodyClaims, claim_quota, refused
@@ -61,7 +60,6 @@ from onward.storage.base import Exceeded, Full, Held, Storage, StorageError
 from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
 from onward.storage.random_ids import random_id
-from onward.storage.running.uncancellable import disregard
 
 LINK_STAYS = 3600  # seconds
 CLOSING = 0.25  # seconds that cancelled work may take to end; what takes longer ends when the storage is closed
@@ -100,7 +98,7 @@ class Engine:
         self._bodies = Bodies(
             self.records, self.reserve, self.checks, is_named=publishing.layout is None and not checks
         )
-        self._running, self._under_way = Running(), 0
+        self._running = Running()
         self.short = ShortUploads(self.records, self.reserve, publishing, self._running)
         self.sweep = Sweep(self.records, self._completion, self._final_uploads, self._running, self._remove)
 
@@ -173,14 +171,24 @@ class Engine:
         decisions.check_open(upload, self._clock())
         return upload
 
-    async def append(self, id: UploadId, request: AppendRequest, body: Body, *, limits: Limits | None = None) -> Upload:
+    async def append(
+        self,
+        id: UploadId,
+        request: AppendRequest,
+        body: Body,
+        *,
+        limits: Limits | None = None,
+        interrupt: BodyInterrupt | None = None,
+    ) -> Upload:
         """Append a body, as far as it arrives, and publish the upload if it is complete then.
 
-        Raises what `decisions.append` raises, Missing or Held for the lease, QuotaExceeded, StorageFull, BodyMismatch,
-        Failed if the upload fails now, and what cut the body short.
+        A caller whose task nobody cancels may give an `interrupt`, by which it cuts the body. Otherwise all is done in
+        a task of its own. Raises what `decisions.append` raises, Missing or Held for the lease, QuotaExceeded,
+        StorageFull, BodyMismatch, Failed if the upload fails now, and what cut the body short.
         """
-        interrupt = BodyInterrupt(body)
-        return await self._uncancelled(self._append(id, request, body, interrupt, limits or self.limits), interrupt)
+        cut = interrupt or BodyInterrupt(body)
+        work = self._append(id, request, body, cut, limits or self.limits)
+        return await (self._running.finish if interrupt else self._running.finish_apart)(work, cut)
 
     async def terminate(self, id: UploadId) -> None:
         """End an upload and remove its bytes; raises Missing, Held or Gone."""
@@ -229,7 +237,7 @@ class Engine:
     @property
     def running(self) -> int:
         """Return how many bodies, joins and verifications are running."""
-        return self._under_way + len(self.sweep.long)
+        return self._running.count + len(self.sweep.long)
 
     def stop(self) -> None:
         """Cut all running work, so that the bytes that have arrived are recorded at once."""
@@ -248,21 +256,6 @@ class Engine:
         self._bodies.close()
         await self._storage.close()
         await asyncio.gather(settling, return_exceptions=True)
-
-    async def _uncancelled(self, work: Coroutine[None, None, Upload], interruptible: Interruptible) -> Upload:
-        """Do work in a task of its own. If the caller is cancelled, the work is cut short and awaited."""
-        task = asyncio.ensure_future(work)
-        self._under_way += 1
-        with self._running.interruptible(interruptible):
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                interruptible.cut(Unavailable("The request was cancelled."))
-                task.add_done_callback(disregard)
-                await asyncio.wait({task})
-                raise
-            finally:
-                self._under_way -= 1
 
     async def _finish(self, id: UploadId, *, finish: bool) -> Upload:
         """Take the lease, and return the record; verify the upload if all bytes are there and that is short."""
@@ -308,7 +301,9 @@ class Engine:
 
     async def _join(self, id: UploadId, *, wait: float | None) -> Upload:
         interrupt = Interrupt()
-        return await self._uncancelled(self._final_uploads.advance(id, wait=wait, interrupt=interrupt), interrupt)
+        return await self._running.finish_apart(
+            self._final_uploads.advance(id, wait=wait, interrupt=interrupt), interrupt
+        )
 
     async def _append(
         self, id: UploadId, request: AppendRequest, body: Body, interrupt: BodyInterrupt, limits: Limits

@@ -14,12 +14,13 @@ that end to now (`reschedule`), and the wait is over. The body itself does the s
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from onward.protocol.errors import Locked, Refusal, Unavailable
 from onward.server.uploads.receive import Body
+from onward.storage.running.uncancellable import disregard
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Running:
 
     def __init__(self) -> None:
         self.stopping = False
+        self.count = 0  # requests that append to an upload or join parts
         self._works: set[Interruptible] = set()
 
     @contextmanager
@@ -71,6 +73,26 @@ class Running:
             yield work
         finally:
             self._works.discard(work)
+
+    async def finish(self, work: Awaitable[T], interruptible: Interruptible) -> T:
+        """Do the work of a request in the task that calls, which nobody may cancel."""
+        self.count += 1
+        try:
+            with self.interruptible(interruptible):
+                return await work
+        finally:
+            self.count -= 1
+
+    async def finish_apart(self, work: Coroutine[Any, Any, T], interruptible: Interruptible) -> T:
+        """Do the work of a request in a task of its own. If the caller is cancelled, it is cut short and awaited."""
+        task = asyncio.ensure_future(work)
+        try:
+            return await self.finish(asyncio.shield(task), interruptible)
+        except asyncio.CancelledError:
+            interruptible.cut(Unavailable("The request was cancelled."))
+            task.add_done_callback(disregard)
+            await asyncio.wait({task})
+            raise
 
     def stop(self) -> None:
         """Cut all work, and all that begins from now on."""

@@ -18,10 +18,10 @@ a record that is not volatile any more: when the upload pauses, and when the ser
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
 from msgspec.structs import replace
 
@@ -30,18 +30,27 @@ from onward.protocol.errors import Failed
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import LOST, Failure, Limits, Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
+from onward.server.uploads.end_line import log_end
 from onward.server.uploads.measures import INSERT, LOAD, SAVE, SYNC, Measures
 from onward.server.uploads.second_look import look_twice
 from onward.server.uploads.silence import Silence
-from onward.storage.base import Cursor, Durability, Full, Held, Lease, Missing, Page, Storage, StorageError, Unreachable
+from onward.storage.base import (
+    Cursor,
+    Durability,
+    Full,
+    Held,
+    Lease,
+    Missing,
+    Page,
+    SavesHere,
+    Storage,
+    StorageError,
+    Unreachable,
+)  # fmt: skip
 from onward.storage.failpoints import reach
 
 LABELS = 32  # different ways to end that are counted each by itself
 log = logging.getLogger("onward")
-
-
-def _ignore() -> None:
-    """Do nothing."""
 
 
 class UploadRecords:
@@ -54,14 +63,13 @@ class UploadRecords:
         self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Clock | None = None
     ) -> None:
         self.storage, self.limits, self.clock = storage, limits, clock or Clock()
-        self.counts: Counter[str] = Counter()
-        self.measures = Measures()
+        self.counts, self.measures = Counter[str](), Measures()
         self.silence = Silence(limits.quiet_after)
         self._state, self._lease_wait, self._boot = storage.state, lease_wait, boot
-        self._subscriptions = storage.subscriptions
-        self.on_events: Callable[[], None] = _ignore
+        self._saves_here = storage.state if isinstance(storage.state, SavesHere) else None
+        self.on_events: Callable[[], None] = lambda: None
         self.checks: tuple[str, ...] = ()
-        self._relaxed = storage.durability.relaxed
+        self._relaxed, self._subscriptions = storage.durability.relaxed, storage.subscriptions
         self._volatile: set[UploadId] = set()
         self.unrecorded: set[UploadId] = set()  # files that are being published before they have a record (short.py)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
@@ -118,29 +126,17 @@ class UploadRecords:
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""
         (upload,) = await self._state.at_rest([id])
-        if upload is None or decisions.is_lost(upload, self._boot):
-            return None
-        now = self.clock()
-        if decisions.is_expired(upload, now):
-            return await self._correct_times(upload)
-        return self.carried(upload, now)
+        return None if upload is None or decisions.is_lost(upload, self._boot) else await self._correct_times(upload)
 
     async def all_at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
-        """Return what `at_rest` returns for each; None also if the upload seems expired, or that takes longer."""
-        now = self.clock()
-        return [
-            None
-            if upload is None or decisions.is_lost(upload, self._boot) or decisions.is_expired(upload, now)
-            else self.carried(upload, now)
-            for upload in await self._state.at_rest(ids)
-        ]
+        """Return what `at_rest` returns for each, but without asking the clock of the state for what seems expired."""
+        return [self._as_it_is(upload) for upload in await self._state.at_rest(ids)]
 
     def remembered(self, id: UploadId) -> Upload | None:
-        """Return what `at_rest` returns, if that takes no waiting at all; None means that `at_rest` has to be asked.
+        """Return what `all_at_rest` returns, if that takes no waiting at all; None means that it has to be asked."""
+        return self._as_it_is(self._state.remembered(id))
 
-        If the upload seems expired, the clock of the state may know better.
-        """
-        upload = self._state.remembered(id)
+    def _as_it_is(self, upload: Upload | None) -> Upload | None:
         if upload is None or decisions.is_lost(upload, self._boot):
             return None
         return self.carried(upload, self.clock())
@@ -228,12 +224,36 @@ class UploadRecords:
         `last`: nothing more is saved under this lease, which may be given up in the same step.
         Raises Stale, Missing and other StorageErrors.
         """
+        upload, durable = self._to_save(upload)
+        return await self._save(upload, durable, last=last)
+
+    def save_here(self, upload: Upload) -> Callable[[], Upload] | None:
+        """Save a record in the thread that calls; None if that is not possible now, and then nothing is saved.
+
+        What is returned has to be called on the event loop: it returns and raises what `save` does.
+        """
+        if self._saves_here is None:
+            return None
+        began = time.monotonic()
+        upload, durable = self._to_save(upload)
+        if (take := self._saves_here.save_here(upload, durable=durable)) is None:
+            return None
+        seconds = time.monotonic() - began
+
+        def note() -> Upload:
+            self.measures.stores[SAVE].observe(seconds)
+            return self._note_save(take())
+
+        return note
+
+    def _to_save(self, upload: Upload) -> tuple[Upload, bool]:
+        """Return an unfinished record as it is to be saved, and whether durably."""
         durable = True
         if self._relaxed and not upload.status.final:
             durable = upload.volatile is None  # the first volatile record is durable: it marks all that follow
             if upload.volatile != self._boot:
                 upload = decisions.volatile(upload, self._boot, now=self.clock(), limits=self.limits)
-        return await self._save(upload, durable, last=last)
+        return upload, durable
 
     async def end(self, upload: Upload, *, last: bool = False) -> Upload:
         """Save a record that has reached its final status, with its events; count and log it.
@@ -253,10 +273,7 @@ class UploadRecords:
         if saved.status is Status.COMPLETED and saved.role is not Role.PARTIAL:
             self.measures.sizes.observe(saved.offset)
             self.measures.durations.observe(max(saved.updated - saved.created, 0.0))
-        log.info(
-            "upload %s… is %s at %d of %s", saved.id[:8], saved.status, saved.offset, saved.length,
-            extra={"fields": partial(_fields, saved)},
-        )  # fmt: skip
+        log_end(saved)
 
     def _label(self, ended: Upload) -> str:
         """Return the word under which an end is counted; of the codes that checks invent, only some have their own."""
@@ -311,6 +328,9 @@ class UploadRecords:
         self, upload: Upload, durable: bool, events: Sequence[OutgoingEvent] = (), *, last: bool = False
     ) -> Upload:
         saved = await self.measures.time(SAVE, self._state.save(upload, durable=durable, events=events, last=last))
+        return self._note_save(saved)
+
+    def _note_save(self, saved: Upload) -> Upload:
         reach("recorded")
         self.silence.note(saved)
         if saved.volatile is None:
@@ -318,19 +338,6 @@ class UploadRecords:
         else:
             self._volatile.add(saved.id)
         return saved
-
-
-def _fields(ended: Upload) -> Mapping[str, object]:
-    """Return what a program wants to know about the end of an upload, for the log."""
-    fields = {
-        "uploadId": ended.id,
-        "uploadStatus": ended.status,
-        "owner": ended.owner,
-        "bytes": ended.offset,
-        "durationMs": round(max(ended.updated - ended.created, 0.0) * 1e3),
-        "reason": ended.failure.code if ended.failure else None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def check_not_failed(upload: Upload) -> Upload:

@@ -52,7 +52,7 @@ from onward.storage.base.leases import ANYONE, Lease, Leases
 from onward.storage.base.nodes import Nodes
 from onward.storage.base.outbox import Claimed, Outbox, OutboxCounts
 from onward.storage.base.quotas import Quotas, Usage, fitting
-from onward.storage.base.records import Cursor, Page, Records
+from onward.storage.base.records import Cursor, Page, Records, SavesHere
 from onward.storage.base.short_files import SHORT, ShortFiles
 from onward.storage.base.state import Events, SharedState, State, Storage, StoredBytes
 
@@ -91,6 +91,7 @@ __all__ = [
     "Quotas",
     "Records",
     "Room",
+    "SavesHere",
     "SharedState",
     "ShortFiles",
     "Space",

@@ -136,6 +136,14 @@ class BlobWriter(Protocol):
         Asked in the thread that writes, before each block.
         """
 
+    @property
+    def steady(self) -> bool:
+        """Return whether the place stays, and a `sync` covers all that was written before it, while more is written."""
+
+    @property
+    def lasts(self) -> bool:
+        """Return whether bytes are as durable as the store's durability asks for as soon as they are written."""
+
     def write(self, block: Block, at: int) -> None:
         """Write the whole block at a position. Called in a worker thread, and never while the writer is `full`.
 

@@ -5,8 +5,8 @@ on the version that the caller has read and on the lease that it holds. The serv
 `server/uploads/records.py`.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from onward.protocol.events import OutgoingEvent
 from onward.protocol.model import Status, Upload, UploadId
@@ -26,6 +26,18 @@ class Page(NamedTuple):
     uploads: list[Upload]
     damaged: list[UploadId]  # uploads of this page whose records can't be read
     following: Cursor | None  # after this place the next page begins; None if this page is the last one
+
+
+@runtime_checkable
+class SavesHere(Protocol):
+    """Records that a thread may save itself, without a way over the event loop and another thread."""
+
+    def save_here(self, upload: Upload, *, durable: bool = True) -> Callable[[], Upload] | None:
+        """Save a record as `Records.save` does, in the thread that calls; None if it can't be done now without a wait.
+
+        After None nothing is saved. Otherwise what is returned has to be called on the event loop, also after an error:
+        it notifies the watchers, and returns and raises what `save` does.
+        """
 
 
 class Records(Protocol):

@@ -17,11 +17,12 @@ class FileWriter:
 
     full = False  # a thread that writes to a local disk waits for it
     boundary = None
+    steady = True  # a sync of a file leaves out what comes later, and a write does not wait for it
 
     def __init__(
         self, place: Place, at: int, open_: Callable[[], int], sync: Callable[[int], Awaitable[None]] | None
     ) -> None:
-        self.place = place
+        self.place, self.lasts = place, sync is None
         self._reached, self._open, self._sync = at, open_, sync
         self.fd: int | None = None
 

@@ -33,6 +33,8 @@ class MemoryWriter:
 
     full = False
     boundary = None
+    lasts = False
+    steady = True
 
     def __init__(self, place: Place, at: int, held: bytearray) -> None:
         self.place = place

@@ -4,6 +4,6 @@
     uncancellable.py   coroutines that must run to their end (Redis, leases)
     group_sync.py      one sync of the file system for many files that want one at the same time
 
-The SQLite state has a thread of its own (`storage/state/sqlite.py`), because its connection belongs to one thread and
-because that thread commits many jobs together.
+The SQLite state has a thread of its own (`storage/state/sqlite_transactions.py`), because that thread commits many jobs
+together.
 """

@@ -1,15 +1,9 @@
 """Records and the outbox in one SQLite file, the default state; leases and progress stay inside the process.
 
-One connection, used by one thread. While that thread commits, further jobs queue up; then all of them are done in one
-transaction, with one sync. Each caller gets its answer after the commit, so no offset is acknowledged, and no watcher
-is notified, before the record is durable.
-
-    save, insert, load --> _jobs --> the thread: BEGIN, all jobs of the batch, COMMIT --> answers, on the event loop
-
-A job that is refused (Stale, Missing, Crowded) has changed nothing, so it does not disturb the others of its batch.
+What is done is a job of `sqlite_transactions.py`, many of which are committed together. Each caller gets its answer
+after the commit, so no offset is acknowledged, and no watcher is notified, before the record is durable.
 """
 
-import asyncio
 import os
 import sqlite3
 from collections import OrderedDict
@@ -17,9 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -30,7 +22,8 @@ from onward.storage.base import Crowded, Cursor, Durability, Missing, Page, Stal
 from onward.storage.codec import decode, encode
 from onward.storage.state import sqlite_creation_keys, sqlite_hints, sqlite_list, sqlite_outbox, sqlite_quotas
 from onward.storage.state.local import Local
-from onward.storage.state.sqlite_file import connect, fault_of
+from onward.storage.state.sqlite_file import connect
+from onward.storage.state.sqlite_transactions import Transactions, Work
 
 DUE_BATCH = 1000
 _UPDATE = """
@@ -41,18 +34,7 @@ _INSERT = """
 INSERT INTO uploads (id, version, due, open, document, created, status, owner, charge, token)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-BATCH = 256  # jobs of one transaction at most
-LAZY = 0.01  # seconds that a lazy job waits at most
 RECENT = 1024  # records that are kept in memory, so that the record of a running upload is not fetched each time
-
-Work = Callable[[sqlite3.Connection], Any]
-
-
-class _Job(NamedTuple):
-    work: Work
-    future: asyncio.Future[Any]
-    durable: bool | None  # None if it only reads
-    alone: bool = False  # outside of a transaction
 
 
 def _fetch(query: str, values: tuple[object, ...], db: sqlite3.Connection) -> list[tuple[float, str]]:
@@ -83,23 +65,12 @@ class SqliteState(Local):
         self.hints = sqlite_hints.SqliteHints(self._do)
         self.creation_keys = sqlite_creation_keys.SqliteCreationKeys(self._do)
         self.quotas = sqlite_quotas.SqliteQuotas(self._do)
-        self._connection = connect(path)
+        connection = connect(path)
         found = path.stat()
         self._path, self._file = path, (found.st_dev, found.st_ino)
-        self._durability, self._synchronous = durability, ""
-        self._closing = False
-        self._loop = asyncio.get_running_loop()
-        self._ended = self._loop.create_future()
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._lazy: list[_Job] = []
         self._recent: OrderedDict[UploadId, Upload] = OrderedDict()
-        self._promised = self._changed = _all_promised(self._connection)
-        self._thread = Thread(target=self._run, name="sqlite", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            self._connection.close()
-            raise Unreachable(f"no thread can be started: {error}") from error
+        self._promised = self._changed = _all_promised(connection)
+        self._transactions = Transactions(connection, durability, self)
 
     async def insert(
         self, upload: Upload, *, durable: bool = True, most: int | None = None, events: Sequence[OutgoingEvent] = ()
@@ -144,6 +115,37 @@ class SqliteState(Local):
         last: bool = False,  # noqa: ARG002
     ) -> Upload:
         """Replace the record; raises Stale or Missing."""
+        saved, work = self._saving(upload, events)
+        if not self._leases.proves(upload.id, upload.epoch):
+            await self.load(upload.id)
+            raise Stale(upload.id)
+        try:
+            await self._do(work, durable=durable)
+        except BaseException:  # it is uncertain which version is in the file
+            self._recent.pop(upload.id, None)
+            raise
+        self._notify(saved)
+        return self._remember(saved)
+
+    def save_here(self, upload: Upload, *, durable: bool = True) -> Callable[[], Upload] | None:
+        """Save in the thread that calls, unless the connection is in use."""
+        saved, work = self._saving(upload, ())
+        if not self._leases.proves(saved.id, saved.epoch):
+            return None
+        self._recent.pop(upload.id, None)  # it is not known again before the caller has taken the result
+        if (answer := self._transactions.do_here(work, durable=durable)) is None:
+            return None
+
+        def take() -> Upload:
+            if isinstance(answer[0], StorageError):
+                raise answer[0]
+            self._notify(saved)
+            return self._remember(saved)
+
+        return take
+
+    def _saving(self, upload: Upload, events: Sequence[OutgoingEvent]) -> tuple[Upload, Work]:
+        """Return a record with its next version, and the job that saves it."""
         saved = replace(upload, version=upload.version + 1)
         recent = self._recent.get(upload.id)
         known = recent if recent and recent.version == upload.version else None
@@ -159,16 +161,7 @@ class SqliteState(Local):
             found = db.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone()
             raise Stale(upload.id) if found else Missing(upload.id)
 
-        if not self._leases.proves(upload.id, upload.epoch):
-            await self.load(upload.id)
-            raise Stale(upload.id)
-        try:
-            await self._do(work, durable=durable)
-        except BaseException:  # it is uncertain which version is in the file
-            self._recent.pop(upload.id, None)
-            raise
-        self._notify(saved)
-        return self._remember(saved)
+        return saved, work
 
     async def forget(self, id: UploadId) -> None:
         """Remove the record."""
@@ -211,6 +204,18 @@ class SqliteState(Local):
             unsent, kept = self._changed
             self._changed = Promise(unsent + after.unsent - before.unsent, kept + after.kept - before.kept)
 
+    def begin(self) -> None:
+        """Note that a transaction begins."""
+        self._changed = self._promised
+
+    def commit(self) -> None:
+        """Let the changes of the sums take effect."""
+        self._promised = self._changed
+
+    def undo(self) -> None:
+        """Forget the sums of a transaction that has failed."""
+        self.quotas.forget()
+
     async def due(self, now: float) -> AsyncIterator[UploadId]:
         """Yield the ids of the records that are due, the earliest first."""
         query = "SELECT due, id FROM uploads WHERE due <= ? AND (due, id) > (?, ?) ORDER BY due, id LIMIT ?"
@@ -233,21 +238,11 @@ class SqliteState(Local):
         def work(db: sqlite3.Connection) -> None:
             db.execute("VACUUM INTO ?", (str(path),))
 
-        job = _Job(work, self._loop.create_future(), None, alone=True)
-        if self._closing or not self._thread.is_alive():
-            raise Unreachable("the state is closed")
-        self._jobs.put(job)
-        await job.future
+        await self._transactions.do_alone(work)
 
     async def close(self) -> None:
         """Finish the jobs that wait, and close the file."""
-        if not self._closing:
-            self._hurry()
-            self._closing = True  # no job may follow the None that ends the thread: it would never be done
-            self._jobs.put(None)
-        await asyncio.shield(self._ended)  # not `join` in a thread: it may be impossible to start one
-        self._thread.join()
-        self._connection.close()
+        await self._transactions.close()
 
     def _remember(self, upload: Upload) -> Upload:
         known = self._recent.get(upload.id)
@@ -260,85 +255,7 @@ class SqliteState(Local):
 
     async def _do(self, work: Work, *, durable: bool | None = False, lazy: bool = False) -> Any:
         """Do a job in the next transaction; a lazy one waits a moment for a durable one to go with."""
-        if self._closing or not self._thread.is_alive():
-            raise Unreachable("the state is closed")
-        job = _Job(work, self._loop.create_future(), durable)
-        if lazy and not self._lazy:
-            self._loop.call_later(LAZY, self._hurry)
-        if lazy:
-            self._lazy.append(job)
-        else:
-            self._jobs.put(job)
-            if durable:
-                self._hurry()
-        return await job.future
-
-    def _hurry(self) -> None:
-        while self._lazy:
-            self._jobs.put(self._lazy.pop(0))
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            batch = [job]
-            while len(batch) < BATCH and not self._jobs.empty():
-                following = self._jobs.get()
-                if following is None:
-                    self._jobs.put(None)
-                    break
-                batch.append(following)
-            answers = self._commit([each for each in batch if not each.alone])
-            answers += [(each.future, self._do_alone(each.work)) for each in batch if each.alone]
-            with suppress(RuntimeError):  # the loop is closed, and with it all that waited
-                self._loop.call_soon_threadsafe(_answer, answers)
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._ended.set_result, None)
-
-    def _commit(self, batch: list[_Job]) -> list[tuple[asyncio.Future[Any], Any]]:
-        """Do a batch of jobs in one transaction, and return each future with its result or its error."""
-        try:
-            if any(job.durable is not None for job in batch):
-                self._sync(any(job.durable for job in batch))
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._changed = self._promised
-            answers = [(job.future, self._attempt(job.work)) for job in batch]
-            self._connection.execute("COMMIT")
-            self._promised = self._changed
-        except Exception as error:  # whatever it is, each future must get an answer
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            self.quotas.forget()
-            fault = fault_of(error) if isinstance(error, sqlite3.Error) else Unreachable(f"SQLite: {error!r}")
-            return [(job.future, fault) for job in batch]
-        return answers
-
-    def _do_alone(self, work: Work) -> Any:
-        try:
-            return self._attempt(work)
-        except sqlite3.Error as error:
-            return fault_of(error)
-
-    def _sync(self, durable: bool) -> None:
-        """Choose whether the next commit is synced (with all earlier ones in the log) or left to the system."""
-        wanted = "OFF" if self._durability is Durability.NONE else "FULL" if durable else "NORMAL"
-        if wanted != self._synchronous:
-            self._connection.execute(f"PRAGMA synchronous = {wanted}")
-            self._synchronous = wanted
-
-    def _attempt(self, work: Work) -> Any:
-        try:
-            return work(self._connection)
-        except StorageError as error:
-            return error
-
-
-def _answer(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    for future, answer in answers:
-        if future.done():
-            continue
-        if isinstance(answer, StorageError):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+        return await self._transactions.do(work, durable=durable, lazy=lazy)
 
 
 async def open_state(_url: str, data: Path, durability: Durability = Durability.FULL, _node: str = "") -> SqliteState:

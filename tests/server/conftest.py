@@ -8,6 +8,7 @@ import pytest
 
 from onward.server.http import request_log
 from onward.server.log import JsonLines, Lines
+from onward.server.uploads import end_line
 
 
 @pytest.fixture
@@ -15,7 +16,8 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
     """Log as the server does with `--log-format json`."""
     told, handler, logger = StringIO(), Lines(JsonLines()), logging.getLogger("onward")
     handler.setStream(told)
-    monkeypatch.setattr(request_log, "write_line", handler.write_request)
+    for module in (request_log, end_line):
+        monkeypatch.setattr(module, "write_line", handler.write_plain)
     logger.addHandler(handler)
     before = logger.level
     logger.setLevel(logging.INFO)

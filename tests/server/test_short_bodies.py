@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from io import StringIO
 from itertools import count, product
 from pathlib import Path
@@ -59,6 +60,22 @@ PATCHES = (
     ("Upload-Offset: 0\r\n", (f"{PARTIAL}Content-Length: 4\r\n", "four"), False),
     ("Upload-Offset: 0\r\nUpload-Complete: ?0\r\n", (f"{PARTIAL}Content-Length: 4\r\n", "four"), False),
     ("Upload-Offset: 0\r\nUpload-Complete: ?1\r\n", (f"{PARTIAL}Content-Length: 9\r\n", "nine byte"), False),
+)
+# Headers of PATCHes with a large body to an upload of MANY bytes, the size of the body, and whether tus receives it past
+# aiohttp's requests.
+MANY = 300_000
+LARGE = (
+    ("Upload-Offset: 0\r\n", 200_000, True),
+    ("Upload-Offset: 0\r\n", MANY, True),
+    ("Upload-Offset: 0\r\n", 100_000, False),  # not large
+    ("Upload-Offset: 0\r\n", 2**20 + 1, False),
+    ("Upload-Offset: 1\r\n", 200_000, False),
+    ("Upload-Offset: x\r\n", 200_000, False),
+    (f"Upload-Offset: 0\r\nUpload-Length: {MANY}\r\n", 200_000, True),
+    (f"Upload-Offset: 0\r\nRepr-Digest: sha-256=:{WRONG}:\r\n", MANY, False),
+    ("Upload-Offset: 0\r\nUpload-Checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n", 200_000, False),
+    ("Upload-Offset: 0\r\nUpload-Checksum: sha1 YpUflDxBzdMm5c4rU6d555Fqgg0=\r\n", 200_000, True),
+    ("Upload-Offset: 0\r\nUpload-Complete: ?1\r\n", MANY, True),
 )
 # What either may have besides, and whether it goes the short way with it.
 FURTHER = {
@@ -157,3 +174,22 @@ async def test_both_ways_append_answer_count_and_log_the_same(site: Site, lines:
         if dialect == TUS and "Complete" not in headers:
             fits = len(body) <= (site.app[ENGINE].limits.max_request or len(body))
             assert in_short_way == (may and also and fits), message
+
+
+async def test_both_ways_receive_large_bodies_answer_count_and_log_the_same(site: Site, lines: StringIO) -> None:
+    seen, most = Seen(site, lines), site.app[ENGINE].limits.max_request
+    for (headers, size, may), dialect, (further, also) in product(LARGE, DIALECTS, FURTHER.items()):
+        if further and (headers, size) != LARGE[0][:2]:
+            continue
+        both = []
+        for usual in (False, True):
+            path, site.received = await site.create(f"Upload-Length: {MANY}\r\n"), 0
+            sized = f"{OCTETS}Content-Length: {size}\r\n"
+            message = request("PATCH", path, dialect + sized + headers + further, "x" * size)
+            with site.usual_way() if usual else nullcontext():
+                both.append(await seen.of(message) + (CHANGING.sub(b"", await site.talk(asks(path))),))
+            if usual:
+                assert not site.received
+            elif dialect == TUS and "Complete" not in headers:
+                assert site.received == (may and also and size <= (most or size)), message[:400]
+        assert both[0] == both[1], message[:400]

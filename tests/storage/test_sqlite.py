@@ -27,7 +27,9 @@ async def test_records_survive_the_process(tmp_path: Path) -> None:
 async def test_many_are_committed_together(tmp_path: Path) -> None:
     state = SqliteState(tmp_path / "state.sqlite")
     commits: list[str] = []
-    state._connection.set_trace_callback(lambda words: commits.append(words) if words == "COMMIT" else None)
+    state._transactions._connection.set_trace_callback(
+        lambda words: commits.append(words) if words == "COMMIT" else None
+    )
     await asyncio.gather(*(state.insert(replace(UPLOAD, id=UploadId(str(n)))) for n in range(200)))
     assert len(commits) < 50
     loads = await asyncio.gather(*(state.load(UploadId(str(n))) for n in range(210)), return_exceptions=True)
@@ -42,7 +44,9 @@ async def test_a_record_that_is_in_use_is_not_fetched_again(tmp_path: Path) -> N
     await state.load(ID)
     await state.insert(replace(UPLOAD, id=UploadId("one more")))
     fetched: list[str] = []
-    state._connection.set_trace_callback(lambda words: fetched.append(words) if "SELECT" in words else None)
+    state._transactions._connection.set_trace_callback(
+        lambda words: fetched.append(words) if "SELECT" in words else None
+    )
     await state.load(ID)
     assert not fetched
     await state.load(UploadId("0"))
@@ -150,7 +154,7 @@ async def test_a_file_from_before_the_outbox_gets_one(tmp_path: Path) -> None:
 async def test_an_event_is_in_the_transaction_of_its_record(tmp_path: Path) -> None:
     state = SqliteState(tmp_path / "state.sqlite")
     steps: list[str] = []
-    state._connection.set_trace_callback(lambda words: steps.append(words.split()[0]))
+    state._transactions._connection.set_trace_callback(lambda words: steps.append(words.split()[0]))
     await state.insert(UPLOAD, events=[CREATED])
     assert steps == ["PRAGMA", "BEGIN", "SELECT", "INSERT", "INSERT", "COMMIT"]
     steps.clear()

@@ -11,11 +11,12 @@ from aiohttp import web
 from onward import Config, create_app, create_runner
 from onward.server.http.done import Done
 from onward.server.http.heads import Heads
-from onward.server.http.short_bodies import ShortBodies, Work
+from onward.server.http.short_bodies import LargeBody, ShortBodies, Work
 from onward.server.http.short_way import Asked
 from onward.server.http.transport.connection import Connection
 from onward.server.http.transport.connection_limits import Short
 from onward.server.http.transport.server import Server
+from onward.server.uploads.interrupt import BodyInterrupt
 
 WITHIN = 10.0
 ID = "request-1"
@@ -45,6 +46,7 @@ class Site:
         self.heads: Heads = self.short.heads
         self.bodies: ShortBodies = self.short.bodies
         self.at_once = self.stored = 0  # HEADs that were answered at once; bodies that were stored in the short way
+        self.received = 0  # large bodies that were stored past aiohttp's requests
         answer, answer_later = self.heads.answer, self.heads.answer_later
 
         def counted(message: Any, remote: str) -> bytes | Asked | None:
@@ -64,6 +66,14 @@ class Site:
             self.stored += isinstance(given, bytes)
             return given
 
+        receive = self.bodies.receive
+
+        async def counted_receive(work: Work, body: LargeBody, interrupt: BodyInterrupt) -> bytes | Done:
+            given = await receive(work, body, interrupt)
+            self.received += isinstance(given, bytes)
+            return given
+
+        self.bodies.receive = counted_receive  # type: ignore[method-assign]
         self.heads.answer, self.heads.answer_later = counted, counted_later  # type: ignore[method-assign]
         self.bodies.do = counted_do  # type: ignore[method-assign]
 

@@ -35,6 +35,7 @@ class MovingWriter:
     """Keeps blocks in memory until they fill a piece."""
 
     boundary = None
+    lasts = steady = False
 
     def __init__(self, blobs: "MovingBlobs", place: Place, at: int) -> None:
         self.place = place

@@ -26,8 +26,8 @@ Undocumented parts of aiohttp (read in 3.14.5), what uses them, and what happens
    - `RequestHandler._keepalive_handle`, `_next_keepalive_close_time`, `_process_keepalive`:
      `Connection.connection_made`.
    - `Server._kwargs`, `Server._loop`, `BaseRunner._make_server`: `server.py`, to make such connections.
-2. To answer HEAD at once, and to store short bodies without aiohttp's requests. If one is missing, these go the way of
-   all other requests, only more slowly.
+2. To answer HEAD at once, and to store short and large bodies without aiohttp's requests. If one is missing, these go
+   the way of all other requests, only more slowly.
    - `RequestHandler._waiter`, which is taken away while bytes are parsed, so that aiohttp does not wake up for a
      request that is answered; `_messages`, `_parser.message_consumed`, `_close`, `_force_close`, `_upgraded`,
      `_keepalive_timeout`, and the parts of a parsed message: `Connection.data_received`.

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
-from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp import HttpVersion, HttpVersion11, StreamReader, web
+from multidict import MultiMapping
 
 from onward.protocol.dialects import Reply
 from onward.protocol.errors import BadRequest, BodyStalled, Refusal, RequestTooLarge, Unavailable
@@ -31,8 +32,23 @@ from onward.server.http.transport.support import take_held
 from onward.server.uploads.body_writer import BLOCK, BodyWriter
 from onward.storage.base import Block
 
-PAUSE = 0.1  # seconds that reading is paused until the body begins; a longer pause would hide that the client has left
 LARGE = 2**17  # bytes; it is faster to read a body of at least this size from the socket itself
+PAUSE = 0.1  # seconds that reading is paused until the body begins; a longer pause would hide that the client has left
+
+
+class Headed(NamedTuple):
+    """A request whose large body is received without a request of aiohttp (server/http/short_bodies.py).
+
+    Its client does not wait for `100 Continue`, and knows no informational replies.
+    """
+
+    protocol: Connection
+    transport: asyncio.Transport
+    content: StreamReader
+    content_length: int
+    headers: MultiMapping[str]
+    version: HttpVersion = HttpVersion11
+    body_exists: bool = True
 
 
 class Blocks(Protocol):
@@ -67,7 +83,7 @@ async def pour_blocks(body: Blocks, body_writer: BodyWriter, most: int, until: f
             await writing
 
 
-def _plain(request: web.Request) -> asyncio.Transport | None:
+def _plain(request: web.Request | Headed) -> asyncio.Transport | None:
     """Return the transport of a body that can be read from its socket: large, of known length, without TLS."""
     transport = request.transport
     if (request.content_length or 0) < LARGE or not isinstance(request.protocol, Connection) or transport is None:
@@ -98,7 +114,7 @@ class RequestBody:
 
     def __init__(
         self,
-        request: web.Request,
+        request: web.Request | Headed,
         idle: float,
         rate: float = 0,
         build_interim: Callable[[Upload], Reply] | None = None,
@@ -155,7 +171,7 @@ class RequestBody:
     async def _ask(self) -> None:
         self._begun = True
         if self._expected:
-            await send_interim(self._request, CONTINUE)
+            await send_interim(cast("web.Request", self._request), CONTINUE)
 
     async def pour(self, body_writer: BodyWriter, most: int, until: float) -> None:
         """Move about `most` bytes into the writer; fewer at the loop's time `until`, or when the body is over."""
@@ -177,7 +193,7 @@ class RequestBody:
         """Send the dialect's informational reply about what is recorded, if it has one."""
         if self._build_interim is not None:
             with suppress(ConnectionError):  # the body finds out by itself that the connection is lost
-                await send_interim(self._request, self._build_interim(upload))
+                await send_interim(cast("web.Request", self._request), self._build_interim(upload))
 
     def close(self) -> None:
         """Return the connection to aiohttp, which drops the rest of the body."""
@@ -233,7 +249,7 @@ class RequestBody:
         self._hear(body_writer.position - start, 0)
         if not socket_reader.rest:
             self._ended = True
-            self._connection.resume_parser(self._request)
+            self._connection.resume_parser(self._content)
         elif socket_reader.lost and self._cut_by is None:
             self._cut_by = Unavailable("The connection was lost.")
 

@@ -6,7 +6,7 @@
 - A client that has sent its whole request may close its sending side, and still gets its answer (half-close).
 - A client that accepts none of its answer is reset (`stalled_reader.py`).
 - A HEAD for an offset that is in memory is answered at once, without aiohttp's request, task and response (`heads.py`),
-  and a short body that has arrived with its head is stored without them (`short_bodies.py`).
+  and a short body that has arrived with its head, or a large one, is stored without them (`short_bodies.py`).
 - The parser can be bypassed: then a large body is read from the socket itself (`socket_reader.py`).
 
 `server.py` makes the connections; `body.py` bypasses the parser.
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, cast
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError, HttpRequestParser
 
+from onward.protocol.errors import Unavailable
 from onward.server.http.done import Done
 from onward.server.http.problems import log, mark_answer, problem
 from onward.server.http.short_way import Asked, ShortWay
@@ -26,14 +27,16 @@ from onward.server.http.transport.connection_limits import ConnectionLimits, Sho
 from onward.server.http.transport.refusals import CROWDED, refusal_of
 from onward.server.http.transport.stalled_reader import StallWatch
 from onward.server.http.transport.support import ErrInfo
+from onward.server.uploads.interrupt import BodyInterrupt
 
 
 class _Later(NamedTuple):
     """A request whose answer is waited for. Until it comes, the connection has no `_waiter`, and so is not idle."""
 
-    request: tuple[Any, StreamReader]
+    request: tuple[Any, StreamReader]  # its head and its body
     waiter: asyncio.Future[None]  # aiohttp's, which wakes up the loop of its requests
     answer: asyncio.Future[bytes | Done | None]
+    interrupt: BodyInterrupt | None  # of a large body, which is still arriving
 
 
 SHORT_WAY = (b"HEAD ", b"PATCH ", b"POST ")  # how requests begin that may be answered past aiohttp
@@ -65,11 +68,11 @@ class Connection(web.RequestHandler):
         """Keep all further bytes from the parser; if the body is not read to its end, its rest is dropped."""
         self._bypassed = True
 
-    def resume_parser(self, request: web.BaseRequest) -> None:
-        """Go on with the next request, after the body of this one was read to its end."""
+    def resume_parser(self, content: StreamReader) -> None:
+        """Go on with the next request, after the body of this one, `content`, was read to its end."""
         self._parser = self.fresh_parser()
         self._bypassed = False
-        request.content.feed_eof()
+        content.feed_eof()
 
     def fresh_parser(self) -> HttpRequestParser:
         """Make a parser that has not read anything yet."""
@@ -110,8 +113,12 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop counting and watching the connection."""
-        if self._later is not None:
-            self._waiter, self._later = self._later.waiter, None  # aiohttp ends it now
+        if (later := self._later) is not None:
+            self._waiter, self._later = later.waiter, None  # aiohttp ends it now
+            if not (content := later.request[1]).is_eof():
+                content.set_exception(exc or ConnectionResetError("the connection was lost"))
+                if later.interrupt is not None and not content.total_bytes:  # so the wait for the lease may end
+                    later.interrupt.cut(Unavailable("The connection was lost."))
         if self._counted:
             self._counted = False
             self._limits.leave(self._address)
@@ -160,11 +167,10 @@ class Connection(web.RequestHandler):
         """
         message: Any
         message, body = self._newest = self._messages[-1]
-        if len(self._messages) != 1 or isinstance(message, ErrInfo) or not body.is_eof() or self._upgraded:
+        if len(self._messages) != 1 or isinstance(message, ErrInfo) or self._upgraded:
             return False
         if self.transport is None or self.transport.get_write_buffer_size():
             return False
-        later: asyncio.Future[Any]
         if message.method == "HEAD":
             if (answer := short.heads.answer(message, self._remote())) is None:
                 return False
@@ -172,17 +178,44 @@ class Connection(web.RequestHandler):
                 self._messages.clear()
                 self._write_answer(answer)
                 return True
-            asked, later = answer, short.heads.answer_later(answer)
+            self._begin(short.way, answer, short.heads.answer_later(answer), (message, body), waiter=waiter)
+            return True
+        return self._takes_body(short, message, body, waiter)
+
+    def _takes_body(self, short: Short, message: Any, body: StreamReader, waiter: asyncio.Future[None]) -> bool:
+        """Begin to work on a request with a body, and return True; False if it has to go the usual way."""
+        whole = body.is_eof()
+        if self.ssl_context is not None or not (whole or self._limits.can_bypass_parser):
+            return False
+        if (work := short.bodies.read(message, self._remote(), whole=whole)) is None:
+            return False
+        interrupt = None
+        if whole:
+            coroutine = short.bodies.do(work, body.read_nowait() if work.size else b"")
+        elif (large := short.large_body(self, message, body, work.size)) is not None:
+            interrupt = BodyInterrupt(large)
+            coroutine = short.bodies.receive(work, large, interrupt)
         else:
-            if self.ssl_context is not None or (work := short.bodies.read(message, self._remote())) is None:
-                return False
-            asked = work.asked
-            later = self._loop.create_task(short.bodies.do(work, body.read_nowait() if work.size else b""))
-            self._limits.tasks.add(later)
-        self._messages.clear()
-        self._later = _Later((message, body), waiter, later)
-        later.add_done_callback(partial(self._end_later, short.way, asked))
+            return False
+        task: asyncio.Task[Any] = self._loop.create_task(coroutine)
+        self._limits.tasks.add(task)
+        self._begin(short.way, work.asked, task, (message, body), waiter=waiter, interrupt=interrupt)
         return True
+
+    def _begin(
+        self,
+        way: ShortWay,
+        asked: Asked,
+        answer: asyncio.Future[bytes | Done | None],
+        request: tuple[Any, StreamReader],
+        *,
+        waiter: asyncio.Future[None],
+        interrupt: BodyInterrupt | None = None,
+    ) -> None:
+        """Wait for the answer to a request."""
+        self._messages.clear()
+        self._later = _Later(request, waiter, answer, interrupt)
+        answer.add_done_callback(partial(self._end_later, way, asked))
 
     def _write_answer(self, answer: bytes) -> None:
         """Write an answer past aiohttp, and wait for the next request as long as after any other answer."""
@@ -220,7 +253,7 @@ class Connection(web.RequestHandler):
         if (later := self._later) is not None:
             await asyncio.wait({later.answer}, timeout=timeout)
         await super().shutdown(timeout)
-        if later is not None:
+        if later is not None and later.request[0].method == "HEAD":  # what changes an upload goes on to its end
             later.answer.cancel()
 
     def _remote(self) -> str:

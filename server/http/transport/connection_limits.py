@@ -6,10 +6,14 @@ short ways.
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
+
 from onward.server.http.heads import Heads
-from onward.server.http.short_bodies import ShortBodies
+from onward.server.http.short_bodies import LargeBody, ShortBodies
 from onward.server.http.short_way import ShortWay
 from onward.server.uploads.measures import Measures
 
@@ -20,6 +24,8 @@ class Short(NamedTuple):
     way: ShortWay
     heads: Heads
     bodies: ShortBodies
+    # Makes the body of a request from its connection, its head, its stream, and its size; None if it is not large.
+    large_body: Callable[[web.RequestHandler, RawRequestMessage, StreamReader, int], LargeBody | None]
 
 
 class ConnectionLimits:

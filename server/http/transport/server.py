@@ -4,17 +4,20 @@ aiohttp has no public way to use a connection class of one's own. If the way use
 connections serve instead; the package's docstring says what is lost then.
 """
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import aiohttp
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
 
-from onward.server.http.app_keys import ENGINE
+from onward.server.http.app_keys import CONFIG, ENGINE
 from onward.server.http.heads import Heads, is_plain
 from onward.server.http.problems import log
 from onward.server.http.short_bodies import ShortBodies
 from onward.server.http.short_way import ShortWay
 from onward.server.http.transport import support
+from onward.server.http.transport.body import LARGE, Headed, RequestBody
 from onward.server.http.transport.connection import Connection
 from onward.server.http.transport.connection_limits import ConnectionLimits, Short
 
@@ -74,8 +77,18 @@ class Runner(web.AppRunner):
             log.warning("aiohttp lacks %s: short requests are answered more slowly", ", ".join(missing))
         elif is_plain(self.app):
             way = ShortWay(self.app)
-            self._limits.short = Short(way, Heads(way), ShortBodies(self.app, way))
+            self._limits.short = Short(way, Heads(way), ShortBodies(self.app, way), self._large_body)
         return server
+
+    def _large_body(
+        self, connection: web.RequestHandler, message: RawRequestMessage, content: StreamReader, size: int
+    ) -> RequestBody | None:
+        if size < LARGE:
+            return None
+        connection, config = cast("Connection", connection), self.app[CONFIG]
+        transport = cast("asyncio.Transport", connection.transport)
+        headed = Headed(connection, transport, content, size, message.headers)
+        return RequestBody(headed, config.body_idle, config.body_rate)
 
     async def _clean_up(self, app: web.Application) -> None:
         """Leave the contexts that a start has entered; those of mounted applications first."""

@@ -104,6 +104,8 @@ class SocketReader:
             ended = not self.rest
         finally:  # after a fault, it has to be certain that no thread works on the hash any more
             body_writer.leave(partial(_give_back, buffers, threading.get_ident()), ended=ended)
+        if ended:
+            body_writer.end()
 
     def _move(
         self,

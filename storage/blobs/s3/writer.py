@@ -126,6 +126,8 @@ class PartWriter:
         """Return about which number the part after all that are full will have."""
         return (self._number or self._spot.number) + len(self._ends)
 
+    lasts = steady = False
+
     @property
     def full(self) -> bool:
         """Return whether no further block may come now."""

@@ -60,8 +60,8 @@ BUGS = (
     ),
     Bug(
         "q9", "a rollback leaves the sums", "storage/state/sqlite.py",
-        "            self.quotas.forget()\n",
-        "",
+        "        self.quotas.forget()\n",
+        "        pass\n",
         "tests/storage/test_sqlite.py -k=transaction_that_fails",
     ),
     Bug(

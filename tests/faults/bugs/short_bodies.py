@@ -32,8 +32,8 @@ BUGS = (
     ),
     Bug(
         "sb5", "a short body is dropped when its connection is lost", "server/http/transport/connection.py",
-        "            self._waiter, self._later = self._later.waiter, None  # aiohttp ends it now\n",
-        "            self._later.answer.cancel()\n            self._waiter, self._later = self._later.waiter, None\n",
+        "            self._waiter, self._later = later.waiter, None  # aiohttp ends it now\n",
+        "            later.answer.cancel()\n            self._waiter, self._later = later.waiter, None\n",
         f"{CONNECTIONS} -k=lost",
     ),
     Bug(

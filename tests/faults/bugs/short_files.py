@@ -69,8 +69,8 @@ BUGS = (
     ),
     Bug(
         "short9", "a short PATCH gives its file the name before it is synced", "storage/blobs/short_files.py",
-        '            self._write(fd, data)\n            reach("sealing")\n            unfinished.rename(self._files / id)\n',
-        "            unfinished.rename(self._files / id)\n            self._write(fd, data)\n",
+        '            self._write(fd, data)\n            reach("sealing")\n            os.rename(unfinished, f"{self._files}/{id}")\n',
+        '            os.rename(unfinished, f"{self._files}/{id}")\n            self._write(fd, data)\n',
         PATCHES,
     ),
     Bug(
@@ -93,7 +93,7 @@ BUGS = (
     ),
     Bug(
         "short13", "a short PATCH writes into the file of an earlier one", "storage/blobs/short_files.py",
-        "            path.unlink()\n            return os.open(path, flags, 0o600)\n",
+        "            os.unlink(path)\n            return os.open(path, flags, 0o600)\n",
         "            return os.open(path, flags & ~os.O_EXCL, 0o600)\n",
         SHORT,
     ),

@@ -14,8 +14,8 @@ BUGS = (
     ),
     Bug(
         "s2", "a written position recorded instead of the durable one", "server/uploads/receive.py",
-        "                await note(durable, writer)\n",
-        "                await note(body_writer.position, writer)\n",
+        "            await note(durable, writer)\n",
+        "            await note(position, writer)\n",
         f"{MOVING} -k=crash",
     ),
     Bug(
