@@ -178,7 +178,7 @@ class Connection(web.RequestHandler):
                 self._messages.clear()
                 self._write_answer(answer)
                 return True
-            self._begin(short.way, answer, short.heads.answer_later(answer), (message, body), waiter=waiter)
+            self._wait_for(short.way, answer, short.heads.answer_later(answer), (message, body), waiter=waiter)
             return True
         return self._takes_body(short, message, body, waiter)
 
@@ -197,16 +197,16 @@ class Connection(web.RequestHandler):
             coroutine = short.bodies.receive(work, large, interrupt)
         else:
             return False
-        task: asyncio.Task[Any] = self._loop.create_task(coroutine)
+        task = self._loop.create_task(coroutine)
         self._limits.tasks.add(task)
-        self._begin(short.way, work.asked, task, (message, body), waiter=waiter, interrupt=interrupt)
+        self._wait_for(short.way, work.asked, task, (message, body), waiter=waiter, interrupt=interrupt)
         return True
 
-    def _begin(
+    def _wait_for(
         self,
         way: ShortWay,
         asked: Asked,
-        answer: asyncio.Future[bytes | Done | None],
+        later: asyncio.Future[Any],
         request: tuple[Any, StreamReader],
         *,
         waiter: asyncio.Future[None],
@@ -214,8 +214,8 @@ class Connection(web.RequestHandler):
     ) -> None:
         """Wait for the answer to a request."""
         self._messages.clear()
-        self._later = _Later(request, waiter, answer, interrupt)
-        answer.add_done_callback(partial(self._end_later, way, asked))
+        self._later = _Later(request, waiter, later, interrupt)
+        later.add_done_callback(partial(self._end_later, way, asked))
 
     def _write_answer(self, answer: bytes) -> None:
         """Write an answer past aiohttp, and wait for the next request as long as after any other answer."""
