@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from threading import Lock
 from typing import NamedTuple
 
 STEP = 1.0  # seconds; a smaller change is no step: it does no harm, and NTP makes it gradually
@@ -63,16 +64,18 @@ class Clock:
         self.steps: deque[Step] = deque(maxlen=REMEMBERED)
         self._wall, self._steady = wall, steady
         self._shared: float | None = None  # how far a shared clock is ahead of the steady one
-        self._last = steady(), wall()  # the steady time of the last call, and the time then; one value for all threads
+        self._last = steady(), wall()  # the steady time of the last call, and the time then
+        self._lock = Lock()  # receiving threads ask for the time too, and each step counts once
 
     def __call__(self) -> float:
         """Return the time; if the clock was set since the last call, a step is noted."""
-        (was_at, was), at = self._last, self._steady()
-        now = self._wall() if self._shared is None else at + self._shared
-        expected = was + (at - was_at)
-        if abs(now - expected) > STEP:
-            self.steps.append(Step(expected, now, at))
-        self._last = at, now
+        with self._lock:
+            (was_at, was), at = self._last, self._steady()
+            now = self._wall() if self._shared is None else at + self._shared
+            expected = was + (at - was_at)
+            if abs(now - expected) > STEP:
+                self.steps.append(Step(expected, now, at))
+            self._last = at, now
         return now
 
     def elapsed(self) -> float:
@@ -81,7 +84,8 @@ class Clock:
 
     def stepped_within(self, seconds: float) -> bool:
         """Return whether the clock was set in the last `seconds`."""
-        return any(self._last[0] - step.at < seconds for step in self.steps)
+        with self._lock:
+            return any(self._last[0] - step.at < seconds for step in self.steps)
 
     def follow(self, shared: float, asked: float) -> None:
         """Follow a shared clock from now on. `shared` is its answer, `asked` the steady time when it was asked."""
@@ -98,7 +102,9 @@ class Clock:
         `now` is what the clock has just returned.
         """
         latest, by = now + STEP, 0.0
-        for step in reversed(self.steps):  # from the newest step back to the one after which the stamp was made
+        with self._lock:
+            steps = list(self.steps)
+        for step in reversed(steps):  # from the newest step back to the one after which the stamp was made
             if step.earliest < stamp <= latest:
                 break
             by, latest = by + step.by, step.before + LATE
