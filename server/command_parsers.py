@@ -29,14 +29,14 @@ EXAMPLES = {
         "onward serve --workers 4 --state redis://127.0.0.1:6379/0",
     ),
     grant.NAME: (
-        "onward grant --sub alice --max-size 5G --expires 2h",
+        "onward grant --sub customer-17 --max-size 5G --expires 2h",
         "onward grant --url https://uploads.example/ --types 'image/*'",
     ),
     "list": ("onward list --status completed", "onward list --json --data /srv/uploads"),
     "show": ("onward show 4b2f2630", "onward show http://127.0.0.1:8080/files/4b2f263038e56821f67166301c0993ce"),
     "rm": ("onward rm 4b2f2630", "onward rm 4b2f2630 8d047263 --data /srv/uploads"),
     "events": ("onward events --failed", "onward events --retry"),
-    "quota": ("onward quota", "onward quota alice --json"),
+    "quota": ("onward quota", "onward quota customer-17 --json"),
     "backup": (
         "onward backup /backup/onward --data /srv/uploads",
         "onward backup /backup/onward --state redis://127.0.0.1:6379/0",

@@ -60,8 +60,12 @@ from onward.storage.base import (
 )
 from onward.storage.failure_log import shorten_ids
 
-ADOPTIONS = 3  # attempts to hold a lease on a record that is lost again and again
+ADOPTIONS = 3  # attempts to load a record that is lost again and again, or to hold the lease on it
 log = logging.getLogger("onward")
+
+
+def _lost_again(id: UploadId) -> Unreachable:
+    return Unreachable(f"the record of {id[:8]}… is lost again each time it is adopted")
 
 
 class _RecoveringKeys:
@@ -129,18 +133,21 @@ class RecoveringState:
             raise
 
     async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
-        """Return the record, adopting it if it is missing; or its copy if that is newer. Raises Missing.
+        """Return the record, adopting it if it is missing; or its copy if that is newer.
 
-        An unknown id takes the same steps as an upload whose record and copy are there.
+        An unknown id takes the same steps as an upload whose record and copy are there. Raises Missing only if there is
+        no copy either, and Unreachable if the record is lost each time.
         """
-        try:
-            record = await self._state.load(id, fresh=fresh)
-        except Missing:
-            if not await self._adopt(id):
-                raise
-            record = await self._state.load(id, fresh=fresh)
-        copy = await self._backups.kept(id)
-        return copy if copy and copy.version > record.version else record
+        for _ in range(ADOPTIONS):
+            try:
+                record = await self._state.load(id, fresh=fresh)
+            except Missing:
+                if not await self._adopt(id):
+                    raise
+                continue
+            copy = await self._backups.kept(id)
+            return copy if copy and copy.version > record.version else record
+        raise _lost_again(id)
 
     async def save(
         self, upload: Upload, *, durable: bool = True, events: Sequence[OutgoingEvent] = (), last: bool = False
@@ -283,7 +290,7 @@ class RecoveringState:
                     await stack.enter_async_context(attempt.pop_all())
                     return dataclasses.replace(lease, record=record)
                 await self._adopt(id)
-        raise Unreachable(f"the record of {id[:8]}… is lost again each time it is adopted")
+        raise _lost_again(id)
 
     async def _refresh(self, id: UploadId) -> None:
         """Adopt a record that is missing, or unfinished and older than its copy, unless a request holds its lease."""

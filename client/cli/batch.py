@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from onward.client.cli.ahead import Ahead, Planned, Ready
 from onward.client.cli.items import Item
+from onward.client.cli.read_ahead import Planned, ReadAhead, Ready
 from onward.client.connection import Connection, connected
 from onward.client.environment import state_folder
 from onward.client.errors import FileChanged, Unreachable, UploadError, UploadMissing
@@ -28,7 +28,7 @@ from onward.client.model import OnProgress, Options, Uploaded
 from onward.client.protocols import TUS
 from onward.client.resume_file import Finished, Part, ResumeFile, ResumeState, clear_old, file_id, open_resume_file
 from onward.client.retry import Reach
-from onward.client.small import SMALL, send_small
+from onward.client.small_file import SMALL, send_small
 from onward.client.text import readable
 from onward.client.transfer import Transfer
 from onward.client.upload_file import send
@@ -46,7 +46,7 @@ class Batch:
         self._files: list[Identity] = []  # those with a resume file
         self._journaled: list[str] = []
         self._journal: Journal | None = None
-        self._ahead: Ahead | None = None
+        self._ahead: ReadAhead | None = None
         self._tidied = False
         self._turns: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)  # by the place of a file
         self._open = AsyncExitStack()
@@ -86,7 +86,7 @@ class Batch:
             planned = await asyncio.to_thread(self._planned, small)
             with suppress(UploadError):
                 self._journal.plan([each.id for each in planned], again=self._again)
-                self._ahead = Ahead(self._unsent(planned), self._folder, most)
+                self._ahead = ReadAhead(self._unsent(planned), self._folder, most)
 
     def _unsent(self, planned: Sequence[Planned]) -> Iterator[Planned]:
         """Yield the files that are to be read ahead: not those that are finished, or that are named twice."""

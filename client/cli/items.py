@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onward.client.label import Label, read_label
-from onward.client.small import SMALL
+from onward.client.small_file import SMALL
 
 STDIN = "-"
 RELATIVE_PATH = "relativePath"  # the key of metadata that Uppy uses as well

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from standardwebhooks import Webhook, WebhookVerificationError
 
 MOST_UPLOADS = 10
-USERS = {"Bearer alice-token": "alice", "Bearer bob-token": "bob"}  # in production: look the token up
+USERS = {"Bearer token-1": "user-1", "Bearer token-2": "user-2"}  # in production: look the token up
 files: dict[str, list[dict[str, Any]]] = {}  # in production: a table of your database
 handled: set[str] = set()  # in production: a column with a unique index, written in the same transaction
 app = FastAPI()

@@ -5,7 +5,7 @@ finding.py   what is found
 machine.py   the data folder, SQLite, the limits of this machine
 redis.py     Redis
 bucket.py    the bucket
-way.py       the way from clients to the server, through its proxy (`--url`)
+proxy.py     what clients meet on their way through a proxy (`--url`)
 
 It needs no lock, so it works beside a running server as well as without one.
 """

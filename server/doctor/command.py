@@ -9,8 +9,8 @@ import msgspec
 from onward.server.config import Config
 from onward.server.doctor.finding import Finding
 from onward.server.doctor.machine import look_at_folder, look_at_limits, look_at_sqlite
+from onward.server.doctor.proxy import look_at_proxy
 from onward.server.doctor.redis import look_at_redis
-from onward.server.doctor.way import look_at_way
 
 NAME = "doctor"
 DESCRIPTION = "say what is wrong with the data folder, the state, the bucket, the clock and the proxy"
@@ -53,7 +53,7 @@ async def _findings(config: Config, options: Mapping[str, Any], blobs: str) -> A
         async for finding in look_at_bucket(bucket):
             yield finding
     if options["url"]:
-        async for finding in look_at_way(options["url"], options["token"] or ""):
+        async for finding in look_at_proxy(options["url"], options["token"] or ""):
             yield finding
 
 

@@ -26,10 +26,10 @@ from onward.protocol.grants import Act, Grant
 from onward.protocol.model import CreateRequest, Limits, Upload, UploadId
 from onward.server.access.owners import Owners
 from onward.server.access.pace import Pace
-from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING
+from onward.server.http.app_keys import ENGINE
 from onward.server.http.bearer import find_token
 from onward.server.http.request_log import OWNER
-from onward.server.http.wait_for_store import outlast
+from onward.server.http.wait_for_store import wait_for_store
 
 if TYPE_CHECKING:
     from onward.server.access.tokens import Tokens
@@ -61,11 +61,10 @@ ASK_CREATION: web.AppKey[AskCreation | None] = web.AppKey("ask_creation")
 
 
 def owners_of(app: web.Application) -> Owners:
-    """Return the memory of who owns which upload; a short outage of the store is waited for."""
+    """Return the memory of who owns which upload."""
 
     async def load(id: UploadId) -> Upload:
-        read = partial(app[ENGINE].records.storage.state.load, id, fresh=True)
-        return await outlast(read, within=app[CONFIG].lease_wait, stopping=app[STOPPING])
+        return await app[ENGINE].records.storage.state.load(id, fresh=True)
 
     return Owners(load)
 
@@ -96,8 +95,10 @@ async def check_token(request: web.Request, act: Act, id: UploadId | None = None
 
 async def _check(request: web.Request, grant: Grant, act: Act, id: UploadId | None) -> None:
     grant.check(act)
-    if id is not None:
-        await request.app[OWNERS].check(grant, id)
+    if id is None:
+        return
+    check = partial(request.app[OWNERS].check, grant, id)
+    await (wait_for_store(request, check) if act is Act.INSPECT else check())
 
 
 async def check_access(

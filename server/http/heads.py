@@ -19,10 +19,11 @@ from aiohttp.http import RawRequestMessage
 from onward.protocol.errors import Refusal
 from onward.protocol.model import Upload
 from onward.server.http.access import ACCESS, TOKENS, allow_everything
+from onward.server.http.done import Done
 from onward.server.http.problems import log
 from onward.server.http.short_way import Asked, ShortWay
 from onward.server.uploads.glance import glance, glance_at_store
-from onward.storage.base import StorageError
+from onward.storage.base import StorageError, Unreachable
 
 HEAD = "HEAD"
 BUILT: web.AppKey[tuple[object, ...]] = web.AppKey("built", tuple)  # what `create_app` has added to the application
@@ -64,12 +65,14 @@ class Heads:
         except Exception as fault:
             return self._leave(fault)
 
-    async def answer_later(self, asked: Asked) -> bytes | None:
-        """Return the answer to a request, or None, after the state was asked."""
+    async def answer_later(self, asked: Asked) -> bytes | Done | None:
+        """Return the answer to a request, or None, after the state was asked; or that it does not answer."""
         try:
             assert asked.id is not None  # noqa: S101
             upload = await glance_at_store(self._records, asked.id, finish=asked.dialect.last_byte_finishes)
             return None if upload is None else self._write(asked, upload)
+        except Unreachable as fault:  # the usual way waits for it, and this was a part of the wait
+            return Done(asked.request_id, asked.began, [fault])
         except Exception as fault:
             return self._leave(fault)
 

@@ -17,7 +17,7 @@ from onward.protocol.model import Limits
 from onward.server.http.app_keys import CONFIG, ENGINE, dialect_of, named_dialect
 from onward.server.http.done import take_done
 from onward.server.http.reading import check_message
-from onward.server.http.request_log import CURRENT, HEADER, ID, REASON, note_answer, request_id
+from onward.server.http.request_log import BEGAN, CURRENT, HEADER, ID, LEFT, REASON, note_answer, request_id
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.failure_log import shorten_ids
 
@@ -170,7 +170,7 @@ async def mark(request: web.Request, response: web.StreamResponse) -> None:
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal and every fault with a problem document, log the request, and count it."""
     done, sound = take_done(request), False
-    began = done.began if done else time.monotonic()
+    request[BEGAN] = done.began if done else time.monotonic()
     id_ = request[ID] = done.request_id if done else request_id(request.headers)
     CURRENT.set(id_)
     try:
@@ -186,12 +186,13 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as error:
         response = _answered_by_exception(request, error)
     except ConnectionError:  # the client has closed the connection, and aiohttp handles that
+        note_answer(request, web.Response(status=LEFT))
         raise
     except Exception:
         log.exception("%s %s failed", request.method, _path(request))
         response = _answer(request, errors.ServerFault())
     if not response.prepared and not (sound and (request.content.is_eof() or not request.body_exists)):
         response.force_close()  # the next bytes on the connection may not be a request
-    note_answer(request, response, began)
+    note_answer(request, response)
     CURRENT.set(None)  # the next lines of this connection are not about this request
     return response

@@ -23,6 +23,8 @@ HEADER = "X-Request-ID"
 PROBES = ("/healthz", "/readyz", "/metrics")  # machines ask for them every few seconds; they are logged at level DEBUG
 CURRENT: ContextVar[str | None] = ContextVar("request_id", default=None)
 ID: web.RequestKey[str] = web.RequestKey("id", str)
+BEGAN: web.RequestKey[float] = web.RequestKey("began", float)  # monotonic
+LEFT = 499  # the status of a request whose client has left before it had its answer; nginx has made it known
 OWNER: web.RequestKey[str] = web.RequestKey("owner", str)  # of the token, or of the grant of the application
 REASON: web.RequestKey[str] = web.RequestKey("reason", str)  # the code of a refusal
 _SANE = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
@@ -42,13 +44,13 @@ def request_id(headers: MultiMapping[str]) -> str:
     return brought if brought is not None and _SANE.fullmatch(brought) else f"{_START}-{next(_NUMBERS):x}"
 
 
-def note_answer(request: web.Request, response: web.StreamResponse, began: float) -> None:
-    """Count an answered request, and log it; `began` is the monotonic time of its begin."""
-    seconds = time.monotonic() - began
+def note_answer(request: web.Request, response: web.StreamResponse) -> None:
+    """Count a request, and log it; the status of `response` is LEFT if there was nobody to answer any more."""
+    seconds = time.monotonic() - request[BEGAN]
     status = response.status
     method, app = request.method, request.app
     watches = status == 101 or (status == 200 and method == "GET" and response.content_type == "text/event-stream")
-    app[ENGINE].records.measures.note_request(method, status, None if watches else seconds)
+    app[ENGINE].records.measures.note_request(method, status, None if watches or status == LEFT else seconds)
     raw_path = request.rel_url.raw_path
     level = logging.DEBUG if raw_path.endswith(PROBES) else logging.INFO
     if log.isEnabledFor(level):

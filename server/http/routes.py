@@ -7,6 +7,7 @@ raised from here, and answered in problems.py. server/app.py adds the routes.
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
 from functools import partial
+from time import monotonic
 
 from aiohttp import web
 
@@ -36,7 +37,7 @@ from onward.server.http.reading import offers, read_headers
 from onward.server.http.transport.body import RequestBody, take_whole
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
-from onward.server.http.wait_for_store import outlast
+from onward.server.http.wait_for_store import outlast, wait_for_store
 from onward.server.uploads.create_once import create_once
 from onward.server.uploads.short import Brought
 from onward.storage.base import Missing, StorageError
@@ -156,17 +157,12 @@ async def _stored_of(request: web.Request, dialect: Dialect, upload: Upload) -> 
     """
     if upload.role is Role.FINAL:
         return None
+    app = request.app
+    work = partial(app[ENGINE].inspect, upload.id, finish=dialect.last_byte_finishes)
     try:
-        return await _inspected(request, dialect, upload.id)
+        return await outlast(work, until=monotonic() + app[CONFIG].lease_wait, stopping=app[STOPPING])
     except (Refusal, StorageError):
         return None
-
-
-def _inspected(request: web.Request, dialect: Dialect, id: UploadId) -> Awaitable[Upload]:
-    """Return the state of an upload, even if the store does not answer for a few seconds."""
-    app = request.app
-    work = partial(app[ENGINE].inspect, id, finish=dialect.last_byte_finishes)
-    return outlast(work, within=app[CONFIG].lease_wait, stopping=app[STOPPING])
 
 
 async def append(request: web.Request, named: Dialect | None) -> web.Response:
@@ -193,7 +189,8 @@ async def inspect(request: web.Request, named: Dialect | None) -> web.StreamResp
             return await download(request)
     dialect = named or DEFAULT
     dialect.check_headers("HEAD", read_headers(request.headers, dialect))
-    upload = await _inspected(request, dialect, upload_id(request))
+    work = partial(request.app[ENGINE].inspect, upload_id(request), finish=dialect.last_byte_finishes)
+    upload = await wait_for_store(request, partial(do_once, request, work))
     return _response(dialect.build_inspected(upload, request.app[ENGINE].limits, _now(request)))
 
 

@@ -128,8 +128,12 @@ class ShortBodies:
         except Exception as fault:
             steps.append(fault)
             return Done(asked.request_id, asked.began, steps)
-        stored = int(reply.headers["Upload-Offset"]) - (work.appends.offset if work.appends else 0)
-        answer = self._way.write(asked, reply, {} if reply.status == 204 else EMPTY, stored)
+        try:
+            stored = int(reply.headers["Upload-Offset"]) - (work.appends.offset if work.appends else 0)
+            answer = self._way.write(asked, reply, {} if reply.status == 204 else EMPTY, stored)
+        except Exception as fault:  # what was stored has to be answered nevertheless
+            log.error("%s is answered in the usual way after a fault", asked.method, exc_info=fault)
+            answer = None
         return Done(asked.request_id, asked.began, steps) if answer is None else answer
 
     async def _create(self, request: CreateRequest, asked: Asked, data: bytes, steps: list[Any]) -> Reply:

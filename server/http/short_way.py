@@ -26,7 +26,7 @@ from onward.server.http.cors import SHARED_HEADERS
 from onward.server.http.problems import log, marks
 from onward.server.http.proxies import client_of
 from onward.server.http.reading import check_message, offers, read_headers
-from onward.server.http.request_log import CURRENT, HEADER, fields_of, line_of, request_id
+from onward.server.http.request_log import CURRENT, HEADER, LEFT, fields_of, line_of, request_id
 
 # Headers of requests that want another protocol, or were passed on in a way that takes longer to read.
 UNUSUAL = frozenset({"expect", "forwarded", "transfer-encoding", "upgrade"})
@@ -109,10 +109,15 @@ class ShortWay:
         self._note(asked, reply, stored)
         return answer
 
+    def note_lost(self, asked: Asked) -> None:
+        """Count and log a request whose client has left before there was an answer."""
+        self._note(asked, Reply(status=LEFT, headers={}), None)
+
     def _note(self, asked: Asked, reply: Reply, stored: int | None) -> None:
-        """Count and log an answer, as `request_log.note_answer` does."""
+        """Count and log a request, as `request_log.note_answer` does."""
         seconds = time.monotonic() - asked.began
-        self.engine.records.measures.note_request(asked.method, reply.status, seconds)
+        timed = None if reply.status == LEFT else seconds
+        self.engine.records.measures.note_request(asked.method, reply.status, timed)
         if not log.isEnabledFor(logging.INFO):
             return
         fields = partial(self._fields, asked, reply, stored, seconds)
@@ -124,7 +129,7 @@ class ShortWay:
     def _fields(self, asked: Asked, reply: Reply, stored: int | None, seconds: float) -> Mapping[str, object]:
         """Return what a program wants to know about a request, for the log."""
         route = self._base[:-1] if asked.id is None else f"{self._base}{{id}}"
-        id_ = asked.id or reply.headers["Location"].rpartition("/")[2]
+        id_ = asked.id or reply.headers.get("Location", "").rpartition("/")[2] or None
         return fields_of(
             client=asked.client, method=asked.method, route=route, status=reply.status, seconds=seconds,
             uploadId=id_, bytes=stored,

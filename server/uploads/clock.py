@@ -84,8 +84,7 @@ class Clock:
 
     def stepped_within(self, seconds: float) -> bool:
         """Return whether the clock was set in the last `seconds`."""
-        with self._lock:
-            return any(self._last[0] - step.at < seconds for step in self.steps)
+        return any(self._last[0] - step.at < seconds for step in tuple(self.steps))
 
     def follow(self, shared: float, asked: float) -> None:
         """Follow a shared clock from now on. `shared` is its answer, `asked` the steady time when it was asked."""
@@ -102,9 +101,8 @@ class Clock:
         `now` is what the clock has just returned.
         """
         latest, by = now + STEP, 0.0
-        with self._lock:
-            steps = list(self.steps)
-        for step in reversed(steps):  # from the newest step back to the one after which the stamp was made
+        # From the newest step back to the one after which the stamp was made; other threads may add one meanwhile.
+        for step in reversed(tuple(self.steps)):
             if step.earliest < stamp <= latest:
                 break
             by, latest = by + step.by, step.before + LATE

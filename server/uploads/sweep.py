@@ -21,7 +21,7 @@ from math import inf
 
 from onward.protocol import decisions
 from onward.protocol.errors import Locked, Refusal, Unavailable, Unchecked
-from onward.protocol.model import Role, Status, Upload, UploadId
+from onward.protocol.model import GONE, Role, Status, Upload, UploadId
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.completion import Completion
 from onward.server.uploads.concatenation import FinalUploads
@@ -101,8 +101,9 @@ class Sweep:
         return self._catching_up.cancel() | self._pauses.cancel() | self.long.cancel()
 
     async def tidy(self) -> int:
-        """Remove unfinished bytes that have no record and are an hour old; returns how many places were removed.
+        """Remove unfinished bytes that no upload needs and are an hour old; returns how many places were removed.
 
+        They have no record; or their upload has ended without a file, and a server that was suspended wrote them later.
         Also removes the keys of creations whose day is over.
         """
         await self._storage.state.creation_keys.tidy(self._records.clock())
@@ -113,15 +114,18 @@ class Sweep:
             if id_ in self._records.unrecorded:  # its record may come at any moment
                 continue
             try:
-                if id_ is not None:
-                    recorded = await self._records.load(id_)
+                recorded = None if id_ is None else await self._records.load(id_)
+                if recorded is not None and recorded.status not in GONE:
                     removed += await self._storage.blobs.tidy(place, recorded.place)
                     continue
             except Missing:
-                pass
+                recorded = None
             except StorageError:  # there is a record, but it cannot be read
                 continue
-            log.warning("%s belongs to no upload, and is removed", place)
+            if recorded is None:
+                log.warning("%s belongs to no upload, and is removed", place)
+            else:
+                log.info("%s is left of an upload that was %s, and is removed", shorten_ids(place), recorded.status)
             await self._storage.blobs.remove(place)
             removed += 1
         return removed

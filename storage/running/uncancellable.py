@@ -43,6 +43,15 @@ def disregard(task: asyncio.Future[Any]) -> None:
         task.exception()
 
 
+async def _awaited(task: asyncio.Future[T], within: float) -> T:
+    """Await a task without cancelling it; raises TimeoutError."""
+    await asyncio.wait({task}, timeout=within)
+    if not task.done():
+        task.add_done_callback(disregard)
+        raise TimeoutError("there is no answer")
+    return task.result()
+
+
 class PendingCalls:
     """Uncancellable calls to something that may never answer: when it is closed, all of them are given up."""
 
@@ -50,21 +59,23 @@ class PendingCalls:
         self._running: set[asyncio.Future[Any]] = set()
         self.over = False
 
-    async def end(self, call: Awaitable[T]) -> T:
-        """Await a call to its end; raises what it raises, and Unreachable if it is given up."""
+    async def end(self, call: Awaitable[T], *, within: float | None = None) -> T:
+        """Await a call to its end; raises what it raises, and Unreachable if it is given up.
+
+        One that has not ended `within` so many seconds runs on, and TimeoutError is raised; its result is not needed.
+        """
         task = asyncio.ensure_future(call)
         self._running.add(task)
         if self.over:
             task.cancel()
+        task.add_done_callback(self._running.discard)
         try:
-            return await uncancellable(task)
+            return await uncancellable(task if within is None else _awaited(task, within))
         except asyncio.CancelledError:
             waiting = asyncio.current_task()
             if task.cancelled() and waiting is not None and not waiting.cancelling():
                 raise Unreachable("it is closed") from None
             raise
-        finally:
-            self._running.discard(task)
 
     def give_up(self) -> None:
         """Cancel all calls that have not ended, and every call that is made from now on."""

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from client_process import end_of, resume_files, run, started
+from embedded_server import embedded
 from pytest_aiohttp.plugin import AiohttpServer
 
-from onward import Act, Config, Options, Refused, create_app, create_runner, upload, watch
+from onward import Act, Options, Refused, upload, watch
 from onward.client.link import Link, read_target, read_watched
 from onward.protocol.model import CreateRequest, UploadId
 
@@ -38,14 +39,8 @@ async def access(
 @pytest.fixture
 async def url(tmp_path: Path) -> AsyncIterator[str]:
     """Where a server that asks for the token takes uploads."""
-    config = Config(data=str(tmp_path / "data"), state="memory:")
-    runner = create_runner(create_app(config, access=access), config)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/files"
-    finally:
-        await runner.cleanup()
+    async with embedded(tmp_path / "data", access=access, state="memory:") as url:
+        yield url
 
 
 @pytest.fixture

@@ -31,7 +31,14 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"(?:#|//|<!--) (\w[\w.]*\.\w+|Caddyfile)(?: -->)?\n")
 PATH = f"{Path(sys.executable).parent}:{MODULES / '.bin'}:{os.environ.get('PATH', os.defpath)}"
 PATIENCE = 30.0
-WEED_PORTS = [f"-{part}.port{kind}" for part in ("master", "volume", "filer") for kind in ("", ".grpc")]
+WEED_PORTS = [
+    "-master.port",
+    "-master.port.grpc",
+    "-volume.port.grpc",
+    "-filer.port",
+    "-filer.port.grpc",
+    "-s3.port.grpc",
+]
 
 
 class Follower:
@@ -39,7 +46,7 @@ class Follower:
 
     def __init__(self, page: str, folder: Path, stack: ExitStack, ports: dict[int, int] | None = None) -> None:
         self.folder, self._stack = folder, stack
-        self.ports = ports or {port: free_port() for port in (8080, 8333, 9000)}
+        self.ports = ports or {port: free_port() for port in (8080, 8333, 8081, 9000)}
         self._blocks = [(kind, self._elsewhere(text)) for kind, text in BLOCK.findall((PAGES / page).read_text())]
         for _, text in self._blocks:
             if name := FILE.match(text):
@@ -47,7 +54,7 @@ class Follower:
 
     def _elsewhere(self, text: str) -> str:
         for port, free in self.ports.items():
-            text = re.sub(rf"(?<=[: ]){port}\b", str(free), text)
+            text = re.sub(rf"(?<=[:= ]){port}\b", str(free), text)
         return text.replace("onward serve", f"onward serve --port {self.ports[8080]}").replace(
             "python3 ", f"{sys.executable} "
         )
@@ -145,7 +152,7 @@ async def test_an_application_gives_a_link_is_asked_and_told(
         forged = {"webhook-id": "a", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,AAAA"}
         event: dict[str, Any] = {
             "type": "upload.completed",
-            "data": {"uploadId": "x", "owner": "anna", "fileName": "forged"},
+            "data": {"uploadId": "x", "owner": "user-1", "fileName": "forged"},
         }
         for path, headers in (("/events", forged), ("/ask", forged), ("/events", {}), ("/ask", {})):
             async with http.post(base + path, json=event, headers=headers) as answer:
@@ -198,8 +205,9 @@ def test_a_bucket_instead_of_a_disk(tmp_path: Path) -> None:
         env = dict(re.findall(r"(AWS_\w+)=(\S+)", prepared))
         follower.run(prepared)
         weed = follower.commands("weed server")
-        taken = {name: free_port() for name in (*WEED_PORTS, "-s3.port.grpc")}
-        sockets.callback(_remove_sockets, [follower.ports[8333], *taken.values()])
+        assert "-volume.port=" in weed, "the volume server would take port 8080, on which Onward is to listen"
+        taken = {name: free_port() for name in WEED_PORTS}
+        sockets.callback(_remove_sockets, [follower.ports[8333], follower.ports[8081], *taken.values()])
         ports = " ".join(f"{name}={port}" for name, port in taken.items())
         ports += f" -s3.port={follower.ports[8333]} -s3.port.iceberg=0 -s3.port.lance=0 -master.telemetry=false"
         first, _, rest = weed.partition("\n")

@@ -5,14 +5,13 @@ More by hand: `python -m pytest tests/faults/test_kill.py --cycles=10000 --seed=
 
 import hashlib
 import random
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from async_http_connection import Lost, connected
-from crash_rounds import PLAN, Rounds
+from crash_rounds import PLAN, Rounds, run_rounds
 from forking_server import Zygote, zygote
 from http_connection import OCTETS
 from layout_folder import LayoutFolder
@@ -34,13 +33,13 @@ class Apart(Rounds):
 
     points = PLAN + [("publishing", hit) for hit in (1, 2, 3)]
 
-    def __init__(self, warm: Zygote, folder: Path, dice: random.Random) -> None:
+    def __init__(self, warm: Zygote, folder: Path, dice: random.Random, mounted: ExitStack) -> None:
         super().__init__(warm, folder, dice)
-        self.mounted = ExitStack()
+        self._mounted = mounted
 
     async def _prepare(self, path: Path) -> None:
         path.mkdir()  # noqa: ASYNC240
-        self.mounted.enter_context(elsewhere(path / "files"))
+        self._mounted.enter_context(elsewhere(path / "files"))
 
 
 class Laid(Rounds):
@@ -68,54 +67,43 @@ class LaidApart(Laid, Apart):
 async def test_no_acknowledged_byte_is_lost_by_kill_9(
     tmp_path: Path, pytestconfig: pytest.Config, seed: int, durability: Durability
 ) -> None:
-    began = time.monotonic()
-    cycles = round(pytestconfig.getoption("--cycles") * SHARES[durability])
-    async with zygote(tmp_path / "log") as warm:
-        rounds = Rounds(warm, tmp_path, random.Random(seed), durability=durability)
-        try:
-            await rounds.run(cycles)
-        finally:
-            print(f"{durability}, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
-        assert "Traceback" not in warm.log(), warm.log()
-    if cycles >= ENOUGH:
-        assert not rounds.missed(), f"never killed at these; seed {seed}"
+    await run_rounds(
+        lambda warm: Rounds(warm, tmp_path, random.Random(seed), durability=durability),
+        tmp_path,
+        round(pytestconfig.getoption("--cycles") * SHARES[durability]),
+        f"{durability}, seed {seed}",
+        enough=ENOUGH,
+    )
 
 
 async def test_no_file_is_lost_or_half_made_by_kill_9_if_it_is_published_elsewhere(
     tmp_path: Path, pytestconfig: pytest.Config, seed: int
 ) -> None:
-    began = time.monotonic()
     cycles = round(pytestconfig.getoption("--cycles") * APART)
-    async with zygote(tmp_path / "log") as warm:
-        rounds = Apart(warm, tmp_path, random.Random(seed))
-        with rounds.mounted:
-            try:
-                await rounds.run(cycles)
-            finally:
-                print(f"apart, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
-        assert "Traceback" not in warm.log(), warm.log()
+    with ExitStack() as mounted:
+        rounds = await run_rounds(
+            lambda warm: Apart(warm, tmp_path, random.Random(seed), mounted),
+            tmp_path,
+            cycles,
+            f"apart, seed {seed}",
+            enough=ENOUGH,
+        )
     assert rounds.counts["completed"]
-    if cycles >= ENOUGH:
-        assert not rounds.missed(), f"never killed at these; seed {seed}"
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
 async def test_a_file_has_one_path_and_its_own_bytes_after_any_kill_9(
     tmp_path: Path, pytestconfig: pytest.Config, seed: int, apart: bool
 ) -> None:
-    began = time.monotonic()
     cycles = round(pytestconfig.getoption("--cycles") * LAID / 2)
-    async with zygote(tmp_path / "log") as warm:
-        rounds: Rounds = (LaidApart if apart else Laid)(warm, tmp_path, random.Random(seed))
-        with rounds.mounted if isinstance(rounds, Apart) else ExitStack():
-            try:
-                await rounds.run(cycles)
-            finally:
-                print(f"laid, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
-        assert "Traceback" not in warm.log(), warm.log()
+    with ExitStack() as mounted:
+
+        def make(warm: Zygote) -> Laid:
+            dice = random.Random(seed)
+            return LaidApart(warm, tmp_path, dice, mounted) if apart else Laid(warm, tmp_path, dice)
+
+        rounds = await run_rounds(make, tmp_path, cycles, f"laid, seed {seed}", enough=ENOUGH)
     assert rounds.counts["completed"]
-    if cycles >= ENOUGH:
-        assert not rounds.missed(), f"never killed at these; seed {seed}"
 
 
 @pytest.mark.parametrize("point", ["sealing", "renamed", "sealed", "recorded"])

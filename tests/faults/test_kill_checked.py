@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from async_http_connection import Lost, connected, resume
-from forking_server import Zygote, zygote
+from forking_server import Zygote
 from http_connection import Answer, path_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -19,18 +17,6 @@ CONFIG: dict[str, Any] = {"sweep_every": 0.05, "quiet_after": 0.05}
 POINTS = ("judged", "checked", "held", "recorded", "renamed", "sealed")
 HITS = (1, 2)
 VERDICTS = (("down", "clean"), ("down", "infected"), ("clean", "clean"), ("infected", "infected"))  # first, and later
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def warm_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Zygote]:
-    async with zygote(tmp_path_factory.mktemp("warm") / "log") as warm:
-        yield warm
-
-
-@pytest.fixture
-def warm(warm_process: Zygote) -> Iterator[Zygote]:
-    yield warm_process
-    assert "Traceback" not in warm_process.log(), warm_process.log()
 
 
 async def told(port: int, path: str) -> dict[str, Any]:

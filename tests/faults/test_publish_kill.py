@@ -5,11 +5,10 @@ More by hand: `python -m pytest tests/faults/test_publish_kill.py --publish-cycl
 
 import os
 import random
-import time
 from pathlib import Path
 
 import pytest
-from forking_server import zygote
+from crash_rounds import run_rounds
 from published_rounds import PublishedRounds
 from s3_process import KEYS, S3Process
 
@@ -23,17 +22,10 @@ async def test_a_file_is_published_once_whatever_is_killed(
 ) -> None:
     server: S3Process = request.getfixturevalue(name)
     os.environ.update(KEYS)
-    began = time.monotonic()
-    cycles = pytestconfig.getoption("--publish-cycles") // 2
-    async with zygote(tmp_path / "log") as warm:
-        rounds = PublishedRounds(warm, tmp_path, random.Random(seed), server)
-        try:
-            await rounds.run(cycles)
-        except AssertionError:
-            print(warm.log())
-            raise
-        finally:
-            print(f"{name}, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
-        assert "Traceback" not in warm.log(), warm.log()
-    if cycles >= ENOUGH:
-        assert not rounds.missed(), f"never killed at these; seed {seed}"
+    await run_rounds(
+        lambda warm: PublishedRounds(warm, tmp_path, random.Random(seed), server),
+        tmp_path,
+        pytestconfig.getoption("--publish-cycles") // 2,
+        f"{name}, seed {seed}",
+        enough=ENOUGH,
+    )

@@ -8,11 +8,10 @@ point or at any moment. A third of the cycles is for two servers over one bucket
 
 import os
 import random
-import time
 from pathlib import Path
 
 import pytest
-from forking_server import zygote
+from crash_rounds import run_rounds
 from s3_process import KEYS, S3Process
 from s3_rounds import S3Rounds
 
@@ -25,17 +24,10 @@ async def test_no_acknowledged_byte_is_lost_by_kill_9_if_bytes_are_in_a_bucket(
 ) -> None:
     server: S3Process = request.getfixturevalue(name)
     os.environ.update(KEYS)
-    began = time.monotonic()
-    cycles = pytestconfig.getoption("--s3-cycles") // 3
-    async with zygote(tmp_path / "log") as warm:
-        rounds = S3Rounds(warm, tmp_path, random.Random(seed), server)
-        try:
-            await rounds.run(cycles)
-        except AssertionError:
-            print(warm.log())
-            raise
-        finally:
-            print(f"{name}, seed {seed}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
-        assert "Traceback" not in warm.log(), warm.log()
-    if cycles >= ENOUGH:
-        assert not rounds.missed(), f"never killed at these; seed {seed}"
+    await run_rounds(
+        lambda warm: S3Rounds(warm, tmp_path, random.Random(seed), server),
+        tmp_path,
+        pytestconfig.getoption("--s3-cycles") // 3,
+        f"{name}, seed {seed}",
+        enough=ENOUGH,
+    )

@@ -3,15 +3,13 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from async_http_connection import Lost, connected, resume
-from forking_server import Zygote, zygote
+from forking_server import Zygote
 from http_connection import path_of, poll
 from mounts import sharing_disk
 from server_process import serving
@@ -48,18 +46,6 @@ def test_ten_equal_uploads_take_the_room_of_one(kind: str, layout: str, tmp_path
         assert server.tus.ask("GET", paths[-1]).body == data
         assert server.tus.ask("DELETE", paths[-1], {"Tus-Resumable": "1.0.0"}).status == 204
         poll(lambda: disk.used() - empty < len(data) // 4)  # XFS frees shared blocks a little later
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def warm_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Zygote]:
-    async with zygote(tmp_path_factory.mktemp("warm") / "log") as warm:
-        yield warm
-
-
-@pytest.fixture
-def warm(warm_process: Zygote) -> Iterator[Zygote]:
-    yield warm_process
-    assert "Traceback" not in warm_process.log(), warm_process.log()
 
 
 async def create(port: int) -> str:

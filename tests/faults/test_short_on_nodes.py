@@ -180,6 +180,27 @@ async def test_who_wakes_up_in_a_short_patch_changes_no_file_of_the_next_holder(
         assert left == ({f"files/{before.path}"} if before.status is Status.COMPLETED else set()), point
 
 
+@pytest.mark.parametrize("completed", [False, True], ids=["before its bytes", "after them"])
+async def test_the_file_of_a_terminated_upload_that_comes_too_late_is_removed(nodes: Nodes, completed: bool) -> None:
+    """Its client was told that it is removed, so it is not kept until the record goes, a week later."""
+    id_ = (await nodes.a.create(ASKED)).id
+    with held_at("linking") as held:
+        late = asyncio.ensure_future(short(nodes.a, id_, DATA))
+        await held.there()
+        nodes.take_lease(id_)
+        if completed:
+            await in_short(nodes, id_)
+        await nodes.b.terminate(id_)
+        held.wake()
+        (answer,) = await asyncio.gather(late, return_exceptions=True)
+        assert isinstance(answer, Exception)
+    assert f"files/{id_}" in nodes.names(id_)
+    with patch.object(sweep, "STRAY", -60.0):
+        await nodes.b.sweep.tidy()
+    assert not nodes.names(id_)
+    assert (await nodes.b.records.load(id_)).status is Status.TERMINATED
+
+
 async def test_who_shuts_out_another_copies_no_file_that_nobody_has_recorded(nodes: Nodes) -> None:
     """It could be suspended before the copy gets the name, and wake up when there is another file."""
     blobs = nodes.a.records.storage.blobs

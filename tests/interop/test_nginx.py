@@ -262,6 +262,11 @@ def test_the_page_and_its_files_are_served(curl: Curl, proxied: Proxied) -> None
         assert curl.ask("GET", f"{proxied.nginx.origin}/{file}").status == 200, file
 
 
+def test_the_list_of_uploads_is_asked_of_the_server(curl: Curl, proxied: Proxied) -> None:
+    refused = curl.ask("GET", f"{proxied.nginx.origin}/uploads")  # it is there for tokens only
+    assert (refused.status, refused["Content-Type"]) == (404, "application/problem+json")
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
 def test_what_is_for_the_operator_is_not_for_all(curl: Curl, proxied: Proxied, path: str) -> None:
     assert curl.ask("GET", proxied.nginx.origin + path).status == 404

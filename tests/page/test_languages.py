@@ -108,9 +108,9 @@ async def test_a_browser_that_names_its_language_oddly_shows_the_page(browser: s
 async def test_numbers_have_their_plural_and_sizes_their_language(browser: str, server: OnwardProcess) -> None:
     async with upload_page(browser, server.url.removesuffix("files")) as page:
         said = await page.tab.run(
-            """Promise.all([import('./page/text.js'), import('./page/words.js')]).then(([{ text }, words]) => [
+            """Promise.all([import('./page/text.js'), import('./page/units.js')]).then(([{ text }, units]) => [
               text('doneOf', { done: 1, count: 1 }), text('doneOf', { done: 1200, count: 2000 }),
-              words.sayBytes(1), words.sayBytes(999), words.sayBytes(1500), words.sayBytes(2e9), words.sayTime(3700),
+              units.sayBytes(1), units.sayBytes(999), units.sayBytes(1500), units.sayBytes(2e9), units.sayTime(3700),
             ])"""
         )
         assert [each.replace("\u00a0", " ") for each in said] == [

@@ -61,10 +61,10 @@ async def test_small_files_take_one_request_each(browser: str, server: OnwardPro
         assert await page.tab.run("document.querySelector('#files').classList.contains('many')")
         heights = await page.tab.run("document.querySelector('#files > .row').getBoundingClientRect().height")
         assert heights < 60, "one line each"
-        undressed = await page.tab.run(
+        unrendered = await page.tab.run(
             "[...document.querySelectorAll('#files > .row')].filter((row) => !row.querySelector('.bar')).length"
         )
-        assert undressed > 20, "only rows near the part in sight have bars and buttons"
+        assert unrendered > 20, "only rows near the part in sight have bars and buttons"
         await page.tab.run("document.querySelector('#files > .row:last-child').scrollIntoView()")
         await page.tab.until("Boolean(document.querySelector('#files > .row:last-child .bar'))")
         assert page.tab.faults == []

@@ -52,4 +52,4 @@ def test_no_other_file_knows_a_dialect(folder: str) -> None:
     files = [file for file in (ROOT / folder).rglob("*.py") if file.resolve().parent != own]
     words = r'"tus-|["{ ]tus1[.\s"]|method-override|"termination|"creation\b|"concatenation'
     knowing = {str(file) for file in files if re.search(words, file.read_text(), re.IGNORECASE)}
-    assert knowing <= {str(ROOT / "server/doctor/way.py")}  # the doctor uploads, as a client of tus
+    assert knowing <= {str(ROOT / "server/doctor/proxy.py")}  # the doctor uploads, as a client of tus

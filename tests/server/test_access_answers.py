@@ -83,7 +83,7 @@ async def test_a_challenge_reaches_the_client_on_every_route(door: Door, http: a
     [
         (web.HTTPForbidden(), 403, "access-denied", "This is not allowed to you", None),
         (web.HTTPForbidden(reason="Paid accounts only"), 403, "access-denied", "Paid accounts only", None),
-        (web.HTTPForbidden(text="Ask Anna."), 403, "access-denied", "This is not allowed to you", "Ask Anna."),
+        (web.HTTPForbidden(text="Ask a manager."), 403, "access-denied", "This is not allowed to you", "Ask a manager."),
         (web.HTTPNotFound(text="There is no project 7."), 404, "not-found", "There is nothing here", "There is no project 7."),
         (web.HTTPBadRequest(text="Which project?"), 400, "bad-request", "The request is malformed", "Which project?"),
         (web.HTTPTooManyRequests(headers={"Retry-After": "7"}), 429, "too-many-requests", "Too Many Requests", None),

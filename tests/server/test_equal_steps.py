@@ -94,7 +94,8 @@ async def scene(
 
             monkeypatch.setattr(kind, name, noted)
 
-        for kind, name in ((SqliteState, "_do"), (Commands, "run"), (Commands, "call"), (DiskBackups, "kept")):
+        asked = *((Commands, name) for name in ("run", "ask", "call")), (SqliteState, "_do"), (DiskBackups, "kept")
+        for kind, name in asked:
             note(kind, name)
         yield scene
     finally:

@@ -18,7 +18,7 @@ from webhook_receiver import SECRET
 pytestmark = pytest.mark.slow
 DATA = b"a report" * 1000
 PROGRAM = b"\x7fELF\x02\x01\x01" + bytes(57)
-ALICE = {"Authorization": "Bearer alice-token"}
+USER = {"Authorization": "Bearer token-1"}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def application(http: aiohttp.ClientSession) -> AsyncIterator[str]:
         async with asyncio.timeout(30):
             while True:
                 try:
-                    async with http.get(f"http://127.0.0.1:{port}/files/alice") as answer:
+                    async with http.get(f"http://127.0.0.1:{port}/files/user-1") as answer:
                         assert await answer.json() == []
                         break
                 except aiohttp.ClientConnectionError:
@@ -58,7 +58,7 @@ async def server(application: str, tmp_path: Path) -> AsyncIterator[OnwardProces
 async def until_listed(http: aiohttp.ClientSession, application: str, names: list[str]) -> list[dict[str, Any]]:
     async with asyncio.timeout(10):
         while True:
-            async with http.get(f"{application}/files/alice") as answer:
+            async with http.get(f"{application}/files/user-1") as answer:
                 found: list[dict[str, Any]] = await answer.json()
             if [each["name"] for each in found] == names:
                 return found
@@ -69,11 +69,11 @@ async def test_the_example_works(http: aiohttp.ClientSession, application: str, 
     sent = tus.TUS | {"Upload-Length": str(len(DATA)), "Upload-Metadata": "filename YS5wZGY="}
     async with http.post(server.url, headers=sent) as answer:
         assert (answer.status, (await answer.json(content_type=None))["title"]) == (401, "Please sign in")
-    url = await tus.create(http, server.url, len(DATA), **ALICE, **{"Upload-Metadata": "filename YS5wZGY="})
+    url = await tus.create(http, server.url, len(DATA), **USER, **{"Upload-Metadata": "filename YS5wZGY="})
     assert (await tus.patch(http, url, 0, DATA)).status == 204
     (file,) = await until_listed(http, application, ["a.pdf"])
     assert (file["id"], file["sha256"]) == (url.rpartition("/")[2], hashlib.sha256(DATA).hexdigest())
-    program = await tus.create(http, server.url, len(PROGRAM), **ALICE)
+    program = await tus.create(http, server.url, len(PROGRAM), **USER)
     async with http.patch(program, data=PROGRAM, headers=tus.TUS | tus.OCTETS | {"Upload-Offset": "0"}) as answer:
         assert (answer.status, (await answer.json(content_type=None))["title"]) == (422, "No programs, please")
     async with http.delete(url, headers=tus.TUS) as answer:

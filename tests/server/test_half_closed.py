@@ -1,10 +1,27 @@
 """A client that has said all it has to say, and sends FIN, gets its answer; one that has not is done with at once."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 
 import http_connection as raw
 import pytest
-from http_connection import OCTETS, Connection, Headers, Tus, path_of
+from http_connection import OCTETS, UNKNOWN, Connection, Headers, Tus, path_of
+from redis_process import RedisProcess
+from server_process import serving
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory, redis_process: RedisProcess) -> Iterator[Mapping[str, Tus]]:
+    with ExitStack() as stack:
+        redis_process.flush()
+        folder = tmp_path_factory.mktemp("half_closed")
+        states = {"sqlite": "sqlite:", "redis": redis_process.url}
+        yield {
+            name: stack.enter_context(serving(folder / name, [f"--state={state}"])).tus
+            for name, state in states.items()
+        }
+
 
 SIZES = [1000, 100_000, 2**17, 2**21]  # bytes: read with the head, by aiohttp, and from the socket
 TIMES = 5
@@ -52,6 +69,51 @@ def test_what_has_no_body_is_answered(tus: Tus) -> None:
     path = tus.stored(b"12345")
     assert answer_of(tus, tus.request("HEAD", path), "HEAD").status == 200
     assert answer_of(tus, tus.request("DELETE", path), "DELETE").status == 204
+
+
+@pytest.mark.parametrize("pieces", [True, False], ids=["in pieces", "at once"])
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_requests_that_wait_for_their_turn_are_answered(servers: Mapping[str, Tus], store: str, pieces: bool) -> None:
+    tus = servers[store]
+    for order in ("HHH", "PPH", "CHC", "CCC", "HPHPH", "PLH", "LHP", "H?H"):
+        path, offset, requests = tus.create(10**6), 0, []
+        for kind in order:
+            body = {"P": b"short", "L": b"l" * 200_000}.get(kind, b"")
+            requests.append(
+                {
+                    "H": tus.request("HEAD", path),
+                    "C": tus.request("POST", tus.files, {"Upload-Length": "5", "Content-Type": OCTETS}, b"12345"),
+                    "?": tus.request("HEAD", f"{tus.files}/{UNKNOWN}"),
+                }.get(kind)
+                or tus.request("PATCH", path, tus.patching(offset), body)
+            )
+            offset += len(body)
+        with Connection(tus.port) as connection:
+            for piece in requests if pieces else [b"".join(requests)]:
+                connection.send(piece)
+            connection.finish()
+            statuses = {"H": 200, "C": 201, "?": 404}
+            for kind in order:
+                answer = connection.answer("HEAD" if kind in "H?" else "")
+                assert answer.status == statuses.get(kind, 204), (order, kind, answer)
+            assert connection.read_rest() == b""
+        assert tus.offset(path) == offset
+
+
+@pytest.mark.parametrize("last", ["GET", "half a PATCH"])
+def test_what_cannot_be_answered_takes_no_answer_from_the_requests_before_it(tus: Tus, last: str) -> None:
+    path = tus.create(100)
+    ends = {
+        "GET": tus.request("GET", f"{path}/progress", WATCHING["events"]),
+        "half a PATCH": tus.request("PATCH", path, tus.patching(0), b"1" * 100)[:-50],
+    }
+    with Connection(tus.port) as connection:
+        connection.send(tus.request("HEAD", path) * 2 + ends[last])
+        connection.finish()
+        for _ in range(2):
+            assert connection.answer("HEAD").status == 200
+        connection.read_rest()  # a GET whose turn came in time has begun its answer
+    assert tus.offset(path) in (0, 50)  # the same of a PATCH
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -12,6 +12,7 @@ from in_process_site import TUS, WITHIN, Site, head, served, until
 from onward import Config, Grant, create_app, create_runner
 from onward.protocol.model import UploadId
 from onward.server.http.app_keys import ENGINE
+from onward.server.http.done import Done
 from onward.server.http.transport.server import Server
 from onward.server.http.transport.tcp import reset
 
@@ -92,7 +93,7 @@ class Gate:
         self.nothing = False
         answer_later = site.heads.answer_later
 
-        async def held(asked: Any) -> bytes | None:
+        async def held(asked: Any) -> bytes | Done | None:
             self.reached.set()
             await self.open.wait()
             return None if self.nothing else await answer_later(asked)

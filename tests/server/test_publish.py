@@ -4,26 +4,21 @@ import asyncio
 import hashlib
 import random
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 import tus_requests as tus
 from azurite_process import AzuriteProcess
-from published_files import MIB, Outside, outside
+from published_files import MIB, Outside, Successors, outside
 from pytest_aiohttp.plugin import AiohttpServer
 from yarl import URL
-
-from onward import Config, create_app
 
 SMALL, LARGE = b"finished", random.Random(5).randbytes(11 * MIB + 3)
 NAME = "Bericht für Zoë.txt"
 METADATA = {"Upload-Metadata": f"filename {b64encode(NAME.encode()).decode()}"}
 pytestmark = pytest.mark.slow
-Serve = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture(params=["versitygw", "seaweedfs", "azurite"])
@@ -32,24 +27,9 @@ def bucket(request: pytest.FixtureRequest) -> Outside:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, aiohttp_server: AiohttpServer) -> Serve:
+def serve(tmp_path: Path, aiohttp_server: AiohttpServer) -> Successors:
     """Start servers on one data folder, one after the other."""
-    runners: list[Any] = []
-
-    async def start(bucket: Outside, **config: Any) -> str:
-        for runner in runners:
-            await runner.close()
-        app = create_app(Config(data=str(tmp_path / "data"), sweep_every=0.05, **(bucket.config | config)))
-        runners.append(await aiohttp_server(app))
-        return str(runners[-1].make_url("/files"))
-
-    return start
-
-
-def arrived(tmp_path: Path) -> list[str]:
-    """Give the names of all local files of uploads."""
-    data = tmp_path / "data"
-    return sorted(file.name for folder in ("partial", "files") for file in (data / folder).rglob("*") if file.is_file())
+    return Successors(tmp_path / "data", aiohttp_server)
 
 
 def id_of(url: str) -> str:
@@ -65,7 +45,7 @@ async def upload(http: aiohttp.ClientSession, files: str, data: bytes, **headers
 
 @pytest.mark.parametrize("data", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
 async def test_a_finished_file_is_in_the_bucket_and_not_in_the_data_folder(
-    http: aiohttp.ClientSession, bucket: Outside, serve: Serve, tmp_path: Path, data: bytes
+    http: aiohttp.ClientSession, bucket: Outside, serve: Successors, data: bytes
 ) -> None:
     files = await serve(bucket)
     url = await upload(http, files, data, **METADATA)
@@ -75,7 +55,7 @@ async def test_a_finished_file_is_in_the_bucket_and_not_in_the_data_folder(
     assert there.metadata == {"onward": id_of(url), "sha256": hashlib.sha256(data).hexdigest()}
     assert there.content_type == ("text/plain" if data == SMALL else "application/octet-stream")
     assert "Zo%C3%AB" in there.disposition
-    assert arrived(tmp_path) == []
+    assert serve.arrived() == []
     async with http.get(url) as got:
         assert got.status == 200
         assert await got.read() == data
@@ -91,7 +71,7 @@ async def test_a_finished_file_is_in_the_bucket_and_not_in_the_data_folder(
 
 
 async def test_a_download_is_redirected_to_a_signed_url(
-    http: aiohttp.ClientSession, bucket: Outside, serve: Serve
+    http: aiohttp.ClientSession, bucket: Outside, serve: Successors
 ) -> None:
     files = await serve(bucket, download="redirect")
     url = await upload(http, files, SMALL, **METADATA)
@@ -106,7 +86,7 @@ async def test_a_download_is_redirected_to_a_signed_url(
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 async def test_nothing_in_the_bucket_is_ever_overwritten(
-    http: aiohttp.ClientSession, bucket: Outside, serve: Serve, data: bytes
+    http: aiohttp.ClientSession, bucket: Outside, serve: Successors, data: bytes
 ) -> None:
     files = await serve(bucket, layout="in/{name}")
     bucket.put("in/Bericht für Zoë.txt", b"of somebody else")
@@ -124,7 +104,7 @@ async def test_nothing_in_the_bucket_is_ever_overwritten(
 
 
 async def test_a_container_that_does_not_exist_is_said(
-    http: aiohttp.ClientSession, azurite: AzuriteProcess, serve: Serve
+    http: aiohttp.ClientSession, azurite: AzuriteProcess, serve: Successors
 ) -> None:
     files = await serve(replace(outside(azurite), bucket="nowhere"))
     async with http.get(files.removesuffix("/files") + "/readyz") as told:
@@ -133,7 +113,7 @@ async def test_a_container_that_does_not_exist_is_said(
 
 
 async def test_a_bucket_that_is_not_there_does_not_mean_that_a_file_is_gone(
-    http: aiohttp.ClientSession, bucket: Outside, serve: Serve
+    http: aiohttp.ClientSession, bucket: Outside, serve: Successors
 ) -> None:
     url = await upload(http, await serve(bucket), SMALL)
     elsewhere = await serve(replace(bucket, bucket="never-made"))

@@ -4,21 +4,20 @@ import asyncio
 import os
 import random
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 import tus_requests as tus
-from published_files import MIB, Outside, outside
+from published_files import MIB, Outside, Successors, outside
 from pytest_aiohttp.plugin import AiohttpServer
 from s3_faults import S3Faults
 
 import onward.server.uploads.publishing as publishing_module
 import onward.server.uploads.sweep as sweep_module
-from onward import Config, ConfigError, create_app
+from onward import Config, ConfigError
 from onward.storage import failpoints
 from onward.storage.blobs.published.s3 import S3Bucket
 
@@ -28,7 +27,6 @@ ON_ONE = pytest.mark.parametrize("faults", ["versitygw"], indirect=True)
 SIZES = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 STAYING = {"403 AccessDenied": "not allowed", "404 NoSuchBucket": "bucket does not exist", "503": "SlowDown"}
 pytestmark = pytest.mark.slow
-Serve = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture(params=["versitygw", "seaweedfs"])
@@ -43,9 +41,8 @@ def bucket(faults: S3Faults) -> Outside:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch) -> Serve:
+def serve(tmp_path: Path, aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch) -> Successors:
     """Start servers on one data folder, one after the other; they have little patience."""
-    runners: list[Any] = []
     monkeypatch.setattr("onward.storage.blobs.s3.client.PATIENCE", 0.5)
     monkeypatch.setattr("onward.storage.blobs.s3.client._repeated.__defaults__", (0.5,))
     monkeypatch.setattr("onward.storage.blobs.s3.client.ANSWER_WITHIN", 2.0)
@@ -54,21 +51,7 @@ def serve(tmp_path: Path, aiohttp_server: AiohttpServer, monkeypatch: pytest.Mon
     monkeypatch.setattr("onward.server.uploads.completion.ELSEWHERE", 0.4)
     monkeypatch.setattr(publishing_module, "PAUSE", 0.2)
     monkeypatch.setattr(sweep_module, "REST", 0.2)
-
-    async def start(bucket: Outside, **config: Any) -> str:
-        for runner in runners:
-            await runner.close()
-        app = create_app(Config(data=str(tmp_path / "data"), sweep_every=0.05, **(bucket.config | config)))
-        runners.append(await aiohttp_server(app))
-        return str(runners[-1].make_url("/files"))
-
-    return start
-
-
-def arrived(tmp_path: Path) -> list[Path]:
-    """Give all local files of uploads."""
-    data = tmp_path / "data"
-    return [file for folder in ("partial", "files") for file in (data / folder).rglob("*") if file.is_file()]
+    return Successors(tmp_path / "data", aiohttp_server)
 
 
 async def completed(http: aiohttp.ClientSession, url: str, data: bytes) -> None:
@@ -109,7 +92,7 @@ def die() -> None:
 @ON_ONE
 @pytest.mark.parametrize("fault", STAYING)
 async def test_a_bucket_that_is_away_loses_nothing(
-    http: aiohttp.ClientSession, faults: S3Faults, bucket: Outside, serve: Serve, tmp_path: Path, fault: str
+    http: aiohttp.ClientSession, faults: S3Faults, bucket: Outside, serve: Successors, fault: str
 ) -> None:
     files = await serve(bucket)
     url = await tus.create(http, files, len(LARGE))
@@ -122,16 +105,16 @@ async def test_a_bucket_that_is_away_loses_nothing(
         assert told.status == 503
         assert STAYING[fault] in await told.text()
     assert (await tus.head(http, url)).status == 423
-    assert [file.read_bytes() for file in arrived(tmp_path)] == [LARGE]
+    assert [file.read_bytes() for file in serve.arrived()] == [LARGE]
     faults.choose = lambda _operation: ""
     await completed(http, url, LARGE)
     assert bucket.keys() == {url.rpartition("/")[2]}
-    assert arrived(tmp_path) == []
+    assert serve.arrived() == []
 
 
 @SIZES
 async def test_answers_that_are_lost_publish_once(
-    http: aiohttp.ClientSession, faults: S3Faults, bucket: Outside, serve: Serve, data: bytes
+    http: aiohttp.ClientSession, faults: S3Faults, bucket: Outside, serve: Successors, data: bytes
 ) -> None:
     files = await serve(bucket, layout="{name}")
     url = await tus.create(http, files, len(data), **METADATA)
@@ -148,9 +131,8 @@ async def test_answers_that_are_lost_publish_once(
 async def test_a_crash_after_the_object_appeared_publishes_nothing_again(
     http: aiohttp.ClientSession,
     bucket: Outside,
-    serve: Serve,
+    serve: Successors,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
     data: bytes,
 ) -> None:
     files = await serve(bucket, layout="{name}")
@@ -163,12 +145,12 @@ async def test_a_crash_after_the_object_appeared_publishes_nothing_again(
     url = f"{files}/{url.rpartition('/')[2]}"
     await completed(http, url, data)
     assert bucket.keys() == {f"a-{url.rpartition('/')[2][:8]}.bin"}
-    assert arrived(tmp_path) == []
+    assert serve.arrived() == []
 
 
 @SIZES
 async def test_an_object_that_appears_meanwhile_is_not_overwritten(
-    http: aiohttp.ClientSession, bucket: Outside, serve: Serve, monkeypatch: pytest.MonkeyPatch, data: bytes
+    http: aiohttp.ClientSession, bucket: Outside, serve: Successors, monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
     files = await serve(bucket, layout="{name}")
     url = await tus.create(http, files, len(data), **METADATA)
@@ -181,7 +163,7 @@ async def test_an_object_that_appears_meanwhile_is_not_overwritten(
 
 @ON_ONE
 async def test_a_bucket_that_lies_is_not_believed(
-    http: aiohttp.ClientSession, bucket: Outside, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    http: aiohttp.ClientSession, bucket: Outside, serve: Successors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = await serve(bucket)
     url = await tus.create(http, files, len(SMALL))
@@ -192,10 +174,10 @@ async def test_a_bucket_that_lies_is_not_believed(
     with monkeypatch.context() as lying:
         lying.setattr(S3Bucket, "put", lie)
         assert (await tus.patch(http, url, 0, SMALL)).status == 503
-        assert [file.read_bytes() for file in arrived(tmp_path)] == [SMALL]
+        assert [file.read_bytes() for file in serve.arrived()] == [SMALL]
         assert (await tus.head(http, url)).status == 423
     await completed(http, url, SMALL)
-    assert arrived(tmp_path) == []
+    assert serve.arrived() == []
 
 
 @ON_ONE
@@ -203,16 +185,15 @@ async def test_a_bucket_that_lies_is_not_believed(
 async def test_bytes_that_change_after_they_were_verified_are_not_published(
     http: aiohttp.ClientSession,
     bucket: Outside,
-    serve: Serve,
+    serve: Successors,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
     data: bytes,
 ) -> None:
     files = await serve(bucket)
     url = await tus.create(http, files, len(data))
 
     def rot() -> None:
-        (file,) = arrived(tmp_path)
+        (file,) = serve.arrived()
         found = file.stat()
         file.chmod(0o600)
         with file.open("r+b") as opened:
@@ -226,23 +207,23 @@ async def test_bytes_that_change_after_they_were_verified_are_not_published(
 
 @ON_ONE
 async def test_a_crash_before_the_local_file_is_removed_leaves_that_to_the_sweep(
-    http: aiohttp.ClientSession, bucket: Outside, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    http: aiohttp.ClientSession, bucket: Outside, serve: Successors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = await serve(bucket)
     url = await tus.create(http, files, len(SMALL))
     once_at(monkeypatch, "dropping", die)
     assert (await tus.patch(http, url, 0, SMALL)).status == 500
-    assert len(arrived(tmp_path)) == 1
+    assert len(serve.arrived()) == 1
     monkeypatch.setattr(sweep_module, "STRAY", -3600.0)
     files = await serve(bucket)
     url = f"{files}/{url.rpartition('/')[2]}"
-    await until(lambda: not arrived(tmp_path))
+    await until(lambda: not serve.arrived())
     await completed(http, url, SMALL)
 
 
 @ON_ONE
 async def test_parts_stay_local_and_what_is_made_of_them_expires_in_the_bucket(
-    http: aiohttp.ClientSession, bucket: Outside, serve: Serve, tmp_path: Path
+    http: aiohttp.ClientSession, bucket: Outside, serve: Successors
 ) -> None:
     files = await serve(bucket, keep_completed=1.5)
     parts = [await tus.part(http, files, SMALL) for _ in range(2)]
@@ -261,8 +242,7 @@ async def test_a_server_without_the_bucket_leaves_its_uploads_alone(
     http: aiohttp.ClientSession,
     faults: S3Faults,
     bucket: Outside,
-    serve: Serve,
-    tmp_path: Path,
+    serve: Successors,
     aiohttp_server: AiohttpServer,
 ) -> None:
     files = await serve(bucket)

@@ -9,9 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 import tus_requests as tus
-from aiohttp import web
+from embedded_server import embedded
 
-from onward import Config, create_app, create_runner
 from onward.protocol.dialects import DEFAULT, Dialect, Headers, Reply, Request, build_problem, named
 from onward.protocol.errors import BadRequest, Refusal
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status, Upload
@@ -85,14 +84,8 @@ OTHER = Dialect(
 @pytest.fixture
 async def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     monkeypatch.setattr(app_keys, "named", partial(named, dialects=(DEFAULT, OTHER)))
-    config = Config(data=str(tmp_path / "data"), durability=Durability.NONE)
-    runner = create_runner(create_app(config), config)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/files"
-    finally:
-        await runner.cleanup()
+    async with embedded(tmp_path / "data", durability=Durability.NONE) as url:
+        yield url
 
 
 async def _exchange(files: str, method: str, path: str, headers: dict[str, str], body: bytes) -> list[str]:

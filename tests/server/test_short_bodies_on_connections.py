@@ -11,6 +11,7 @@ from onward.protocol.model import UploadId
 from onward.server.http.app_keys import ENGINE
 from onward.server.http.done import Done
 from onward.server.http.short_bodies import Work
+from onward.server.http.short_way import ShortWay
 from onward.server.http.transport.tcp import reset
 
 
@@ -129,6 +130,20 @@ async def test_a_stop_waits_for_the_answer_and_closes_the_connection(tmp_path: P
         assert answer.startswith((b"HTTP/1.1 204 ", b"HTTP/1.1 503 ")), answer
         await asyncio.wait_for(stopping, WITHIN / 2)
         writer.close()
+
+
+async def test_a_body_is_answered_in_the_usual_way_if_its_answer_cannot_be_written(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise UnicodeError("not a header")
+
+    path = await create(site)
+    monkeypatch.setattr(ShortWay, "write", fail)
+    (answer,) = await site.ask(patch(path))
+    assert answer.startswith(b"HTTP/1.1 204 ")
+    assert b"Upload-Offset: 9\r\n" in answer
+    assert "PATCH is answered in the usual way after a fault" in caplog.text
 
 
 async def test_a_body_that_waits_for_the_lease_is_refused_as_ever(site: Site) -> None:

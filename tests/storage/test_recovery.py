@@ -5,6 +5,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from msgspec.structs import replace
@@ -17,6 +19,7 @@ from onward.storage import open_storage
 from onward.storage.base import ANYONE, Missing, Stale, Storage, Unreachable
 from onward.storage.state.redis import bus
 from onward.storage.state.redis.keys import keys_of
+from onward.storage.state.redis.state import RedisState
 
 ID = UPLOAD.id
 
@@ -58,6 +61,28 @@ async def test_an_emptied_state_returns_what_was_recorded(storage: Storage, redi
     async with storage.state.hold(ID, wait=0, on_rival=ignore) as later:
         assert later.epoch > found.epoch
         assert (await storage.state.save(replace(found, epoch=later.epoch, offset=7))).offset == 7
+
+
+@pytest.mark.parametrize("often", [1, 9])
+async def test_a_record_that_is_lost_again_and_again_is_not_unknown(
+    storage: Storage, redis_process: RedisProcess, often: int
+) -> None:
+    """Its client would take a 404 for the end of the upload, and begin another one."""
+    await storage.state.insert(UPLOAD)
+    redis_process.flush()
+    adopt, losses = RedisState.adopt, iter(range(often))
+
+    async def adopt_and_lose(state: RedisState, *words: Any, **more: Any) -> None:
+        await adopt(state, *words, **more)
+        if next(losses, None) is not None:
+            redis_process.flush()
+
+    with patch.object(RedisState, "adopt", adopt_and_lose):
+        if often == 1:
+            assert (await storage.state.load(ID)).id == ID
+        else:
+            with pytest.raises(Unreachable, match="lost again"):
+                await storage.state.load(ID)
 
 
 async def test_a_holder_from_before_the_loss_cannot_save(

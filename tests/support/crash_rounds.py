@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from async_http_connection import Lost
-from forking_server import Child, Zygote
+from forking_server import Child, Zygote, zygote
 from random_clients import Fleet
 from upload_history import Folder
 
@@ -24,6 +24,7 @@ LIFE = 15  # strikes on one data folder
 AT_MOST = 0.2  # seconds until a server is struck that has not come to its point
 LONGEST = 0.06  # seconds after which a server is struck at random
 HASTY = {"sweep_every": 0.02, "quiet_after": 0.05, "forget_after": 0.0}
+Kind = TypeVar("Kind", bound="Rounds")
 
 
 class Rounds:
@@ -124,3 +125,24 @@ class Rounds:
                 await fleet.check(port)
                 self.counts["in recovery"] -= 1
                 await fleet.work(port)
+
+
+async def run_rounds(make: Callable[[Zygote], Kind], folder: Path, count: int, title: str, *, enough: int) -> Kind:
+    """Strike so often and print what was seen, under a title that names the seed.
+
+    The log must have no traceback, and where there are `enough` strikes, a server must have died at every point.
+    """
+    began = time.monotonic()
+    async with zygote(folder / "log") as warm:
+        rounds = make(warm)
+        try:
+            await rounds.run(count)
+        except AssertionError:
+            print(warm.log())
+            raise
+        finally:
+            print(f"{title}: {rounds.figures()}, {time.monotonic() - began:.1f} s")
+        assert "Traceback" not in warm.log(), warm.log()
+    if count >= enough:
+        assert not rounds.missed(), f"never struck at these; {title}"
+    return rounds

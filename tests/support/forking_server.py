@@ -73,7 +73,7 @@ class Zygote:
         """Start a server on a data folder that dies at the `hit`-th time it reaches a point.
 
         `boot` names the run of the machine, and `config` has further fields of Config. `scanner` is a file that says
-        what a check makes of all uploads: down, infected, or clean. With `hasty` leases end soon.
+        what a check makes of all uploads: down, infected, or clean. With `hasty` leases end soon, with `lease` after so many seconds.
         """
         assert self._process.stdin is not None
         order = {"data": str(data), "point": point, "hit": hit, **more}
@@ -173,8 +173,8 @@ def _serve(order: Order) -> None:
         onward.server.uploads.completion.SHORTEST_HOLD = 0.05
         onward.server.uploads.completion.BRIEFLY = BRIEFLY
         vars(onward.server.serve)["create_app"] = partial(create_app, checks=[_scanning(Path(scanner))])
-    if order.get("hasty"):
-        vars(import_module("onward.storage.state.redis.leases"))["LEASE"] = LEASE
+    if order.get("hasty") or order.get("lease"):
+        vars(import_module("onward.storage.state.redis.leases"))["LEASE"] = order.get("lease", LEASE)
     if boot := order.get("boot"):
         onward.server.lifespan._boot = lambda: str(boot)
     fields = {"data": order["data"], "port": 0, **order.get("config", {})}

@@ -54,9 +54,9 @@ class Site:
             self.at_once += isinstance(given, bytes)
             return given
 
-        async def counted_later(asked: Asked) -> bytes | None:
+        async def counted_later(asked: Asked) -> bytes | Done | None:
             given = await answer_later(asked)
-            self.at_once += given is not None
+            self.at_once += isinstance(given, bytes)
             return given
 
         do = self.bodies.do

@@ -1,13 +1,17 @@
-"""A bucket for finished files, on S3 or on Azure, as the tests look at it from outside."""
+"""A bucket for finished files, on S3 or on Azure, as the tests look at it from outside, and servers that publish to it."""
 
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from azurite_process import AzuriteProcess
+from pytest_aiohttp.plugin import AiohttpServer
 from s3_process import KEYS, REGION, S3Process, missing
+
+from onward import Config, create_app
 
 MIB = 2**20
 PREFIX = "up/"
@@ -99,3 +103,24 @@ def outside(server: S3Process | AzuriteProcess, port: int = 0) -> Outside:
         missing("aiobotocore is not installed: pip install 'onward[s3]'")
     os.environ.update(KEYS)
     return Outside(server, server.new_bucket(), port)
+
+
+class Successors:
+    """Servers on one data folder, one after the other."""
+
+    def __init__(self, data: Path, start: AiohttpServer) -> None:
+        self._data, self._start = data, start
+        self._running: Any = None
+
+    async def __call__(self, bucket: Outside, **config: Any) -> str:
+        """Stop the server that runs, start one that publishes to a bucket, and give the URL of its uploads."""
+        if self._running is not None:
+            await self._running.close()
+        app = create_app(Config(data=str(self._data), sweep_every=0.05, **(bucket.config | config)))
+        self._running = await self._start(app)
+        return str(self._running.make_url("/files"))
+
+    def arrived(self) -> list[Path]:
+        """Give all local files of uploads."""
+        folders = [self._data / name for name in ("partial", "files")]
+        return [file for folder in folders for file in folder.rglob("*") if file.is_file()]

@@ -14,6 +14,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from aiohttp import StreamReader, web
@@ -22,6 +23,7 @@ from aiohttp.http import HttpProcessingError, HttpRequestParser
 from onward.protocol.errors import Unavailable
 from onward.server.http.done import Done
 from onward.server.http.problems import log, mark_answer, problem
+from onward.server.http.short_way import Asked, ShortWay
 from onward.server.http.transport.connection_limits import ConnectionLimits, Short
 from onward.server.http.transport.refusals import CROWDED, refusal_of
 from onward.server.http.transport.stalled_reader import StallWatch
@@ -45,13 +47,14 @@ LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address", "_bypassed", "_counted", "_later", "_limits", "_newest", "_stall", "done")
+    __slots__ = ("_address", "_bypassed", "_counted", "_half_closed", "_later", "_limits", "_newest", "_stall", "done")
 
     def __init__(self, manager: web.Server, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(manager, **options)
         self._limits = limits
         self._address, self._counted = "", False
         self._bypassed = False
+        self._half_closed = False  # whether it ends after the answers to the requests that wait
         self._later: _Later | None = None  # the request whose answer is waited for
         self.done: Done | None = None  # what the next request has done already
         self._stall = StallWatch(self._loop)
@@ -176,7 +179,7 @@ class Connection(web.RequestHandler):
                 self._messages.clear()
                 self._write_answer(answer)
                 return True
-            self._begin(short.heads.answer_later(answer), (message, body), waiter)
+            self._begin(short.way, answer, short.heads.answer_later(answer), (message, body), waiter=waiter)
             return True
         return self._takes_body(short, message, body, waiter)
 
@@ -187,17 +190,24 @@ class Connection(web.RequestHandler):
             return False
         if (work := short.bodies.read(message, self._remote(), whole=whole)) is None:
             return False
+        interrupt = None
         if whole:
-            self._begin(short.bodies.do(work, body.read_nowait() if work.size else b""), (message, body), waiter)
+            coroutine = short.bodies.do(work, body.read_nowait() if work.size else b"")
         elif (large := short.large_body(self, message, body, work.size)) is not None:
             interrupt = BodyInterrupt(large)
-            self._begin(short.bodies.receive(work, large, interrupt), (message, body), waiter, interrupt)
-        return self._later is not None
+            coroutine = short.bodies.receive(work, large, interrupt)
+        else:
+            return False
+        self._begin(short.way, work.asked, coroutine, (message, body), waiter=waiter, interrupt=interrupt)
+        return True
 
     def _begin(
         self,
+        way: ShortWay,
+        asked: Asked,
         coroutine: Coroutine[Any, Any, bytes | Done | None],
         request: tuple[Any, StreamReader],
+        *,
         waiter: asyncio.Future[None],
         interrupt: BodyInterrupt | None = None,
     ) -> None:
@@ -206,7 +216,7 @@ class Connection(web.RequestHandler):
         task = self._loop.create_task(coroutine)
         self._later = _Later(request, waiter, task, interrupt)
         self._limits.tasks.add(task)
-        task.add_done_callback(self._end_later)
+        task.add_done_callback(partial(self._end_later, way, asked))
 
     def _write_answer(self, answer: bytes) -> None:
         """Write an answer past aiohttp, and wait for the next request as long as after any other answer."""
@@ -218,13 +228,13 @@ class Connection(web.RequestHandler):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
-    def _end_later(self, task: asyncio.Task[bytes | Done | None]) -> None:
+    def _end_later(self, way: ShortWay, asked: Asked, task: asyncio.Task[bytes | Done | None]) -> None:
         """Write the answer that was waited for, or hand its request to aiohttp; then go on with the next one."""
         self._limits.tasks.discard(task)
         answer = None if task.cancelled() else task.result()
         if (later := self._later) is None or self.transport is None:  # the connection was lost meanwhile
-            if isinstance(answer, Done) or task.cancelled():
-                log.info("the connection of %s ended before its answer", self._address)
+            if not isinstance(answer, bytes):
+                way.note_lost(asked)
             return
         self._later, self._waiter = None, later.waiter
         if task.cancelled():  # the time of a stop is over
@@ -253,19 +263,36 @@ class Connection(web.RequestHandler):
         return str(name[0]) if isinstance(name, tuple | list) else str(name or "")
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection of a client that has sent a whole request until that is answered.
+        """Keep the connection of a client that has sent whole requests until each of them is answered.
 
-        Returns False, which closes the connection, if it is idle, if its request is not complete or is broken, or if it
-        is a GET: a watcher that closes its sending side has left.
+        Returns False, which closes the connection, if it is idle, if its request is not complete, or if it is a GET: a
+        watcher that closes its sending side has left. If such a request waits for its turn, it is dropped. Broken HTTP
+        is answered.
         """
         idle = self._waiter is not None and not self._waiter.done()
         if idle or self._newest is None or self.ssl_context is not None:
             return False
         message, body = self._newest
-        if isinstance(message, ErrInfo) or message.method == "GET" or not body.is_eof():
-            return False
-        self.close()
+        if not isinstance(message, ErrInfo) and (message.method == "GET" or not body.is_eof()):
+            waits = self._messages and self._messages[-1] is self._newest
+            is_first = len(self._messages) == 1 and self._later is None and not self._request_in_progress
+            if not waits or is_first:
+                return False
+            self._messages.pop()
+        if self._messages:
+            self._half_closed = True
+        else:
+            self.close()
         return True
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; the last one to a client that has closed its sending side ends the connection."""
+        finished = await super().finish_response(request, resp, start_time)
+        if self._half_closed and not self._messages:
+            self.close()
+        return finished
 
     def handle_error(
         self,
@@ -275,8 +302,7 @@ class Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """Refuse what is not HTTP, and close the connection; raises ConnectionError if no answer can be sent."""
-        if isinstance(exc, ConnectionError):
-            log.info("the connection of %s ended before its answer", request.remote)
+        if isinstance(exc, ConnectionError):  # it is logged and counted where the request was handled
             raise exc
         if isinstance(exc, HttpProcessingError):
             log.info("broken HTTP from %s: %s", request.remote, type(exc).__name__)
@@ -285,6 +311,8 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun")
         response = problem(refusal_of(exc))
+        if self._limits.measures is not None:
+            self._limits.measures.note_request(request.method, response.status, None)
         mark_answer(response)
         response.force_close()
         return response

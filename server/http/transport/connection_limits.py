@@ -14,11 +14,14 @@ from aiohttp.http import RawRequestMessage
 
 from onward.server.http.heads import Heads
 from onward.server.http.short_bodies import LargeBody, ShortBodies
+from onward.server.http.short_way import ShortWay
+from onward.server.uploads.measures import Measures
 
 
 class Short(NamedTuple):
     """What answers requests past aiohttp."""
 
+    way: ShortWay
     heads: Heads
     bodies: ShortBodies
     # Makes the body of a request from its connection, its head, its stream, and its size; None if it is not large.
@@ -28,12 +31,15 @@ class Short(NamedTuple):
 class ConnectionLimits:
     """The limits of the connections of one server."""
 
-    __slots__ = ("can_bypass_parser", "counts", "header_wait", "per_address", "short", "tasks")
+    __slots__ = ("can_bypass_parser", "counts", "header_wait", "measures", "per_address", "short", "tasks")
 
     def __init__(self, header_wait: float, per_address: int) -> None:
         self.header_wait = header_wait  # seconds until the first head of a new connection must have arrived
         self.per_address = per_address  # connections from one address at once; 0 for no limit
         self.can_bypass_parser = False  # whether this aiohttp lets large bodies be read from the socket itself
+        self.measures: Measures | None = (
+            None  # None in an application that mounts the server: HTTP that can't be read may be meant for any part
+        )
         self.short: Short | None = None  # None if every request goes the usual way
         self.tasks: set[asyncio.Task[Any]] = set()  # of requests that `short` works on; asyncio does not keep them
         self.counts: Counter[str] = Counter()

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import StreamReader, web
 from aiohttp.http import RawRequestMessage
 
-from onward.server.http.app_keys import CONFIG
+from onward.server.http.app_keys import CONFIG, ENGINE
 from onward.server.http.heads import Heads, is_plain
 from onward.server.http.problems import log
 from onward.server.http.short_bodies import ShortBodies
@@ -59,6 +59,8 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         original = await super()._make_server()
+        if (engine := self.app.get(ENGINE)) is not None:
+            self._limits.measures = engine.records.measures
         try:
             server = Server(original, self._limits)
             connection = server()
@@ -75,7 +77,7 @@ class Runner(web.AppRunner):
             log.warning("aiohttp lacks %s: short requests are answered more slowly", ", ".join(missing))
         elif is_plain(self.app):
             way = ShortWay(self.app)
-            self._limits.short = Short(Heads(way), ShortBodies(self.app, way), self._large_body)
+            self._limits.short = Short(way, Heads(way), ShortBodies(self.app, way), self._large_body)
         return server
 
     def _large_body(

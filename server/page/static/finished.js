@@ -1,7 +1,7 @@
 // The last finished files, kept over a reload, so that their links are not lost. Like unfinished uploads they are those of
 // the owner of a link. Each has an entry of its own in localStorage, named by the id of the upload.
 
-import { attempt, same } from './remembered.js'
+import { attempt, same } from './unfinished.js'
 import { granted } from './token.js'
 
 const MOST = 20

@@ -1,6 +1,6 @@
 // Follows the progress of an upload until its final status; reconnects whenever the connection is lost.
 
-import { delay } from './patience.js'
+import { delay } from './backoff.js'
 import { eventsUrl, fetchProgress } from './tus.js'
 
 const FINAL = new Set(['completed', 'failed', 'terminated', 'expired'])

@@ -2,7 +2,7 @@
 
 import { sayChoice, sayMoment, text } from './text.js'
 import { granted, isDamaged } from './token.js'
-import { sayBytes } from './words.js'
+import { sayBytes } from './units.js'
 
 const { dataset } = document.body
 const needsToken = 'needsToken' in dataset

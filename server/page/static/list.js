@@ -5,13 +5,13 @@ import { dropFinished, finished } from './finished.js'
 import { isFinal } from './follow.js'
 import { paintOverview } from './overview.js'
 import { add, drop, isIdle } from './queue.js'
-import { elsewhere, forget, keyOf, unfinished } from './remembered.js'
+import { elsewhere, forget, keyOf, unfinished } from './unfinished.js'
 import { Row } from './row.js'
 import { BUSY, IDLE, Transfer } from './transfer.js'
 import { fetchProgress } from './tus.js'
 
 const TICK = 500 // ms between two updates of rates and times
-const MANY = 12 // rows; more are one line each, and are dressed only near the part in sight
+const MANY = 12 // rows; more are one line each, and are rendered whole only near the part in sight
 const NEAR = 800 // px
 const DONE = new Set(['verified', 'kept', 'cancelled'])
 
@@ -24,31 +24,31 @@ const isMany = () => rows.size > MANY
 const ofStates = (...states) => [...rows.values()].filter(({ transfer }) => states.includes(transfer.state))
 const isUnderWay = ({ transfer: { state } }) => BUSY.has(state) || state === 'waiting'
 
-// Dresses the rows near the part in sight. In long lists all rows have one height, so it is known which rows these are.
-function dressNear() {
+// Renders the rest of the rows near the part in sight. In long lists all rows have one height, so it is known which rows these are.
+function renderNear() {
   if (!isMany()) return
   const all = [...list.children]
   const { top } = list.getBoundingClientRect()
   const height = all[0].offsetHeight || innerHeight
   const first = Math.max(0, Math.floor((-top - NEAR) / height))
   const behind = first + Math.ceil((innerHeight + 2 * NEAR) / height)
-  for (const element of all.slice(first, behind)) rowsOfElements.get(element).dress()
+  for (const element of all.slice(first, behind)) rowsOfElements.get(element).render()
 }
 
 let isPlanned = false
 
 // Many rows may change and scroll in between two frames.
-function planDressing() {
+function planRendering() {
   if (isPlanned) return
   isPlanned = true
   requestAnimationFrame(() => {
     isPlanned = false
-    dressNear()
+    renderNear()
   })
 }
 
-addEventListener('scroll', planDressing, { passive: true })
-addEventListener('resize', planDressing)
+addEventListener('scroll', planRendering, { passive: true })
+addEventListener('resize', planRendering)
 
 const acts = {
   pause({ transfer }) {
@@ -107,10 +107,10 @@ function show(transfers) {
 function arrange() {
   list.classList.toggle('many', isMany())
   for (const row of rows.values()) {
-    if (row.isDressed) row.paint()
-    else if (!isMany()) row.dress()
+    if (row.isRendered) row.paint()
+    else if (!isMany()) row.render()
   }
-  planDressing()
+  planRendering()
   paintAll()
 }
 
@@ -185,11 +185,11 @@ export async function listFinished() {
 }
 
 // In long lists the server is asked about finished files only when nothing is being uploaded, for the rows in sight.
-async function describeDressed() {
+async function describeRendered() {
   if (isDescribing || !isIdle()) return
   isDescribing = true
-  for (const { transfer, isDressed } of rows.values()) {
-    if (isDressed && transfer.state === 'verified' && !transfer.isDescribed) await transfer.describe()
+  for (const { transfer, isRendered } of rows.values()) {
+    if (isRendered && transfer.state === 'verified' && !transfer.isDescribed) await transfer.describe()
     if (!isIdle()) break
   }
   isDescribing = false
@@ -200,5 +200,5 @@ const paintAll = () => paintOverview([...rows.values()].map(({ transfer }) => tr
 setInterval(() => {
   for (const row of rows.values()) if (BUSY.has(row.transfer.state)) row.paint()
   paintAll()
-  describeDressed()
+  describeRendered()
 }, TICK)

@@ -3,10 +3,10 @@
 
 import { paintBar } from './bar.js'
 import { Rate } from './rate.js'
-import { say } from './say.js'
+import { say } from './announce.js'
 import { sayPercent, text } from './text.js'
 import { BUSY } from './transfer.js'
-import { sayBytes, saySpeed } from './words.js'
+import { sayBytes, saySpeed } from './units.js'
 
 const FEWEST = 2 // rows
 const UNCOUNTED = new Set(['left', 'kept', 'cancelled'])

@@ -1,12 +1,12 @@
 // The row of one file in the list. Its name and its status are always there, so that they can be found and read aloud. The
-// rest of a long list (bar, figures, buttons, picture) is made when the row comes near the part in sight: `dress`.
+// rest of a long list (bar, figures, buttons, picture) is made when the row comes near the part in sight: `render`.
 
 import { paintBar } from './bar.js'
-import { paintPicture } from './picture.js'
+import { paintPicture } from './thumbnail.js'
 import { describe } from './chosen.js'
-import { same } from './remembered.js'
-import { actsOf, figuresOf, statusOf } from './row_words.js'
-import { copy, say } from './say.js'
+import { same } from './unfinished.js'
+import { actsOf, figuresOf, statusOf } from './row_text.js'
+import { copy, say } from './announce.js'
 import { text } from './text.js'
 import { leadToFile, watchUrl } from './tus.js'
 
@@ -25,7 +25,7 @@ function paintIcon(button, name) {
 }
 
 export class Row {
-  isDressed = false
+  isRendered = false
   #state = ''
   #shown = '' // the names of the buttons
   #buttons = new Map()
@@ -41,11 +41,11 @@ export class Row {
     this.name.textContent = transfer.about.name
   }
 
-  dress() {
-    if (this.isDressed) return
-    this.isDressed = true
+  render() {
+    if (this.isRendered) return
+    this.isRendered = true
     const { about, file } = this.transfer
-    this.element.append(clone('#dress'))
+    this.element.append(clone('#details'))
     const find = (selector) => this.element.querySelector(selector)
     this.figures = find('.figures')
     this.bar = find('.bar')
@@ -65,7 +65,7 @@ export class Row {
     const { state, sha256, size, stored, sent } = transfer
     const status = statusOf(transfer, this.isBrief())
     write(this.status, status)
-    if (this.isDressed) {
+    if (this.isRendered) {
       const figures = figuresOf(transfer)
       write(this.figures, figures)
       this.figures.title = figures
@@ -122,7 +122,7 @@ export class Row {
   }
 
   focus() {
-    this.dress()
+    this.render()
     const [first] = this.holder.children
     const control = first.querySelector('input') ?? first
     control.focus()

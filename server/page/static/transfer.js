@@ -2,9 +2,9 @@
 
 import { Digest, readSmall, Unreadable } from './digest.js'
 import { finishedIdOf, keepFinished } from './finished.js'
-import { aborted, delay, pause } from './patience.js'
+import { aborted, delay, pause } from './backoff.js'
 import { Rate } from './rate.js'
-import { alone, forget, idOf, remember, whenFree } from './remembered.js'
+import { alone, forget, idOf, remember, whenFree } from './unfinished.js'
 import { text } from './text.js'
 import { granted } from './token.js'
 import { append, create, fetchFailure, fetchProgress, inspect, terminate } from './tus.js'

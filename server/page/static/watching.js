@@ -3,11 +3,11 @@
 import { paintBar } from './bar.js'
 import { follow, isFinal } from './follow.js'
 import { sayReason } from './request.js'
-import { say } from './say.js'
+import { say } from './announce.js'
 import { sayPercent, text } from './text.js'
 import { mayDo } from './token.js'
 import { leadToFile } from './tus.js'
-import { sayProgress, saySpeed } from './words.js'
+import { sayProgress, saySpeed } from './units.js'
 
 const STATUSES = {
   pending: 'watchNothing',

@@ -5,7 +5,9 @@
     writer.py     one body: parts in order, and the tail       arrived.py, memory.py, known.py
     whole.py      completing and publishing                    compose.py   one object made of others
     backups.py    copies of records                            nodes.py     which servers are alive: unknown
-    client.py     requests                                     garbage.py, probe.py
+    client.py     requests                                     described.py, faults.py
+    leftovers.py  what crashes have left                       garbage.py   what no record needs any more
+    probe.py      whether objects can be stored, for /readyz
 
 It needs aiobotocore (`pip install 'onward[s3]'`), which is imported only if such a store is opened.
 """

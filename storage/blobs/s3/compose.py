@@ -70,7 +70,7 @@ class _Composing:
         left = length - at
         if not self._small and left >= LEAST_PART:
             count = left if left <= COPIED + LEAST_PART else COPIED  # what is left then fills a part as well
-            where = None if not at and await self._has(source, length, at) else f"bytes={at}-{at + count - 1}"
+            where = None if not at and await self._copies_all(source, length, at) else f"bytes={at}-{at + count - 1}"
             number = len(self.parts) + 1
             self._note(await self._client.copy_part(source, self._key, self.multipart, number, where))
         else:
@@ -81,7 +81,7 @@ class _Composing:
         self.reached += count
         return count
 
-    async def _has(self, source: str, length: int, at: int) -> bool:
+    async def _copies_all(self, source: str, length: int, at: int) -> bool:
         """Return whether an object is to be copied as a whole; raises Missing if it is too short."""
         size: int = (await self._client.call("head_object", source))["ContentLength"]
         if size < length:

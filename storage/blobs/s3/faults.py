@@ -2,13 +2,13 @@
 
 from onward.storage.base import Full, Missing, StorageError, Unreachable
 
-GONE = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
+NOT_FOUND = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
 TAKEN = frozenset({"PreconditionFailed", "412"})
-NO_NAME = frozenset({"ObjectParentIsFile", "ExistingObjectIsDirectory", "KeyTooLongError"})  # where keys are files
+# The key can't have an object. The first two come from servers that keep objects as files.
+NO_NAME = frozenset({"ObjectParentIsFile", "ExistingObjectIsDirectory", "KeyTooLongError"})
 NO_ROOM = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"})
-AGAIN = frozenset(
-    {"SlowDown", "RequestTimeout", "ConditionalRequestConflict", "409"}
-)  # the last two: another request is at work
+# The request may succeed when it is repeated. The last two mean that another request is changing the same key.
+AGAIN = frozenset({"SlowDown", "RequestTimeout", "ConditionalRequestConflict", "409"})
 REFUSED = {
     "NoSuchBucket": "the bucket does not exist",
     "AccessDenied": "the credentials are not allowed to do that",
@@ -31,7 +31,7 @@ class Passing(Exception):
 
 def fault_of(code: str, status: int) -> StorageError | Passing:
     """Return the error of the seam for what S3 has answered."""
-    if code in GONE:
+    if code in NOT_FOUND:
         return Missing(code)
     if code in TAKEN | NO_NAME:
         return Taken(code)

@@ -1,4 +1,4 @@
-"""Objects that no record needs any more: removed together, a while after they became useless, so that it costs little.
+"""Objects that no record needs any more. They are removed in batches, a moment later, which saves requests.
 
 What a crash keeps from being removed here is removed by the sweep (`S3Blobs.strays`).
 """
@@ -14,7 +14,7 @@ from onward.storage.running.uncancellable import uncancellable
 
 AT_ONCE = 1000  # keys; S3 takes no more in one request
 ENOUGH = 100  # keys after which nothing waits any longer
-WAIT = 2.0  # seconds
+WAIT = 2.0  # seconds until a batch is removed
 log = logging.getLogger("onward")
 
 
@@ -31,7 +31,7 @@ async def tails_of(client: S3Client, id: UploadId) -> list[str]:
 
 
 class Garbage:
-    """Keys that are removed later."""
+    """Keys whose objects are to be removed."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
@@ -62,7 +62,7 @@ class Garbage:
             log.warning("some objects can't be removed; the sweep removes them: %s", fault)
 
     async def close(self) -> None:
-        """Remove what waits, briefly."""
+        """Remove what still waits; gives up after WAIT."""
         if self._flushing is not None:
             self._flushing.cancel()
             await uncancellable(asyncio.wait({self._flushing}))

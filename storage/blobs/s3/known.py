@@ -1,4 +1,4 @@
-"""What this process knows of uploads whose bytes it has received: it saves requests, and may be forgotten.
+"""A cache of what this process knows of uploads whose bytes it has received. It saves requests to S3.
 
 When a body has ended well, the next one usually comes to the same process soon. Then nothing has to be asked of S3: it
 is known which part number is free, and the tail is still in memory. The key is the place, which is in the record: if

@@ -1,4 +1,4 @@
-"""What crashes leave in a bucket: tails, private objects and multipart uploads that no record needs. The sweep asks."""
+"""What crashes leave in a bucket: tails, private objects and multipart uploads that no record needs. For the sweep."""
 
 import re
 from collections.abc import AsyncIterator
@@ -11,11 +11,11 @@ from onward.storage.blobs.s3.garbage import Garbage, remove_keys
 from onward.storage.blobs.s3.spot import Spot, Tail, parse
 from onward.storage.blobs.s3.writer import parts_of, tail_key, whole_key
 
-NOBODY = UploadId("0" * 32)  # stands for the upload of a copy, which its key does not tell
+NOBODY = UploadId("0" * 32)  # stands in for the upload of an interrupted copy, which its key does not name
 
 
 class Leftovers:
-    """Finds and removes them."""
+    """Finds and removes what crashes have left."""
 
     def __init__(self, client: S3Client, garbage: Garbage) -> None:
         self._client, self._garbage = client, garbage

@@ -1,8 +1,8 @@
 """The memory for bytes that are on their way to the store: one budget for all bodies of the server (`--upload-memory`).
 
 A body takes memory a little at a time, as its bytes arrive, and gives it back when they are stored. If nothing is left,
-it has to wait. So that bodies never wait for each other for ever, each of them with a part that is not full yet, the
-budget says when it is `scarce`: then bodies store what they have as a tail, although it fills no part.
+it has to wait. All bodies might then wait for each other for ever, each with a part that is not full yet. So the budget
+says when it is `scarce`, and then bodies store what they have as a tail, although it fills no part.
 
 The bytes lie in buffers that are used again. New memory for each block would have to be mapped, filled with zeros and
 unmapped by the kernel each time, which takes a sixth of the processor time of a large body.

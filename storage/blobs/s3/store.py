@@ -35,14 +35,14 @@ from onward.storage.blobs.s3.memory import Memory
 from onward.storage.blobs.s3.probe import Probe
 from onward.storage.blobs.s3.settings import Settings
 from onward.storage.blobs.s3.spot import Spot, Tail, parse
-from onward.storage.blobs.s3.whole import finish, is_own, look, publish
+from onward.storage.blobs.s3.whole import Publication, finish, is_own, look, publish
 from onward.storage.blobs.s3.writer import PartWriter, tail_key, unused_number, whole_key
 from onward.storage.running.threads import Threads
 
 SECONDS = 0.25  # between two looks at what is durable; a watcher is promised a message every 250 ms
 SCAN_THREADS = 2
 REMEMBERED = 1000  # multipart uploads that this process has completed
-KEPT_TAILS = 4  # the share of the memory that tails of ended bodies may keep for a while, as a divisor
+KEPT_TAILS = 4  # tails of ended bodies may keep one part in this many of the memory for a while
 log = logging.getLogger("onward")
 
 
@@ -268,8 +268,8 @@ class S3Blobs:
             return name
         try:
             for name in candidates(spot.path, spot.id) if spot.path else (str(spot.id),):
-                kept = self._known.tail(place)
-                if await publish(self._client, spot, length, f"files/{name}", holds, check, kept, about):
+                file = Publication(spot, length, holds, check, self._known.tail(place), about)
+                if await publish(self._client, file, f"files/{name}"):
                     return name
         except Missing:
             if (published := await self._published(spot, length)) is None:
@@ -290,14 +290,14 @@ class S3Blobs:
         return False
 
     async def trim(self, place: Place, at: int, holds: Callable[[], bool]) -> int:
-        """Return 0: what no record has takes no room that could be given back now. Raises Missing or Stale."""
+        """Return 0: a place names no bytes beyond those that its record has. Raises Missing or Stale."""
         self._cut(parse(place), at)
         if not holds():
             raise Stale(place)
         return 0
 
     async def fence(self, place: Place, length: int, holds: Callable[[], bool]) -> Place:
-        """Skip the part numbers that another node may still use; all else that it writes is in no record."""
+        """Skip the part numbers that another node may still use. Nothing else that it writes can get into a record."""
         spot = parse(place)
         if spot.published is None and spot.is_named and spot.size < length:
             raise Missing(place)
@@ -312,10 +312,10 @@ class S3Blobs:
         return replace(spot, number=number).place()
 
     async def room(self) -> None:
-        """Return None: a bucket has no end."""
+        """Return None: a bucket has no limit that is known."""
 
     async def sync(self, place: Place) -> None:
-        """Check that there are bytes: all of them are durable. Raises Missing."""
+        """Check that the bytes are there; what S3 has taken is durable. Raises Missing."""
         spot = parse(place)
         if not spot.multipart or spot.published is not None:
             await self._readable(place, 0)
@@ -337,7 +337,7 @@ class S3Blobs:
         await remove_keys(self._client, names)
 
     async def close(self) -> None:
-        """Remove what waits for that, and close the connections."""
+        """Remove the objects that wait to be removed, and close the connections."""
         await self._garbage.close()
         self._threads.shutdown()
         await self._client.close()

@@ -114,52 +114,50 @@ async def _recorded(client: S3Client, spot: Spot) -> list[dict[str, object]]:
     return parts
 
 
-async def publish(  # noqa: PLR0917
-    client: S3Client,
-    spot: Spot,
-    length: int,
-    key: str,
-    holds: Callable[[], bool],
-    check: Callable[[], None],
-    kept: Sequence[bytes],
-    about: About,
-) -> bool:
-    """Publish exactly `length` bytes of a spot under a key that is not that of its multipart upload.
+class Publication(NamedTuple):
+    """A file that is to be published: exactly `length` bytes of a spot."""
 
-    `kept` are the blocks of its tail, if they are in memory. `about` is what the object says about the file.
+    spot: Spot
+    length: int
+    holds: Callable[[], bool]  # whether the lease is still held
+    check: Callable[[], None]  # raises what is to stop a long copy
+    kept: Sequence[bytes]  # the blocks of the tail, if they are in memory
+    about: About  # what the object says about the file
+
+    def start(self) -> None:
+        """Look a last time whether the object may appear now; raises Stale."""
+        if not self.holds():
+            raise Stale(self.spot.id)
+        reach("publishing")
+
+
+async def publish(client: S3Client, file: Publication, key: str) -> bool:
+    """Publish a file under a key that is not that of its multipart upload.
+
     Returns False if another object has the key. Raises Missing, Stale, and what `check` raises.
     """
     try:
-        if spot.multipart or (length and not spot.tail):
-            await _publish_copy(client, spot, length, key, holds, check, about)
+        if file.spot.multipart or (file.length and not file.spot.tail):
+            await _publish_copy(client, file, key)
         else:
-            await _publish_tail(client, spot, length, key, holds, kept, about)
+            await _publish_tail(client, file, key)
     except Taken:
-        return await is_own(client, key, spot.id, length)
+        return await is_own(client, key, file.spot.id, file.length)
     reach("published")
     return True
 
 
-async def _publish_tail(  # noqa: PLR0917
-    client: S3Client,
-    spot: Spot,
-    length: int,
-    key: str,
-    holds: Callable[[], bool],
-    kept: Sequence[bytes],
-    about: About,
-) -> None:
+async def _publish_tail(client: S3Client, file: Publication, key: str) -> None:
+    spot, length, blocks = file.spot, file.length, file.kept
     if spot.size < length:
         raise Missing(spot.id)
-    if length and spot.tail and not kept:
-        kept = [block async for block in client.stream(tail_key(spot, spot.tail.name), 0, length)]
-    blocks = _first(kept, length)
+    if length and spot.tail and not blocks:
+        blocks = [block async for block in client.stream(tail_key(spot, spot.tail.name), 0, length)]
+    blocks = _first(blocks, length)
     if sum(map(len, blocks)) < length:
         raise Missing(spot.id)
-    if not holds():
-        raise Stale(spot.id)
-    reach("publishing")
-    await client.store(key, blocks, owner=spot.id, about=about, absent=True)
+    file.start()
+    await client.store(key, blocks, owner=spot.id, about=file.about, absent=True)
 
 
 def _first(blocks: Sequence[bytes], length: int) -> list[bytes]:
@@ -171,25 +169,12 @@ def _first(blocks: Sequence[bytes], length: int) -> list[bytes]:
     return first
 
 
-async def _publish_copy(  # noqa: PLR0917
-    client: S3Client,
-    spot: Spot,
-    length: int,
-    key: str,
-    holds: Callable[[], bool],
-    check: Callable[[], None],
-    about: About,
-) -> None:
+async def _publish_copy(client: S3Client, file: Publication, key: str) -> None:
+    spot = file.spot
     if spot.multipart:
-        await finish(client, spot, length, holds)
+        await finish(client, spot, file.length, file.holds)
     source = whole_key(spot) if spot.multipart else f"partial/{spot.id}"
-
-    def last_look() -> None:
-        if not holds():
-            raise Stale(spot.id)
-        reach("publishing")
-
-    composing = compose(client, [(source, length)], key, spot.id, last_look, absent=True, about=about)
-    async with aclosing(composing) as steps:
+    copying = compose(client, [(source, file.length)], key, spot.id, file.start, absent=True, about=file.about)
+    async with aclosing(copying) as steps:
         async for _ in steps:
-            check()
+            file.check()

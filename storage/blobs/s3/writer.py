@@ -40,10 +40,10 @@ from onward.storage.running.uncancellable import uncancellable
 LAST_PART = 10_000  # the highest part number of S3
 USED = 0.9  # the share of the part numbers that parts of one size are to use; the rest is for those that are skipped
 GROWS_FROM, GROWS_EVERY = 5000, 500  # part numbers: an upload of unknown length doubles its parts there
-TAIL_AFTER = 60.0  # seconds after which bytes are stored that fill no part
+TAIL_AFTER = 60.0  # seconds after which bytes that fill no part are stored as a tail
+TAIL_AFTER_IF_SCARCE = 1.0  # the same, while bodies wait for memory
+GRANTS = 4  # the most grants of memory that a body takes at once, if it fills them quickly
 log = logging.getLogger("onward")
-IN_NEED = 1.0  # seconds: the same, while bodies wait for memory
-GRANTS = 4  # at most so many grants are taken at once by a body that fills them quickly
 
 
 def part_size(least: int, spot: Spot, number: int, at: int, length: int | None) -> int:
@@ -147,7 +147,7 @@ class PartWriter:
                 await asyncio.wait({self._sending})
             elif self._has_room:
                 return
-            elif await self._memory.take(IN_NEED):
+            elif await self._memory.take(TAIL_AFTER_IF_SCARCE):
                 self._granted += GRANT
                 for _ in range(GRANTS if self._end > self._durable else 0):
                     if not self._memory.take_now():
@@ -164,7 +164,7 @@ class PartWriter:
         if self._fault is not None:
             raise self._fault
         waited = self._loop.time() - self._stored_at
-        urgent = waited > TAIL_AFTER or (self._memory.scarce and waited > IN_NEED)
+        urgent = waited > TAIL_AFTER or (self._memory.scarce and waited > TAIL_AFTER_IF_SCARCE)
         if self._sending is None and self._arrived.size and (ended or urgent):
             await self._store_tail()
         self.place = self._spot.place()
@@ -290,7 +290,7 @@ async def unused_number(client: S3Client, spot: Spot) -> int:
     return highest + 2
 
 
-class Listed(NamedTuple):
+class StoredPart(NamedTuple):
     """A part that S3 has."""
 
     number: int
@@ -299,13 +299,13 @@ class Listed(NamedTuple):
     stored: float  # when, in seconds since the epoch
 
 
-async def parts_of(client: S3Client, key: str, multipart: str, after: int) -> AsyncIterator[Listed]:
+async def parts_of(client: S3Client, key: str, multipart: str, after: int) -> AsyncIterator[StoredPart]:
     """Yield the parts that S3 has with numbers above `after`, in their order; raises Missing."""
     while True:
         page = await client.call("list_parts", key, UploadId=multipart, PartNumberMarker=after)
         for part in page.get("Parts", ()):
             stored = part["LastModified"].timestamp()
-            yield Listed(part["PartNumber"], part["Size"], part["ETag"].strip('"'), stored)
+            yield StoredPart(part["PartNumber"], part["Size"], part["ETag"].strip('"'), stored)
         if not page.get("IsTruncated"):
             return
         after = int(page["NextPartNumberMarker"])

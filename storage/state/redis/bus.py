@@ -33,6 +33,7 @@ from onward.storage.state.redis.client import FAULTS
 from onward.storage.state.redis.keys import PROGRESS_PREFIX, YIELD_CHANNEL
 
 CONFIRMED_WITHIN = 2.0  # seconds that a new watcher waits until Redis has confirmed the subscription
+TAKEN_WITHIN = 2.0  # seconds until a message that Redis does not take is given up
 BACK_OFF = 0.2  # seconds until the next attempt to connect
 LOOK = 3.0  # seconds of silence until the record of a watched upload is read
 AT_ONCE = 32  # records that are read at the same time; the other connections are left to uploads
@@ -79,7 +80,7 @@ class RedisBus:
     async def ask_to_yield(self, id: UploadId) -> None:
         """Ask the holder of the lease on an upload to give it up; a failure is only logged."""
         try:
-            await self._calls.end(self._client.publish(YIELD_CHANNEL, id))
+            await self._calls.end(self._client.publish(YIELD_CHANNEL, id), within=TAKEN_WITHIN)
         except (*FAULTS, Unreachable) as error:
             self._reports.failed(error)
 
@@ -89,7 +90,8 @@ class RedisBus:
         A cluster says only who listens at one of its masters, so there somebody may always listen.
         """
         try:
-            listening = await self._calls.end(self._client.publish(*message(progress)))
+            publishing = self._client.publish(*message(progress))
+            listening = await self._calls.end(publishing, within=TAKEN_WITHIN)
         except (*FAULTS, Unreachable) as error:
             self._reports.failed(error)
             return False

@@ -18,6 +18,7 @@ from onward.storage.state.redis.client import mapped
 from onward.storage.state.redis.kept_connection import Argument, KeptConnection
 
 T = TypeVar("T")
+WAIT = 4.0  # seconds for a call of the client library with its repetitions; it waits 2 s for each reply
 
 
 class Commands:
@@ -45,7 +46,7 @@ class Commands:
     async def call(self, command: Awaitable[T]) -> T:
         """Wait for the answer to a command of the client."""
         with mapped(self._reports):
-            return await self.calls.end(command)
+            return await self.calls.end(command, within=WAIT)
 
     async def of_each(self, things: Iterable[T], command: Callable[[Any, T], object]) -> list[Any]:
         """Send one command for each thing, for example for each bucket, all in one round; returns their answers.
@@ -66,7 +67,7 @@ class Commands:
     async def _send(self, *command: Argument) -> Any:
         if self._kept is not None:
             return await self._kept.run(*command)
-        return await self.calls.end(self.client.execute_command(*command))
+        return await self.calls.end(self.client.execute_command(*command), within=WAIT)
 
     def _sum(self, text: str) -> str:
         sha1 = self._sums.get(text)

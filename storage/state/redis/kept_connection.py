@@ -12,8 +12,12 @@ Redis replies in the order of the commands, so each reply is that of the first c
 way belongs to one connection: when it is lost, all of it fails, because its outcome is unknown, and the next connection
 begins with nothing under way. So a reply can't reach the wrong caller.
 
-`run` repeats what failed with the connection, which every script allows (scripts.py). The client library tells where to
-connect and how (the URL, or the Sentinels); it would need a task, several locks and a time-out for each command.
+`run` repeats what failed with the connection, which every script allows (scripts.py). A Redis that hangs is known by
+its silence: the first call that meets it fails after WAIT and REPEAT together, and until Redis has replied again each
+further call is tried once, for TRIAL. So a request that has several calls to make is refused within seconds.
+
+The client library tells where to connect and how (the URL, or the Sentinels); it would need a task, several locks and a
+time-out for each command.
 """
 
 import asyncio
@@ -32,6 +36,8 @@ from onward.storage.running.threads import Answer
 WAIT = 2.0  # seconds until a connection is given up that brings no reply
 CONNECT_WAIT = 1.0  # seconds that connecting may take
 PAUSES = (0.05, 0.1, 0.3)  # seconds until a call whose connection was lost is repeated
+REPEAT = 1.0  # seconds for which a call is repeated
+TRIAL = 1.0  # seconds for a call to a Redis that has not replied since such a call has failed
 # After these a call is repeated, on another connection.
 LOST = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError)
 _NOTHING = object()
@@ -133,17 +139,48 @@ class KeptConnection:
         self._waiting: list[tuple[bytes, Answer[Any]]] = []
         self._due = False  # whether `_flush` will be called
         self._over = False
+        self._away = False  # whether a call has failed, and none has succeeded since
 
     async def run(self, *command: Argument) -> Any:
         """Send a command that may be repeated, and return its reply; raises errors of Redis, and Unreachable."""
-        for pause in PAUSES:
+        if self._away:
+            reply = await self._try(TRIAL, command)
+        else:
             try:
-                return await self.send(*command)
+                reply = await self.send(*command)
             except exceptions.AuthenticationError:
                 raise
-            except LOST:
-                await asyncio.sleep(pause)
-        return await self.send(*command)
+            except LOST as fault:
+                reply = await self._repeat(command, fault)
+        self._away = False
+        return reply
+
+    async def _repeat(self, command: tuple[Argument, ...], fault: Exception) -> Any:
+        """Send a command again and again, for REPEAT at most; raises `fault`, or the one that came last."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + REPEAT
+        for pause in PAUSES:
+            await asyncio.sleep(pause)
+            if (left := until - loop.time()) <= 0:
+                break
+            try:
+                return await self._try(left, command)
+            except exceptions.AuthenticationError:
+                raise
+            except LOST as again:
+                fault = again
+        self._away = True
+        raise fault
+
+    async def _try(self, within: float, command: tuple[Argument, ...]) -> Any:
+        """Send a command once, and wait for its reply no longer than `within` seconds; its outcome is unknown then."""
+        answer = self.send(*command)
+        late = exceptions.TimeoutError("Redis does not reply")
+        timer = answer.get_loop().call_later(within, _settle, answer, late)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
 
     def send(self, *command: Argument) -> Answer[Any]:
         """Send a command once, together with all others of this turn of the event loop.

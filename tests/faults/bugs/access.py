@@ -21,8 +21,8 @@ BUGS = (
     ),
     Bug(
         "access-3", "the owner is not compared where a body comes", "server/http/access.py",
-        "    if id is not None:\n        await",
-        "    if id is not None and act is not Act.APPEND:\n        await",
+        "    if id is None:\n        return\n    check",
+        "    if id is None or act is Act.APPEND:\n        return\n    check",
         "tests/server/test_who_may.py",
     ),
     Bug(
@@ -106,14 +106,17 @@ BUGS = (
     ),
     Bug(
         "access-13", "a foreign upload that is remembered is refused faster", "server/http/access.py",
-        "load, id, fresh=True)",
-        "load, id)",
+        "load(id, fresh=True)",
+        "load(id)",
         "tests/server/test_equal_steps.py -k=sqlite",
     ),
     Bug(
         "access-14", "an unknown upload is looked for twice in Redis", "storage/recovery.py",
-        "            if not await self._adopt(id):\n                raise\n            record",
-        "            await self._adopt(id)\n            record",
+        "                record = await self._state.load(id, fresh=fresh)\n"
+        "            except Missing:\n                if not await self._adopt(id):\n                    raise\n",
+        "                record = await self._state.load(id, fresh=fresh)\n"
+        "            except Missing:\n                if not await self._adopt(id):\n"
+        "                    await self._state.load(id)\n",
         "tests/server/test_equal_steps.py -k=redis",
     ),
     Bug(

@@ -3,6 +3,7 @@
 from bugs.bug import Bug
 
 CONNECTION = "server/http/transport/connection.py"
+HALF_CLOSED = "tests/server/test_half_closed.py"
 TESTS = "tests/server/test_heads_on_connections.py"
 
 BUGS = (
@@ -53,5 +54,23 @@ BUGS = (
         " or resting.status not in PLAIN or ",
         " or ",
         "tests/server/test_heads.py -k=both_ways",
+    ),
+    Bug(
+        "hd9", "requests that wait behind the end of their client's side are dropped", CONNECTION,
+        "        if self._messages:\n            self._half_closed = True\n        else:\n            self.close()\n",
+        "        self.close()\n",
+        f"{HALF_CLOSED} -k=for_their_turn",
+    ),
+    Bug(
+        "hd10", "a connection stays open after the last answer to a client that has closed its side", CONNECTION,
+        "        if self._half_closed and not self._messages:\n            self.close()\n",
+        "",
+        f"{HALF_CLOSED} -k=for_their_turn",
+    ),
+    Bug(
+        "hd11", "the requests before one that can't be answered are dropped", CONNECTION,
+        "            if not waits or is_first:\n",
+        "            if not waits or self._messages:\n",
+        f"{HALF_CLOSED} -k=cannot_be_answered",
     ),
 )  # fmt: skip

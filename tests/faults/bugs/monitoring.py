@@ -3,6 +3,7 @@
 from bugs.bug import Bug
 
 METRICS = "tests/server/test_metrics.py"
+LOST_CLIENTS = "tests/server/test_lost_clients.py"
 FORMAT = "tests/server/test_log_format.py"
 
 BUGS = (
@@ -77,5 +78,29 @@ BUGS = (
         "        self._began, self._counted = self._clock.elapsed(), upload.offset\n",
         "        self._began, self._counted = self._clock.elapsed(), 0\n",
         "tests/server/test_health.py -k=counted_once",
+    ),
+    Bug(
+        "mo10",
+        "a short body whose client has left is neither counted nor logged",
+        "server/http/transport/connection.py",
+        "                way.note_lost(asked)\n",
+        "                pass\n",
+        f"{LOST_CLIENTS} -k=has_left",
+    ),
+    Bug(
+        "mo11",
+        "a request whose client leaves is neither counted nor logged",
+        "server/http/problems.py",
+        "        note_answer(request, web.Response(status=LEFT))\n        raise\n",
+        "        raise\n",
+        f"{LOST_CLIENTS} -k=for_the_lease",
+    ),
+    Bug(
+        "mo12",
+        "what is no HTTP is not counted",
+        "server/http/transport/server.py",
+        "            self._limits.measures = engine.records.measures\n",
+        "            pass\n",
+        f"{LOST_CLIENTS} -k=no_request",
     ),
 )

@@ -38,8 +38,8 @@ BUGS = (
     ),
     Bug(
         "o6", "published over another file", "storage/blobs/s3/whole.py",
-        "await client.store(key, blocks, owner=spot.id, about=about, absent=True)",
-        "await client.store(key, blocks, owner=spot.id, about=about)",
+        "await client.store(key, blocks, owner=spot.id, about=file.about, absent=True)",
+        "await client.store(key, blocks, owner=spot.id, about=file.about)",
         "tests/storage/test_blobs_contract.py -k=overwritten",
     ),
     Bug(

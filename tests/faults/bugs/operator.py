@@ -58,22 +58,22 @@ BUGS = (
         "tests/client/test_many_files.py -k=survives",
     ),
     Bug(
-        "j2", "a small file is sent without its key", "client/small.py",
+        "j2", "a small file is sent without its key", "client/small_file.py",
         "{**said, HEADER: key(said)}",
         "said",
         "tests/client/test_many_files.py -k=killed",
     ),
     Bug(
-        "j3", "a small file is sent although it is another one by now", "client/small.py",
+        "j3", "a small file is sent although it is another one by now", "client/small_file.py",
         "or identity(Path(expected.path), status) != expected:",
         "or status.st_size != expected.size:",
-        "tests/client/test_ahead.py -k=as_planned",
+        "tests/client/test_read_ahead.py -k=as_planned",
     ),
     Bug(
-        "j4", "small files that were read and not sent stay locked", "client/cli/ahead.py",
+        "j4", "small files that were read and not sent stay locked", "client/cli/read_ahead.py",
         "                ready.unlock()\n        self._unlock_ended()",
         "                pass\n        self._unlock_ended()",
-        "tests/client/test_ahead.py -k=not_sent",
+        "tests/client/test_read_ahead.py -k=not_sent",
     ),
     Bug(
         "systemd", "the sockets of another process are taken", "server/systemd.py",

@@ -69,8 +69,8 @@ BUGS = (
     ),
     Bug(
         "short9", "a short PATCH gives its file the name before it is synced", "storage/blobs/short_files.py",
-        '            self._write(fd, data)\n            reach("sealing")\n            unfinished.rename(self._files / id)\n',
-        "            unfinished.rename(self._files / id)\n            self._write(fd, data)\n",
+        '            self._write(fd, data)\n            reach("sealing")\n            os.rename(unfinished, f"{self._files}/{id}")\n',
+        '            os.rename(unfinished, f"{self._files}/{id}")\n            self._write(fd, data)\n',
         PATCHES,
     ),
     Bug(
@@ -93,7 +93,7 @@ BUGS = (
     ),
     Bug(
         "short13", "a short PATCH writes into the file of an earlier one", "storage/blobs/short_files.py",
-        "            path.unlink()\n            return os.open(path, flags, 0o600)\n",
+        "            os.unlink(path)\n            return os.open(path, flags, 0o600)\n",
         "            return os.open(path, flags & ~os.O_EXCL, 0o600)\n",
         SHORT,
     ),
@@ -189,5 +189,18 @@ BUGS = (
         "        if exists(self._partial / id):\n            return False\n",
         "",
         SHARED,
+    ),
+    Bug(
+        "short29", "beside others, a short file is recorded before it has its name", "storage/blobs/short_files.py",
+        "                filled = await self._pool.call(self._fill_beside_others, id, data, check, holds)\n",
+        "                check(data)\n"
+        "                filled = bool(self._pool.call(self._fill_beside_others, id, data, check, holds))\n",
+        "tests/faults/test_kill_short.py --cycles=6000",
+    ),
+    Bug(
+        "short30", "a file that comes after the end of its upload stays for a week", "server/uploads/sweep.py",
+        "                if recorded is not None and recorded.status not in GONE:\n",
+        "                if recorded is not None:\n",
+        f"{NODES} -k=too_late_is_removed",
     ),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from bugs.bug import Bug
 
 MOVING = "tests/server/test_moving_places.py"
+LOST = "tests/faults/test_lost_redis.py"
 
 BUGS = (
     Bug(
@@ -116,5 +117,36 @@ BUGS = (
             ("from onward.storage.running.threads import Answer\n", ""),
             ("import asyncio\n", "import asyncio\nfrom asyncio import Future as Answer\n"),
         ),
+    ),
+    Bug(
+        "kr8", "each call to a Redis that hangs is repeated", "storage/state/redis/kept_connection.py",
+        "        self._away = True\n",
+        "",
+        f"{LOST} -k=hangs",
+    ),
+    Bug(
+        "kr9", "a PATCH with a token waits for Redis as a HEAD does", "server/http/access.py",
+        "if act is Act.INSPECT else check()",
+        "if act else check()",
+        f"{LOST} -k=away",
+    ),
+    Bug(
+        "kr10", "a HEAD waits for Redis in the short way, and once more in the usual way", "server/http/wait_for_store.py",
+        "until=request[BEGAN] + ",
+        "until=monotonic() + ",
+        f"{LOST} -k=hangs",
+    ),
+    Bug(
+        "kr11", "the list waits for the client library", "storage/state/redis/commands.py",
+        "self.calls.end(command, within=WAIT)",
+        "self.calls.end(command)",
+        f"{LOST} -k=hangs",
+    ),
+    Bug(
+        "kr12", "a record that Redis loses twice is told to be unknown", "storage/recovery.py",
+        "                if not await self._adopt(id):\n                    raise\n                continue\n            copy",
+        "                if not await self._adopt(id):\n                    raise\n"
+        "                record = await self._state.load(id, fresh=fresh)\n            copy",
+        "tests/storage/test_recovery.py -k=again_and_again",
     ),
 )  # fmt: skip

@@ -20,7 +20,7 @@ LARGE = 2**40  # bytes of a body that is announced, and never sent
 ARRIVES_WITHIN, ANSWERS_WITHIN = 4.0, 15.0  # seconds
 
 
-async def look_at_way(url: str, token: str) -> AsyncIterator[Finding]:
+async def look_at_proxy(url: str, token: str) -> AsyncIterator[Finding]:
     """Yield what is found between here and the server whose uploads are created at a URL."""
     headers = TUS | ({"Authorization": f"Bearer {token}"} if token else {})
     timeout = aiohttp.ClientTimeout(total=ANSWERS_WITHIN)

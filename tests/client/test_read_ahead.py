@@ -8,7 +8,7 @@ from aiohttp import web
 from client_process import run
 from pytest_aiohttp.plugin import AiohttpServer
 
-from onward.client.cli.ahead import Ahead, Planned
+from onward.client.cli.read_ahead import Planned, ReadAhead
 from onward.client.environment import names_proxy_or_login
 from onward.client.file import identity
 from onward.client.resume_file import LOCK, lock_file
@@ -36,7 +36,7 @@ async def test_files_that_are_not_as_planned_go_the_usual_way(planned: list[Plan
     Path(gone.path).unlink()
     (state / f"{begun.id}.json").write_bytes(b"{}")
     other = lock_file(state / f"{held.id}{LOCK}")
-    ahead = Ahead(planned, state, 100)
+    ahead = ReadAhead(planned, state, 100)
     assert [await ahead.take(each.path) for each in (changed, gone, held, begun)] == [None] * 4
     ready = await ahead.take(good.path)
     assert ready is not None
@@ -52,7 +52,7 @@ async def test_files_that_are_not_as_planned_go_the_usual_way(planned: list[Plan
 
 async def test_what_was_read_and_not_sent_is_unlocked(planned: list[Planned], tmp_path: Path) -> None:
     descriptors = len(os.listdir("/proc/self/fd"))
-    ahead = Ahead(planned, tmp_path / "state", 4)
+    ahead = ReadAhead(planned, tmp_path / "state", 4)
     ready = await ahead.take(planned[0].path)
     assert ready is not None
     assert len(list((tmp_path / "state").iterdir())) > 1

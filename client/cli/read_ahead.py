@@ -2,7 +2,7 @@
 
 A call for each file would take longer than its request: the two threads would wait for each other at every step. The
 files of one call are locked, as their resume files would be, until they are sent. A file that is not as it was
-planned, or that another process sends, is left to the usual way, which says what is wrong. `batch.py` is the caller.
+planned, or that another process sends, is left to `upload_file.py`, which says what is wrong. `batch.py` is the caller.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from queue import Empty, SimpleQueue
 
 from onward.client.file import Identity
 from onward.client.resume_file import LOCK, ResumeFile, lock_file
-from onward.client.small import SmallFile, read_small
+from onward.client.small_file import SmallFile, read_small
 
-FILES = 32  # that are read in one call
-BYTES = 2**20  # from which on a call reads no further file
+FILES = 32  # the most that are read in one call
+BYTES = 2**20  # once a call has read so many bytes, it reads no further file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Ready:
 Group = dict[str, Ready]  # by their paths
 
 
-class Ahead:
+class ReadAhead:
     """The small files of one command, which are asked for in about this order, each once.
 
     `most` is how many files may be open: two calls may have been made whose files wait, and one whose files have ended.
@@ -67,7 +67,7 @@ class Ahead:
         self._thread = ThreadPoolExecutor(1)
 
     async def take(self, path: str) -> Ready | None:
-        """Return a file that was read, and have the next ones read; None if it has to go the usual way."""
+        """Return a file that was read, and have the next ones read; None if `upload_file.py` has to send it."""
         number = self._group_of.pop(path, None)
         if number is None:
             return None
@@ -85,7 +85,7 @@ class Ahead:
         return self._readings[number]
 
     def end(self, ready: Ready) -> None:
-        """Unlock a file soon: with the next call of the thread, since each call costs more than that."""
+        """Unlock a file soon: together with the next call of the thread, since each call costs more than that."""
         self._ended.put(ready)
 
     def _unlock_ended(self) -> None:

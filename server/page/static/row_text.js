@@ -2,7 +2,7 @@
 
 import { sayMoment, sayPercent, text } from './text.js'
 import { mayDo } from './token.js'
-import { sayBytes, sayProgress, saySpeed, sayTime } from './words.js'
+import { sayBytes, sayProgress, saySpeed, sayTime } from './units.js'
 
 const BUTTONS = {
   left: ['choose', 'discard'],
