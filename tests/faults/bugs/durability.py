@@ -65,7 +65,7 @@ BUGS = (
         "10", "published before judged", "server/uploads/completion.py",
         "            decisions.judge(upload, sha256)\n",
         "            upload = await self._publishing.seal(\n"
-        "                records, upload, interrupt, acknowledged=False, content_type=None\n            )\n"
+        "                records, replace(upload, sha256=sha256), interrupt, acknowledged=False, content_type=None\n            )\n"
         "            decisions.judge(upload, sha256)\n",
         "tests/faults/test_crashes.py -k=wrong",
     ),
