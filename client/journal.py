@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from onward.client.resume_file import LOCK, Finished, folder_errors, lock_file
+from onward.client.resume_file import LOCK, NEW, PLACE, Finished, folder_errors, lock_file
 
 SYNC_EVERY = 1.0  # seconds
 SUFFIX = ".journal"
@@ -92,9 +92,9 @@ class Journal:
                 os.write(self._fd, b"".join(lines))
 
     def forget(self, files: Collection[str]) -> None:
-        """Remove files."""
-        for file in files:
-            self._entries.pop(file, None)
+        """Remove files, and former versions of them."""
+        places = {file[:PLACE] for file in files}
+        self._entries = {file: entry for file, entry in self._entries.items() if file[:PLACE] not in places}
         with suppress(OSError):
             if self._entries:
                 self._write()
@@ -115,7 +115,7 @@ class Journal:
             os.close(self._lock_fd)
 
     def _write(self) -> None:
-        new = self._path.with_suffix(".new")
+        new = self._path.with_suffix(NEW)
         with folder_errors(new.parent):
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:

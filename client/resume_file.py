@@ -2,7 +2,9 @@
 
 There is one for each pair of file and target. Anyone who has the URL can write to the upload, so only the user may
 read the resume file. A lock file beside it is held as long as a process sends the file, and keeps a second process
-away. The resume file of a finished upload is kept until the command that sent it has sent all its files.
+away. The resume file of a finished upload is kept until the command that sent it has sent all its files. Then that of
+a former version of the file is removed too: nobody resumes it any more. What a killed process has left beside a resume
+file is removed by the next command.
 """
 
 import fcntl
@@ -20,8 +22,9 @@ from onward.client.file import Identity
 from onward.client.protocols import TUS
 from onward.client.text import readable
 
-KEPT = 30 * 86400.0  # seconds until an unused resume file is removed, and what a killed process left beside it
-LOCK = ".lock"
+KEPT = 30 * 86400.0  # seconds until an unused resume file is removed
+LOCK, NEW = ".lock", ".new"
+PLACE = 16  # digits of the name of a resume file that are the same for all versions of a file
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -76,7 +79,7 @@ class ResumeFile:
 
     def save(self, record: ResumeState) -> None:
         """Save the state, whole or not at all; raises UploadError."""
-        new = self._path.with_suffix(".new")
+        new = self._path.with_suffix(NEW)
         with folder_errors(new.parent):
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:
@@ -97,11 +100,25 @@ class ResumeFile:
         """Remove it."""
         self._path.unlink(missing_ok=True)
 
+    def supersede(self) -> None:
+        """Remove it, and those of former versions of the file that no process uses, since the file is uploaded."""
+        self.forget()
+        with suppress(OSError):
+            for former in self._path.parent.glob(f"{self._path.stem[:PLACE]}*.json"):
+                if (fd := lock_file(former.with_suffix(LOCK))) is not None:
+                    former.unlink(missing_ok=True)
+                    _unlock(former.with_suffix(LOCK), fd)
+
 
 def file_id(file: Identity, target: str, protocol: str = TUS) -> str:
-    """Return what a file, a target and a protocol are known by in the folder."""
-    whose = [file.path, file.size, file.mtime_ns, file.inode, target, *([] if protocol == TUS else [protocol])]
-    return hashlib.sha256(msgspec.json.encode(whose)).hexdigest()[:32]
+    """Return what a file, a target and a protocol are known by in the folder; the first half is that of the place."""
+    place = [file.path, target, *([] if protocol == TUS else [protocol])]
+    version = [file.size, file.mtime_ns, file.inode]
+    return _digits(place, PLACE) + _digits([place, version], 32 - PLACE)
+
+
+def _digits(words: object, count: int) -> str:
+    return hashlib.sha256(msgspec.json.encode(words)).hexdigest()[:count]
 
 
 @contextmanager
@@ -121,8 +138,7 @@ def open_resume_file(
     try:
         yield ResumeFile(folder / f"{name}.json")
     finally:
-        lock.unlink(missing_ok=True)
-        os.close(fd)
+        _unlock(lock, fd)
 
 
 @contextmanager
@@ -153,15 +169,23 @@ def lock_file(path: Path) -> int | None:
 
 
 def clear_old(folder: Path) -> None:
-    """Remove what has not been used for a month; raises OSError."""
+    """Remove what killed processes have left, and what has not been used for a month; raises OSError."""
     for path in folder.iterdir():
         with suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - KEPT:
-                (_unlock if path.suffix == LOCK else Path.unlink)(path)
+            if path.suffix in (LOCK, NEW):
+                _clear_left(path)
+            elif path.stat().st_mtime < time.time() - KEPT:
+                path.unlink()
 
 
-def _unlock(path: Path) -> None:
-    """Remove a lock that a killed process left; one that is held stays."""
-    if (fd := lock_file(path)) is not None:
-        path.unlink()
-        os.close(fd)
+def _clear_left(path: Path) -> None:
+    """Remove a lock that no process holds, and what was being written under it."""
+    lock = path.with_suffix(LOCK)
+    if (fd := lock_file(lock)) is not None:
+        path.with_suffix(NEW).unlink(missing_ok=True)
+        _unlock(lock, fd)
+
+
+def _unlock(lock: Path, fd: int) -> None:
+    lock.unlink(missing_ok=True)
+    os.close(fd)

@@ -52,7 +52,7 @@ async def upload(
     with opened(Path(path)) as file, open_resume_file(folder, file.identity, url, options.protocol) as resume_file:
         async with connected(url, options, Reach()) as connection:
             result = await send(file, connection, resume_file, label, on_progress=on_progress, options=options)
-        resume_file.forget()
+        resume_file.supersede()
         return result
 
 

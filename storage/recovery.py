@@ -221,12 +221,17 @@ class RecoveringState:
             finally:
                 del self._leases[id, lease.epoch]
 
-    async def at_rest(self, id: UploadId) -> Upload | None:
-        """Return the record if it is at rest and not older than its copy; None if it has to be held, or adopted."""
-        if (record := await self._state.at_rest(id)) is None:
-            return None
-        copy = await self._backups.kept(id)
-        return None if copy and copy.version > record.version else record
+    async def at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
+        """Return each record that is at rest and not older than its copy; None if it has to be held, or adopted.
+
+        What was acknowledged before is in both, so a record that lacks it is older than its copy, though read later.
+        """
+        copies = await self._backups.kept_of(ids)
+        records = await self._state.at_rest(ids)
+        return [
+            None if record and copy and copy.version > record.version else record
+            for record, copy in zip(records, copies, strict=True)
+        ]
 
     def remembered(self, id: UploadId) -> Upload | None:  # noqa: ARG002
         """Return None: other servers change the records as well."""
@@ -276,20 +281,21 @@ class RecoveringState:
     async def _up_to_date(
         self, stack: AsyncExitStack, id: UploadId, wait: float, on_rival: Callable[[], None]
     ) -> Lease:
-        """Take a lease on a record that is not older than its copy; raises Unreachable if it is lost each time."""
+        """Take a lease on a record that is not older than its copy; raises Unreachable if it is lost each time.
+
+        Each attempt ends all that `stack` has before the next one.
+        """
         for _ in range(ADOPTIONS):
-            async with AsyncExitStack() as attempt:
-                try:
-                    lease = await attempt.enter_async_context(self._state.hold(id, wait=wait, on_rival=on_rival))
-                    record, copy = lease.record or await self._state.load(id), await self._backups.kept(id)
-                except Missing:
-                    if not await self._adopt(id):
-                        raise
-                    continue
+            try:
+                lease = await stack.enter_async_context(self._state.hold(id, wait=wait, on_rival=on_rival))
+                record, copy = lease.record or await self._state.load(id), await self._backups.kept(id)
                 if copy is None or (copy.version <= record.version and copy.epoch < lease.epoch):
-                    await stack.enter_async_context(attempt.pop_all())
-                    return dataclasses.replace(lease, record=record)
+                    return lease if lease.record is record else dataclasses.replace(lease, record=record)
                 await self._adopt(id)
+            except Missing:
+                if not await self._adopt(id):
+                    raise
+            await stack.aclose()
         raise _lost_again(id)
 
     async def _refresh(self, id: UploadId) -> None:

@@ -228,4 +228,4 @@ class Batch:
                 open_resume_file(self._folder, file, self._target, self._options.protocol, tidy=False) as resume_file,
             ):
                 if resume_file.finished():
-                    resume_file.forget()
+                    resume_file.supersede()

@@ -7,11 +7,14 @@ answer, or None. After None the request goes the usual way, through the routes, 
     aiohttp's parser ── connection.py ──┬── heads.py: is it the plain case?  yes: one write
                                         └── no: task, request, middleware, routes, response
 
-A shared state (Redis) has to be asked, so there the answer comes later; the connection is busy until then.
+A shared state (Redis) has to be asked, so there the answer comes later; the connection is busy until then. The HEADs of
+one turn of the event loop are asked about together, by one task.
 
 `short_way.py` reads the request and writes the answer, by the functions of the usual way. Every refusal is left to the
 usual way, and so is every fault.
 """
+
+import asyncio
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
@@ -49,6 +52,8 @@ class Heads:
     def __init__(self, way: ShortWay) -> None:
         self._way, self._records = way, way.engine.records
         self._waits = not self._records.storage.state.is_own
+        self._asked: list[tuple[Asked, asyncio.Future[bytes | Done | None]]] = []  # in this turn of the event loop
+        self._tasks: set[asyncio.Task[None]] = set()  # asyncio does not keep them
 
     def answer(self, message: RawRequestMessage, remote: str) -> bytes | Asked | None:
         """Return the whole answer to a HEAD without a body, or None; `remote` is the address of the client.
@@ -65,14 +70,43 @@ class Heads:
         except Exception as fault:
             return self._leave(fault)
 
-    async def answer_later(self, asked: Asked) -> bytes | Done | None:
-        """Return the answer to a request, or None, after the state was asked; or that it does not answer."""
+    def answer_later(self, asked: Asked) -> asyncio.Future[bytes | Done | None]:
+        """Return the answer to a request, or None, once the state was asked; or that it does not answer.
+
+        The future may be cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes | Done | None] = loop.create_future()
+        if not self._asked:
+            task = loop.create_task(self._answer_all())  # it begins in the next turn
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._asked.append((asked, answer))
+        return answer
+
+    async def _answer_all(self) -> None:
+        """Answer all requests that wait for the state to be asked."""
+        all_asked, self._asked = self._asked, []
+        wanted = [(asked.id, asked.dialect.last_byte_finishes) for asked, _ in all_asked if asked.id is not None]
+        uploads: list[Upload | None] = [None] * len(wanted)
+        away: Unreachable | None = None
         try:
-            assert asked.id is not None  # noqa: S101
-            upload = await glance_at_store(self._records, asked.id, finish=asked.dialect.last_byte_finishes)
-            return None if upload is None else self._write(asked, upload)
+            uploads = await glance_at_store(self._records, wanted)
         except Unreachable as fault:  # the usual way waits for it, and this was a part of the wait
-            return Done(asked.request_id, asked.began, [fault])
+            away = fault
+        except Exception as fault:
+            self._leave(fault)
+        for (asked, answer), upload in zip(all_asked, uploads, strict=True):
+            if answer.done():
+                continue
+            if away is not None:
+                answer.set_result(Done(asked.request_id, asked.began, [away]))
+            else:
+                answer.set_result(self._written(asked, upload))
+
+    def _written(self, asked: Asked, upload: Upload | None) -> bytes | None:
+        try:
+            return None if upload is None else self._write(asked, upload)
         except Exception as fault:
             return self._leave(fault)
 

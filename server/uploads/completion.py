@@ -18,6 +18,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from math import ceil
 
 from msgspec.structs import replace
@@ -33,6 +34,7 @@ from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.publishing import NotYet, Publishing
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Reserve
+from onward.server.uploads.second_look import look_twice
 from onward.storage.base import Blobs, Missing, StorageError
 from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
@@ -96,7 +98,7 @@ class Completion:
                 )
                 upload = await self.duplicates.share(upload, sha256, interrupt)
             elif acknowledged:
-                await self._blobs.sync(upload.place)
+                await look_twice(partial(self._blobs.sync, upload.place))
         except Failed as judged:
             return await records.end(records.failed(upload, judged.failure, sha256))
         except Later as later:

@@ -3,6 +3,8 @@
 Most requests for an offset find one. `Engine.inspect` answers the others; where both answer, they answer the same.
 """
 
+from collections.abc import Sequence
+
 from onward.protocol import decisions
 from onward.protocol.model import Role, Status, Upload, UploadId
 from onward.server.uploads.records import UploadRecords
@@ -18,9 +20,13 @@ def glance(records: UploadRecords, id: UploadId, *, finish: bool) -> Upload | No
     return _plain(records, records.remembered(id), finish=finish)
 
 
-async def glance_at_store(records: UploadRecords, id: UploadId, *, finish: bool) -> Upload | None:
-    """Return the record if `Engine.inspect` would return it as it is; otherwise None. Raises StorageError."""
-    return _plain(records, await records.at_rest(id), finish=finish)
+async def glance_at_store(records: UploadRecords, asked: Sequence[tuple[UploadId, bool]]) -> list[Upload | None]:
+    """Return each record if `Engine.inspect` would return it as it is; otherwise None. Raises StorageError.
+
+    `asked` are ids, each with the `finish` of `Engine.inspect`.
+    """
+    resting = await records.all_at_rest([id_ for id_, _ in asked])
+    return [_plain(records, upload, finish=finish) for upload, (_, finish) in zip(resting, asked, strict=True)]
 
 
 def _plain(records: UploadRecords, resting: Upload | None, *, finish: bool) -> Upload | None:

@@ -9,6 +9,7 @@ Called by completion.py, for uploads that are verified.
 """
 
 import logging
+from functools import partial
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from onward.server.uploads.checks import Later
 from onward.server.uploads.interrupt import Interrupt
 from onward.server.uploads.measures import PUBLISH
 from onward.server.uploads.records import UploadRecords
+from onward.server.uploads.second_look import look_twice
 from onward.storage.base import About, Full, StorageError, Unreachable, is_staged
 from onward.storage.failpoints import reach
 from onward.storage.failure_log import shorten_ids
@@ -61,7 +63,8 @@ class Publishing(Struct, frozen=True, kw_only=True):
         if self.layout is None or is_staged(upload.place):
             return upload
         values = PathValues(id=upload.id, sha256=sha256, file_name=file_name(upload), owner=upload.owner)
-        place = await records.storage.blobs.stage(
+        stage = partial(
+            records.storage.blobs.stage,
             upload.place,
             upload.offset,
             self.layout.path(values, records.clock()),
@@ -69,6 +72,7 @@ class Publishing(Struct, frozen=True, kw_only=True):
             acknowledged=acknowledged,
             check=interrupt.check,
         )
+        place = await look_twice(stage)
         saved = await records.save(replace(upload, place=place, sha256=sha256))
         reach("placed")
         return saved
@@ -99,7 +103,8 @@ class Publishing(Struct, frozen=True, kw_only=True):
 
         May be repeated. Raises NotYet if the bucket can't take it now, and what `stage` raises.
         """
-        work = records.storage.blobs.seal(
+        seal = partial(
+            records.storage.blobs.seal,
             upload.place,
             upload.offset,
             records.holds(upload),
@@ -108,7 +113,7 @@ class Publishing(Struct, frozen=True, kw_only=True):
             about=About(upload.sha256 or b"", file_name(upload), content_type),
         )
         try:
-            place = await records.measures.time(PUBLISH, work)
+            place = await look_twice(lambda: records.measures.time(PUBLISH, seal()))
         except (Unreachable, Full) as fault:
             if not self.outside:
                 raise

@@ -32,6 +32,7 @@ from onward.protocol.model import LOST, Failure, Limits, Role, Status, Upload, U
 from onward.server.uploads.clock import Clock
 from onward.server.uploads.end_line import log_end
 from onward.server.uploads.measures import INSERT, LOAD, SAVE, SYNC, Measures
+from onward.server.uploads.second_look import look_twice
 from onward.server.uploads.silence import Silence
 from onward.storage.base import (
     Cursor,
@@ -62,15 +63,13 @@ class UploadRecords:
         self, storage: Storage, limits: Limits, *, lease_wait: float, boot: str, clock: Clock | None = None
     ) -> None:
         self.storage, self.limits, self.clock = storage, limits, clock or Clock()
-        self.counts: Counter[str] = Counter()
-        self.measures = Measures()
+        self.counts, self.measures = Counter[str](), Measures()
         self.silence = Silence(limits.quiet_after)
         self._state, self._lease_wait, self._boot = storage.state, lease_wait, boot
         self._saves_here = storage.state if isinstance(storage.state, SavesHere) else None
-        self._subscriptions = storage.subscriptions
         self.on_events: Callable[[], None] = lambda: None
         self.checks: tuple[str, ...] = ()
-        self._relaxed = storage.durability.relaxed
+        self._relaxed, self._subscriptions = storage.durability.relaxed, storage.subscriptions
         self._volatile: set[UploadId] = set()
         self.unrecorded: set[UploadId] = set()  # files that are being published before they have a record (short.py)
         self._leases: dict[tuple[UploadId, int], Lease] = {}
@@ -126,13 +125,23 @@ class UploadRecords:
 
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""
-        upload = await self._state.at_rest(id)
+        (upload,) = await self._state.at_rest([id])
         if upload is None or decisions.is_lost(upload, self._boot):
             return None
         now = self.clock()
         if decisions.is_expired(upload, now):
             return await self._correct_times(upload)
         return self.carried(upload, now)
+
+    async def all_at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
+        """Return what `at_rest` returns for each; None also if the upload seems expired, or that takes longer."""
+        now = self.clock()
+        return [
+            None
+            if upload is None or decisions.is_lost(upload, self._boot) or decisions.is_expired(upload, now)
+            else self.carried(upload, now)
+            for upload in await self._state.at_rest(ids)
+        ]
 
     def remembered(self, id: UploadId) -> Upload | None:
         """Return what `at_rest` returns, if that takes no waiting at all; None means that `at_rest` has to be asked.
@@ -218,7 +227,7 @@ class UploadRecords:
         """Move the bytes out of the reach of the former holder, unless it is dead; a new place is recorded at once."""
         if lease.left_by and await self.storage.nodes.is_dead(lease.left_by):
             return upload
-        place = await self.storage.blobs.fence(upload.place, length, lease.holds)
+        place = await look_twice(lambda: self.storage.blobs.fence(upload.place, length, lease.holds))
         return upload if place == upload.place else await self.save(replace(upload, place=place))
 
     async def save(self, upload: Upload, *, last: bool = False) -> Upload:
@@ -289,7 +298,7 @@ class UploadRecords:
             return upload
         if upload.offset and upload.role is not Role.FINAL:  # a final upload is joined again from durable parts
             try:
-                await self.measures.time(SYNC, self.storage.blobs.sync(upload.place))
+                await look_twice(lambda: self.measures.time(SYNC, self.storage.blobs.sync(upload.place)))
             except Missing:
                 return await self.end(self.failed(upload, LOST))
         return await self._save(decisions.durable(upload, now=self.clock(), limits=self.limits), True)

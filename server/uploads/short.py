@@ -38,9 +38,8 @@ from onward.server.uploads.receive import Body
 from onward.server.uploads.records import UploadRecords
 from onward.server.uploads.reserve import Reserve
 from onward.storage.base import SHORT, Crowded, Exceeded, ShortFiles, StorageError
+from onward.storage.base.short_files import Build, Check
 from onward.storage.failpoints import reach
-
-Check = Callable[[bytes], None]
 
 
 class Brought:
@@ -110,8 +109,7 @@ class ShortUploads:
         except StorageFull:
             return None
         try:
-            began = self._records.clock.elapsed()
-            if (published := await self._publish(files.publish, upload, request.checksum, data, began)) is None:
+            if (published := await self._publish(files.publish, upload, request.checksum, data)) is None:
                 return None
             completed = replace(published, version=upload.version + 1)
             try:
@@ -138,9 +136,8 @@ class ShortUploads:
             return None
         if upload.role is not Role.SINGLE or upload.types:
             return None
-        began = self._records.clock.elapsed()
         fill = partial(files.fill, holds=self._records.holds(upload))
-        if (completed := await self._publish(fill, upload, request.checksum, data, began)) is None:
+        if (completed := await self._publish(fill, upload, request.checksum, data)) is None:
             return None
         completed = await self._records.end(completed, last=True)
         self.received += len(data)
@@ -149,17 +146,14 @@ class ShortUploads:
 
     async def _publish(
         self,
-        publish: Callable[[UploadId, bytes, Check], Awaitable[Place | None]],
+        publish: Callable[[UploadId, bytes, Check, Build], Awaitable[Upload | None]],
         upload: Upload,
         announced: Checksum | None,
         data: bytes,
-        began: float,
     ) -> Upload | None:
-        """Store, judge and publish the bytes; returns the record to save, or None if that does not go well.
-
-        `began` is the steady time at which the body began.
-        """
-        records, sha256 = self._records, b""
+        """Store, judge and publish the bytes; returns the record to save, or None if that does not go well."""
+        records, limits, elapsed, sha256 = self._records, self._records.limits, self._records.clock.elapsed, b""
+        since, began = records.clock(), elapsed()
 
         def check(block: bytes) -> None:
             nonlocal sha256
@@ -172,23 +166,23 @@ class ShortUploads:
                     raise BodyMismatch
             reach("judged")
 
+        def record(place: Place) -> Upload:
+            now = since + elapsed() - began  # by the steady clock, which a thread may ask, and which nobody can set
+            whole = decisions.ended(upload, len(data), now=now, since=since, limits=limits, cut=False)
+            completed = decisions.completed(
+                whole, sha256=sha256, place=place, now=now, limits=limits, content_type=detect(data)
+            )
+            return replace(completed, url=self._publishing.url_of(completed))
+
         try:
             claim = await self._reserve.claim_body(upload, upload, len(data))
         except StorageFull:
             return None
         try:
-            place = await records.measures.time(PUBLISH, publish(upload.id, data, check))
+            completed = await records.measures.time(PUBLISH, publish(upload.id, data, check, record))
             claim.wrote(len(data))
         except (Failed, BodyMismatch, StorageError):
             return None
         finally:
             claim.end()
-        if place is None:
-            return None
-        now, limits = records.clock(), records.limits
-        since = now - (records.clock.elapsed() - began)  # by the steady clock, since the wall clock may be set
-        whole = decisions.ended(upload, len(data), now=now, since=since, limits=limits, cut=False)
-        completed = decisions.completed(
-            whole, sha256=sha256, place=place, now=now, limits=limits, content_type=detect(data)
-        )
-        return replace(completed, url=self._publishing.url_of(completed))
+        return completed

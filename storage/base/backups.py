@@ -5,7 +5,7 @@ records are restored from these copies; `storage/recovery.py` does that, and is 
 the data folder itself (SQLite) needs no backups. They are kept by whoever keeps the bytes, and end with those.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from onward.protocol.model import Upload, UploadId
@@ -32,6 +32,9 @@ class Backups(Protocol):
 
     async def kept(self, id: UploadId) -> Upload | None:
         """Return the newest copy, or None if there is none."""
+
+    async def kept_of(self, ids: Sequence[UploadId]) -> Sequence[Upload | None]:
+        """Return what `kept` returns for each; one that can't be read fails the whole call."""
 
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         """Put this copy into a new file, so that a former holder of the lease can no longer write to it.

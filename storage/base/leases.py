@@ -15,7 +15,7 @@ that process in `left_by`, and its holder has to fence the place (`Blobs.fence`)
 with `fenced`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -56,14 +56,15 @@ class Leases(Protocol):
         Missing if the store knows that there is no such upload.
         """
 
-    async def at_rest(self, id: UploadId) -> Upload | None:
-        """Return the record if no request holds the lease and no former holder may still write; otherwise None.
+    async def at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
+        """Return each record if no request holds its lease and no former holder may still write; otherwise None.
 
         This is cheaper than holding the lease, and the record is as exact. After None the lease has to be held.
+        So it has after a record that is damaged: for that, too, there is None here.
         """
 
     def remembered(self, id: UploadId) -> Upload | None:
-        """Return what `at_rest` returns, if that is in memory; None means that `at_rest` has to be asked.
+        """Return what `at_rest` returns for one, if that is in memory; None means that `at_rest` has to be asked.
 
         A state that other processes use as well has no such memory.
         """

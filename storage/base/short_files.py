@@ -33,28 +33,32 @@ when the next holder has published other bytes. After the record `filled` is cal
 from collections.abc import Callable
 from typing import Protocol
 
-from onward.protocol.model import Place, UploadId
+from onward.protocol.model import Place, Upload, UploadId
 
 SHORT = 2**16  # bytes; what a file may have at most
+Check = Callable[[bytes], None]
+Build = Callable[[Place], Upload]  # builds the record of a file that was published at a place
 
 
 class ShortFiles(Protocol):
     """Whole files that are stored and published in one step. Every method may raise Unreachable."""
 
-    async def publish(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> Place | None:
-        """Store and publish a whole file under a new id, durably, and return its final place; None if that can't be.
+    async def publish(self, id: UploadId, data: bytes, check: Check, record: Build) -> Upload | None:
+        """Store and publish a whole file under a new id, durably, and return its record; None if that can't be.
 
-        `check` is called with the bytes before anything is written, in the same thread, and what it raises is raised.
+        `check` is called with the bytes before anything is written, and what it raises is raised. `record` is called
+        with the final place once it has the bytes, durably. Both are called in one thread.
         After an error nothing is left, or the mark is left too. Raises Full.
         """
 
     async def fill(
-        self, id: UploadId, data: bytes, check: Callable[[bytes], None], holds: Callable[[], bool]
-    ) -> Place | None:
+        self, id: UploadId, data: bytes, check: Check, record: Build, holds: Callable[[], bool]
+    ) -> Upload | None:
         """Store and publish all bytes of an upload that has recorded none yet; the rest is as for `publish`.
 
         No file is written to that has a name already. After an error, or None, the usual way may be taken.
         `holds` says, in any thread, whether the lease is still held; if not, Stale may be raised.
+        The record is saved next, as it is. Where there are copies of records, its copy may be written here already.
         """
 
     def filled(self, id: UploadId) -> None:

@@ -10,21 +10,27 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from onward.protocol.model import ID_PATTERN, Upload, UploadId
-from onward.storage.base import Missing, Stale, Unreachable
+from onward.storage.base import Missing, Stale, StorageError, Unreachable
 from onward.storage.blobs.disk_probe import probe_storing
-from onward.storage.blobs.files import exists, mapped, move, open_regular, sync_folder, write_all
+from onward.storage.blobs.files import NEW, exists, mapped, move, open_regular, sync_folder, write_all
 from onward.storage.blobs.folders import Folders
+from onward.storage.blobs.open_copies import OpenCopies, Slots
 from onward.storage.codec import decode, encode
 from onward.storage.running.threads import Threads
 
 SLOT = 2**16  # bytes
 _HEAD = 8  # bytes: length and CRC-32
+_HERE = 1024  # copies that wait for the save of their record, at most
+_TOGETHER = 8  # copies that one call of a thread reads at most
 _USUAL = 4096  # bytes that are read of a slot at first: nearly all records are shorter
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -35,6 +41,8 @@ class DiskBackups:
     def __init__(self, folder: Path, pool: Threads, folders: Folders, *, synced: bool) -> None:
         self._folder, self._pool, self._folders, self._synced = folder, pool, folders, synced
         self._mapped = folders.mapped
+        self._open = OpenCopies(folder, _USUAL, SLOT, _newest_of)
+        self._here: dict[UploadId, Upload] = {}  # copies that `keep_here` has written
         with mapped():
             self.store = self._named(folder.parent / "store")
 
@@ -45,16 +53,45 @@ class DiskBackups:
 
     async def keep(self, upload: Upload, *, durable: bool) -> None:
         """Replace the copy by a newer one; raises Missing or Stale."""
+        if upload.status.final:
+            self._open.forget(upload.id)
+        if self._here.pop(upload.id, None) == upload:
+            return
         with self._mapped():
-            await self._pool.call(self._keep, upload, os.O_RDWR, durable and self._synced)
+            await self._pool.call(self._keep, upload, durable and self._synced)
+
+    def keep_here(self, upload: Upload) -> None:
+        """Keep the copy of a record that is saved next, in the calling thread; what goes wrong is left to `keep`.
+
+        `keep` then finds that it is written. What nobody has asked for is forgotten some time, which costs a write.
+        """
+        copy = replace(upload, version=upload.version + 1)
+        with suppress(OSError, StorageError):
+            self._keep(copy, self._synced)
+            if len(self._here) >= _HERE:
+                self._here.clear()
+            self._here[upload.id] = copy
 
     async def kept(self, id: UploadId) -> Upload | None:
         """Return the newest copy, or None if there is none."""
+        if (copy := self._open.look(id)) is not None:
+            return copy
         try:
             with self._mapped():  # raises Unreachable, not Missing, if the folder is not mounted
                 return await self._pool.call(self._kept, id)
         except Missing:
             return None
+
+    async def kept_of(self, ids: Sequence[UploadId]) -> Sequence[Upload | None]:
+        """Return the newest copy of each; those that a thread has to read are read by several in one call."""
+        copies = [self._open.look(id_) for id_ in ids]
+        missing = [at for at, copy in enumerate(copies) if copy is None]
+        groups = [missing[at : at + _TOGETHER] for at in range(0, len(missing), _TOGETHER)]
+        answers = [self._pool.call(self._kept_of, [ids[at] for at in group]) for group in groups]
+        for group, answer in zip(groups, answers, strict=True):
+            for at, copy in zip(group, await answer, strict=True):
+                copies[at] = copy
+        return copies
 
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         """Put this copy into a new file; raises Stale."""
@@ -63,8 +100,9 @@ class DiskBackups:
 
     async def drop(self, id: UploadId) -> None:
         """Remove the copies of an upload."""
+        self._open.forget(id)
         with self._mapped():
-            await self._pool.call((self._folder / id).unlink, True)
+            await self._pool.call(self._drop, id)
 
     async def probe(self) -> None:
         """Write, sync and remove a small file."""
@@ -78,32 +116,70 @@ class DiskBackups:
                 if re.fullmatch(ID_PATTERN, name):
                     yield UploadId(name)
 
+    def close(self) -> None:
+        """Close all files; called when no thread is working any more."""
+        self._open.close()
+
     def _begin(self, upload: Upload, synced: bool) -> None:
         self._folders.check(self._folder.name)
-        self._keep(upload, os.O_RDWR | os.O_CREAT, synced)
-        if synced:
-            sync_folder(self._folder)
-
-    def _keep(self, upload: Upload, flags: int, synced: bool) -> None:
-        fd = os.open(self._folder / upload.id, flags | _SAFE, 0o600)
         try:
-            backups = _read(fd)
-            newest = max(range(2), key=lambda slot: _rank(backups[slot]))
-            if backups[newest] != upload:
-                if _rank(backups[newest]) >= _rank(upload):
+            fd = self._written(upload, NEW, synced)
+        except FileExistsError:
+            fd = self._written(upload, os.O_RDWR | os.O_CREAT, synced)
+        try:
+            if synced:
+                sync_folder(self._folder)
+        except OSError:
+            os.close(fd)
+            raise
+        self._open.offer(upload.id, fd)
+        self._open.clear()
+
+    def _keep(self, upload: Upload, synced: bool) -> None:
+        os.close(self._written(upload, os.O_RDWR, synced))
+        self._open.clear()
+
+    def _drop(self, id: UploadId) -> None:
+        Path(f"{self._folder}/{id}").unlink(missing_ok=True)
+        self._open.clear()
+
+    def _written(self, upload: Upload, flags: int, synced: bool) -> int:
+        """Write a copy, and return the descriptor of its file; raises Stale."""
+        fd = os.open(f"{self._folder}/{upload.id}", flags | _SAFE, 0o600)
+        try:
+            backups = (None, None) if flags == NEW else _read(fd)
+            newest = _newest(backups)
+            if newest != upload:
+                if _rank(newest) >= _rank(upload):
                     raise Stale(upload.id)
-                write_all(fd, _packed(upload), SLOT * (1 - newest))
+                write_all(fd, _packed(upload), SLOT if newest is backups[0] else 0)
             if synced:
                 os.fdatasync(fd)
-        finally:
+        except BaseException:
             os.close(fd)
+            raise
+        return fd
 
     def _kept(self, id: UploadId) -> Upload | None:
-        fd = open_regular(self._folder / id, os.O_RDONLY, 0)
+        fd = open_regular(f"{self._folder}/{id}", os.O_RDONLY, 0)
         try:
-            return max(_read(fd), key=_rank)
-        finally:
+            newest = _newest(_read(fd))
+        except BaseException:
             os.close(fd)
+            raise
+        self._open.offer(id, fd)
+        self._open.clear()
+        return newest
+
+    def _kept_of(self, ids: Sequence[UploadId]) -> list[Upload | None]:
+        copies: list[Upload | None] = []
+        for id_ in ids:
+            try:
+                with self._mapped():  # as in `kept`
+                    copies.append(self._kept(id_))
+            except Missing:
+                copies.append(None)
+        return copies
 
     def _renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         path = self._folder / f".{upload.id}-{secrets.token_hex(4)}"
@@ -154,6 +230,14 @@ def _slot(fd: int, at: int) -> Upload | None:
     return _unpacked(slot)
 
 
+def _newest_of(slots: Slots) -> Upload | None:
+    """Return the newest copy of what was read of each slot; None if there is none, or if one is not read whole."""
+    for slot in slots:
+        if int.from_bytes(slot[:4], "big") > max(len(slot) - _HEAD, 0):
+            return None
+    return _newest((_unpacked(slots[0]), _unpacked(slots[1])))
+
+
 def _unpacked(slot: bytes) -> Upload | None:
     length, total = int.from_bytes(slot[:4], "big"), int.from_bytes(slot[4:_HEAD], "big")
     document = slot[_HEAD : _HEAD + length]
@@ -163,6 +247,12 @@ def _unpacked(slot: bytes) -> Upload | None:
         return decode(document)
     except Unreachable:
         return None
+
+
+def _newest(copies: tuple[Upload | None, Upload | None]) -> Upload | None:
+    """Return the newest of two copies; the first one if there is none, or if both are as new."""
+    first, second = copies
+    return first if second is None or (first is not None and _rank(first) >= _rank(second)) else second
 
 
 def _rank(copy: Upload | None) -> tuple[int, int]:

@@ -40,17 +40,7 @@ from onward.storage.base import (
 from onward.storage.blobs.backups import DiskBackups
 from onward.storage.blobs.disk_probe import probe_publishing
 from onward.storage.blobs.file_writer import FileWriter
-from onward.storage.blobs.files import (
-    closed,
-    copy,
-    copy_some,
-    exists,
-    mapped,
-    move,
-    open_regular,
-    opened,
-    sync_folder,
-)
+from onward.storage.blobs.files import closed, copy, copy_some, exists, mapped, move, open_regular, opened, sync_folder
 from onward.storage.blobs.folders import Folders
 from onward.storage.blobs.nodes import DiskNodes
 from onward.storage.blobs.places import parts
@@ -112,11 +102,15 @@ class DiskBlobs(DiskStrays):
             mapped=self._mapped,
             shared=shared,
         )
+        self._ending = [self.short.clear]
 
     def backups(self) -> DiskBackups:
         """Return the copies of records that are in the same folder; raises Full or Unreachable."""
         synced = self._durability is not Durability.NONE
-        return DiskBackups(self._root / RECORDS, self._pool, self._folders, synced=synced)
+        backups = DiskBackups(self._root / RECORDS, self._pool, self._folders, synced=synced)
+        self._ending.append(backups.close)
+        self.short.keep = backups.keep_here
+        return backups
 
     def _sync_folder(self, folder: Path) -> None:
         if self._durability is not Durability.NONE:
@@ -337,7 +331,8 @@ class DiskBlobs(DiskStrays):
         """End the threads."""
         self._pool.shutdown()
         self._slow.shutdown()
-        self.short.clear()
+        for end in self._ending:
+            end()
 
 
 async def open_blobs(

@@ -163,7 +163,7 @@ def scan(fd: int, start: int, stop: int, take: Callable[[Block], None]) -> int:
     return stop
 
 
-def open_regular(path: Path, flags: int, at_least: int) -> int:
+def open_regular(path: Path | str, flags: int, at_least: int) -> int:
     """Open one of our own files: a regular one, no link, and for writing one that has no second name.
 
     Raises OSError, Missing if it holds fewer than `at_least` bytes, and Unreachable for a second name.
@@ -172,9 +172,9 @@ def open_regular(path: Path, flags: int, at_least: int) -> int:
     stat = os.fstat(fd)
     try:
         if not S_ISREG(stat.st_mode) or stat.st_size < at_least:
-            raise Missing(f"{path.name} holds less than {at_least} bytes")
+            raise Missing(f"{os.path.basename(path)} holds less than {at_least} bytes")
         if flags & os.O_RDWR and stat.st_nlink != 1:
-            raise Unreachable(f"{path.name} has a second name")
+            raise Unreachable(f"{os.path.basename(path)} has a second name")
     except StorageError:
         os.close(fd)
         raise

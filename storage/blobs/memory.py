@@ -80,6 +80,10 @@ class MemoryBackups:
         """Return the copy, or None if there is none."""
         return self._kept.get(id)
 
+    async def kept_of(self, ids: Sequence[UploadId]) -> Sequence[Upload | None]:
+        """Return the copy of each, or None if there is none."""
+        return [self._kept.get(id_) for id_ in ids]
+
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         """Replace the copy, which no other process can write to; raises Stale."""
         if not holds():

@@ -34,6 +34,7 @@ link, which replaces nothing:
     check             as above, and partial/ID must not exist: the usual way replaces it, and leaves nothing behind
     partial/ID-TOKEN  a new file of this process; written, read-only, synced; then its name is synced     it is the mark
     files/ID          if the lease is still held: a second name, unless there is something; then that name is synced
+    (copy)            of the record, if the lease is still held (backups.py)
     (record)          saved as completed
     filled            the mark is removed, a moment later
 
@@ -54,8 +55,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from onward.protocol.model import Place, UploadId
+from onward.protocol.model import Place, Upload, UploadId
 from onward.storage.base import Stale
+from onward.storage.base.short_files import Build, Check
 from onward.storage.blobs.files import NEW, closed, exists, write_all
 from onward.storage.blobs.publishing import Publishing
 from onward.storage.failpoints import reach
@@ -83,17 +85,19 @@ class DiskShortFiles:
         self._check_folder, self._sync_folder, self._mapped, self._shared = check_folder, sync_folder, mapped, shared
         self._links = self._renames = True  # whether this folder can have second names, and renames into files/
         self._token = f"-{secrets.token_hex(4)}" if shared else ""  # at the end of this process's marks
+        self.keep: Callable[[Upload], None] | None = None  # keeps the copy of a record that is about to be saved
         self._marked: list[UploadId] = []  # published and recorded files that still have their marks
 
-    async def publish(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> Place | None:
+    async def publish(self, id: UploadId, data: bytes, check: Check, record: Build) -> Upload | None:
         """Store and publish a whole file; None if this folder can't have second names. Raises what `check` raises."""
         if not self._links:
             return None
         with self._mapped():
-            self._links = await self._pool.call(self._publish, id, data, check)
-        return Place(f"files/{id}") if self._links else None
+            published = await self._pool.call(self._publish, id, data, check, record)
+        self._links = published is not None
+        return published
 
-    def _publish(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> bool:
+    def _publish(self, id: UploadId, data: bytes, check: Check, record: Build) -> Upload | None:
         check(data)
         self._check_folder("partial")
         self._check_folder("files")
@@ -111,8 +115,8 @@ class DiskShortFiles:
             self._withdraw(Path(mark), Path(final))
             if error.errno not in _CANT:
                 raise
-            return False
-        return True
+            return None
+        return record(Place(f"files/{id}"))
 
     def _write(self, fd: int, data: bytes) -> None:
         """Write a new file, make it read-only and durable, and close it."""
@@ -123,31 +127,31 @@ class DiskShortFiles:
         reach("synced")
 
     async def fill(
-        self, id: UploadId, data: bytes, check: Callable[[bytes], None], holds: Callable[[], bool]
-    ) -> Place | None:
+        self, id: UploadId, data: bytes, check: Check, record: Build, holds: Callable[[], bool]
+    ) -> Upload | None:
         """Store and publish a file that has a record; None if the usual way has to be taken. Raises like `publish`."""
         if not (self._links if self._shared else self._renames):
             return None
         with self._mapped():
             if self._shared:
-                filled = await self._pool.call(self._fill_beside_others, id, data, check, holds)
-            else:
-                filled = self._renames = await self._pool.call(self._fill, id, data, check)
-        return Place(f"files/{id}") if filled else None
+                return await self._pool.call(self._fill_beside_others, id, data, check, record, holds)
+            filled = await self._pool.call(self._fill, id, data, check, record)
+        self._renames = filled is not None
+        return filled
 
     def _fill_beside_others(
-        self, id: UploadId, data: bytes, check: Callable[[bytes], None], holds: Callable[[], bool]
-    ) -> bool:
+        self, id: UploadId, data: bytes, check: Check, record: Build, holds: Callable[[], bool]
+    ) -> Upload | None:
         check(data)
         self._check_folder("partial")
         self._check_folder("files")
         if exists(self._partial / id):
-            return False
+            return None
         mark, linked = self._partial / f"{id}{self._token}", False
         try:
             fd = os.open(mark, NEW | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileExistsError:  # it marks what an earlier attempt has left
-            return False
+            return None
         try:
             self._write(fd, data)
             self._sync_folder(self._partial)
@@ -161,19 +165,22 @@ class DiskShortFiles:
             self._sync_folder(self._files)
             reach("sealed")
         except FileExistsError:
-            return False
+            return None
         except OSError as error:
             if error.errno not in _CANT:
                 raise
             self._links = False
-            return False
+            return None
         finally:
             if not linked:
                 with suppress(OSError):
                     mark.unlink(missing_ok=True)
-        return True
+        filled = record(Place(f"files/{id}"))
+        if self.keep is not None and holds():
+            self.keep(filled)
+        return filled
 
-    def _fill(self, id: UploadId, data: bytes, check: Callable[[bytes], None]) -> bool:
+    def _fill(self, id: UploadId, data: bytes, check: Check, record: Build) -> Upload | None:
         check(data)
         self._check_folder("partial")
         self._check_folder("files")
@@ -192,8 +199,8 @@ class DiskShortFiles:
                 os.unlink(unfinished)
             if error.errno not in _CANT:
                 raise
-            return False
-        return True
+            return None
+        return record(Place(f"files/{id}"))
 
     def begin(self, name: str) -> None:
         """Remove what a crash has left published of an upload that gets its first byte now; called in a thread.

@@ -106,7 +106,11 @@ class Staging:
         source = self._root / staged.where
         path = published_at(self._files, staged)
         if path is None:
-            path = self._publish(source, staged, holds)
+            try:
+                path = self._publish(source, staged, holds)
+            except Missing:  # unless a former holder of the lease has published it at this very moment
+                if (path := published_at(self._files, staged)) is None:
+                    raise
         self._sync_path(self._files / path)
         if not holds():  # another node may have fenced the file, and be working with it
             raise Stale(staged.id)

@@ -1,6 +1,7 @@
 """What a crash has left in the local folder: found by its age, and removed unless a record needs it. A part of disk.py.
 
-partial/ID                 unfinished bytes; or the mark of a published file (short_files.py)
+partial/ID                 unfinished bytes, no longer needed once another file is published; or the mark of a
+                           published file (short_files.py)
 partial/ID-TOKEN           the mark of a published file, where several servers share the folder
 files/.ID…                 temporary, left in the middle of a step, and likewise with records/
                            Only names that this server gives. A layout names finished files as their clients do.
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from onward.protocol.model import ID_PATTERN, Place, UploadId
 from onward.storage.blobs.files import exists
+from onward.storage.blobs.places import parts
 from onward.storage.blobs.sharing import DiskSharing
 from onward.storage.blobs.short_files import DiskShortFiles
 
@@ -51,12 +53,13 @@ class DiskStrays(DiskSharing):
     async def tidy(self, stray: Place, recorded: Place) -> bool:
         """Remove the mark of a published file that has a record; returns whether there was one.
 
-        Where servers share the folder, the marked file goes as well if the record says that another was published.
+        Where servers share the folder, the marked file goes as well if the record says that another was published. And
+        so do the bytes that a server has begun to write which woke up too late.
         """
         with self._mapped():
             if "-" in stray:
                 return await self._pool.call(self._judge, self._root / stray, recorded)
-            return await self._pool.call(self._unmark, self._root / stray, self._root / recorded)
+            return await self._pool.call(self._unmark, self._root / stray, parts(recorded).where)
 
     def _judge(self, mark: Path, recorded: Place) -> bool:
         if recorded.startswith("partial/"):  # its file is used by nobody, and goes when the upload ends
@@ -67,10 +70,11 @@ class DiskStrays(DiskSharing):
             self.short.remove_marked(mark)
         return True
 
-    def _unmark(self, mark: Path, published: Path) -> bool:
-        if mark == published or mark.name != published.name or published.parent.name != "files":
+    def _unmark(self, mark: Path, published: str) -> bool:
+        staged = published == f"files/.{mark.name}"
+        if mark.parent.name != "partial" or not published.startswith("files/") or staged:
             return False
-        if not exists(mark) or not exists(published) or not mark.samefile(published):
+        if not exists(mark) or not exists(self._root / published):
             return False
         mark.unlink()
         return True

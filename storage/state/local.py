@@ -1,7 +1,7 @@
 """Leases and events of a state that belongs to one process; SQLite and memory add the records."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from onward.protocol.model import Upload, UploadId
@@ -39,8 +39,11 @@ class Local(ABC):
     async def load(self, id: UploadId, *, fresh: bool = False) -> Upload:
         """Return the record; raises Missing."""
 
-    async def at_rest(self, id: UploadId) -> Upload | None:
-        """Return the record if no request holds the lease, neither before nor after it is read; otherwise None."""
+    async def at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
+        """Return each record if no request holds the lease, neither before nor after it is read; otherwise None."""
+        return [await self._at_rest(id_) for id_ in ids]
+
+    async def _at_rest(self, id: UploadId) -> Upload | None:
         if self._leases.held(id):
             return None
         try:

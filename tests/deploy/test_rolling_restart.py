@@ -9,6 +9,7 @@ each file that was published has the SHA-256 of the one that was sent. By hand, 
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ from unreliable_proxy import RoughLine
 
 pytestmark = pytest.mark.slow
 SERVERS = 3
+CUT = re.compile(r"PATCH '/files\S* 503 ")  # in the log of a server: a body that its stop has cut
 SIZE = 3 * 2**20 + 321
 RATE = 1.5 * 2**20  # bytes a second of each connection, so that each server is stopped in the middle of bodies
 AUTHORITIES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")  # of tuspy, onward upload, tus-js-client
@@ -103,4 +105,5 @@ async def test_no_upload_fails_while_three_servers_are_restarted_in_turn(
             over.set()
         print(f"{restarts} restarts in {time.monotonic() - began:.0f} s, uploads without an error: {dict(uploaded)}")
         assert set(uploaded) == set(CLIENTS)
+        assert any(CUT.search(server.log()) for server in servers), "no body was under way at any stop"
         assert not [server.port for server in servers if "Traceback" in server.log()]

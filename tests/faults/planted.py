@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from bugs import BUGS, Bug
 
 ROOT = Path(__file__).resolve().parents[2]
+MODULES = ROOT / "tests" / "interop" / "node_modules"  # of clients in JavaScript; to install them takes long
 PATIENCE = 300  # seconds that a test may take
 AT_ONCE = 2
 
@@ -67,6 +68,8 @@ def main(signs: list[str]) -> int:
             shutil.copytree(
                 ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "node_modules")
             )
+            if MODULES.is_dir():
+                (tree / MODULES.relative_to(ROOT)).symlink_to(MODULES)
             trees.put(tree)
 
         def attempt(bug: Bug) -> bool:

@@ -9,18 +9,23 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import aiohttp
 import pytest
 import tus_requests as tus
 from bodies import WholeBody
+from msgspec.structs import replace
 from onward_process import ROOT, OnwardProcess, onward
 from redis_process import RedisProcess
 
+from onward.protocol import decisions
 from onward.protocol.model import AppendRequest, CreateRequest, Limits, Place, Status, Upload, UploadId
 from onward.protocol.naming import parse_layout
 from onward.server.uploads import sweep
@@ -29,7 +34,9 @@ from onward.server.uploads.publishing import AS_IDS, Publishing
 from onward.server.uploads.short import Brought
 from onward.storage import failpoints, open_storage
 from onward.storage.base import Missing
+from onward.storage.blobs import disk
 from onward.storage.blobs.disk import DiskBlobs
+from onward.storage.blobs.files import copy
 from onward.storage.state.redis.keys import keys_of
 
 DATA, OTHER = b"all of it", b"no, these"
@@ -176,8 +183,7 @@ async def test_who_wakes_up_in_a_short_patch_changes_no_file_of_the_next_holder(
             await nodes.b.records.storage.state.forget(id_)
         with patch.object(sweep, "STRAY", -60.0):
             await nodes.b.sweep.tidy()
-        left = nodes.names(id_) - {f"partial/{id_}"}  # which the usual way, taken too late, leaves until the end
-        assert left == ({f"files/{before.path}"} if before.status is Status.COMPLETED else set()), point
+        assert nodes.names(id_) == ({f"files/{before.path}"} if before.status is Status.COMPLETED else set()), point
 
 
 @pytest.mark.parametrize("completed", [False, True], ids=["before its bytes", "after them"])
@@ -201,12 +207,60 @@ async def test_the_file_of_a_terminated_upload_that_comes_too_late_is_removed(no
     assert (await nodes.b.records.load(id_)).status is Status.TERMINATED
 
 
+class Passing:
+    """A waits at `sealing`, without its lease, and moves the file when B is at a point: B had just looked for it."""
+
+    def __init__(self, published: Path, at: str) -> None:
+        self.at, self._published, self.waits = at, published, threading.Event()
+        self._go, self._hits = threading.Event(), count()
+
+    def __call__(self, reached: str) -> None:
+        """Wait, or let the other one go on."""
+        if reached == "sealing" and next(self._hits) == 0:
+            self.waits.set()
+            self._go.wait(PATIENCE)
+        elif reached == self.at and not self._go.is_set():
+            self.pass_by()
+
+    def pass_by(self) -> None:
+        """Let A move the file, and wait until it has."""
+        self._go.set()
+        until = time.monotonic() + PATIENCE
+        while not self._published.exists() and time.monotonic() < until:
+            time.sleep(0.005)
+
+
+@pytest.mark.parametrize("at", ["shutting out", "sealing"])
+async def test_a_file_that_another_publishes_at_this_very_moment_is_not_lost(nodes: Nodes, at: str) -> None:
+    id_ = (await nodes.a.create(ASKED)).id
+    passing = Passing(nodes.data / "files" / id_, at)
+
+    def copied(path: Path, *words: Any) -> None:
+        if at == "shutting out":
+            passing.pass_by()
+        copy(path, *words)
+
+    with patch.object(failpoints, "armed", passing), patch.object(disk, "copy", copied):
+        late = asyncio.ensure_future(nodes.a.append(id_, ALL, WholeBody(OTHER)))
+        assert await asyncio.to_thread(passing.waits.wait, PATIENCE)
+        nodes.take_lease(id_)
+        check(nodes, await nodes.b.inspect(id_))
+    (answer,) = await asyncio.gather(late, return_exceptions=True)
+    assert isinstance(answer, Exception)
+    check(nodes, await nodes.b.records.load(id_))
+
+
+def unrecorded(place: Place) -> Upload:
+    """Build a record of which there is no copy that could be replaced: as if the server died before it wrote one."""
+    return decisions.create(ASKED, id=UploadId("e" * 32), place=place, now=0.0, limits=Limits())
+
+
 async def test_who_shuts_out_another_copies_no_file_that_nobody_has_recorded(nodes: Nodes) -> None:
     """It could be suspended before the copy gets the name, and wake up when there is another file."""
     blobs = nodes.a.records.storage.blobs
     assert isinstance(blobs, DiskBlobs)
     id_ = (await nodes.a.create(ASKED)).id
-    await blobs.short.fill(id_, DATA, lambda _: None, lambda: True)
+    await blobs.short.fill(id_, DATA, lambda _: None, unrecorded, lambda: True)
     published = nodes.data / "files" / id_
     before = published.stat()
     await blobs.fence(Place(f"partial/{id_}"), 0, lambda: True)
@@ -219,10 +273,10 @@ async def test_a_crash_between_the_name_and_the_record_leaves_a_file_that_goes(n
     left = []
     for _ in range(5):
         id_ = (await nodes.a.create(ASKED)).id
-        assert await blobs.short.fill(id_, DATA, lambda _: None, lambda: True) == f"files/{id_}"
+        assert await blobs.short.fill(id_, DATA, lambda _: None, unrecorded, lambda: True) is not None
         left.append(id_)
     again, usual, ended, open_, lost = left
-    assert await blobs.short.fill(again, OTHER, lambda _: None, lambda: True) is None
+    assert await blobs.short.fill(again, OTHER, lambda _: None, unrecorded, lambda: True) is None
     check(nodes, await short(nodes.a, again, OTHER))
     await in_pieces(nodes, usual)
     check(nodes, await nodes.b.records.load(usual))
@@ -247,7 +301,7 @@ async def test_a_file_that_nobody_has_recorded_is_not_taken_for_one_that_was_cop
     blobs = nodes.a.records.storage.blobs
     assert isinstance(blobs, DiskBlobs)
     id_ = (await nodes.a.create(ASKED)).id
-    await blobs.short.fill(id_, DATA, lambda _: None, lambda: True)
+    await blobs.short.fill(id_, DATA, lambda _: None, unrecorded, lambda: True)
     async with blobs.open(Place(f"partial/{id_}"), 0) as writer:
         writer.write(OTHER, 0)
     with patch.object(blobs._publishing, "rename", return_value=False):  # as if files/ was moved to another disk
@@ -260,8 +314,35 @@ async def test_without_the_lease_no_file_gets_its_name(nodes: Nodes) -> None:
     short_files = nodes.a.records.storage.blobs.short
     assert short_files is not None
     with pytest.raises(Exception, match=id_):
-        await short_files.fill(id_, DATA, lambda _: None, lambda: False)
+        await short_files.fill(id_, DATA, lambda _: None, unrecorded, lambda: False)
     assert not nodes.names(id_)
+
+
+async def test_the_copy_of_the_record_is_written_once_the_file_has_its_name_and_only_under_the_lease(
+    nodes: Nodes,
+) -> None:
+    blobs, backups = nodes.a.records.storage.blobs, nodes.a.records.storage.backups
+    assert isinstance(blobs, DiskBlobs)
+    there = 0
+
+    def holds() -> bool:
+        return bool(there)
+
+    for there in (1, 2):
+        created = await nodes.a.create(ASKED)
+
+        def record(place: Place, created: Upload = created) -> Upload:
+            nonlocal there
+            there -= 1  # so that the lease is over by now, or is not
+            assert (nodes.data / place).read_bytes() == DATA
+            return replace(created, place=place, offset=len(DATA), status=Status.COMPLETED)
+
+        filled = await blobs.short.fill(created.id, DATA, lambda _: None, record, holds)
+        assert filled is not None
+        saved = replace(filled, version=filled.version + 1)
+        assert await backups.kept(created.id) == (saved if there else created)
+        await backups.keep(saved, durable=True)
+        assert await backups.kept(created.id) == saved
 
 
 async def one_falls_asleep(b: OnwardProcess, redis_url: str, point: str, *, wakes: bool) -> None:

@@ -13,6 +13,7 @@ from checking_watcher import Watcher
 from http_connection import Connection, Tus
 from midway_wait import stored
 from onward_process import OnwardProcess, onward
+from ports import free_port
 from redis_process import redis_server
 from retrying_sender import Sender
 
@@ -29,10 +30,17 @@ class Leaver(Watcher):
             await self._follow_once(session)
 
 
+async def readiness(http: aiohttp.ClientSession, ops: str) -> int:
+    """Ask as a load balancer does."""
+    async with http.get(f"http://{ops}/readyz") as answer:
+        return answer.status
+
+
 async def test_a_stop_ends_everything_in_time_and_in_order(
     http: aiohttp.ClientSession, state_url: str, tmp_path: Path
 ) -> None:
-    async with onward(tmp_path / "data", state_url, [f"--drain={DRAIN}"]) as server:
+    ops = f"127.0.0.1:{free_port()}"
+    async with onward(tmp_path / "data", state_url, [f"--drain={DRAIN}", f"--ops-listen={ops}"]) as server:
         download = await tus.create(http, server.url, 2**24)
         assert (await tus.patch(http, download, 0, bytes(2**24))).status == 204
         senders = [Sender(http, [server], os.urandom(LARGE), pause=PAUSE) for _ in range(UPLOADS)]
@@ -48,7 +56,14 @@ async def test_a_stop_ends_everything_in_time_and_in_order(
             for watcher in watchers:
                 await watcher.until(2**17)
             began = time.monotonic()
-            assert await server.stop() == 0
+            stopping = asyncio.create_task(server.stop())
+            for _ in range(50):  # the download goes on for longer
+                if await readiness(http, ops) == 503:
+                    break
+                await asyncio.sleep(0.02)
+            else:
+                raise AssertionError("a server that stops says that it is ready")
+            assert await stopping == 0
             assert time.monotonic() - began < DRAIN + 2
         await asyncio.gather(*watching)
         assert {watcher.close_code for watcher in watchers} == {1001}

@@ -19,7 +19,16 @@ TABLES = """Promise.all(%s.map(async (language) => {
 })).then(Object.fromEntries)"""
 SAID = re.compile(r"\btext\(\s*(?:\w+ \? )?'(\w+)'(?: : '(\w+)')?")
 FILLED = re.compile(r"data-(?:text|label)=\"(\w+)\"")
-LETTERS = {"de": "[äöüß]", "fr": "[éàè]", "es": "[áéíóú]", "zh": "[文件]", "ja": "[ァ-ヶ]", "ar": "[ا-ي]"}
+LETTERS = {
+    "de": "[äöüß]",
+    "fr": "[éàè]",
+    "es": "[áéíóú]",
+    "zh": "[选择]",
+    "zh-Hant": "[檔選]",
+    "ja": "[ァ-ヶ]",
+    "ar": "[ا-ي]",
+}
+SHOWN = "[document.documentElement.lang, document.querySelector('label[for=choose]').textContent]"
 Write = Callable[[str, int], Path]
 
 
@@ -38,7 +47,7 @@ def placeholders(entry: str | dict[str, str]) -> set[str]:
 
 
 async def test_all_tables_have_the_same_keys_placeholders_and_their_plurals(tables: dict[str, Any]) -> None:
-    assert set(LANGUAGES) == {"ar", "de", "en", "es", "fr", "ja", "zh"}
+    assert set(LANGUAGES) == {"ar", "de", "en", "es", "fr", "ja", "zh", "zh-Hant"}
     english = tables["en"]["table"]
     for language, told in tables.items():
         table = told["table"]
@@ -70,7 +79,7 @@ async def test_the_browser_decides(
 ) -> None:
     texts, file = tables[language]["table"], write("a file.bin", 1000)
     async with tab(browser) as opened:
-        await opened.speak("tlh", {"zh": "zh-CN", "de": "de-AT"}.get(language, language), "en-US")
+        await opened.speak("tlh", {"zh": "zh-CN", "zh-Hant": "zh-TW", "de": "de-AT"}.get(language, language), "en-US")
         await opened.open(server.url.removesuffix("files"))
         page = UploadPage(opened)
         await page.ready()
@@ -93,6 +102,19 @@ async def test_other_languages_are_shown_in_english(browser: str, server: Onward
         await UploadPage(opened).ready()
         assert await opened.run("document.documentElement.lang") == "en"
         assert await opened.run("document.querySelector('label[for=choose]').textContent") == "Choose files"
+
+
+async def test_chinese_is_shown_in_the_script_that_the_browser_names(browser: str, server: OnwardProcess) -> None:
+    simplified = ("zh", "zh-CN", "zh-SG", "zh-Hans-TW", "zh-x")  # the last one is no tag of BCP 47
+    traditional = ("zh-TW", "zh-Hant", "zh-HK", "zh-MO", "ZH-tw", "zh-Hant-CN")
+    async with tab(browser) as opened:
+        for named in simplified + traditional:
+            await opened.speak(named, "en-US")
+            await opened.open(server.url.removesuffix("files"))
+            await UploadPage(opened).ready()
+            said = ["zh", "选择文件"] if named in simplified else ["zh-Hant", "選擇檔案"]
+            assert await opened.run(SHOWN) == said, named
+            assert opened.faults == []
 
 
 async def test_a_browser_that_names_its_language_oddly_shows_the_page(browser: str, server: OnwardProcess) -> None:

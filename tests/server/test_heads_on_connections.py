@@ -98,7 +98,7 @@ class Gate:
             await self.open.wait()
             return None if self.nothing else await answer_later(asked)
 
-        site.heads.answer_later = held  # type: ignore[method-assign]
+        site.heads.answer_later = lambda asked: asyncio.ensure_future(held(asked))  # type: ignore[method-assign]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 import tus_requests as tus
 from embedded_server import embedded
 
+from onward.protocol import decisions
 from onward.protocol.events import EventType, Subscriptions
 from onward.protocol.model import CreateRequest, Limits, Status, UploadId
 from onward.server.uploads import sweep
@@ -163,7 +164,11 @@ async def test_the_mark_of_a_recorded_file_goes_and_the_file_stays(engine: Engin
 
 async def test_a_mark_stays_to_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs, removed = DiskBlobs(tmp_path), list[set[str]]()
-    place = await blobs.short.publish(ID, DATA, lambda _: None)
+    upload = await blobs.short.publish(
+        ID, DATA, lambda _: None, lambda place: decisions.create(ASKED, id=ID, place=place, now=0.0, limits=Limits())
+    )
+    assert upload is not None
+    place = upload.place
     assert place == f"files/{ID}"
     assert [stray async for stray in blobs.strays(inf)] == [(f"partial/{ID}", ID)]
     monkeypatch.setattr(

@@ -8,12 +8,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from onward.protocol.model import Place, UploadId
 from onward.storage.base import Durability, Full, Unreachable
+from onward.storage.blobs import staging
 from onward.storage.blobs.disk import DiskBlobs
+from onward.storage.blobs.places import Parts, published_at
 
 ID = UploadId("0" * 32)
 
@@ -326,4 +329,21 @@ async def test_only_what_a_crash_has_left_is_a_stray_whatever_finished_files_are
     for name in left:
         (files / name).write_bytes(b"half")
     assert sorted([place async for place, _ in blobs.strays(inf)]) == sorted(f"files/{name}" for name in left)
+    await blobs.close()
+
+
+async def test_a_staged_file_that_another_publishes_at_this_very_moment_is_not_lost(tmp_path: Path) -> None:
+    """A former holder of the lease has linked it, and removed its first name, after the present one had looked."""
+    blobs = DiskBlobs(tmp_path)
+    async with blobs.open(await blobs.create(ID), 0) as writer:
+        writer.write(b"bytes", 0)
+    staged = await blobs.stage(writer.place, 5, "a.txt")
+    looks = iter([None])  # nothing is found at the first look
+
+    def late(files: Path, place: Parts) -> str | None:
+        return next(looks, published_at(files, place))
+
+    sealed = await blobs.seal(staged, 5)
+    with patch.object(staging, "published_at", late):
+        assert await blobs.seal(staged, 5) == sealed
     await blobs.close()

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from redis_process import RedisProcess
 from test_state_contract import UPLOAD
 
-from onward.protocol.model import Limits, Status
+from onward.protocol.model import Limits, Status, UploadId
 from onward.server.uploads.records import UploadRecords
 from onward.storage import open_storage
 from onward.storage.base import ANYONE, Missing, Stale, Storage, Unreachable
@@ -253,6 +253,24 @@ async def test_a_record_that_is_older_than_its_copy_is_replaced(storage: Storage
         found = await storage.state.load(ID)
         assert found.offset >= 7
         assert found.version > saved.version - 1
+
+
+async def test_a_record_that_is_older_than_its_copy_is_not_at_rest(
+    storage: Storage, other: Storage, redis_process: RedisProcess
+) -> None:
+    await storage.state.insert(UPLOAD)
+    second = replace(UPLOAD, id=UploadId("2" * 32))
+    await storage.state.insert(second)
+    key, saved = keys_of(ID).record, UPLOAD
+    for offset in (3, 5):
+        before = redis_process.command("DUMP", key)
+        async with storage.state.hold(ID, wait=0, on_rival=ignore) as lease:
+            saved = await storage.state.save(replace(saved, epoch=lease.epoch, offset=offset))
+        for node in (storage, other):
+            assert await node.state.at_rest([ID, second.id]) == [saved, second]
+    redis_process.command("RESTORE", key, 0, before, "REPLACE")
+    for node in (storage, other):
+        assert await node.state.at_rest([second.id, ID]) == [second, None]
 
 
 async def test_the_holder_of_a_forgotten_lease_is_fenced(

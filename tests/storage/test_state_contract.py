@@ -313,15 +313,24 @@ async def test_an_error_in_on_rival_leaves_the_lease_free(state: State) -> None:
 
 
 async def test_a_record_at_rest_is_returned_without_the_lease_and_one_that_is_held_is_not(state: State) -> None:
-    assert await state.at_rest(ID) is None
+    other, unknown = replace(UPLOAD, id=UploadId("f" * 32)), UploadId("e" * 32)
+    await state.insert(other)
+
+    async def found() -> Upload | None:
+        first, none, found, last = await state.at_rest([other.id, unknown, ID, other.id])
+        assert (first, none, last) == (other, None, other)
+        return found
+
+    assert await found() is None
     await state.insert(UPLOAD)
-    assert await state.at_rest(ID) == UPLOAD
+    assert await found() == UPLOAD
     async with state.hold(ID, wait=1, on_rival=ignore) as lease:
-        assert await state.at_rest(ID) is None
+        assert await found() is None
         saved = await state.save(replace(UPLOAD, offset=5, epoch=lease.epoch))
-    assert await state.at_rest(ID) == saved
+    assert await found() == saved
     await state.forget(ID)
-    assert await state.at_rest(ID) is None
+    assert await found() is None
+    assert await state.at_rest([]) == []
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "redis", "adopting", "cluster"])

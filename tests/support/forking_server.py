@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ BRIEFLY = 0.1  # seconds, shorter than in service, that a HEAD waits for a check
 CLAIM, WITHIN = 3.0, 1.0  # seconds, shorter than in service, so that the events of a killed server do not wait for long
 BLOCK, STRIDE = 2**15, 2**17  # smaller than in service, so that small uploads have several of them
 ABANDONED = 1.0  # seconds, as much shorter
+ASLEEP = 0.1  # seconds until a process has certainly stopped that was told to
 LARGE = 2**16  # bytes from which on a body is read from the socket itself
 Order = dict[str, Any]
 
@@ -70,7 +72,7 @@ class Zygote:
         self._child: Child | None = None
 
     async def fork(self, data: Path, *, point: str = "", hit: int = 1, **more: Any) -> Child:
-        """Start a server on a data folder that dies at the `hit`-th time it reaches a point.
+        """Start a server on a data folder that dies, or `sleeps`, at the `hit`-th time it reaches a point.
 
         `boot` names the run of the machine, and `config` has further fields of Config. `scanner` is a file that says
         what a check makes of all uploads: down, infected, or clean. With `hasty` leases end soon, with `lease` after so many seconds.
@@ -137,7 +139,8 @@ def _striking(order: Order) -> Callable[[str], None]:
 
     def strike(name: str) -> None:
         if name == order["point"] and next(hits) == order["hit"]:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSTOP if order.get("sleeps") else signal.SIGKILL)
+            time.sleep(ASLEEP)  # any thread may take the signal, and this one would go on until then
 
     return strike
 

@@ -54,9 +54,9 @@ class Site:
             self.at_once += isinstance(given, bytes)
             return given
 
-        async def counted_later(asked: Asked) -> bytes | Done | None:
-            given = await answer_later(asked)
-            self.at_once += isinstance(given, bytes)
+        def counted_later(asked: Asked) -> asyncio.Future[bytes | Done | None]:
+            given = answer_later(asked)
+            given.add_done_callback(self._count)
             return given
 
         do = self.bodies.do
@@ -76,6 +76,9 @@ class Site:
         self.bodies.receive = counted_receive  # type: ignore[method-assign]
         self.heads.answer, self.heads.answer_later = counted, counted_later  # type: ignore[method-assign]
         self.bodies.do = counted_do  # type: ignore[method-assign]
+
+    def _count(self, given: asyncio.Future[bytes | Done | None]) -> None:
+        self.at_once += not given.cancelled() and isinstance(given.result(), bytes)
 
     async def ask(self, *requests: bytes) -> list[bytes]:
         """Send requests on one connection, each after the answer to the one before, and return the answers."""

@@ -4,14 +4,11 @@ import hashlib
 import re
 import sqlite3
 from contextlib import closing, suppress
-from unittest.mock import patch
 
+from late_sweep import tidied
 from upload_history import Folder
 
-from onward.protocol.model import ID_PATTERN, Limits, Role, Status, Upload
-from onward.server.uploads import sweep
-from onward.server.uploads.engine import Engine
-from onward.storage import open_storage
+from onward.protocol.model import ID_PATTERN, Role, Status, Upload
 from onward.storage.blobs.places import is_own, parts, published_at
 from onward.storage.codec import decode
 
@@ -68,13 +65,7 @@ class LayoutFolder(Folder):
         Afterwards there is none, and no mark of a file either.
         """
         before = len(self._marked() - {record.id for record in self.records()})
-        storage = await open_storage(state="sqlite:", blobs="file:", data=self.path)
-        engine = Engine(storage, Limits(), lease_wait=1.0)
-        try:
-            with patch.object(sweep, "STRAY", -60.0):
-                await engine.sweep.tidy()
-        finally:
-            await engine.close()
+        await tidied(self.path)
         assert not self._marked(), "the clean-up has left marked files"
         self.check_at_rest()
         return before

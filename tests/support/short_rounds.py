@@ -1,4 +1,4 @@
-"""Rounds of two servers that share a folder and a Redis, and whose clients send short files whole: one of them is killed.
+"""Rounds of two servers that share a folder and a Redis, and whose clients send short files whole; one is struck.
 
 A client that is not answered goes to the other server, perhaps with other bytes, as it may while it was told of none.
 """
@@ -6,7 +6,10 @@ A client that is not answered goes to the other server, perhaps with other bytes
 import asyncio
 import base64
 import hashlib
+import os
 import random
+import signal
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -69,6 +72,9 @@ class Short:
 class ShortRounds:
     """Kills of one of two servers, or of both, and what was seen of them."""
 
+    sleeps = False  # whether servers are suspended instead
+    wait = PATIENCE  # seconds that a client waits for an answer
+
     def __init__(self, warm: Sequence[Zygote], data: Path, dice: random.Random, state: str) -> None:
         self.struck: Counter[tuple[str, int]] = Counter()
         self.counts: Counter[str] = Counter()
@@ -81,9 +87,9 @@ class ShortRounds:
         self._ports = [0, 0]
         self._over = False
 
-    async def run(self, kills: int) -> None:
-        """Kill so often, and check after each kill."""
-        for _ in range(kills):
+    async def run(self, count: int) -> None:
+        """Strike so often, and check each time."""
+        for _ in range(count):
             await self._round()
 
     def figures(self) -> str:
@@ -92,7 +98,7 @@ class ShortRounds:
         return ", ".join(f"{word}: {count}" for word, count in told.items())
 
     def missed(self) -> list[tuple[str, int]]:
-        """Give the points that no server died at."""
+        """Give the points that no server was struck at."""
         return [each for each in PLAN if not self.struck[each]]
 
     def left(self) -> list[str]:
@@ -108,29 +114,35 @@ class ShortRounds:
         children = await self._start({victim: (point, hit)})
         self._over = False
         working = asyncio.gather(*(self._client() for _ in range(CLIENTS)))
-        after = AT_MOST if point else self._dice.uniform(0.0, LONGEST)
-        died, _ = await asyncio.wait({children[victim].ended}, timeout=after)
-        self.struck[point, hit] += len(died) if point else 0
+        self.struck[point, hit] += await self._strike(children, victim, AT_MOST if point else 0.0) and bool(point)
+        self._over = True
+        await asyncio.wait_for(working, PATIENCE)
+        self.counts["rounds"] += 1
+        living = [index for index, child in children.items() if not child.ended.done()]
+        await self._check(self._ports[self._dice.choice(living)])
+        for index in living:
+            await children[index].kill()
+        self._check_at_rest()
+
+    async def _strike(self, children: dict[int, Child], victim: int, at_most: float) -> bool:
+        """Kill a server, and sometimes both, which are started again then; returns whether it died at its point."""
+        ended = {children[victim].ended}
+        died, _ = await asyncio.wait(ended, timeout=at_most or self._dice.uniform(0.0, LONGEST))
         await children[victim].kill()
         if self._dice.random() < BOTH:
             await children[1 - victim].kill()
-            children |= await self._start({victim: ("", 1), 1 - victim: ("", 1)})
+            children |= await self._start({})
             self.counts["both killed"] += 1
-        self._over = True
-        await asyncio.wait_for(working, PATIENCE)
-        self.counts["kills"] += 1
-        living = [child for child in children.values() if not child.killed and not child.ended.done()]
-        await self._check(self._dice.choice(self._ports if len(living) == 2 else [self._ports[1 - victim]]))
-        for child in living:
-            await child.kill()
-        self._check_at_rest()
+        return bool(died)
 
     async def _start(self, struck: Mapping[int, tuple[str, int]]) -> dict[int, Child]:
         """Start both servers; those that are named in `struck` die there."""
 
         async def start(index: int) -> Child:
             point, hit = struck.get(index, ("", 1))
-            child = await self._warm[index].fork(self._data, point=point, hit=hit, config=self._config, lease=LEASE)
+            child = await self._warm[index].fork(
+                self._data, point=point, hit=hit, config=self._config, lease=LEASE, sleeps=self.sleeps
+            )
             self._ports[index] = await child.port() or NOBODY  # its sweep may have come to the point
             return child
 
@@ -150,8 +162,11 @@ class ShortRounds:
         return data
 
     async def _ask(self, method: str, path: str, headers: Mapping[str, str | None], data: bytes = b"") -> Answer:
-        async with connected(self._port()) as line:
-            answer = await line.ask(method, path, headers, data)
+        try:
+            async with asyncio.timeout(self.wait), connected(self._port()) as line:
+                answer = await line.ask(method, path, headers, data)
+        except TimeoutError as fault:
+            raise Lost(method) from fault
         self.counts["requests"] += 1
         return answer
 
@@ -227,3 +242,24 @@ class ShortRounds:
                 assert found == upload.told, f"{upload.path} has other bytes at rest"
                 self._checked[upload.name] = found
                 self.counts["files"] += 1
+
+
+class SleepyRounds(ShortRounds):
+    """Two servers of which one is suspended for longer than its lease, and wakes up when the other one has gone on."""
+
+    sleeps, wait = True, LEASE / 2
+
+    async def _strike(self, children: dict[int, Child], victim: int, at_most: float) -> bool:
+        """Let a server sleep; returns whether it fell asleep at its point."""
+        pid, until = children[victim].pid, time.monotonic() + (at_most or self._dice.uniform(0.0, LONGEST))
+        while not (asleep := is_asleep(pid)) and time.monotonic() < until:  # noqa: ASYNC110 - it can't tell
+            await asyncio.sleep(PAUSE)
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(LEASE + self._dice.uniform(0.0, LEASE))
+        os.kill(pid, signal.SIGCONT)
+        return asleep
+
+
+def is_asleep(pid: int) -> bool:
+    """Tell whether a signal has put a process to sleep."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

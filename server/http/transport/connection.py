@@ -13,7 +13,6 @@
 """
 
 import asyncio
-from collections.abc import Coroutine
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -36,7 +35,7 @@ class _Later(NamedTuple):
 
     request: tuple[Any, StreamReader]  # its head and its body
     waiter: asyncio.Future[None]  # aiohttp's, which wakes up the loop of its requests
-    task: asyncio.Task[bytes | Done | None]
+    answer: asyncio.Future[bytes | Done | None]
     interrupt: BodyInterrupt | None  # of a large body, which is still arriving
 
 
@@ -179,7 +178,7 @@ class Connection(web.RequestHandler):
                 self._messages.clear()
                 self._write_answer(answer)
                 return True
-            self._begin(short.way, answer, short.heads.answer_later(answer), (message, body), waiter=waiter)
+            self._wait_for(short.way, answer, short.heads.answer_later(answer), (message, body), waiter=waiter)
             return True
         return self._takes_body(short, message, body, waiter)
 
@@ -198,25 +197,25 @@ class Connection(web.RequestHandler):
             coroutine = short.bodies.receive(work, large, interrupt)
         else:
             return False
-        self._begin(short.way, work.asked, coroutine, (message, body), waiter=waiter, interrupt=interrupt)
+        task = self._loop.create_task(coroutine)
+        self._limits.tasks.add(task)
+        self._wait_for(short.way, work.asked, task, (message, body), waiter=waiter, interrupt=interrupt)
         return True
 
-    def _begin(
+    def _wait_for(
         self,
         way: ShortWay,
         asked: Asked,
-        coroutine: Coroutine[Any, Any, bytes | Done | None],
+        later: asyncio.Future[Any],
         request: tuple[Any, StreamReader],
         *,
         waiter: asyncio.Future[None],
         interrupt: BodyInterrupt | None = None,
     ) -> None:
-        """Begin to work on a request that is answered later."""
+        """Wait for the answer to a request."""
         self._messages.clear()
-        task = self._loop.create_task(coroutine)
-        self._later = _Later(request, waiter, task, interrupt)
-        self._limits.tasks.add(task)
-        task.add_done_callback(partial(self._end_later, way, asked))
+        self._later = _Later(request, waiter, later, interrupt)
+        later.add_done_callback(partial(self._end_later, way, asked))
 
     def _write_answer(self, answer: bytes) -> None:
         """Write an answer past aiohttp, and wait for the next request as long as after any other answer."""
@@ -228,16 +227,16 @@ class Connection(web.RequestHandler):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
-    def _end_later(self, way: ShortWay, asked: Asked, task: asyncio.Task[bytes | Done | None]) -> None:
+    def _end_later(self, way: ShortWay, asked: Asked, ended: asyncio.Future[bytes | Done | None]) -> None:
         """Write the answer that was waited for, or hand its request to aiohttp; then go on with the next one."""
-        self._limits.tasks.discard(task)
-        answer = None if task.cancelled() else task.result()
+        self._limits.tasks.discard(ended)
+        answer = None if ended.cancelled() else ended.result()
         if (later := self._later) is None or self.transport is None:  # the connection was lost meanwhile
             if not isinstance(answer, bytes):
                 way.note_lost(asked)
             return
         self._later, self._waiter = None, later.waiter
-        if task.cancelled():  # the time of a stop is over
+        if ended.cancelled():  # the time of a stop is over
             self.force_close()
         elif isinstance(answer, bytes):
             self._write_answer(answer)
@@ -252,10 +251,10 @@ class Connection(web.RequestHandler):
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Wait for the answer that is due, as aiohttp does for those of its requests; then end the connection."""
         if (later := self._later) is not None:
-            await asyncio.wait({later.task}, timeout=timeout)
+            await asyncio.wait({later.answer}, timeout=timeout)
         await super().shutdown(timeout)
         if later is not None and later.request[0].method == "HEAD":  # what changes an upload goes on to its end
-            later.task.cancel()
+            later.answer.cancel()
 
     def _remote(self) -> str:
         """Return the address of the client as aiohttp's requests have it; empty for that of most Unix sockets."""

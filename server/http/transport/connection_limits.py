@@ -41,7 +41,7 @@ class ConnectionLimits:
             None  # None in an application that mounts the server: HTTP that can't be read may be meant for any part
         )
         self.short: Short | None = None  # None if every request goes the usual way
-        self.tasks: set[asyncio.Task[Any]] = set()  # of requests that `short` works on; asyncio does not keep them
+        self.tasks: set[asyncio.Future[Any]] = set()  # of requests that `short` works on; asyncio does not keep them
         self.counts: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:

@@ -1,10 +1,8 @@
 // The texts of the page in the language of the browser: which language that is, and how its texts, numbers and lists are
 // put together. The texts themselves are in languages/, one table for each language.
 
-const LANGUAGES = ['en', 'de', 'fr', 'es', 'zh', 'ja', 'ar']
+const LANGUAGES = ['en', 'de', 'fr', 'es', 'zh', 'zh-Hant', 'ja', 'ar']
 const RIGHT_TO_LEFT = new Set(['ar'])
-
-const baseOf = (tag) => tag.toLowerCase().split('-')[0]
 
 // Some browsers name languages in a way that `Intl` does not take, such as `en-US@posix`.
 function isTag(tag) {
@@ -15,9 +13,16 @@ function isTag(tag) {
   }
 }
 
-const wanted = navigator.languages.find((tag) => LANGUAGES.includes(baseOf(tag))) ?? 'en'
+// Chinese has two scripts, and a tag may name one (`zh-Hant`), or a region where one is usual (`zh-TW`, `zh-HK`).
+function languageOf(tag) {
+  const base = tag.toLowerCase().split('-')[0]
+  const isTraditional = base === 'zh' && isTag(tag) && new Intl.Locale(tag).maximize().script === 'Hant'
+  return isTraditional ? 'zh-Hant' : base
+}
 
-export const language = baseOf(wanted)
+const wanted = navigator.languages.find((tag) => LANGUAGES.includes(languageOf(tag))) ?? 'en'
+
+export const language = languageOf(wanted)
 export const locale = isTag(wanted) ? wanted : language // with its region, which decides how numbers and dates are written
 
 const { default: texts } = await import(`./languages/${language}.js`)

@@ -4,10 +4,11 @@ A copy is only replaced by a newer one: each write is conditional on the ETag of
 server that was suspended can't write an old one over it.
 """
 
+import asyncio
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from onward.protocol.model import Upload, UploadId
@@ -51,6 +52,10 @@ class S3Backups:
             return decode((await self._client.fetch(f"records/{id}"))[0])
         except Missing:
             return None
+
+    async def kept_of(self, ids: Sequence[UploadId]) -> Sequence[Upload | None]:
+        """Return the copy of each, or None if there is none."""
+        return await asyncio.gather(*map(self.kept, ids))
 
     async def renew(self, upload: Upload, holds: Callable[[], bool]) -> None:
         """Replace the copy, whatever it is; raises Stale."""

@@ -1,4 +1,4 @@
-"""The places of an object store: how they are written, and what each of them says about the bytes of an upload.
+"""The places of an object store: how they are written, and what each says about the bytes of an upload (`Spot`).
 
     partial/ID                          nothing is stored yet, or the whole file under its private key (`join`)
     partial/ID?m=…;k=…;p=…;h=…;n=…;t=…  bytes that arrive
@@ -55,7 +55,7 @@ class Part(NamedTuple):
 
 
 class Spot(Struct, frozen=True, kw_only=True):
-    """What a place says about the bytes of an upload."""
+    """A place that was taken apart (`parse`): what it says about the bytes of an upload. `place` builds it again."""
 
     id: UploadId
     # The id of the multipart upload; empty if there is none.

@@ -5,8 +5,6 @@ redis://HOST:PORT/DB, rediss://…, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE
 
 import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -50,21 +48,34 @@ def connect(url: str, connections: int = CONNECTIONS) -> "aioredis.Redis":
             return aioredis.Redis.from_pool(pool)
 
 
-@contextmanager
-def mapped(reports: Reports | None = None) -> Iterator[None]:
-    """Turn the errors of Redis into those of the seams; with `reports`, they are also logged here."""
-    try:
-        yield
-    except OutOfMemoryError as error:
-        raise Full(f"Redis: {error}") from error
-    except (*FAULTS, RuntimeError) as error:  # RuntimeError, for example if no thread can be started to resolve a name
-        unreachable = Unreachable(f"Redis: {error}")
-        if reports is not None:
-            reports.failed(error)
-            unreachable.reported = True
-        raise unreachable from error
-    if reports is not None:
-        reports.succeeded()
+class Mapped:
+    """Turns the errors of Redis into those of the seams, in a `with`; with `reports`, they are also logged here.
+
+    Every call passes through it, so it is a class, which costs less than a generator. It may be used again.
+    """
+
+    def __init__(self, reports: Reports | None = None) -> None:
+        self._reports = reports
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Raise Full or Unreachable in place of an error of Redis or of the system."""
+        if isinstance(error, OutOfMemoryError):
+            raise Full(f"Redis: {error}") from error
+        # RuntimeError, for example if no thread can be started to resolve a name
+        if isinstance(error, (*FAULTS, RuntimeError)):
+            unreachable = Unreachable(f"Redis: {error}")
+            if self._reports is not None:
+                self._reports.failed(error)
+                unreachable.reported = True
+            raise unreachable from error
+        if error is None and self._reports is not None:
+            self._reports.succeeded()
+
+
+mapped = Mapped  # as a verb: `with mapped():`
 
 
 def refusal(fault: BaseException | None, script: str = "") -> str:

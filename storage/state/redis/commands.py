@@ -4,6 +4,7 @@ The scripts and the other short commands of requests go over one kept connection
 for what reads many keys, each call takes a connection of the client library's pool.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -14,9 +15,10 @@ from redis.exceptions import NoScriptError
 
 from onward.storage.failure_log import Reports
 from onward.storage.running.uncancellable import PendingCalls
-from onward.storage.state.redis.client import mapped
+from onward.storage.state.redis.client import Mapped
 from onward.storage.state.redis.kept_connection import Argument, KeptConnection
 
+TOGETHER = 64  # uploads that one call of a script concerns at most: Redis does nothing else meanwhile
 T = TypeVar("T")
 WAIT = 4.0  # seconds for a call of the client library with its repetitions; it waits 2 s for each reply
 
@@ -26,26 +28,35 @@ class Commands:
 
     def __init__(self, client: "aioredis.Redis", calls: PendingCalls, reports: Reports) -> None:
         self.client, self.calls = client, calls
-        self._reports = reports
+        self._mapped = Mapped(reports)
         self._kept = None if isinstance(client, RedisCluster) else KeptConnection(client.connection_pool)
+        self._send = self._send_to_cluster if self._kept is None else self._kept.run
         self._sums: dict[str, str] = {}  # the SHA-1 of each script, by which Redis knows it
 
     async def run(self, text: str, keys: Sequence[str], *arguments: Argument) -> Any:
         """Run a script, and return its answer. All keys are in one slot."""
-        with mapped(self._reports):
+        with self._mapped:
             try:
                 return await self._send("EVALSHA", self._sum(text), len(keys), *keys, *arguments)
             except NoScriptError:  # Redis was restarted, or has another master: EVAL also makes it known there
                 return await self._send("EVAL", text, len(keys), *keys, *arguments)
 
+    async def run_for(self, text: str, keys: Sequence[Sequence[str]]) -> list[Any]:
+        """Run a script that takes the keys of several uploads, and returns a list of one answer for each."""
+        most = TOGETHER if self._kept is not None else 1  # in a cluster they are in different slots
+        groups = [keys[at : at + most] for at in range(0, len(keys), most)]
+        calls = [self.run(text, [key for each in group for key in each]) for group in groups]
+        lists = [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
+        return [answer for answers in lists for answer in answers]
+
     async def ask(self, *command: Argument) -> Any:
         """Send a short command, which may be repeated, and return its answer."""
-        with mapped(self._reports):
+        with self._mapped:
             return await self._send(*command)
 
     async def call(self, command: Awaitable[T]) -> T:
         """Wait for the answer to a command of the client."""
-        with mapped(self._reports):
+        with self._mapped:
             return await self.calls.end(command, within=WAIT)
 
     async def of_each(self, things: Iterable[T], command: Callable[[Any, T], object]) -> list[Any]:
@@ -64,10 +75,9 @@ class Commands:
         if self._kept is not None:
             self._kept.give_up()
 
-    async def _send(self, *command: Argument) -> Any:
-        if self._kept is not None:
-            return await self._kept.run(*command)
-        return await self.calls.end(self.client.execute_command(*command), within=WAIT)
+    async def _send_to_cluster(self, *command: Argument) -> Any:
+        call: Awaitable[Any] = self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        return await self.calls.end(call, within=WAIT)
 
     def _sum(self, text: str) -> str:
         sha1 = self._sums.get(text)

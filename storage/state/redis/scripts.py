@@ -184,11 +184,16 @@ end
 return {epoch, redis.call('HGET', KEYS[1], 'left_by') or '', redis.call('HGET', KEYS[1], 'document') or ''}
 """
 
-# Returns the document, or nil if a request holds the lease or has left it without a release.
+# KEYS: those of the record and the lease of each of several uploads, which may be in different slots (see
+# `Commands.run_for`). Returns each document, or nil if a request holds the lease or has left it without a release.
 AT_REST = """
-local known = redis.call('HMGET', KEYS[1], 'document', 'node', 'left_by')
-if known[2] or known[3] or redis.call('EXISTS', KEYS[2]) == 1 then return false end
-return known[1]
+local documents = {}
+for at = 1, #KEYS, 2 do
+  local known = redis.call('HMGET', KEYS[at], 'document', 'node', 'left_by')
+  local held = known[2] or known[3] or redis.call('EXISTS', KEYS[at + 1]) == 1
+  documents[#documents + 1] = not held and known[1]
+end
+return documents
 """
 
 # ARGV: epoch.

@@ -20,7 +20,7 @@ client.py       clients of one Redis, of Sentinels and of a cluster
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -210,10 +210,10 @@ class RedisState:
         """Hold the lease, and renew it until the context ends; raises Held or Missing."""
         return self._leases.hold(id, wait=wait, on_rival=on_rival)
 
-    async def at_rest(self, id: UploadId) -> Upload | None:
-        """Return the record if no request holds the lease and none has left it without releasing it; else None."""
-        document = await self._run(scripts.AT_REST, id)
-        return decode(document) if document else None
+    async def at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
+        """Return each record if no request holds the lease and none has left it without releasing it; else None."""
+        documents = await self._commands.run_for(scripts.AT_REST, [keys_of(id_)[:2] for id_ in ids])
+        return [_decoded(document) for document in documents]
 
     def remembered(self, id: UploadId) -> Upload | None:  # noqa: ARG002
         """Return None: other servers change the records as well."""
@@ -315,6 +315,13 @@ class RedisState:
             return progress(await self._read_watched(id), self._arrived(id))
         except Missing:
             return None
+
+
+def _decoded(document: bytes | None) -> Upload | None:
+    """Return a record; None if there is none, or if it is damaged, which whoever holds the lease is told."""
+    with suppress(Unreachable):
+        return None if document is None else decode(document)
+    return None
 
 
 def _indexed(upload: Upload) -> tuple[str | float, UploadId, int, int, int]:

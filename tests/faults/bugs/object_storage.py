@@ -3,6 +3,7 @@
 from bugs.bug import Bug
 
 S3 = "tests/storage/test_s3.py"
+FEATURES = "tests/server/test_s3_features.py"
 
 BUGS = (
     Bug(
@@ -84,5 +85,41 @@ BUGS = (
         "            await self._client.find_bucket()\n",
         "",
         f"{S3} -k=not_there",
+    ),
+    Bug(
+        "o14", "an object says no SHA-256", "storage/blobs/s3/described.py",
+        "        told[\"Metadata\"][SHA256] = about.sha256.hex()\n",
+        "        pass\n",
+        f"{FEATURES} -k=object_says",
+    ),
+    Bug(
+        "o15", "an object says no media type", "storage/blobs/s3/described.py",
+        "    if about.content_type:\n",
+        "    if False:\n",
+        f"{FEATURES} -k=object_says",
+    ),
+    Bug(
+        "o16", "an object says its file name without its letters beyond ASCII", "storage/blobs/s3/described.py",
+        "build_disposition(\"attachment\", about.file_name)",
+        "build_disposition(\"attachment\", about.file_name.encode(\"ascii\", \"replace\").decode())",
+        f"{FEATURES} -k=redirect_leads",
+    ),
+    Bug(
+        "o17", "an object that is sent in one request says less than one in parts", "storage/blobs/s3/described.py",
+        "    return lines | {line: told[name] for name, line in _LINES.items() if name in told}\n",
+        "    return lines\n",
+        f"{FEATURES} -k=object_says",
+    ),
+    Bug(
+        "o18", "an object that is copied says nothing", "storage/blobs/s3/compose.py",
+        "**described(owner, about))\n",
+        "**described(owner, NOTHING_SAID))\n",
+        f"{FEATURES} -k=object_says",
+    ),
+    Bug(
+        "o19", "a multipart object says nothing", "storage/blobs/s3/writer.py",
+        "self._about() if spot.direct else NOTHING_SAID",
+        "NOTHING_SAID",
+        f"{FEATURES} -k=object_says",
     ),
 )  # fmt: skip

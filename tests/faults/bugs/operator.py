@@ -2,6 +2,8 @@
 
 from bugs.bug import Bug
 
+RESUME = "tests/client/test_resume_file.py"
+
 BUGS = (
     Bug(
         "60", "a status that changes is not listed", "storage/state/sqlite.py",
@@ -50,6 +52,26 @@ BUGS = (
         "        if config.is_shared:\n            async for answer in answers:",
         "        if True:\n            async for answer in answers:",
         "tests/server/test_control.py -k=left_open",
+    ),
+    Bug(
+        "j5", "entries of former versions of a file stay", "client/resume_file.py",
+        "glob(f\"{self._path.stem[:PLACE]}*.json\")",
+        "glob(f\"{self._path.stem}*.json\")",
+        f"{RESUME} -k=former",
+    ),
+    Bug(
+        "j6", "an entry that another process uses is removed", "client/resume_file.py",
+        "                if (fd := lock_file(former.with_suffix(LOCK))) is not None:\n"
+        "                    former.unlink(missing_ok=True)\n",
+        "                former.unlink(missing_ok=True)\n"
+        "                if (fd := lock_file(former.with_suffix(LOCK))) is not None:\n",
+        f"{RESUME} -k=former",
+    ),
+    Bug(
+        "j7", "a lock that is held is removed", "client/resume_file.py",
+        "    if (fd := lock_file(lock)) is not None:\n        path.with_suffix",
+        "    if (fd := lock_file(lock)) is None:\n        lock.unlink()\n    else:\n        path.with_suffix",
+        f"{RESUME} -k=held",
     ),
     Bug(
         "j1", "a small file gets another key in each process", "client/journal.py",

@@ -26,14 +26,14 @@ BUGS = (
     ),
     Bug(
         "sb4", "a stop does not wait for a short body", "server/http/transport/connection.py",
-        "            await asyncio.wait({later.task}, timeout=timeout)\n        await super().shutdown(timeout)\n",
-        "            later.task.cancel()\n        await super().shutdown(timeout)\n",
+        "            await asyncio.wait({later.answer}, timeout=timeout)\n        await super().shutdown(timeout)\n",
+        "            later.answer.cancel()\n        await super().shutdown(timeout)\n",
         f"{CONNECTIONS} -k=stop",
     ),
     Bug(
         "sb5", "a short body is dropped when its connection is lost", "server/http/transport/connection.py",
         "            self._waiter, self._later = later.waiter, None  # aiohttp ends it now\n",
-        "            later.task.cancel()\n            self._waiter, self._later = later.waiter, None\n",
+        "            later.answer.cancel()\n            self._waiter, self._later = later.waiter, None\n",
         f"{CONNECTIONS} -k=lost",
     ),
     Bug(

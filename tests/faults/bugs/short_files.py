@@ -149,8 +149,8 @@ BUGS = (
     ),
     Bug(
         "short22", "who woke up too late removes the file of the next holder", "storage/blobs/short_files.py",
-        "        except FileExistsError:\n            return False\n        except OSError",
-        "        except FileExistsError:\n            (self._files / id).unlink()\n            return False\n        except OSError",
+        "        except FileExistsError:\n            return None\n        except OSError",
+        "        except FileExistsError:\n            (self._files / id).unlink()\n            return None\n        except OSError",
         NODES,
     ),
     Bug(
@@ -185,16 +185,39 @@ BUGS = (
         SHARED,
     ),
     Bug(
+        "short33", "the record of a short file is built, and its copy written, before the file has its name",
+        "storage/blobs/short_files.py",
+        "            os.link(mark, self._files / id, follow_symlinks=False)\n            linked = True\n",
+        "            filled = record(Place(f\"files/{id}\"))\n            if self.keep is not None and holds():\n"
+        "                self.keep(filled)\n"
+        "            os.link(mark, self._files / id, follow_symlinks=False)\n            linked = True\n",
+        "tests/faults/test_short_on_nodes.py -k=copy_of_the_record",
+    ),
+    Bug(
+        "short34", "a short PATCH writes the copy of its record although its lease is over",
+        "storage/blobs/short_files.py",
+        "        if self.keep is not None and holds():\n",
+        "        if self.keep is not None:\n",
+        "tests/faults/test_short_on_nodes.py -k=copy_of_the_record",
+    ),
+    Bug(
+        "short35", "any copy that a thread has written passes for the one to keep", "storage/blobs/backups.py",
+        "        if self._here.pop(upload.id, None) == upload:\n",
+        "        if self._here.pop(upload.id, None) is not None:\n",
+        "tests/storage/test_open_copies.py -k=not_written_again",
+    ),
+    Bug(
         "short28", "a short PATCH leaves the unfinished bytes of an earlier body", "storage/blobs/short_files.py",
-        "        if exists(self._partial / id):\n            return False\n",
+        "        if exists(self._partial / id):\n            return None\n",
         "",
         SHARED,
     ),
     Bug(
         "short29", "beside others, a short file is recorded before it has its name", "storage/blobs/short_files.py",
-        "                filled = await self._pool.call(self._fill_beside_others, id, data, check, holds)\n",
+        "                return await self._pool.call(self._fill_beside_others, id, data, check, record, holds)\n",
         "                check(data)\n"
-        "                filled = bool(self._pool.call(self._fill_beside_others, id, data, check, holds))\n",
+        "                self._pool.call(self._fill_beside_others, id, data, check, record, holds)\n"
+        "                return record(Place(f\"files/{id}\"))\n",
         "tests/faults/test_kill_short.py --cycles=6000",
     ),
     Bug(
@@ -202,5 +225,18 @@ BUGS = (
         "                if recorded is not None and recorded.status not in GONE:\n",
         "                if recorded is not None:\n",
         f"{NODES} -k=too_late_is_removed",
+    ),
+    Bug(
+        "short31", "a file that another server publishes at this very moment is lost", "server/uploads/second_look.py",
+        "            raise\n    return await work()\n",
+        "            raise\n    raise Missing\n",
+        f"{NODES} -k=this_very_moment",
+    ),
+    Bug(
+        "short32", "what a server begins to write that woke up too late stays for ever", "storage/blobs/strays.py",
+        "            return False\n        mark.unlink()\n",
+        "            return False\n        if not mark.samefile(self._root / published):\n            return False\n"
+        "        mark.unlink()\n",
+        f"{NODES} -k=changes_no_file",
     ),
 )  # fmt: skip

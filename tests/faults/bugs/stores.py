@@ -149,4 +149,11 @@ BUGS = (
         "                record = await self._state.load(id, fresh=fresh)\n            copy",
         "tests/storage/test_recovery.py -k=again_and_again",
     ),
+    Bug(
+        "kr13", "the kept connection trusts every certificate", "storage/state/redis/kept_connection.py",
+        "ssl=context.get() if context else None",
+        "ssl=ssl._create_unverified_context() if context else None",
+        "tests/storage/test_redis_tls.py -k=trusted",
+        more=(("import asyncio\n", "import asyncio\nimport ssl\n"),),
+    ),
 )  # fmt: skip
