@@ -77,6 +77,7 @@ class BodyRecords:
             limits=self._records.limits,
             hashing=state,
         )
+        self._began = self._clock.elapsed()
         self.recorded = self._upload = await self._records.save(received)
         self._claim.recorded()
         self._noting = False
@@ -139,5 +140,4 @@ class BodyRecords:
 
     def _since_last(self, now: float) -> float:
         """Return when the last bytes were recorded; measured by the steady clock, since the wall clock may be set."""
-        took, self._began = self._clock.elapsed() - self._began, self._clock.elapsed()
-        return now - took
+        return now - (self._clock.elapsed() - self._began)

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from threading import Lock
 from typing import NamedTuple
 
 STEP = 1.0  # seconds; a smaller change is no step: it does no harm, and NTP makes it gradually
@@ -63,16 +64,18 @@ class Clock:
         self.steps: deque[Step] = deque(maxlen=REMEMBERED)
         self._wall, self._steady = wall, steady
         self._shared: float | None = None  # how far a shared clock is ahead of the steady one
-        self._last = steady(), wall()  # the steady time of the last call, and the time then; one value for all threads
+        self._last = steady(), wall()  # the steady time of the last call, and the time then
+        self._lock = Lock()  # receiving threads ask for the time too, and each step counts once
 
     def __call__(self) -> float:
         """Return the time; if the clock was set since the last call, a step is noted."""
-        (was_at, was), at = self._last, self._steady()
-        now = self._wall() if self._shared is None else at + self._shared
-        expected = was + (at - was_at)
-        if abs(now - expected) > STEP:
-            self.steps.append(Step(expected, now, at))
-        self._last = at, now
+        with self._lock:
+            (was_at, was), at = self._last, self._steady()
+            now = self._wall() if self._shared is None else at + self._shared
+            expected = was + (at - was_at)
+            if abs(now - expected) > STEP:
+                self.steps.append(Step(expected, now, at))
+            self._last = at, now
         return now
 
     def elapsed(self) -> float:

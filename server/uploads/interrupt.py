@@ -85,9 +85,9 @@ class Running:
 
     async def finish_apart(self, work: Coroutine[Any, Any, T], interruptible: Interruptible) -> T:
         """Do the work of a request in a task of its own. If the caller is cancelled, it is cut short and awaited."""
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(self.finish(work, interruptible))
         try:
-            return await self.finish(asyncio.shield(task), interruptible)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             interruptible.cut(Unavailable("The request was cancelled."))
             task.add_done_callback(disregard)

@@ -32,6 +32,7 @@ from onward.protocol.model import Licence, Upload
 from onward.server.uploads.body_writer import BodyWriter
 from onward.server.uploads.hashing import RunningHash
 from onward.storage.base import BlobWriter, Stride
+from onward.storage.running.threads import Answer
 from onward.storage.running.uncancellable import disregard
 
 
@@ -141,7 +142,9 @@ class _Beside:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for the work. If it was not awaited because of an error, that is raised and not its own."""
         if self._task is not None:
-            await asyncio.wait({self._task})
+            ended = Answer[None]()  # so that no cancellation ends the wait: the file is closed after it
+            self._task.add_done_callback(lambda _: ended.set_result(None))
+            await ended
             disregard(self._task)
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:

@@ -103,7 +103,8 @@ class SqliteState(Local):
 
     def _in_memory(self, id: UploadId) -> Upload | None:
         if recent := self._recent.get(id):
-            self._recent.move_to_end(id)
+            with suppress(KeyError):  # a thread that saves the record has removed it at this moment
+                self._recent.move_to_end(id)
         return recent
 
     async def save(
@@ -247,8 +248,8 @@ class SqliteState(Local):
     def _remember(self, upload: Upload) -> Upload:
         known = self._recent.get(upload.id)
         if known is None or known.version < upload.version:
+            self._recent.pop(upload.id, None)  # not `move_to_end`: a thread may remove it in between
             self._recent[upload.id] = upload
-            self._recent.move_to_end(upload.id)
             if len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
         return upload

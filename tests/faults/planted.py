@@ -5,6 +5,7 @@ Signs after the name choose some of them.
 """
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -41,14 +42,17 @@ def verdict(bug: Bug, tree: Path) -> tuple[str, str]:
         words += ["-m", "pytest", "-x", "-q", "--tb=short", "-p", "no:cacheprovider"]
     try:
         run = subprocess.run(
-            [*words, *bug.test.split()], cwd=tree, capture_output=True, text=True, check=False, timeout=PATIENCE
-        )
+            [*words, *bug.test.split()], cwd=tree, capture_output=True, text=True, check=False, timeout=PATIENCE,
+            env=os.environ | {"PYTHONPATH": str(tree)},  # helpers in processes of their own import the copy too
+        )  # fmt: skip
     finally:
         path.write_text(source)
     why = re.findall(
         r"^(?:E +)?(\S*(?:Error|Exception|assert|Failed|Violation)\S*.*)$", run.stdout + run.stderr, re.MULTILINE
     )
     last = run.stdout.strip().rpartition("\n")[2]
+    if why and why[0].startswith(("NameError", "UnboundLocalError")):  # any test would fail, for the wrong reason
+        return "NOT PLANTED", why[0]
     if run.returncode == 1:
         return "caught", why[0] if why else last
     return ("MISSED" if run.returncode == 0 else "BROKEN"), last

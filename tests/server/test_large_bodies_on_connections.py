@@ -226,3 +226,18 @@ async def test_a_stride_is_recorded_while_the_next_one_arrives(
         assert all(reached(upload.hashing) == upload.offset for upload in saved), "the hash belongs to the offset"
         assert any(there > offset for there, offset in zip(arrived, offsets, strict=True))
         assert await offset_of(site, path) == (offsets[1] if full else len(DATA))
+
+
+async def test_a_record_that_the_thread_could_not_save_has_the_rate_of_the_whole_body(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SqliteState, "save_here", lambda *_, **__: None)  # as if the connection were in use
+    path = await create(site)
+    reader, writer = await asyncio.open_connection(*site.address)
+    writer.write(patch(path, 0) + DATA[: SIZE // 2])
+    await until(lambda: site.app[ENGINE].arrived(UploadId(path[-32:])) == SIZE // 2)
+    await asyncio.sleep(0.1)
+    writer.write(DATA[SIZE // 2 : SIZE])
+    assert b" 204 " in await answer_of(reader)
+    writer.close()
+    assert 0 < (await site.app[ENGINE].records.load(UploadId(path[-32:]))).rate < SIZE / 0.1

@@ -18,8 +18,8 @@ class Play:
 
     cut_by = None
 
-    def __init__(self, *, steady: bool, fails: bool = False) -> None:
-        self.steady, self._fails = steady, fails
+    def __init__(self, *, steady: bool, fails: bool = False, takes: float = 0.005) -> None:
+        self.steady, self._fails, self._takes = steady, fails, takes
         self.position, self.done = 0, list[str]()
 
     @property
@@ -34,7 +34,7 @@ class Play:
     async def sync(self, *, ended: bool = False) -> int:
         reached = self.position
         self.done.append("sync")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(self._takes)
         if self._fails and not ended:
             raise Unreachable("the disk is gone")
         self.done.append(f"synced {reached}")
@@ -83,3 +83,16 @@ async def test_a_stride_that_can_not_be_synced_ends_the_body(steady: bool) -> No
         await play.received()
     assert not any(step.startswith("note") for step in play.done)
     assert len(asyncio.all_tasks()) == 1, "nothing goes on"
+
+
+async def test_no_cancellation_leaves_a_sync_behind_that_still_goes_on() -> None:
+    play = Play(steady=True, takes=0.05)
+    receiving = asyncio.ensure_future(play.received())
+    while "sync" not in play.done:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    for _ in range(3):
+        receiving.cancel()
+        await asyncio.sleep(0.005)
+    with pytest.raises(asyncio.CancelledError):
+        await receiving
+    assert "synced 10" in play.done

@@ -2,8 +2,10 @@
 
 import asyncio
 import threading
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -120,3 +122,22 @@ async def test_threads_and_the_own_one_take_turns(state: SqliteState) -> None:
     assert sum(await asyncio.gather(*map(save_often, uploads))) > 0
     owed = await state.promised()
     assert owed.unsent == 10 + sum(10 - 29 % 10 for _ in uploads)
+
+
+@pytest.mark.parametrize("version", [UPLOAD.version, UPLOAD.version + 1])
+async def test_a_record_may_be_removed_from_memory_while_it_is_looked_at(state: SqliteState, version: int) -> None:
+    class Shrinking(OrderedDict[str, Upload]):
+        """What is in memory, when a thread removes a record as soon as it was found or put there."""
+
+        def get(self, key: str, default: Any = None) -> Any:
+            return self.pop(key, default)
+
+        def __setitem__(self, key: str, value: Upload) -> None:
+            super().__setitem__(key, value)
+            self.pop(key)
+
+    recent = Shrinking()
+    OrderedDict.__setitem__(recent, ID, UPLOAD)
+    state._recent = recent  # type: ignore[assignment]
+    assert await state.load(ID) == UPLOAD
+    assert state._remember(replace(UPLOAD, version=version)).version == version

@@ -6,7 +6,8 @@ BUGS = (
     Bug(
         "c1", "published before the check", "server/uploads/completion.py",
         "                content_type = await self._checks.judge(replace(upload, sha256=sha256), interrupt, head)\n",
-        "                place = await self._blobs.seal(place, upload.offset)\n"
+        "                upload = await self._publishing.seal(\n"
+        "                    records, replace(upload, sha256=sha256), interrupt, acknowledged=False, content_type=None\n                )\n"
         "                content_type = await self._checks.judge(replace(upload, sha256=sha256), interrupt, head)\n",
         "tests/faults/test_crashes.py -k=infected",
     ),

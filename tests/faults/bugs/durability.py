@@ -64,7 +64,9 @@ BUGS = (
     Bug(
         "10", "published before judged", "server/uploads/completion.py",
         "            decisions.judge(upload, sha256)\n",
-        "            place = await self._blobs.seal(place, upload.offset)\n            decisions.judge(upload, sha256)\n",
+        "            upload = await self._publishing.seal(\n"
+        "                records, replace(upload, sha256=sha256), interrupt, acknowledged=False, content_type=None\n            )\n"
+        "            decisions.judge(upload, sha256)\n",
         "tests/faults/test_crashes.py -k=wrong",
     ),
     Bug(

@@ -98,4 +98,35 @@ BUGS = (
         "            await asyncio.wait({self._task})\n",
         f"{CONNECTIONS} -k=stride",
     ),
+    Bug(
+        "lb16", "a cancellation leaves the sync of a stride behind", "server/uploads/receive.py",
+        "            await ended\n",
+        "            await asyncio.wait({self._task})\n",
+        "tests/server/test_receive.py -k=leaves",
+    ),
+    Bug(
+        "lb17", "the rate of a body counts from its end", "server/uploads/body_records.py",
+        "        return now - (self._clock.elapsed() - self._began)\n",
+        "        took, self._began = self._clock.elapsed() - self._began, self._clock.elapsed()\n        return now - took\n",
+        f"{CONNECTIONS} -k=rate",
+    ),
+    Bug(
+        "lb18", "a record that a thread removes from memory is looked for in vain", "storage/state/sqlite.py",
+        "            with suppress(KeyError):  # a thread that saves the record has removed it at this moment\n    ",
+        "",
+        f"{HERE} -k=looked_at",
+    ),
+    Bug(
+        "lb19", "two threads count a step of the clock twice", "server/uploads/clock.py",
+        "        with self._lock:\n            (was_at",
+        "        if self:\n            (was_at",
+        "tests/server/test_clock.py -k=threads",
+    ),
+    Bug(
+        "lb20", "cancelled work is not counted until it has ended", "server/uploads/interrupt.py",
+        "        task = asyncio.ensure_future(self.finish(work, interruptible))\n        try:\n            return await asyncio.shield(task)\n",
+        "        task = asyncio.ensure_future(work)\n        try:\n"
+        "            return await self.finish(asyncio.shield(task), interruptible)\n",
+        "tests/server/test_interrupt.py",
+    ),
 )  # fmt: skip

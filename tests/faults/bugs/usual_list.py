@@ -56,7 +56,8 @@ BUGS = (
         "h", "published before verified", "server/uploads/completion.py",
         "            decisions.judge(upload, sha256)\n",
         "            if upload.role is not Role.PARTIAL:\n"
-        "                place = await self._blobs.seal(place, upload.offset)\n"
+        "                upload = await self._publishing.seal(\n"
+        "                    records, replace(upload, sha256=sha256), interrupt, acknowledged=False, content_type=None\n                )\n"
         "            decisions.judge(upload, sha256)\n",
         KILL,
     ),
