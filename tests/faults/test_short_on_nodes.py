@@ -31,7 +31,7 @@ from onward.protocol.naming import parse_layout
 from onward.server.uploads import sweep
 from onward.server.uploads.engine import Engine
 from onward.server.uploads.publishing import AS_IDS, Publishing
-from onward.server.uploads.short import Brought
+from onward.server.uploads.short_uploads import MemoryBody
 from onward.storage import failpoints, open_storage
 from onward.storage.base import Missing
 from onward.storage.blobs import disk
@@ -112,7 +112,7 @@ def held_at(point: str) -> Iterator[Held]:
 
 
 def short(engine: Engine, id: UploadId, data: bytes) -> Awaitable[Upload]:
-    return engine.append(id, ALL, Brought(data, WholeBody(b"")))
+    return engine.append(id, ALL, MemoryBody(data, WholeBody(b"")))
 
 
 async def pieces(engine: Engine, id: UploadId) -> None:

@@ -1,4 +1,4 @@
-"""A server in the process of the test, which is asked byte by byte, and which tells what it did in the short ways."""
+"""A server in the process of the test, which is asked byte by byte, and which tells what it did on the fast paths."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,12 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from onward import Config, create_app, create_runner
-from onward.server.http.done import Done
-from onward.server.http.heads import Heads
-from onward.server.http.short_bodies import LargeBody, ShortBodies, Work
-from onward.server.http.short_way import Asked
+from onward.server.http.completed_steps import CompletedSteps, FutureAnswer
+from onward.server.http.fast_bodies import FastBodies, LargeBody, Work
+from onward.server.http.fast_heads import FastHeads
+from onward.server.http.fast_path import PlainRequest
 from onward.server.http.transport.connection import Connection
-from onward.server.http.transport.connection_limits import Short
+from onward.server.http.transport.connection_limits import FastPaths
 from onward.server.http.transport.server import Server
 from onward.server.uploads.interrupt import BodyInterrupt
 
@@ -41,34 +41,34 @@ class Site:
         self._runner = runner
         self.app, self.limits, self.prefix = runner.app, runner.server.limits, prefix
         self.address: Any = runner.addresses[0]
-        assert self.limits.short is not None
-        self.short: Short = self.limits.short
-        self.heads: Heads = self.short.heads
-        self.bodies: ShortBodies = self.short.bodies
-        self.at_once = self.stored = 0  # HEADs that were answered at once; bodies that were stored in the short way
+        assert self.limits.fast is not None
+        self.fast: FastPaths = self.limits.fast
+        self.heads: FastHeads = self.fast.heads
+        self.bodies: FastBodies = self.fast.bodies
+        self.at_once = self.stored = 0  # HEADs that were answered at once; bodies that were stored on the fast path
         self.received = 0  # large bodies that were stored past aiohttp's requests
         answer, answer_later = self.heads.answer, self.heads.answer_later
 
-        def counted(message: Any, remote: str) -> bytes | Asked | None:
+        def counted(message: Any, remote: str) -> bytes | PlainRequest | None:
             given = answer(message, remote)
             self.at_once += isinstance(given, bytes)
             return given
 
-        def counted_later(asked: Asked) -> asyncio.Future[bytes | Done | None]:
+        def counted_later(asked: PlainRequest) -> FutureAnswer:
             given = answer_later(asked)
             given.add_done_callback(self._count)
             return given
 
         do = self.bodies.do
 
-        async def counted_do(work: Work, data: bytes) -> bytes | Done:
+        async def counted_do(work: Work, data: bytes) -> bytes | CompletedSteps:
             given = await do(work, data)
             self.stored += isinstance(given, bytes)
             return given
 
         receive = self.bodies.receive
 
-        async def counted_receive(work: Work, body: LargeBody, interrupt: BodyInterrupt) -> bytes | Done:
+        async def counted_receive(work: Work, body: LargeBody, interrupt: BodyInterrupt) -> bytes | CompletedSteps:
             given = await receive(work, body, interrupt)
             self.received += isinstance(given, bytes)
             return given
@@ -77,7 +77,7 @@ class Site:
         self.heads.answer, self.heads.answer_later = counted, counted_later  # type: ignore[method-assign]
         self.bodies.do = counted_do  # type: ignore[method-assign]
 
-    def _count(self, given: asyncio.Future[bytes | Done | None]) -> None:
+    def _count(self, given: FutureAnswer) -> None:
         self.at_once += not given.cancelled() and isinstance(given.result(), bytes)
 
     async def ask(self, *requests: bytes) -> list[bytes]:
@@ -113,11 +113,11 @@ class Site:
         await self._runner.cleanup()
 
     @contextmanager
-    def usual_way(self) -> Iterator[None]:
-        """Let every request go the usual way."""
-        self.limits.short = None
+    def slow_path(self) -> Iterator[None]:
+        """Let every request take the slow path."""
+        self.limits.fast = None
         yield
-        self.limits.short = self.short
+        self.limits.fast = self.fast
 
     async def create(self, headers: str, body: str = "") -> str:
         """Create an upload, and return its path."""

@@ -37,7 +37,7 @@ PAUSE = 0.1  # seconds that reading is paused until the body begins; a longer pa
 
 
 class Headed(NamedTuple):
-    """A request whose large body is received without a request of aiohttp (server/http/short_bodies.py).
+    """A request whose large body is received without a request of aiohttp (server/http/fast_bodies.py).
 
     Its client does not wait for `100 Continue`, and knows no informational replies.
     """

@@ -1,6 +1,6 @@
 """Calls of scripts and commands on Redis: each runs to its end, and fails with the errors of the seams.
 
-The scripts and the other short commands of requests go over one kept connection (kept_connection.py). In a cluster, and
+The scripts and the other short commands of requests go over one connection (pipelined_connection.py). In a cluster, and
 for what reads many keys, each call takes a connection of the client library's pool.
 """
 
@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError
 from onward.storage.failure_log import Reports
 from onward.storage.running.uncancellable import PendingCalls
 from onward.storage.state.redis.client import Mapped
-from onward.storage.state.redis.kept_connection import Argument, KeptConnection
+from onward.storage.state.redis.pipelined_connection import Argument, PipelinedConnection
 
 TOGETHER = 64  # uploads that one call of a script concerns at most: Redis does nothing else meanwhile
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Commands:
     def __init__(self, client: "aioredis.Redis", calls: PendingCalls, reports: Reports) -> None:
         self.client, self.calls = client, calls
         self._mapped = Mapped(reports)
-        self._kept = None if isinstance(client, RedisCluster) else KeptConnection(client.connection_pool)
+        self._kept = None if isinstance(client, RedisCluster) else PipelinedConnection(client.connection_pool)
         self._send = self._send_to_cluster if self._kept is None else self._kept.run
         self._sums: dict[str, str] = {}  # the SHA-1 of each script, by which Redis knows it
 
