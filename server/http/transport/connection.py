@@ -14,7 +14,6 @@
 """
 
 import asyncio
-from collections.abc import Coroutine
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -192,7 +191,6 @@ class Connection(web.RequestHandler):
         if (work := fast.bodies.read(message, self._remote(), whole=whole)) is None:
             return False
         interrupt = None
-        coroutine: Coroutine[Any, Any, bytes | CompletedSteps | None]
         if whole:
             coroutine = fast.bodies.do(work, body.read_nowait() if work.size else b"")
         elif (large := fast.large_body(self, message, body, work.size)) is not None:
@@ -200,7 +198,7 @@ class Connection(web.RequestHandler):
             coroutine = fast.bodies.receive(work, large, interrupt)
         else:
             return False
-        task = self._loop.create_task(coroutine)
+        task: asyncio.Task[bytes | CompletedSteps | None] = self._loop.create_task(coroutine)
         self._limits.tasks.add(task)
         self._wait_for(fast.way, work.asked, task, (message, body), waiter=waiter, interrupt=interrupt)
         return True
