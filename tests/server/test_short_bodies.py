@@ -187,7 +187,10 @@ async def test_both_ways_receive_large_bodies_answer_count_and_log_the_same(site
             sized = f"{OCTETS}Content-Length: {size}\r\n"
             message = request("PATCH", path, dialect + sized + headers + further, "x" * size)
             with site.usual_way() if usual else nullcontext():
-                both.append(await seen.of(message) + (CHANGING.sub(b"", await site.talk(asks(path))),))
+                answer, *noted = await seen.of(message)
+                told = CHANGING.sub(b"", await site.talk(asks(path)))
+            # Whether all of a body had arrived when it was refused is chance, and with it whether the connection stays.
+            both.append((answer.replace(b"Connection: close\r\n", b""), noted, told))
             if usual:
                 assert not site.received
             elif dialect == TUS and "Complete" not in headers:
