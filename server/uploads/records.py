@@ -115,29 +115,17 @@ class UploadRecords:
     async def at_rest(self, id: UploadId) -> Upload | None:
         """Return a record that no request is changing, or None if that is certain only under the lease."""
         (upload,) = await self._state.at_rest([id])
-        if upload is None or decisions.is_lost(upload, self._boot):
-            return None
-        now = self.clock()
-        if decisions.is_expired(upload, now):
-            return await self._correct_times(upload)
-        return self.carried(upload, now)
+        return None if upload is None or decisions.is_lost(upload, self._boot) else await self._correct_times(upload)
 
     async def all_at_rest(self, ids: Sequence[UploadId]) -> list[Upload | None]:
-        """Return what `at_rest` returns for each; None also if the upload seems expired, or that takes longer."""
-        now = self.clock()
-        return [
-            None
-            if upload is None or decisions.is_lost(upload, self._boot) or decisions.is_expired(upload, now)
-            else self.carried(upload, now)
-            for upload in await self._state.at_rest(ids)
-        ]
+        """Return what `at_rest` returns for each, but without asking the clock of the state for what seems expired."""
+        return [self._as_it_is(upload) for upload in await self._state.at_rest(ids)]
 
     def remembered(self, id: UploadId) -> Upload | None:
-        """Return what `at_rest` returns, if that takes no waiting at all; None means that `at_rest` has to be asked.
+        """Return what `all_at_rest` returns, if that takes no waiting at all; None means that it has to be asked."""
+        return self._as_it_is(self._state.remembered(id))
 
-        If the upload seems expired, the clock of the state may know better.
-        """
-        upload = self._state.remembered(id)
+    def _as_it_is(self, upload: Upload | None) -> Upload | None:
         if upload is None or decisions.is_lost(upload, self._boot):
             return None
         return self.carried(upload, self.clock())

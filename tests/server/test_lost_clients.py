@@ -86,7 +86,8 @@ async def test_a_head_for_an_unknown_upload_whose_client_has_left(
 ) -> None:
     caplog.set_level("INFO", "onward")
     heads = over_redis.heads
-    heads.answer_later, gate, reached = held_back(heads.answer_later)  # type: ignore[method-assign, assignment]
+    held, gate, reached = held_back(heads.answer_later)
+    heads.answer_later = lambda asked: asyncio.ensure_future(held(asked))  # type: ignore[method-assign]
     await send_and_leave(over_redis, head(f"/files/{UNKNOWN}"), reached)
     gate.set()
     await until(lambda: counted(over_redis, "HEAD", LEFT) == 1)
