@@ -34,19 +34,8 @@ from onward.server.uploads.end_line import log_end
 from onward.server.uploads.measures import INSERT, LOAD, SAVE, SYNC, Measures
 from onward.server.uploads.second_look import look_twice
 from onward.server.uploads.silence import Silence
-from onward.storage.base import (
-    Cursor,
-    Durability,
-    Full,
-    Held,
-    Lease,
-    Missing,
-    Page,
-    SavesHere,
-    Storage,
-    StorageError,
-    Unreachable,
-)  # fmt: skip
+from onward.storage.base import Durability, Full, Held, Lease, Missing, Storage, StorageError, Unreachable
+from onward.storage.base.records import Cursor, Page, SavesHere
 from onward.storage.failpoints import reach
 
 LABELS = 32  # different ways to end that are counted each by itself
