@@ -14,7 +14,7 @@ from onward.server.health import add_health
 from onward.server.http.access import ACCESS, OWNERS, PACE, Access, allow_everything, owners_of
 from onward.server.http.app_keys import CHECKS, CONFIG
 from onward.server.http.cors import add_cors, parse_origins
-from onward.server.http.heads import BUILT, parts_of
+from onward.server.http.fast_heads import BUILT, parts_of
 from onward.server.http.listing import add_listing
 from onward.server.http.problems import answering, mark
 from onward.server.http.routes import add_routes, discovering

@@ -26,7 +26,7 @@ from onward.server.http.problems import refusal_of
 from onward.server.http.put import JSON
 from onward.server.http.transport.body import RequestBody
 from onward.server.uploads.body_writer import BLOCK
-from onward.server.uploads.whole import receive_whole
+from onward.server.uploads.single_request import receive_whole
 from onward.storage.base import StorageError
 
 FORM = "multipart/form-data"

@@ -15,8 +15,8 @@ from onward.protocol import errors
 from onward.protocol.dialects import DEFAULT, Dialect
 from onward.protocol.model import Limits
 from onward.server.http.app_keys import CONFIG, ENGINE, dialect_of, named_dialect
-from onward.server.http.done import take_done
-from onward.server.http.reading import check_message
+from onward.server.http.completed_steps import take_completed_steps
+from onward.server.http.request_head import check_message
 from onward.server.http.request_log import BEGAN, CURRENT, HEADER, ID, LEFT, REASON, note_answer, request_id
 from onward.storage.base import Crowded, Full, Held, Missing, Stale, StorageError, Unreachable
 from onward.storage.failure_log import shorten_ids
@@ -169,7 +169,7 @@ async def mark(request: web.Request, response: web.StreamResponse) -> None:
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal and every fault with a problem document, log the request, and count it."""
-    done, sound = take_done(request), False
+    done, sound = take_completed_steps(request), False
     request[BEGAN] = done.began if done else time.monotonic()
     id_ = request[ID] = done.request_id if done else request_id(request.headers)
     CURRENT.set(id_)

@@ -15,8 +15,8 @@ from onward.server.http.app_keys import ENGINE
 from onward.server.http.transport.body import take_whole
 from onward.server.uploads.create_once import create_once
 from onward.server.uploads.receive import Body
-from onward.server.uploads.short import Brought
-from onward.server.uploads.whole import receive_whole
+from onward.server.uploads.short_uploads import MemoryBody
+from onward.server.uploads.single_request import receive_whole
 
 JSON = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -32,7 +32,7 @@ async def put_file(
     upload, where = created.upload, {"Location": location(created.upload.id)}
     try:
         if created.new:
-            brought = Brought(whole, body) if whole else body
+            brought = MemoryBody(whole, body) if whole else body
             upload = await receive_whole(engine, upload, brought, size=creation.body_size, limits=limits)
     except Unchecked as held:  # it is whole, and will be published there
         held.headers |= where

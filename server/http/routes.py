@@ -27,19 +27,19 @@ from onward.protocol.model import Limits, Role, Upload, UploadId
 from onward.protocol.plain import parse_segment
 from onward.server.http.access import OWNERS, check_access, check_token, granted_creation, granted_limits
 from onward.server.http.app_keys import CONFIG, ENGINE, STOPPING, UPLOAD, named_dialect, upload_id
-from onward.server.http.done import do_once
+from onward.server.http.completed_steps import do_once
 from onward.server.http.download import download
 from onward.server.http.forms import FORM, receive_form
 from onward.server.http.problems import log, refusal_of
 from onward.server.http.proxies import Public, is_forwarded, public_origin, url_of
 from onward.server.http.put import last_segment, put_file
-from onward.server.http.reading import offers, read_headers
+from onward.server.http.request_head import offers, read_headers
 from onward.server.http.transport.body import RequestBody, take_whole
 from onward.server.http.transport.disconnect import cancel_on_disconnect
 from onward.server.http.transport.interim import send_interim
 from onward.server.http.wait_for_store import outlast, wait_for_store
 from onward.server.uploads.create_once import create_once
-from onward.server.uploads.short import Brought
+from onward.server.uploads.short_uploads import MemoryBody
 from onward.storage.base import Missing, StorageError
 from onward.storage.failure_log import shorten_ids
 
@@ -126,7 +126,7 @@ async def create(request: web.Request, named: Dialect | None) -> web.StreamRespo
         if (build := _interim(request, dialect)) is not None:
             await send_interim(request, build(upload, location, limits, _now(request)))
         with closing(_body(request, dialect)) as body:
-            brought = Brought(whole, body) if whole else body
+            brought = MemoryBody(whole, body) if whole else body
             upload = await do_once(request, partial(engine.fill, upload, asked, brought, limits=limits))
     except (Refusal, StorageError) as fault:
         refusal = fault if isinstance(fault, Refusal) else refusal_of(fault)
@@ -171,7 +171,7 @@ async def append(request: web.Request, named: Dialect | None) -> web.Response:
     asked = dialect.read_append(_readable(request, dialect), engine.limits)
     whole = await take_whole(request, engine.short.most)
     with closing(_body(request, dialect)) as body:
-        brought = Brought(whole, body) if whole else body
+        brought = MemoryBody(whole, body) if whole else body
         work = do_once(request, partial(engine.append, id_, asked, brought, limits=limits))
         upload = await cancel_on_disconnect(request, work)
     return _response(dialect.build_appended(upload, limits, _now(request)))

@@ -55,7 +55,7 @@ from onward.server.uploads.quotas import BodyClaims, claim_quota, refused
 from onward.server.uploads.receive import Body
 from onward.server.uploads.records import UploadRecords, check_not_failed
 from onward.server.uploads.reserve import Reserve
-from onward.server.uploads.short import Brought, ShortUploads
+from onward.server.uploads.short_uploads import MemoryBody, ShortUploads
 from onward.server.uploads.sweep import Sweep
 from onward.storage.base import Exceeded, Full, Held, Storage, StorageError
 from onward.storage.failpoints import reach
@@ -326,7 +326,7 @@ class Engine:
             if upload.status is Status.COMPLETED:
                 await self._bodies.check_empty(body, licence)
                 return upload
-            if isinstance(body, Brought) and (stored := await self.short.fill(recorded, upload, request, body.data)):
+            if isinstance(body, MemoryBody) and (stored := await self.short.fill(recorded, upload, request, body.data)):
                 reach("answering")
                 return stored
             holds = self.records.holds(upload)

@@ -176,7 +176,7 @@ class Blobs(Protocol):
 
     @property
     def short(self) -> ShortFiles | None:
-        """Return the shorter way for short files (short_files.py); None if this store has none."""
+        """Return the fast path for short files (short_files.py); None if this store has none."""
 
     async def create(self, id: UploadId) -> Place:
         """Return a place for a new upload. Nothing needs to exist there before the first byte."""

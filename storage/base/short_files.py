@@ -1,7 +1,7 @@
 """The seam of short files: one whose bytes are all there is stored and published in one step.
 
-The usual way records an upload first, and then its bytes in several steps. For a short file whose bytes have all
-arrived, a store may have a shorter way, with the same order of what counts: bytes, then record.
+The slow path records an upload first, and then its bytes in several steps. For a short file whose bytes have all
+arrived, a store may have a fast path, with the same order of what counts: bytes, then record.
 
 A new upload, which has no record yet:
 
@@ -23,7 +23,7 @@ An upload that has a record, and no byte yet; the caller holds its lease:
 
 A crash before the record leaves a published file of an upload that still waits for its first byte. Nobody was told of
 that file. It goes when the upload goes, and it is replaced by whatever the client sends next: `fill` replaces it, and
-so does the usual way, which removes it before it stores the first byte (`Blobs.open`).
+so does the slow path, which removes it before it stores the first byte (`Blobs.open`).
 
 Where several servers share a state, `publish` is not used: the sweep of one could remove what another, suspended in the
 middle, is about to record. `fill` never replaces a file there: a holder of a lease that was suspended could wake up
@@ -53,7 +53,7 @@ class ShortFiles(Protocol):
     ) -> Place | None:
         """Store and publish all bytes of an upload that has recorded none yet; the rest is as for `publish`.
 
-        No file is written to that has a name already. After an error, or None, the usual way may be taken.
+        No file is written to that has a name already. After an error, or None, the slow path may be taken.
         `holds` says, in any thread, whether the lease is still held; if not, Stale may be raised.
         """
 

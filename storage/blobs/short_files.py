@@ -9,7 +9,7 @@
 The first name is durable before there is a second one. So no crash leaves a published file without a record and without
 a mark. What it does leave has the name partial/ID, and is found as a stray like all unfinished bytes.
 
-An upload that has a record already needs no mark. Its file only moves, as it does in the usual way:
+An upload that has a record already needs no mark. Its file only moves, as it does on the slow path:
 
     check           as above
     partial/ID      a new file, whatever had that name; written, read-only, synced
@@ -23,7 +23,7 @@ What a crash leaves at each step, where the record still says that no byte was r
     a power cut in the middle    either name, none, or both   both are one file then
 
 Each of these is a good start for what may come next. `fill` makes a new file, and its rename replaces files/ID. The
-usual way removes files/ID before it opens partial/ID for the first byte (disk.py), so it never writes to a published
+slow path removes files/ID before it opens partial/ID for the first byte (disk.py), so it never writes to a published
 file, and none is left beside it if the configuration has a layout or a bucket by then. To terminate the upload, or to
 let it expire, removes both names.
 
@@ -31,18 +31,18 @@ Where several servers share the folder, a holder of the lease may be suspended a
 has published other bytes. No look at the lease can be one step with a rename. So there the file gets its name by a
 link, which replaces nothing:
 
-    check             as above, and partial/ID must not exist: the usual way replaces it, and leaves nothing behind
+    check             as above, and partial/ID must not exist: the slow path replaces it, and leaves nothing behind
     partial/ID-TOKEN  a new file of this process; written, read-only, synced; then its name is synced     it is the mark
     files/ID          if the lease is still held: a second name, unless there is something; then that name is synced
     (record)          saved as completed
     filled            the mark is removed, a moment later
 
-Only one of all holders gets its file there. The others, and any later holder that finds a file there, take the usual
-way: its rename replaces a file that is not recorded. Nothing here ever removes or replaces files/ID. What is
+Only one of all holders gets its file there. The others, and any later holder that finds a file there, take the slow
+path: its rename replaces a file that is not recorded. Nothing here ever removes or replaces files/ID. What is
 left of a holder that woke up too late is found by its mark, and removed once the record says that the upload was
 published elsewhere, has ended without a file, or is gone (strays.py, and the sweep).
 
-Where the file system has no second names, or files/ is on another one, the usual way is taken from then on. Called by
+Where the file system has no second names, or files/ is on another one, the slow path is taken from then on. Called by
 disk.py.
 """
 
@@ -125,7 +125,7 @@ class DiskShortFiles:
     async def fill(
         self, id: UploadId, data: bytes, check: Callable[[bytes], None], holds: Callable[[], bool]
     ) -> Place | None:
-        """Store and publish a file that has a record; None if the usual way has to be taken. Raises like `publish`."""
+        """Store and publish a file that has a record; None if the slow path has to be taken. Raises like `publish`."""
         if not (self._links if self._shared else self._renames):
             return None
         with self._mapped():

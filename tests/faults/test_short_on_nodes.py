@@ -26,7 +26,7 @@ from onward.protocol.naming import parse_layout
 from onward.server.uploads import sweep
 from onward.server.uploads.engine import Engine
 from onward.server.uploads.publishing import AS_IDS, Publishing
-from onward.server.uploads.short import Brought
+from onward.server.uploads.short_uploads import MemoryBody
 from onward.storage import failpoints, open_storage
 from onward.storage.base import Missing
 from onward.storage.blobs.disk import DiskBlobs
@@ -105,7 +105,7 @@ def held_at(point: str) -> Iterator[Held]:
 
 
 def short(engine: Engine, id: UploadId, data: bytes) -> Awaitable[Upload]:
-    return engine.append(id, ALL, Brought(data, WholeBody(b"")))
+    return engine.append(id, ALL, MemoryBody(data, WholeBody(b"")))
 
 
 async def pieces(engine: Engine, id: UploadId) -> None:
@@ -176,7 +176,7 @@ async def test_who_wakes_up_in_a_short_patch_changes_no_file_of_the_next_holder(
             await nodes.b.records.storage.state.forget(id_)
         with patch.object(sweep, "STRAY", -60.0):
             await nodes.b.sweep.tidy()
-        left = nodes.names(id_) - {f"partial/{id_}"}  # which the usual way, taken too late, leaves until the end
+        left = nodes.names(id_) - {f"partial/{id_}"}  # which the slow path, taken too late, leaves until the end
         assert left == ({f"files/{before.path}"} if before.status is Status.COMPLETED else set()), point
 
 

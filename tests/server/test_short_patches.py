@@ -21,7 +21,7 @@ from onward.protocol.model import AppendRequest, CreateRequest, Limits, Status, 
 from onward.protocol.naming import parse_layout
 from onward.server.uploads.engine import Engine
 from onward.server.uploads.publishing import AS_IDS, Publishing
-from onward.server.uploads.short import Brought
+from onward.server.uploads.short_uploads import MemoryBody
 from onward.storage import failpoints, open_storage
 from onward.storage.base import Storage, StorageError
 from onward.storage.blobs.disk import DiskBlobs
@@ -56,8 +56,8 @@ def engine(storage: Storage) -> Engine:
     return engine_on(storage)
 
 
-def brought(data: bytes) -> Brought:
-    return Brought(data, WholeBody(b""))
+def brought(data: bytes) -> MemoryBody:
+    return MemoryBody(data, WholeBody(b""))
 
 
 async def interrupted(engine: Engine) -> Upload:
@@ -199,7 +199,7 @@ async def test_after_a_crash_other_bytes_replace_a_file_that_no_record_has(
         os.link(published, data / "partial" / upload.id)
     with published.open("rb") as earlier:
         completed = await engine.append(upload.id, ALL, way(OTHER))
-        if not (twice and way is WholeBody):  # the usual way goes on with that file, which has lost the name by then
+        if not (twice and way is WholeBody):  # the slow path goes on with that file, which has lost the name by then
             assert earlier.read() == DATA
     assert completed.status is Status.COMPLETED
     assert completed.sha256 == hashlib.sha256(OTHER).digest()

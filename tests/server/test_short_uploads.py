@@ -1,4 +1,4 @@
-"""Short uploads that one request brings whole: one step on the disk, one record, and the usual way where that fails."""
+"""Short uploads that one request brings whole: one step on the disk, one record, and the slow path where that fails."""
 # ruff: noqa: ASYNC110 - what a thread does can only be polled
 
 import asyncio

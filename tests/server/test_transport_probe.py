@@ -106,5 +106,5 @@ async def test_a_parser_that_is_another_one_is_not_built_upon(broken: Exception 
         return Parser()
 
     ours: Callable[[], Any] = connection.fresh_parser
-    assert support.missing_for_fast_bodies(connection, ours) == []
-    assert len(support.missing_for_fast_bodies(connection, other)) == 1
+    assert support.missing_for_bypass(connection, ours) == []
+    assert len(support.missing_for_bypass(connection, other)) == 1

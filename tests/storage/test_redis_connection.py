@@ -13,15 +13,15 @@ from redis import asyncio as aioredis
 from redis import exceptions
 from redis_process import RedisProcess, redis_server
 
-import onward.storage.state.redis.kept_connection
+import onward.storage.state.redis.pipelined_connection
 from onward.storage.base import Unreachable
-from onward.storage.state.redis.kept_connection import KeptConnection
+from onward.storage.state.redis.pipelined_connection import PipelinedConnection
 
 
 @asynccontextmanager
-async def kept(url: str) -> AsyncIterator[KeptConnection]:
+async def kept(url: str) -> AsyncIterator[PipelinedConnection]:
     pool = aioredis.ConnectionPool.from_url(url)
-    connection = KeptConnection(pool)
+    connection = PipelinedConnection(pool)
     yield connection
     connection.give_up()
     await pool.disconnect()
@@ -40,7 +40,7 @@ class Echo:
         self._ends: list[asyncio.StreamWriter] = []
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[KeptConnection]:
+    async def running(self) -> AsyncIterator[PipelinedConnection]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         async with kept(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0") as connection:
             yield connection
@@ -111,7 +111,7 @@ async def test_what_is_sent_once_is_not_repeated() -> None:
 
 
 async def test_a_connection_that_brings_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onward.storage.state.redis.kept_connection, "WAIT", 0.3)
+    monkeypatch.setattr(onward.storage.state.redis.pipelined_connection, "WAIT", 0.3)
     echo = Echo(lambda number, word: echoed(number, word) if number else None)
     async with echo.running() as connection:
         with pytest.raises(exceptions.TimeoutError):

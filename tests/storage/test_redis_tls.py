@@ -15,7 +15,7 @@ from redis_process import require
 from server_process import serving
 
 from onward.storage.base import Unreachable
-from onward.storage.state.redis.kept_connection import KeptConnection
+from onward.storage.state.redis.pipelined_connection import PipelinedConnection
 from onward.storage.state.redis.state import open_state
 
 MAKE = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=redis"
@@ -61,7 +61,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 async def until_it_answers(url: str) -> None:
     for _ in range(100):
         pool = aioredis.ConnectionPool.from_url(url)
-        connection = KeptConnection(pool)
+        connection = PipelinedConnection(pool)
         try:
             assert await connection.run("PING") == b"PONG"
         except exceptions.ConnectionError:
@@ -92,7 +92,7 @@ async def test_a_server_stores_and_tells_watchers(place: Place, tmp_path: Path) 
 async def test_a_server_that_is_not_trusted_is_refused(place: Place, distrusted: str, why: str) -> None:
     await until_it_answers(place.trusted)
     url = place.trusted.replace("127.0.0.1", "localhost") if distrusted == "another name" else place.url()
-    connection = KeptConnection(aioredis.ConnectionPool.from_url(url))
+    connection = PipelinedConnection(aioredis.ConnectionPool.from_url(url))
     with pytest.raises(exceptions.ConnectionError, match=why):
         await connection.run("PING")
     connection.give_up()

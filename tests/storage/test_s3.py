@@ -19,9 +19,9 @@ from onward.storage.base import Ahead, Missing, StoredBytes, Unreachable
 
 pytest.importorskip("aiobotocore", reason="SKIPPED LOUDLY: pip install 'onward[s3]'")
 
-from onward.storage.blobs.s3.arrived import Arrived
 from onward.storage.blobs.s3.client import S3Client
 from onward.storage.blobs.s3.memory import BUFFER, GRANT, Memory
+from onward.storage.blobs.s3.send_queue import SendQueue
 from onward.storage.blobs.s3.spot import Run, Spot, Tail, parse
 from onward.storage.blobs.s3.store import S3Blobs
 from onward.storage.blobs.s3.writer import LAST_PART, PartWriter, part_size
@@ -81,7 +81,7 @@ async def test_a_lost_tail_is_found_missing_at_once(blobs: S3Blobs, more: int) -
     tail = parse(place).tail
     assert tail
     await blobs._client.call("delete_object", f"tails/{ID}.{tail.name}")
-    blobs._known.take(place)  # as another server would, it has to get the bytes of the tail from the bucket
+    blobs._cache.take(place)  # as another server would, it has to get the bytes of the tail from the bucket
     async with asyncio.timeout(5):
         with pytest.raises(Missing):
             await write(blobs, place, 4, some(more))
@@ -142,7 +142,7 @@ async def test_a_process_that_died_may_have_a_part_on_its_way(
     first, late, other = some(PART, 1), some(PART, 2), some(PART, 3)
     recorded = await write(blobs, await blobs.create(ID), 0, first)
     spot = parse(recorded)
-    blobs._known.take(recorded)
+    blobs._cache.take(recorded)
     place = await write(blobs, recorded, PART, other)
     assert parse(place).runs == (Run(1, 1, PART), Run(3, 1, PART)), "the number that may be on its way is skipped"
 
@@ -155,7 +155,7 @@ async def test_a_process_that_died_may_have_a_part_on_its_way(
 
 
 async def test_a_part_that_was_changed_is_never_published(blobs: S3Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onward.storage.blobs.s3.whole.LOOK_AGAIN", 0.0)
+    monkeypatch.setattr("onward.storage.blobs.s3.publishing.LOOK_AGAIN", 0.0)
     place = await write(blobs, await blobs.create(ID), 0, some(2 * PART))
     spot = parse(place)
 
@@ -309,7 +309,7 @@ async def test_the_memory_of_all_bodies_together_is_bounded(tmp_path: Path, vers
                 writers.append(writer)
                 for at in range(11):
                     await put(writer, block, at * MIB)
-                    most = max(most, sum(each._arrived.size + each._on_way for each in writers))
+                    most = max(most, sum(each._queue.size + each._on_way for each in writers))
                 await writer.sync(ended=True)
 
         await asyncio.gather(*map(body, range(12)))
@@ -318,7 +318,7 @@ async def test_the_memory_of_all_bodies_together_is_bounded(tmp_path: Path, vers
 
 async def test_bytes_that_may_still_be_on_their_way_are_not_written_over() -> None:
     memory = Memory(GRANT)
-    arrived = Arrived(memory)
+    arrived = SendQueue(memory)
     for number in range(3):
         arrived.add(bytes([number]) * BUFFER)
     first, second = arrived.take(BUFFER), arrived.take(BUFFER)

@@ -1,4 +1,4 @@
-"""A server in the process of the test, which is asked byte by byte, and which tells what it did in the short ways."""
+"""A server in the process of the test, which is asked byte by byte, and which tells what it did on the fast paths."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,12 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from onward import Config, create_app, create_runner
-from onward.server.http.done import Done
-from onward.server.http.heads import Heads
-from onward.server.http.short_bodies import ShortBodies, Work
-from onward.server.http.short_way import Asked
+from onward.server.http.completed_steps import CompletedSteps
+from onward.server.http.fast_bodies import FastBodies, Work
+from onward.server.http.fast_heads import FastHeads
+from onward.server.http.fast_path import PlainRequest
 from onward.server.http.transport.connection import Connection
-from onward.server.http.transport.connection_limits import Short
+from onward.server.http.transport.connection_limits import FastPaths
 from onward.server.http.transport.server import Server
 
 WITHIN = 10.0
@@ -40,26 +40,26 @@ class Site:
         self._runner = runner
         self.app, self.limits, self.prefix = runner.app, runner.server.limits, prefix
         self.address: Any = runner.addresses[0]
-        assert self.limits.short is not None
-        self.short: Short = self.limits.short
-        self.heads: Heads = self.short.heads
-        self.bodies: ShortBodies = self.short.bodies
-        self.at_once = self.stored = 0  # HEADs that were answered at once; bodies that were stored in the short way
+        assert self.limits.fast is not None
+        self.fast: FastPaths = self.limits.fast
+        self.heads: FastHeads = self.fast.heads
+        self.bodies: FastBodies = self.fast.bodies
+        self.at_once = self.stored = 0  # HEADs that were answered at once; bodies that were stored on the fast path
         answer, answer_later = self.heads.answer, self.heads.answer_later
 
-        def counted(message: Any, remote: str) -> bytes | Asked | None:
+        def counted(message: Any, remote: str) -> bytes | PlainRequest | None:
             given = answer(message, remote)
             self.at_once += isinstance(given, bytes)
             return given
 
-        async def counted_later(asked: Asked) -> bytes | Done | None:
+        async def counted_later(asked: PlainRequest) -> bytes | CompletedSteps | None:
             given = await answer_later(asked)
             self.at_once += isinstance(given, bytes)
             return given
 
         do = self.bodies.do
 
-        async def counted_do(work: Work, data: bytes) -> bytes | Done:
+        async def counted_do(work: Work, data: bytes) -> bytes | CompletedSteps:
             given = await do(work, data)
             self.stored += isinstance(given, bytes)
             return given
@@ -100,11 +100,11 @@ class Site:
         await self._runner.cleanup()
 
     @contextmanager
-    def usual_way(self) -> Iterator[None]:
-        """Let every request go the usual way."""
-        self.limits.short = None
+    def slow_path(self) -> Iterator[None]:
+        """Let every request take the slow path."""
+        self.limits.fast = None
         yield
-        self.limits.short = self.short
+        self.limits.fast = self.fast
 
     async def create(self, headers: str, body: str = "") -> str:
         """Create an upload, and return its path."""

@@ -14,7 +14,7 @@ from simulated_world import DOWN, VIRUS, World
 from onward.protocol.errors import Failed, Gone, Locked, Refusal, StorageFull, Unavailable, Unchecked
 from onward.protocol.model import AppendRequest, Checksum, Concat, CreateRequest, Role, Status, Upload, UploadId
 from onward.server.uploads.create_once import create_once
-from onward.server.uploads.short import Brought
+from onward.server.uploads.short_uploads import MemoryBody
 from onward.storage.base import Missing, StorageError
 
 BLOCK = 1700
@@ -116,7 +116,7 @@ class Client:
         if created.new:
             self.ids[name] = upload.id
             self.world.journal.steps.append(Created(name, upload.id))  # an error names it as well
-            await self.world.engine.fill(upload, request, Brought(data, Blocks(b"")))
+            await self.world.engine.fill(upload, request, MemoryBody(data, Blocks(b"")))
             return
         self.world.journal.steps += [Created(name, upload.id), Told(upload.id, upload.offset, upload.status)]
         self.ids[name] = upload.id
@@ -144,7 +144,7 @@ class Client:
             checksum=None if checksum == "none" else Checksum(algorithm="sha1", digest=digest),
         )
         lost = Unavailable("The connection was lost.") if cut else None
-        arriving = Brought(body, Blocks(b"")) if plan.short and not cut else Blocks(body, lost)
+        arriving = MemoryBody(body, Blocks(b"")) if plan.short and not cut else Blocks(body, lost)
         upload = await self.world.engine.append(self.ids[name], request, arriving)
         self.world.journal.steps.append(Told(upload.id, upload.offset, upload.status))
         return upload

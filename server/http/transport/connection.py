@@ -5,8 +5,8 @@
   (aiohttp answers it only after the request before it, whose body then never ends.)
 - A client that has sent its whole request may close its sending side, and still gets its answer (half-close).
 - A client that accepts none of its answer is reset (`stalled_reader.py`).
-- A HEAD for an offset that is in memory is answered at once, without aiohttp's request, task and response (`heads.py`),
-  and a short body that has arrived with its head is stored without them (`short_bodies.py`).
+- A HEAD for an offset that is in memory is answered at once, without aiohttp's request, task and response
+  (`fast_heads.py`), and a short body that has arrived with its head is stored without them (`fast_bodies.py`).
 - The parser can be bypassed: then a large body is read from the socket itself (`socket_reader.py`).
 
 `server.py` makes the connections; `body.py` bypasses the parser.
@@ -20,10 +20,10 @@ from typing import Any, NamedTuple, cast
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError, HttpRequestParser
 
-from onward.server.http.done import Done
+from onward.server.http.completed_steps import CompletedSteps
+from onward.server.http.fast_path import FastPath, PlainRequest
 from onward.server.http.problems import log, mark_answer, problem
-from onward.server.http.short_way import Asked, ShortWay
-from onward.server.http.transport.connection_limits import ConnectionLimits, Short
+from onward.server.http.transport.connection_limits import ConnectionLimits, FastPaths
 from onward.server.http.transport.refusals import CROWDED, refusal_of
 from onward.server.http.transport.stalled_reader import StallWatch
 from onward.server.http.transport.support import ErrInfo
@@ -34,10 +34,10 @@ class _Later(NamedTuple):
 
     request: tuple[Any, StreamReader]
     waiter: asyncio.Future[None]  # aiohttp's, which wakes up the loop of its requests
-    task: asyncio.Task[bytes | Done | None]
+    task: asyncio.Task[bytes | CompletedSteps | None]
 
 
-SHORT_WAY = (b"HEAD ", b"PATCH ", b"POST ")  # how requests begin that may be answered past aiohttp
+FAST_METHODS = (b"HEAD ", b"PATCH ", b"POST ")  # how requests begin that may be answered past aiohttp
 LARGEST_READ = 2**16  # bytes; a head, and a small body with it
 
 
@@ -53,7 +53,7 @@ class Connection(web.RequestHandler):
         self._bypassed = False
         self._half_closed = False  # whether it ends after the answers to the requests that wait
         self._later: _Later | None = None  # the request whose answer is waited for
-        self.done: Done | None = None  # what the next request has done already
+        self.done: CompletedSteps | None = None  # what the next request has done already
         self._stall = StallWatch(self._loop)
         self._newest: tuple[Any, StreamReader] | None = None  # the last request that the parser has read
 
@@ -135,11 +135,11 @@ class Connection(web.RequestHandler):
         if self._bypassed:
             return
         waiter = self._waiter
-        if self._limits.short is not None and waiter is not None and data.startswith(SHORT_WAY) and not waiter.done():
+        if self._limits.fast is not None and waiter is not None and data.startswith(FAST_METHODS) and not waiter.done():
             self._waiter = None  # so that aiohttp does not wake up to handle what is answered here
             try:
                 super().data_received(data)
-                if self._messages and not self._takes(self._limits.short, waiter) and not waiter.done():
+                if self._messages and not self._takes(self._limits.fast, waiter) and not waiter.done():
                     waiter.set_result(None)
             finally:
                 if self._later is None:
@@ -154,10 +154,10 @@ class Connection(web.RequestHandler):
             if request is not None and not request.content.is_eof() and request.content.exception() is None:
                 request.content.set_exception(web.RequestPayloadError("the framing is broken"))
 
-    def _takes(self, short: Short, waiter: asyncio.Future[None]) -> bool:
+    def _takes(self, fast: FastPaths, waiter: asyncio.Future[None]) -> bool:
         """Answer the only request of an idle connection, now or soon, and return True; False if it isn't that simple.
 
-        An answer that the client has not taken yet comes first: then the usual way waits until there is room.
+        An answer that the client has not taken yet comes first: then the slow path waits until there is room.
         """
         message: Any
         message, body = self._newest = self._messages[-1]
@@ -165,24 +165,24 @@ class Connection(web.RequestHandler):
             return False
         if self.transport is None or self.transport.get_write_buffer_size():
             return False
-        coroutine: Coroutine[Any, Any, bytes | Done | None]
+        coroutine: Coroutine[Any, Any, bytes | CompletedSteps | None]
         if message.method == "HEAD":
-            if (answer := short.heads.answer(message, self._remote())) is None:
+            if (answer := fast.heads.answer(message, self._remote())) is None:
                 return False
             if isinstance(answer, bytes):
                 self._messages.clear()
                 self._write_answer(answer)
                 return True
-            asked, coroutine = answer, short.heads.answer_later(answer)
+            asked, coroutine = answer, fast.heads.answer_later(answer)
         else:
-            if self.ssl_context is not None or (work := short.bodies.read(message, self._remote())) is None:
+            if self.ssl_context is not None or (work := fast.bodies.read(message, self._remote())) is None:
                 return False
-            asked, coroutine = work.asked, short.bodies.do(work, body.read_nowait() if work.size else b"")
+            asked, coroutine = work.asked, fast.bodies.do(work, body.read_nowait() if work.size else b"")
         self._messages.clear()
         task = self._loop.create_task(coroutine)
         self._later = _Later((message, body), waiter, task)
         self._limits.tasks.add(task)
-        task.add_done_callback(partial(self._end_later, short.way, asked))
+        task.add_done_callback(partial(self._end_later, fast.way, asked))
         return True
 
     def _write_answer(self, answer: bytes) -> None:
@@ -195,7 +195,7 @@ class Connection(web.RequestHandler):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
-    def _end_later(self, way: ShortWay, asked: Asked, task: asyncio.Task[bytes | Done | None]) -> None:
+    def _end_later(self, way: FastPath, asked: PlainRequest, task: asyncio.Task[bytes | CompletedSteps | None]) -> None:
         """Write the answer that was waited for, or hand its request to aiohttp; then go on with the next one."""
         self._limits.tasks.discard(task)
         answer = None if task.cancelled() else task.result()

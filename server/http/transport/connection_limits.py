@@ -1,5 +1,5 @@
 """What all connections of one server share: their limits, the number of connections from each address, and the
-short ways.
+fast paths.
 
 `server.py` makes one `ConnectionLimits`, and each `Connection` enters its address there and leaves it again.
 """
@@ -8,24 +8,24 @@ import asyncio
 from collections import Counter
 from typing import Any, NamedTuple
 
-from onward.server.http.heads import Heads
-from onward.server.http.short_bodies import ShortBodies
-from onward.server.http.short_way import ShortWay
+from onward.server.http.fast_bodies import FastBodies
+from onward.server.http.fast_heads import FastHeads
+from onward.server.http.fast_path import FastPath
 from onward.server.uploads.measures import Measures
 
 
-class Short(NamedTuple):
+class FastPaths(NamedTuple):
     """What answers requests past aiohttp."""
 
-    way: ShortWay
-    heads: Heads
-    bodies: ShortBodies
+    way: FastPath
+    heads: FastHeads
+    bodies: FastBodies
 
 
 class ConnectionLimits:
     """The limits of the connections of one server."""
 
-    __slots__ = ("can_bypass_parser", "counts", "header_wait", "measures", "per_address", "short", "tasks")
+    __slots__ = ("can_bypass_parser", "counts", "fast", "header_wait", "measures", "per_address", "tasks")
 
     def __init__(self, header_wait: float, per_address: int) -> None:
         self.header_wait = header_wait  # seconds until the first head of a new connection must have arrived
@@ -34,8 +34,8 @@ class ConnectionLimits:
         self.measures: Measures | None = (
             None  # None in an application that mounts the server: HTTP that can't be read may be meant for any part
         )
-        self.short: Short | None = None  # None if every request goes the usual way
-        self.tasks: set[asyncio.Task[Any]] = set()  # of requests that `short` works on; asyncio does not keep them
+        self.fast: FastPaths | None = None  # None if every request takes the slow path
+        self.tasks: set[asyncio.Task[Any]] = set()  # of requests that `fast` works on; asyncio does not keep them
         self.counts: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:

@@ -10,13 +10,13 @@ import aiohttp
 from aiohttp import web
 
 from onward.server.http.app_keys import ENGINE
-from onward.server.http.heads import Heads, is_plain
+from onward.server.http.fast_bodies import FastBodies
+from onward.server.http.fast_heads import FastHeads, is_plain
+from onward.server.http.fast_path import FastPath
 from onward.server.http.problems import log
-from onward.server.http.short_bodies import ShortBodies
-from onward.server.http.short_way import ShortWay
 from onward.server.http.transport import support
 from onward.server.http.transport.connection import Connection
-from onward.server.http.transport.connection_limits import ConnectionLimits, Short
+from onward.server.http.transport.connection_limits import ConnectionLimits, FastPaths
 
 
 class Server(web.Server):
@@ -67,14 +67,14 @@ class Runner(web.AppRunner):
         if missing:
             log.warning("aiohttp lacks %s: its own connections are used, with fewer limits", ", ".join(missing))
             return original
-        if missing := support.missing_for_fast_bodies(connection, connection.fresh_parser):
+        if missing := support.missing_for_bypass(connection, connection.fresh_parser):
             log.warning("aiohttp lacks %s: large bodies are read more slowly, from its stream", ", ".join(missing))
         self._limits.can_bypass_parser = not missing
-        if missing := support.missing_for_short(connection, connection.fresh_parser):
+        if missing := support.missing_for_fast_paths(connection, connection.fresh_parser):
             log.warning("aiohttp lacks %s: short requests are answered more slowly", ", ".join(missing))
         elif is_plain(self.app):
-            way = ShortWay(self.app)
-            self._limits.short = Short(way, Heads(way), ShortBodies(self.app, way))
+            way = FastPath(self.app)
+            self._limits.fast = FastPaths(way, FastHeads(way), FastBodies(self.app, way))
         return server
 
     async def _clean_up(self, app: web.Application) -> None:

@@ -37,7 +37,7 @@ def missing_for_connections(connection: web.RequestHandler) -> list[str]:
     return ([] if ErrInfo is not _Absent else ["_ErrInfo"]) + _missing(connection, CONNECTION)
 
 
-def missing_for_fast_bodies(connection: web.RequestHandler, fresh_parser: Callable[[], Any]) -> list[str]:
+def missing_for_bypass(connection: web.RequestHandler, fresh_parser: Callable[[], Any]) -> list[str]:
     """Return the names that are missing for reading bodies past aiohttp; also tries the parser that follows a body."""
     if names := _missing(connection, FAST):
         return names
@@ -48,7 +48,7 @@ def missing_for_fast_bodies(connection: web.RequestHandler, fresh_parser: Callab
     return [] if len(messages) == 1 and not rest else ["HttpRequestParser as it was"]
 
 
-def missing_for_short(connection: web.RequestHandler, fresh_parser: Callable[[], Any]) -> list[str]:
+def missing_for_fast_paths(connection: web.RequestHandler, fresh_parser: Callable[[], Any]) -> list[str]:
     """Return the names that are missing for answering requests past aiohttp; also tries the parser for that."""
     if names := _missing(connection, SHORT):
         return names

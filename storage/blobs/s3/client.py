@@ -29,8 +29,8 @@ from yarl import URL
 
 from onward.protocol.model import UploadId
 from onward.storage.base import NOTHING_SAID, About, Block, Missing, StorageError, Unreachable
-from onward.storage.blobs.s3.described import described, header_lines
 from onward.storage.blobs.s3.faults import Passing, fault_of
+from onward.storage.blobs.s3.object_headers import header_lines, object_params
 from onward.storage.blobs.s3.settings import Settings
 
 BLOCK = 2**20  # bytes that are read or sent at a time
@@ -151,7 +151,7 @@ class S3Client:
         md5 = await asyncio.to_thread(_md5, blocks)  # the server refuses a body that was cut
         headers, params = {"Content-MD5": md5}, dict[str, Any](ContentMD5=md5)
         if owner is not None:
-            told = described(owner, about)
+            told = object_params(owner, about)
             params |= told
             headers |= header_lines(told)
         if absent:

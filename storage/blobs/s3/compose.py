@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 from onward.protocol.model import UploadId
 from onward.storage.base import NOTHING_SAID, About, Missing, StorageError
 from onward.storage.blobs.s3.client import S3Client
-from onward.storage.blobs.s3.described import described
+from onward.storage.blobs.s3.object_headers import object_params
 from onward.storage.blobs.s3.settings import LEAST_PART, MIB
 
 COPIED = 1024 * MIB  # bytes that one request copies; S3 itself takes 5 GiB at most
@@ -32,7 +32,7 @@ async def compose(
     With `absent` only if there is no object at the key, otherwise raises Taken. Raises Missing if a piece is too short.
     """
     pieces = [piece for piece in pieces if piece[1]]
-    begun = await client.call("create_multipart_upload", key, **described(owner, about))
+    begun = await client.call("create_multipart_upload", key, **object_params(owner, about))
     composing = _Composing(client, key, begun["UploadId"])
     try:
         for number, (source, length) in enumerate(pieces, 1):

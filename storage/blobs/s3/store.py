@@ -3,7 +3,7 @@
     PREFIX/
       files/PATH        finished files
       tails/ID.NAME     the bytes of an unfinished upload after its last part (writer.py)
-      partial/ID        a whole file that is not published yet (whole.py, compose.py)
+      partial/ID        a whole file that is not published yet (publishing.py, compose.py)
       records/ID        backups of records, if the state is shared (backups.py)
       store             the name of the store, so that two servers do not share it by mistake (backups.py)
 
@@ -29,13 +29,13 @@ from onward.storage.blobs.places import candidates
 from onward.storage.blobs.s3.client import S3Client
 from onward.storage.blobs.s3.compose import compose
 from onward.storage.blobs.s3.garbage import Garbage, remove_keys, tails_of
-from onward.storage.blobs.s3.known import KnownPlaces
 from onward.storage.blobs.s3.leftovers import Leftovers, abort
 from onward.storage.blobs.s3.memory import Memory
+from onward.storage.blobs.s3.place_cache import PlaceCache
 from onward.storage.blobs.s3.probe import Probe
+from onward.storage.blobs.s3.publishing import Publication, finish, is_own, look, publish
 from onward.storage.blobs.s3.settings import Settings
 from onward.storage.blobs.s3.spot import Spot, Tail, parse
-from onward.storage.blobs.s3.whole import Publication, finish, is_own, look, publish
 from onward.storage.blobs.s3.writer import PartWriter, tail_key, unused_number, whole_key
 from onward.storage.running.threads import Threads
 
@@ -55,7 +55,7 @@ class S3Blobs:
         self.stride = Stride(bytes=settings.part_size, seconds=SECONDS)
         self._client, self._part_size = client, settings.part_size
         kept = settings.memory // KEPT_TAILS
-        self._memory, self._known = Memory(settings.memory - kept), KnownPlaces(kept)
+        self._memory, self._cache = Memory(settings.memory - kept), PlaceCache(kept)
         self._garbage = Garbage(client)
         self.probe = Probe(client).check
         leftovers = Leftovers(client, self._garbage)
@@ -74,7 +74,7 @@ class S3Blobs:
         self, place: Place, at: int, holds: Callable[[], bool] = lambda: True, ahead: Ahead = NOTHING_KNOWN
     ) -> AsyncIterator[PartWriter]:
         """Open a place that has at least `at` bytes; nothing is asked of S3 yet. Raises Missing or Stale."""
-        spot, known = self._cut(parse(place), at), self._known.take(place)
+        spot, known = self._cut(parse(place), at), self._cache.take(place)
         if not holds():
             raise Stale(place)
         if known is not None and known.superseded:
@@ -96,7 +96,7 @@ class S3Blobs:
         try:
             yield writer
         finally:
-            await writer.close(self._known)
+            await writer.close(self._cache)
 
     def _cut(self, spot: Spot, at: int) -> Spot:
         """Return a spot without the bytes after a position, which must not be inside of the parts. Raises Missing."""
@@ -225,8 +225,8 @@ class S3Blobs:
                 raise Missing(place)
             await self._readable(place, length)
         staged = replace(spot, path=path).place()
-        if (known := self._known.take(place)) is not None:
-            self._known.put(staged, known)
+        if (known := self._cache.take(place)) is not None:
+            self._cache.put(staged, known)
         self._staged.add(staged)
         return staged
 
@@ -249,7 +249,7 @@ class S3Blobs:
             name = str(spot.id)
         else:
             name = await self._publish(spot, length, holds, check, about)
-        self._known.take(place)
+        self._cache.take(place)
         self._garbage.add_all_of(spot.id)
         if spot.direct and name != spot.id:
             await remove_keys(self._client, [whole_key(spot)])  # now: no sweep finds it among the finished files
@@ -268,7 +268,7 @@ class S3Blobs:
             return name
         try:
             for name in candidates(spot.path, spot.id) if spot.path else (str(spot.id),):
-                file = Publication(spot, length, holds, check, self._known.tail(place), about)
+                file = Publication(spot, length, holds, check, self._cache.tail(place), about)
                 if await publish(self._client, file, f"files/{name}"):
                     return name
         except Missing:
@@ -323,7 +323,7 @@ class S3Blobs:
     async def remove(self, place: Place) -> None:
         """Remove all objects of an upload, and its multipart upload."""
         spot = parse(place)
-        self._known.take(place)
+        self._cache.take(place)
         if spot.copy is not None:
             await abort(self._client, spot)
             return

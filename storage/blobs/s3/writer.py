@@ -13,7 +13,7 @@ object is completed.
 **Part numbers.** A former holder of the lease, or a process that has died, may have a part on its way that S3 has not
 taken yet. It had one at most, since they go in order. So whoever continues asks S3 for the highest number that is
 taken, and skips one. That is not needed if this process itself has received the last body, and that has ended well
-(known.py).
+(place_cache.py).
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from onward.storage.base import NOTHING_SAID, About, Block, Stale, StorageError, Unreachable
-from onward.storage.blobs.s3.arrived import Arrived
 from onward.storage.blobs.s3.client import S3Client, Sender
-from onward.storage.blobs.s3.described import described
-from onward.storage.blobs.s3.known import Known, KnownPlaces
 from onward.storage.blobs.s3.memory import GRANT, Memory
+from onward.storage.blobs.s3.object_headers import object_params
+from onward.storage.blobs.s3.place_cache import CachedPlace, PlaceCache
+from onward.storage.blobs.s3.send_queue import SendQueue
 from onward.storage.blobs.s3.settings import MIB
 from onward.storage.blobs.s3.spot import Spot, Tail
 from onward.storage.failpoints import reach
@@ -86,14 +86,14 @@ class PartWriter:
         direct: bool,
         length: int | None,
         about: Callable[[], About],
-        known: Known | None,
+        known: CachedPlace | None,
         holds: Callable[[], bool],
     ) -> None:
         self.place = spot.place()
         self._client, self._memory, self._spot, self._holds = client, memory, spot, holds
         self._least, self._direct, self._length, self._about = least, direct, length, about
         self._durable = self._end = spot.size
-        self._arrived = Arrived(memory)
+        self._queue = SendQueue(memory)
         self._on_way = self._granted = 0  # bytes: in the part that is being sent, taken
         self._attempts = 0  # to send it
         self._number = known.number if known else None
@@ -112,7 +112,7 @@ class PartWriter:
         """Keep a copy of the next block."""
         if at != self._end:
             raise Unreachable(f"a block for {at} came at {self._end}")
-        self._arrived.add(block)
+        self._queue.add(block)
         self._end += len(block)
         while self._end >= self.boundary:
             self._ends.append(self.boundary)
@@ -133,7 +133,7 @@ class PartWriter:
 
     @property
     def _has_room(self) -> bool:
-        return self._granted - self._arrived.size - self._on_way >= GRANT
+        return self._granted - self._queue.size - self._on_way >= GRANT
 
     async def drained(self) -> None:
         """Wait for memory, and until no part is waiting for another one."""
@@ -151,7 +151,7 @@ class PartWriter:
                     if not self._memory.take_now():
                         break
                     self._granted += GRANT
-            elif self._sending is None and self._arrived.size:
+            elif self._sending is None and self._queue.size:
                 await self._store_tail()
 
     async def sync(self, *, ended: bool = False) -> int:
@@ -163,13 +163,13 @@ class PartWriter:
             raise self._fault
         waited = self._loop.time() - self._stored_at
         urgent = waited > TAIL_AFTER or (self._memory.scarce and waited > TAIL_AFTER_IF_SCARCE)
-        if self._sending is None and self._arrived.size and (ended or urgent):
+        if self._sending is None and self._queue.size and (ended or urgent):
             await self._store_tail()
         self.place = self._spot.place()
-        self._whole = ended and not self._arrived.size
+        self._whole = ended and not self._queue.size
         return self._durable
 
-    async def close(self, known: KnownPlaces) -> None:
+    async def close(self, known: PlaceCache) -> None:
         """Give the memory back; what was sent and not synced is forgotten."""
         if (sending := self._sending) is not None:
             sending.cancel()
@@ -178,7 +178,7 @@ class PartWriter:
         if self._whole and self._fault is None and self._spot.is_named:
             number = 1 if self._number is None and not self._spot.multipart else self._number
             if number is not None:
-                known.put(self.place, Known(number=number, tail=self._tail, superseded=tuple(self._superseded)))
+                known.put(self.place, CachedPlace(number=number, tail=self._tail, superseded=tuple(self._superseded)))
 
     def _advance(self) -> None:
         """Start to send a part if there is one."""
@@ -215,7 +215,7 @@ class PartWriter:
         reach("sent")
 
     async def _store_tail(self) -> None:
-        blocks = self._take(self._arrived.size)
+        blocks = self._take(self._queue.size)
         fresh, before = sum(map(len, blocks)), self._spot.tail
         tail = Tail(secrets.token_hex(6), fresh + (before.size if before else 0))
         self._check_lease()
@@ -237,14 +237,14 @@ class PartWriter:
         self._durable += fresh
         self._on_way = 0
         self._stored_at = self._loop.time()
-        self._arrived.release(reused=self._attempts == 1)  # a former attempt may still be on its way
+        self._queue.release(reused=self._attempts == 1)  # a former attempt may still be on its way
         self._granted -= fresh
         self._memory.give(fresh)
 
     def _take(self, count: int) -> list[memoryview]:
         """Take the next bytes, which are then on their way."""
         self._on_way, self._attempts = count, 0
-        return self._arrived.take(count)
+        return self._queue.take(count)
 
     def _sender(self, blocks: Sequence[Block]) -> Sender:
         """Return a function that yields the bytes of the tail, and then those of some blocks."""
@@ -265,7 +265,7 @@ class PartWriter:
         """Return a part number that nobody has used or is using; begins the multipart upload if there is none."""
         if not self._spot.multipart:
             spot = replace(self._spot, direct=self._direct)
-            told = described(spot.id, self._about() if spot.direct else NOTHING_SAID)
+            told = object_params(spot.id, self._about() if spot.direct else NOTHING_SAID)
             begun = await self._client.call("create_multipart_upload", whole_key(spot), **told)
             self._spot, self._number = replace(spot, multipart=begun["UploadId"]), 1
         if self._number is None:

@@ -1,6 +1,6 @@
 """Calls of scripts and commands on Redis: each runs to its end, and fails with the errors of the seams.
 
-The scripts and the other short commands of requests go over one kept connection (kept_connection.py). In a cluster, and
+The scripts and the other short commands of requests go over one connection (pipelined_connection.py). In a cluster, and
 for what reads many keys, each call takes a connection of the client library's pool.
 """
 
@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 from onward.storage.failure_log import Reports
 from onward.storage.running.uncancellable import PendingCalls
 from onward.storage.state.redis.client import mapped
-from onward.storage.state.redis.kept_connection import Argument, KeptConnection
+from onward.storage.state.redis.pipelined_connection import Argument, PipelinedConnection
 
 T = TypeVar("T")
 WAIT = 4.0  # seconds for a call of the client library with its repetitions; it waits 2 s for each reply
@@ -27,7 +27,7 @@ class Commands:
     def __init__(self, client: "aioredis.Redis", calls: PendingCalls, reports: Reports) -> None:
         self.client, self.calls = client, calls
         self._reports = reports
-        self._kept = None if isinstance(client, RedisCluster) else KeptConnection(client.connection_pool)
+        self._kept = None if isinstance(client, RedisCluster) else PipelinedConnection(client.connection_pool)
         self._sums: dict[str, str] = {}  # the SHA-1 of each script, by which Redis knows it
 
     async def run(self, text: str, keys: Sequence[str], *arguments: Argument) -> Any:

@@ -13,7 +13,7 @@ due.py          what the sweep has to look at, from all buckets
 listing.py      the list of all uploads, from all buckets
 bus.py          messages between processes
 commands.py     calls that run to their end, with the errors of the seams
-kept_connection.py  the connection of the short ones, on which many are under way
+pipelined_connection.py  one connection, on which many short commands are under way
 client.py       clients of one Redis, of Sentinels and of a cluster
 """
 

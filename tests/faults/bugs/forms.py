@@ -18,7 +18,7 @@ BUGS = (
         "tests/server/test_forms.py -k=is_an_upload",
     ),
     Bug(
-        "f3", "what is left of a cut PUT stays", "server/uploads/whole.py",
+        "f3", "what is left of a cut PUT stays", "server/uploads/single_request.py",
         "            await engine.abandon(upload.id)\n",
         "            pass\n",
         "tests/server/test_put.py -k=is_cut",

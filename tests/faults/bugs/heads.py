@@ -4,7 +4,7 @@ from bugs.bug import Bug
 
 CONNECTION = "server/http/transport/connection.py"
 HALF_CLOSED = "tests/server/test_half_closed.py"
-TESTS = "tests/server/test_heads_on_connections.py"
+TESTS = "tests/server/test_fast_heads_on_connections.py"
 
 BUGS = (
     Bug(
@@ -32,13 +32,13 @@ BUGS = (
         f"{TESTS} -k=waits_for_its_turn",
     ),
     Bug(
-        "hd5", "HEAD passes the middleware of an application", "server/http/heads.py",
+        "hd5", "HEAD passes the middleware of an application", "server/http/fast_heads.py",
         "    return app.get(BUILT) == parts_of(app) and ",
         "    return BUILT in app and ",
         f"{TESTS} -k=adds",
     ),
     Bug(
-        "hd6", "HEAD passes the access function of an application", "server/http/heads.py",
+        "hd6", "HEAD passes the access function of an application", "server/http/fast_heads.py",
         " and app[ACCESS] is allow_everything and ",
         " and ",
         f"{TESTS} -k=adds",
@@ -50,10 +50,10 @@ BUGS = (
         f"{TESTS} -k=sending_side",
     ),
     Bug(
-        "hd8", "a failed upload is told at once as if it were open", "server/uploads/glance.py",
+        "hd8", "a failed upload is told at once as if it were open", "server/uploads/offset_lookup.py",
         " or resting.status not in PLAIN or ",
         " or ",
-        "tests/server/test_heads.py -k=both_ways",
+        "tests/server/test_fast_heads.py -k=both_ways",
     ),
     Bug(
         "hd9", "requests that wait behind the end of their client's side are dropped", CONNECTION,

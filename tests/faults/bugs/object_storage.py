@@ -14,7 +14,7 @@ BUGS = (
         f"{S3} -k=recorded_tail",
     ),
     Bug(
-        "o2", "all parts that S3 lists are used", "storage/blobs/s3/whole.py",
+        "o2", "all parts that S3 lists are used", "storage/blobs/s3/publishing.py",
         "    return parts\n",
         "    return [{'PartNumber': number, 'ETag': etag} for number, (_, etag) in etags.items()]\n",
         f"{S3} -k=died",
@@ -38,13 +38,13 @@ BUGS = (
         f"{S3} -k=died",
     ),
     Bug(
-        "o6", "published over another file", "storage/blobs/s3/whole.py",
+        "o6", "published over another file", "storage/blobs/s3/publishing.py",
         "await client.store(key, blocks, owner=spot.id, about=file.about, absent=True)",
         "await client.store(key, blocks, owner=spot.id, about=file.about)",
         "tests/storage/test_blobs_contract.py -k=overwritten",
     ),
     Bug(
-        "o7", "parts are not compared with the record", "storage/blobs/s3/whole.py",
+        "o7", "parts are not compared with the record", "storage/blobs/s3/publishing.py",
         "    if check != spot.check:\n",
         "    if not etags:\n",
         f"{S3} -k=changed",
@@ -52,9 +52,9 @@ BUGS = (
     Bug(
         "o8", "a fenced place keeps its part number", "storage/blobs/s3/store.py",
         "        return replace(spot, number=number).place()\n",
-        "        self._known.put(place, Known(number=spot.number))\n        return place\n",
+        "        self._cache.put(place, CachedPlace(number=spot.number))\n        return place\n",
         f"{S3} -k=late",
-        (("import KnownPlaces", "import Known, KnownPlaces"),),
+        (("import PlaceCache", "import CachedPlace, PlaceCache"),),
     ),
     Bug(
         "o9", "the sweep removes what a record needs", "storage/blobs/s3/leftovers.py",
@@ -63,7 +63,7 @@ BUGS = (
         f"{S3} -k=crash",
     ),
     Bug(
-        "o10", "an object of another upload counts as its own", "storage/blobs/s3/whole.py",
+        "o10", "an object of another upload counts as its own", "storage/blobs/s3/publishing.py",
         "    if found is None or found.owner != id:\n",
         "    if found is None:\n",
         "tests/storage/test_blobs_contract.py -k=overwritten",
@@ -87,33 +87,33 @@ BUGS = (
         f"{S3} -k=not_there",
     ),
     Bug(
-        "o14", "an object says no SHA-256", "storage/blobs/s3/described.py",
+        "o14", "an object says no SHA-256", "storage/blobs/s3/object_headers.py",
         "        told[\"Metadata\"][SHA256] = about.sha256.hex()\n",
         "        pass\n",
         f"{FEATURES} -k=object_says",
     ),
     Bug(
-        "o15", "an object says no media type", "storage/blobs/s3/described.py",
+        "o15", "an object says no media type", "storage/blobs/s3/object_headers.py",
         "    if about.content_type:\n",
         "    if False:\n",
         f"{FEATURES} -k=object_says",
     ),
     Bug(
-        "o16", "an object says its file name without its letters beyond ASCII", "storage/blobs/s3/described.py",
+        "o16", "an object says its file name without its letters beyond ASCII", "storage/blobs/s3/object_headers.py",
         "build_disposition(\"attachment\", about.file_name)",
         "build_disposition(\"attachment\", about.file_name.encode(\"ascii\", \"replace\").decode())",
         f"{FEATURES} -k=redirect_leads",
     ),
     Bug(
-        "o17", "an object that is sent in one request says less than one in parts", "storage/blobs/s3/described.py",
+        "o17", "an object that is sent in one request says less than one in parts", "storage/blobs/s3/object_headers.py",
         "    return lines | {line: told[name] for name, line in _LINES.items() if name in told}\n",
         "    return lines\n",
         f"{FEATURES} -k=object_says",
     ),
     Bug(
         "o18", "an object that is copied says nothing", "storage/blobs/s3/compose.py",
-        "**described(owner, about))\n",
-        "**described(owner, NOTHING_SAID))\n",
+        "**object_params(owner, about))\n",
+        "**object_params(owner, NOTHING_SAID))\n",
         f"{FEATURES} -k=object_says",
     ),
     Bug(

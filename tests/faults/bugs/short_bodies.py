@@ -2,24 +2,24 @@
 
 from bugs.bug import Bug
 
-TESTS = "tests/server/test_short_bodies.py"
-CONNECTIONS = "tests/server/test_short_bodies_on_connections.py"
+TESTS = "tests/server/test_fast_bodies.py"
+CONNECTIONS = "tests/server/test_fast_bodies_on_connections.py"
 
 BUGS = (
     Bug(
-        "sb1", "what was refused in the short way is done once more", "server/http/done.py",
+        "sb1", "what was refused on the fast path is done once more", "server/http/completed_steps.py",
         "    if done is None or not done.steps:\n",
         "    if done is None or done:\n",
         f"{TESTS} -k=create",
     ),
     Bug(
-        "sb2", "the short way ignores Idempotency-Key", "server/http/short_bodies.py",
+        "sb2", "the fast path ignores Idempotency-Key", "server/http/fast_bodies.py",
         'SPECIAL = frozenset({HEADER.lower(), "upload-concat"})\n',
         'SPECIAL = frozenset({"upload-concat"})\n',
         f"{TESTS} -k=create",
     ),
     Bug(
-        "sb3", "the short way takes bodies that are too large for one request", "server/http/short_bodies.py",
+        "sb3", "the fast path takes bodies that are too large for one request", "server/http/fast_bodies.py",
         "        self._most = min(SHORT, config.max_request or SHORT)\n",
         "        self._most = SHORT\n",
         f"{TESTS} -k=small",
@@ -38,7 +38,7 @@ BUGS = (
     ),
     Bug(
         "sb6", "an answer without a body has no length, so that its client waits for the end of the connection",
-        "server/http/short_bodies.py",
+        "server/http/fast_bodies.py",
         "{} if reply.status == 204 else EMPTY", "EMPTY if reply.status == 201 else {}",
         f"{TESTS} -k=append",
     ),

@@ -25,13 +25,13 @@ BUGS = (
         more=(('            reach("sealing")\n            os.link(mark, final, follow_symlinks=False)\n', ""),),
     ),
     Bug(
-        "short3", "a short upload is answered before it is recorded", "server/uploads/short.py",
+        "short3", "a short upload is answered before it is recorded", "server/uploads/short_uploads.py",
         "                await self._records.insert_completed(upload, completed)\n",
         '                __import__("asyncio").ensure_future(self._records.insert_completed(upload, completed))\n',
         CRASHES,
     ),
     Bug(
-        "short4", "a short file with the wrong SHA-256 is published", "server/uploads/short.py",
+        "short4", "a short file with the wrong SHA-256 is published", "server/uploads/short_uploads.py",
         "            decisions.judge(upload, sha256)\n",
         "",
         CRASHES,
@@ -80,13 +80,13 @@ BUGS = (
         ORDER,
     ),
     Bug(
-        "short11", "a short PATCH is answered before it is recorded", "server/uploads/short.py",
+        "short11", "a short PATCH is answered before it is recorded", "server/uploads/short_uploads.py",
         "        completed = await self._records.end(completed, last=True)\n",
         '        __import__("asyncio").ensure_future(self._records.end(completed, last=True))\n',
         PATCHES,
     ),
     Bug(
-        "short12", "the usual way leaves a file that was published and not recorded", "storage/blobs/disk.py",
+        "short12", "the slow path leaves a file that was published and not recorded", "storage/blobs/disk.py",
         "        self.short.begin(path.name)\n",
         "",
         SHORT,
@@ -98,7 +98,7 @@ BUGS = (
         SHORT,
     ),
     Bug(
-        "short14", "servers that share a state publish new uploads before they have a record", "server/uploads/short.py",
+        "short14", "servers that share a state publish new uploads before they have a record", "server/uploads/short_uploads.py",
         "self._files if self._is_own and 0 < len(data)",
         "self._files if 0 < len(data)",
         SHORT,
@@ -110,7 +110,7 @@ BUGS = (
         SHORT,
     ),
     Bug(
-        "short16", "a short part is published", "server/uploads/short.py",
+        "short16", "a short part is published", "server/uploads/short_uploads.py",
         "        if upload.role is not Role.SINGLE or upload.types:\n            return None\n",
         "        if upload.types:\n            return None\n",
         SHORT,

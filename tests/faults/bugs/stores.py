@@ -83,7 +83,7 @@ BUGS = (
         "tests/storage/test_redis.py -k=last_save",
     ),
     Bug(
-        "kr4", "answers of a lost connection are awaited on the next one", "storage/state/redis/kept_connection.py",
+        "kr4", "answers of a lost connection are awaited on the next one", "storage/state/redis/pipelined_connection.py",
         "        self._under_way: deque[Answer[Any]] = deque()\n",
         "        self._under_way = _UNDER_WAY\n",
         "tests/storage/test_redis_connection.py",
@@ -96,19 +96,19 @@ BUGS = (
         ),
     ),
     Bug(
-        "kr5", "the last call gets the first reply", "storage/state/redis/kept_connection.py",
+        "kr5", "the last call gets the first reply", "storage/state/redis/pipelined_connection.py",
         "_settle(self._under_way.popleft(), reply)",
         "_settle(self._under_way.pop(), reply)",
         "tests/storage/test_redis_connection.py -k=own_answer",
     ),
     Bug(
-        "kr6", "all is sent again after a reconnection", "storage/state/redis/kept_connection.py",
+        "kr6", "all is sent again after a reconnection", "storage/state/redis/pipelined_connection.py",
         "        waiting, self._waiting = self._waiting, []\n        self._connection.send(",
         "        waiting = self._waiting\n        self._connection.send(",
         "tests/storage/test_redis_connection.py -k=repeated",
     ),
     Bug(
-        "kr7", "an answer goes to the next call when its own was cancelled", "storage/state/redis/kept_connection.py",
+        "kr7", "an answer goes to the next call when its own was cancelled", "storage/state/redis/pipelined_connection.py",
         "                _settle(self._under_way.popleft(), reply)\n",
         "                self._under_way = deque(each for each in self._under_way if not each.done())\n"
         "                _settle(self._under_way.popleft(), reply)\n",
@@ -119,7 +119,7 @@ BUGS = (
         ),
     ),
     Bug(
-        "kr8", "each call to a Redis that hangs is repeated", "storage/state/redis/kept_connection.py",
+        "kr8", "each call to a Redis that hangs is repeated", "storage/state/redis/pipelined_connection.py",
         "        self._away = True\n",
         "",
         f"{LOST} -k=hangs",
@@ -131,7 +131,7 @@ BUGS = (
         f"{LOST} -k=away",
     ),
     Bug(
-        "kr10", "a HEAD waits for Redis in the short way, and once more in the usual way", "server/http/wait_for_store.py",
+        "kr10", "a HEAD waits for Redis on the fast path, and once more on the slow path", "server/http/wait_for_store.py",
         "until=request[BEGAN] + ",
         "until=monotonic() + ",
         f"{LOST} -k=hangs",
@@ -150,7 +150,7 @@ BUGS = (
         "tests/storage/test_recovery.py -k=again_and_again",
     ),
     Bug(
-        "kr13", "the kept connection trusts every certificate", "storage/state/redis/kept_connection.py",
+        "kr13", "the kept connection trusts every certificate", "storage/state/redis/pipelined_connection.py",
         "ssl=context.get() if context else None",
         "ssl=ssl._create_unverified_context() if context else None",
         "tests/storage/test_redis_tls.py -k=trusted",

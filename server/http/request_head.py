@@ -1,6 +1,6 @@
 """What is read from the head of a request before its handler runs: its headers for a dialect, and what is offered.
 
-The routes use it for every request, and `heads.py` for those that it answers.
+The routes use it for every request, and `fast_heads.py` for those that it answers.
 """
 
 from collections.abc import Mapping

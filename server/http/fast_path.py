@@ -1,8 +1,8 @@
-"""What the short ways of `heads.py` and `short_bodies.py` share: they read and answer requests without aiohttp's.
+"""What `fast_heads.py` and `fast_bodies.py` share: they read and answer requests without those of aiohttp.
 
-Nothing is decided here that is not decided in the usual way too, and by the same functions: the dialect reads the
-headers and writes the reply, `reading.py` refuses odd messages, `problems.py` and `cors.py` give the headers that every
-reply has, and `request_log.py` writes the line.
+Nothing is decided here that is not decided on the slow path too, and by the same functions: the dialect reads the
+headers and writes the reply, `request_head.py` refuses odd messages, `problems.py` and `cors.py` give the headers that
+every reply has, and `request_log.py` writes the line.
 """
 
 import logging
@@ -25,7 +25,7 @@ from onward.server.http.app_keys import CONFIG, ENGINE
 from onward.server.http.cors import SHARED_HEADERS
 from onward.server.http.problems import log, marks
 from onward.server.http.proxies import client_of
-from onward.server.http.reading import check_message, offers, read_headers
+from onward.server.http.request_head import check_message, offers, read_headers
 from onward.server.http.request_log import CURRENT, HEADER, LEFT, fields_of, line_of, request_id
 
 # Headers of requests that want another protocol, or were passed on in a way that takes longer to read.
@@ -44,7 +44,7 @@ class Peer(NamedTuple):
     scheme: str = "http"
 
 
-class Asked(NamedTuple):
+class PlainRequest(NamedTuple):
     """A plain request."""
 
     method: str
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
     began: float  # monotonic
 
 
-class ShortWay:
+class FastPath:
     """Reads and answers plain requests for one started application."""
 
     def __init__(self, app: web.Application) -> None:
@@ -68,7 +68,7 @@ class ShortWay:
         self._path = re.compile(re.escape(self._base) + ID_PATTERN, re.ASCII)
         self._second, self._date = 0, ""
 
-    def read(self, message: RawRequestMessage, remote: str) -> Asked | None:
+    def read(self, message: RawRequestMessage, remote: str) -> PlainRequest | None:
         """Read a request, or return None if it isn't a plain one; raises Refusal.
 
         A POST is one for the collection of uploads, everything else is about one upload. `remote` is the address of the
@@ -91,9 +91,9 @@ class ShortWay:
         peer = Peer(remote, headers, path, headers.get("Host", ""))
         client = client_of(peer, self._trusted, self._family)
         id_ = None if creates else UploadId(path[len(self._base) :])
-        return Asked(method, id_, dialect, lower, peer, client, request_id(headers), began)
+        return PlainRequest(method, id_, dialect, lower, peer, client, request_id(headers), began)
 
-    def write(self, asked: Asked, reply: Reply, further: Headers, stored: int | None = None) -> bytes | None:
+    def write(self, asked: PlainRequest, reply: Reply, further: Headers, stored: int | None = None) -> bytes | None:
         """Write the answer, count it and log it; None if a header is not one line.
 
         `further` are the headers that aiohttp would add. `stored` is how many bytes the request has stored.
@@ -109,11 +109,11 @@ class ShortWay:
         self._note(asked, reply, stored)
         return answer
 
-    def note_lost(self, asked: Asked) -> None:
+    def note_lost(self, asked: PlainRequest) -> None:
         """Count and log a request whose client has left before there was an answer."""
         self._note(asked, Reply(status=LEFT, headers={}), None)
 
-    def _note(self, asked: Asked, reply: Reply, stored: int | None) -> None:
+    def _note(self, asked: PlainRequest, reply: Reply, stored: int | None) -> None:
         """Count and log a request, as `request_log.note_answer` does."""
         seconds = time.monotonic() - asked.began
         timed = None if reply.status == LEFT else seconds
@@ -126,7 +126,7 @@ class ShortWay:
         request_log.write_line(logging.INFO, line, fields)
         CURRENT.set(None)
 
-    def _fields(self, asked: Asked, reply: Reply, stored: int | None, seconds: float) -> Mapping[str, object]:
+    def _fields(self, asked: PlainRequest, reply: Reply, stored: int | None, seconds: float) -> Mapping[str, object]:
         """Return what a program wants to know about a request, for the log."""
         route = self._base[:-1] if asked.id is None else f"{self._base}{{id}}"
         id_ = asked.id or reply.headers.get("Location", "").rpartition("/")[2] or None

@@ -17,7 +17,7 @@ class _Chunk:
         self.start = self.end = 0
 
 
-class Arrived:
+class SendQueue:
     """A queue of bytes: one thread adds to it, and the event loop takes from it."""
 
     def __init__(self, memory: Memory) -> None:

@@ -9,9 +9,9 @@ from in_process_site import OCTETS, TUS, WITHIN, Site, head, served, until
 
 from onward.protocol.model import UploadId
 from onward.server.http.app_keys import ENGINE
-from onward.server.http.done import Done
-from onward.server.http.short_bodies import Work
-from onward.server.http.short_way import ShortWay
+from onward.server.http.completed_steps import CompletedSteps
+from onward.server.http.fast_bodies import Work
+from onward.server.http.fast_path import FastPath
 from onward.server.http.transport.tcp import reset
 
 
@@ -28,7 +28,7 @@ class Gate:
         self.open, self.reached = asyncio.Event(), asyncio.Event()
         do = site.bodies.do
 
-        async def held(work: Work, data: bytes) -> bytes | Done:
+        async def held(work: Work, data: bytes) -> bytes | CompletedSteps:
             self.reached.set()
             await self.open.wait()
             return await do(work, data)
@@ -139,11 +139,11 @@ async def test_a_body_is_answered_in_the_usual_way_if_its_answer_cannot_be_writt
         raise UnicodeError("not a header")
 
     path = await create(site)
-    monkeypatch.setattr(ShortWay, "write", fail)
+    monkeypatch.setattr(FastPath, "write", fail)
     (answer,) = await site.ask(patch(path))
     assert answer.startswith(b"HTTP/1.1 204 ")
     assert b"Upload-Offset: 9\r\n" in answer
-    assert "PATCH is answered in the usual way after a fault" in caplog.text
+    assert "PATCH is answered on the slow path after a fault" in caplog.text
 
 
 async def test_a_body_that_waits_for_the_lease_is_refused_as_ever(site: Site) -> None:

@@ -1,6 +1,6 @@
 """Short uploads that one request brings whole: stored, hashed, judged and published in one call of one thread.
 
-The usual way takes a lease, the bytes, a record, the published name and another record, after a first record at the
+The slow path takes a lease, the bytes, a record, the published name and another record, after a first record at the
 creation. Where all bytes have arrived already, and nothing but their SHA-256 has to be known of them, this is enough:
 
     a PATCH        its lease and its licence as ever                                    engine.py
@@ -14,7 +14,7 @@ creation. Where all bytes have arrived already, and nothing but their SHA-256 ha
 
 Bytes, record, event, reply: the order is the usual one. A crash before the record leaves a file that the sweep or the
 next request removes or replaces (short_files.py). Whatever does not go well here (a wrong checksum, a full disk, a
-server that is stopping) goes the usual way from its beginning, with the bytes that are in memory, and is answered as
+server that is stopping) takes the slow path from its beginning, with the bytes that are in memory, and is answered as
 ever. Called by create_once.py and by the engine.
 """
 
@@ -43,7 +43,7 @@ from onward.storage.failpoints import reach
 Check = Callable[[bytes], None]
 
 
-class Brought:
+class MemoryBody:
     """A body whose bytes have all arrived: `data`. `body` tells the client of it; None if its dialect does not."""
 
     cut_by: Refusal | None = None
@@ -84,7 +84,7 @@ class ShortUploads:
         return 0 if self._files is None or self._running.stopping else SHORT
 
     async def store(self, request: CreateRequest, data: bytes, id: UploadId, limits: Limits) -> Upload | None:
-        """Create, store and publish an upload of which `data` is all; None if it has to go the usual way.
+        """Create, store and publish an upload of which `data` is all; None if it has to take the slow path.
 
         Raises TooLarge, and StorageError if it is uncertain whether the record was saved.
         """
@@ -128,7 +128,7 @@ class ShortUploads:
         return completed
 
     async def fill(self, recorded: Upload, upload: Upload, request: AppendRequest, data: bytes) -> Upload | None:
-        """Store and publish an upload without bytes, of which `data` is all; None if it has to go the usual way.
+        """Store and publish an upload without bytes, of which `data` is all; None if it has to take the slow path.
 
         The caller holds the lease. `recorded` is the record in the state, and `upload` the one to save next, which has
         what the request declares. Raises StorageError if it is uncertain whether the record was saved.

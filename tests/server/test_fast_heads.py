@@ -1,4 +1,4 @@
-"""HEAD is answered at once where that is right, and then exactly as it is answered in the usual way."""
+"""HEAD is answered at once where that is right, and then exactly as it is answered on the slow path."""
 
 import re
 from collections.abc import AsyncIterator, Callable
@@ -97,10 +97,10 @@ async def test_both_ways_answer_count_and_log_the_same(site: Site, lines: String
 
     for (path, plain), dialect, (further, may) in product(known.items(), DIALECTS, FURTHER.items()):
         if not may and not plain:
-            continue  # it goes the usual way for two reasons
+            continue  # it takes the slow path for two reasons
         request = head(path, dialect + further)
         fast, at_once = await seen(request), site.at_once
-        with site.usual_way():
+        with site.slow_path():
             assert await seen(request) == fast, request
         if dialect == TUS:
             assert at_once == (plain and may), request
@@ -133,7 +133,7 @@ async def test_odd_requests_go_the_usual_way(change: Callable[[str], bytes], at_
         request = change(await site.create("Upload-Length: 9\r\n"))
         fast = await site.ask(request)
         assert site.at_once == at_once
-        with site.usual_way():
+        with site.slow_path():
             usual = await site.ask(request)
         hide = re.compile(rb"Date: [^\r]*|X-Request-ID: [0-9a-f]+-[0-9a-f]+")
         assert [hide.sub(b"", each) for each in fast] == [hide.sub(b"", each) for each in usual]

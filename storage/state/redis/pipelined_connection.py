@@ -1,4 +1,4 @@
-"""One kept connection to a Redis, on which the calls of all requests are under way at once.
+"""One pipelined connection to a Redis, on which the calls of all requests are under way at once.
 
     one turn of the event loop            the connection
     --------------------------            --------------
@@ -129,7 +129,7 @@ class _Connection(asyncio.Protocol):
             self._look = self._loop.call_later(left, self._look_after)
 
 
-class KeptConnection:
+class PipelinedConnection:
     """Calls on one Redis, or on the master that Sentinels name. It belongs to one event loop."""
 
     def __init__(self, pool: "aioredis.ConnectionPool") -> None:

@@ -12,7 +12,7 @@ from in_process_site import TUS, WITHIN, Site, head, served, until
 from onward import Config, Grant, create_app, create_runner
 from onward.protocol.model import UploadId
 from onward.server.http.app_keys import ENGINE
-from onward.server.http.done import Done
+from onward.server.http.completed_steps import CompletedSteps
 from onward.server.http.transport.server import Server
 from onward.server.http.transport.tcp import reset
 
@@ -93,7 +93,7 @@ class Gate:
         self.nothing = False
         answer_later = site.heads.answer_later
 
-        async def held(asked: Any) -> bytes | Done | None:
+        async def held(asked: Any) -> bytes | CompletedSteps | None:
             self.reached.set()
             await self.open.wait()
             return None if self.nothing else await answer_later(asked)
@@ -215,7 +215,7 @@ async def test_what_an_application_adds_sees_every_request(tmp_path: Path, way: 
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         assert isinstance(runner.server, Server)
-        assert (runner.server.limits.short is None) == (way != "nothing")
+        assert (runner.server.limits.fast is None) == (way != "nothing")
         if way in ("middleware", "signal", "mounted"):
             reader, writer = await asyncio.open_connection(*runner.addresses[0])
             path = f"{'/api' if way == 'mounted' else ''}/files"

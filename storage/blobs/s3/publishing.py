@@ -17,8 +17,8 @@ from onward.protocol.model import UploadId
 from onward.storage.base import About, Missing, Stale, Unreachable
 from onward.storage.blobs.s3.client import S3Client
 from onward.storage.blobs.s3.compose import compose
-from onward.storage.blobs.s3.described import OWNER
 from onward.storage.blobs.s3.faults import Taken
+from onward.storage.blobs.s3.object_headers import OWNER
 from onward.storage.blobs.s3.spot import Part, Spot, chained
 from onward.storage.blobs.s3.writer import parts_of, tail_key, whole_key
 from onward.storage.failpoints import reach

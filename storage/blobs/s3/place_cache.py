@@ -17,7 +17,7 @@ MOST = 10_000  # uploads
 STAYS = 10.0  # seconds that a tail is kept in memory
 
 
-class Known(Struct, frozen=True, kw_only=True):
+class CachedPlace(Struct, frozen=True, kw_only=True):
     """What is known of the upload at a place."""
 
     number: int  # the first part number that was never used
@@ -25,15 +25,15 @@ class Known(Struct, frozen=True, kw_only=True):
     superseded: tuple[str, ...] = ()  # the names of tails that no record needs once the place is recorded
 
 
-class KnownPlaces:
+class PlaceCache:
     """A memory of places, with tails of `limit` bytes at most."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._size = limit, 0
-        self._known: OrderedDict[Place, Known] = OrderedDict()
+        self._known: OrderedDict[Place, CachedPlace] = OrderedDict()
         self._leaving: dict[Place, asyncio.TimerHandle] = {}
 
-    def put(self, place: Place, known: Known) -> None:
+    def put(self, place: Place, known: CachedPlace) -> None:
         """Remember a place; the longest known ones are forgotten for it."""
         self.take(place)
         size = _size(known)
@@ -46,7 +46,7 @@ class KnownPlaces:
         if known.tail:
             self._leaving[place] = asyncio.get_running_loop().call_later(STAYS, self._let_tail_go, place)
 
-    def take(self, place: Place) -> Known | None:
+    def take(self, place: Place) -> CachedPlace | None:
         """Return what is known of a place, and forget it."""
         known = self._known.pop(place, None)
         if known is not None:
@@ -67,5 +67,5 @@ class KnownPlaces:
         self._known[place] = replace(known, tail=())
 
 
-def _size(known: Known) -> int:
+def _size(known: CachedPlace) -> int:
     return sum(map(len, known.tail))

@@ -12,7 +12,7 @@ MOST_NAME = 1500  # bytes of a Content-Disposition; S3 takes 2 KiB of such metad
 _LINES = {"ContentType": "Content-Type", "ContentDisposition": "Content-Disposition"}
 
 
-def described(owner: UploadId, about: About) -> dict[str, Any]:
+def object_params(owner: UploadId, about: About) -> dict[str, Any]:
     """Return the parameters that an object is made with, so that it names its upload and says what is known of it."""
     told: dict[str, Any] = {"Metadata": {OWNER: owner}}
     if about.sha256:

@@ -1,6 +1,7 @@
-"""A look at an upload that nothing has to be done for: no request changes it, and its record says all there is to say.
+"""Looks up an upload without its lease: enough if no request changes it, and its record says all there is to say.
 
-Most requests for an offset find one. `Engine.inspect` answers the others; where both answer, they answer the same.
+Most requests for an offset find such an upload. `Engine.inspect` answers the others; where both can answer, they answer
+the same.
 """
 
 from onward.protocol import decisions
@@ -10,7 +11,7 @@ from onward.server.uploads.records import UploadRecords
 PLAIN = frozenset({Status.PENDING, Status.UPLOADING, Status.PAUSED, Status.COMPLETED})
 
 
-def glance(records: UploadRecords, id: UploadId, *, finish: bool) -> Upload | None:
+def look_up(records: UploadRecords, id: UploadId, *, finish: bool) -> Upload | None:
     """Return the record if it is in memory, and if `Engine.inspect` would return it as it is; otherwise None.
 
     `finish` is that of `Engine.inspect`.
@@ -18,7 +19,7 @@ def glance(records: UploadRecords, id: UploadId, *, finish: bool) -> Upload | No
     return _plain(records, records.remembered(id), finish=finish)
 
 
-async def glance_at_store(records: UploadRecords, id: UploadId, *, finish: bool) -> Upload | None:
+async def look_up_in_store(records: UploadRecords, id: UploadId, *, finish: bool) -> Upload | None:
     """Return the record if `Engine.inspect` would return it as it is; otherwise None. Raises StorageError."""
     return _plain(records, await records.at_rest(id), finish=finish)
 

@@ -1,8 +1,8 @@
-"""What a request has done already when it comes to the usual way, which then only answers it.
+"""What a request has done already when it comes to the slow path, which then only answers it.
 
-A request that `short_bodies.py` has begun may fail: its work is refused, or a store has a fault. The usual way knows
-how each of these is answered. So the request is handed on together with the results of its steps, and a handler that
-comes to such a step gets the result instead of doing it again.
+A request that `fast_bodies.py` has begun may fail: its work is refused, or a store has a fault. The slow path
+knows how each of these is answered. So the request is handed on together with the results of its steps, and a handler
+that comes to such a step gets the result instead of doing it again.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from aiohttp import web
 T = TypeVar("T")
 
 
-class Done(NamedTuple):
+class CompletedSteps(NamedTuple):
     """The results of the steps of a request, in their order; the last one may be what the step raised."""
 
     request_id: str
@@ -21,22 +21,22 @@ class Done(NamedTuple):
     steps: list[Any]
 
 
-DONE: web.RequestKey[Done] = web.RequestKey("done", Done)
+COMPLETED_STEPS: web.RequestKey[CompletedSteps] = web.RequestKey("done", CompletedSteps)
 
 
-def take_done(request: web.Request) -> Done | None:
+def take_completed_steps(request: web.Request) -> CompletedSteps | None:
     """Return what the request has done, and remember it in the request; None for nearly all requests."""
     connection: Any = request.protocol  # one of aiohttp's own has no `done`
-    done: Done | None = getattr(connection, "done", None)
+    done: CompletedSteps | None = getattr(connection, "done", None)
     if done is not None:
         connection.done = None
-        request[DONE] = done
+        request[COMPLETED_STEPS] = done
     return done
 
 
 async def do_once(request: web.Request, step: Callable[[], Awaitable[T]]) -> T:
     """Do a step of a request, or return or raise what it has returned or raised already."""
-    done = request.get(DONE)
+    done = request.get(COMPLETED_STEPS)
     if done is None or not done.steps:
         return await step()
     result = done.steps.pop(0)

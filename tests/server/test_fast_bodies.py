@@ -1,4 +1,4 @@
-"""A short body that comes with its head is stored without aiohttp's requests, and then exactly as in the usual way."""
+"""A short body that comes with its head is stored without aiohttp's requests, and then exactly as on the slow path."""
 
 import re
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ DIALECTS = (TUS, *(f"Upload-Draft-Interop-Version: {version}\r\n" for version in
 PARTIAL = "Content-Type: application/partial-upload\r\n"
 FOUR = (f"{OCTETS}Content-Length: 4\r\n", "four")
 NONE = ("Content-Length: 0\r\n", "")
-# Headers of creations, with a body, and whether a creation of tus goes the short way with them.
+# Headers of creations, with a body, and whether a creation of tus takes the fast path with them.
 CREATIONS = (
     ("Upload-Length: 4\r\n", FOUR, True),
     ("Upload-Length: 9\r\n", FOUR, True),
@@ -42,7 +42,7 @@ CREATIONS = (
     ("Upload-Length: 4\r\nUpload-Complete: ?0\r\n", FOUR, True),
     ("Upload-Length: 4\r\nUpload-Length: 4\r\n", FOUR, False),
 )
-# Headers of PATCHes to an upload of nine bytes, with a body, and whether tus goes the short way.
+# Headers of PATCHes to an upload of nine bytes, with a body, and whether tus takes the fast path.
 PATCHES = (
     ("Upload-Offset: 0\r\n", FOUR, True),
     ("Upload-Offset: 0\r\n", (f"{OCTETS}Content-Length: 9\r\n", "nine byte"), True),
@@ -60,7 +60,7 @@ PATCHES = (
     ("Upload-Offset: 0\r\nUpload-Complete: ?0\r\n", (f"{PARTIAL}Content-Length: 4\r\n", "four"), False),
     ("Upload-Offset: 0\r\nUpload-Complete: ?1\r\n", (f"{PARTIAL}Content-Length: 9\r\n", "nine byte"), False),
 )
-# What either may have besides, and whether it goes the short way with it.
+# What either may have besides, and whether it takes the fast path with it.
 FURTHER = {
     "": True,
     "Origin: https://app.example\r\n": True,
@@ -106,10 +106,10 @@ class Seen:
         answer = await self._site.talk(request)
         created = measures.created - created
         counted, told = dict(measures.requests), self._lines.getvalue().encode()
-        in_short_way = self._site.stored
+        on_fast_path = self._site.stored
         for path in re.findall(rb"Location: \S*(%s/[0-9a-f]{32})" % self._site.prefix.encode(), answer):
             answer += await self._site.talk(asks(path.decode()))
-        self.in_short_way = in_short_way
+        self.on_fast_path = on_fast_path
         return CHANGING.sub(b"", answer), sorted(CHANGING.sub(b"", told).splitlines()), counted, created
 
 
@@ -128,13 +128,13 @@ async def test_both_ways_create_answer_count_and_log_the_same(site: Site, lines:
             continue
         message = request("POST", site.prefix, dialect + sized + headers + further, body)
         short = await seen.of(message)
-        in_short_way = seen.in_short_way
-        with site.usual_way():
+        on_fast_path = seen.on_fast_path
+        with site.slow_path():
             assert await seen.of(message) == short, message
         assert f"{ID}".encode() in b"".join(short[1]), message  # type: ignore[arg-type]
         if dialect == TUS and "Complete" not in headers:
-            assert in_short_way == (may and also), message
-        plain += in_short_way
+            assert on_fast_path == (may and also), message
+        plain += on_fast_path
     assert plain
 
 
@@ -148,12 +148,12 @@ async def test_both_ways_append_answer_count_and_log_the_same(site: Site, lines:
             path = await site.create("Upload-Length: 9\r\n")
             message = request("PATCH", path, dialect + sized + headers + further, body)
             if usual:
-                with site.usual_way():
+                with site.slow_path():
                     both.append(await seen.of(message) + (CHANGING.sub(b"", await site.talk(asks(path))),))
             else:
                 both.append(await seen.of(message) + (CHANGING.sub(b"", await site.talk(asks(path))),))
-                in_short_way = seen.in_short_way
+                on_fast_path = seen.on_fast_path
         assert both[0] == both[1], message
         if dialect == TUS and "Complete" not in headers:
             fits = len(body) <= (site.app[ENGINE].limits.max_request or len(body))
-            assert in_short_way == (may and also and fits), message
+            assert on_fast_path == (may and also and fits), message

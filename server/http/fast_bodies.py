@@ -2,14 +2,14 @@
 
 Most files are small, and their clients send the head and the body in one piece. What aiohttp does for a request (a
 request, a task, a router, a middleware, a response) takes longer than to store such a file. So the connection shows
-each of these requests to `ShortBodies` as soon as it is parsed. A plain one is done by one task, and answered by one
-write:
+each of these requests to `FastBodies` as soon as it is parsed. A plain one is done by one task, and answered by
+one write:
 
     aiohttp's parser ── connection.py ──┬── `read`: is it the plain case?  no: task, request, middleware, routes
                                         └── `do`: create_once, engine.fill or engine.append; the dialect's reply
-                                             └── refused, or a fault: routes again, with what was done (done.py)
+                                             └── refused, or a fault: routes again (completed_steps.py)
 
-Whatever is not plain is left to the usual way before anything is done. What is refused later is answered there too; the
+Whatever is not plain is left to the slow path before anything is done. What is refused later is answered there too; the
 results of the steps go with it, so that nothing is done twice. The functions are those that `routes.py` calls.
 """
 
@@ -24,13 +24,13 @@ from onward.protocol.errors import Refusal
 from onward.protocol.model import AppendRequest, CreateRequest, UploadId
 from onward.server.http.access import ASK_CREATION, OWNERS
 from onward.server.http.app_keys import CONFIG
-from onward.server.http.done import Done
+from onward.server.http.completed_steps import CompletedSteps
+from onward.server.http.fast_path import FastPath, PlainRequest
 from onward.server.http.problems import log
 from onward.server.http.proxies import public_origin, url_of
 from onward.server.http.request_log import CURRENT
-from onward.server.http.short_way import Asked, ShortWay
 from onward.server.uploads.create_once import create_once
-from onward.server.uploads.short import Brought
+from onward.server.uploads.short_uploads import MemoryBody
 from onward.storage.base import SHORT
 
 # Headers of creations that need more than what is done here.
@@ -41,16 +41,16 @@ EMPTY = {"Content-Length": "0"}  # what aiohttp adds, but not to 204
 class Work(NamedTuple):
     """What a plain request asks for; one of `creates` and `appends` is None."""
 
-    asked: Asked
+    asked: PlainRequest
     size: int
     creates: CreateRequest | None
     appends: AppendRequest | None
 
 
-class ShortBodies:
+class FastBodies:
     """Does the work of short creations and PATCHes for one started application."""
 
-    def __init__(self, app: web.Application, way: ShortWay) -> None:
+    def __init__(self, app: web.Application, way: FastPath) -> None:
         config = app[CONFIG]
         self._way, self._engine, self._owners = way, way.engine, app[OWNERS]
         self._may_create = app[ASK_CREATION] is None
@@ -58,15 +58,15 @@ class ShortBodies:
         self._prefix, self._public = config.prefix, (config.trusted_proxies, config.proxy_headers, config.public_base)
 
     def read(self, message: RawRequestMessage, remote: str) -> Work | None:
-        """Read a POST or a PATCH whose body is there; None if it has to go the usual way. Nothing is done yet."""
+        """Read a POST or a PATCH whose body is there; None if it has to take the slow path. Nothing is done yet."""
         if message.method not in ("POST", "PATCH"):
             return None
         try:
             return self._read(message, remote)
         except Refusal:
             return None
-        except Exception as fault:  # the usual way meets the same fault and answers it
-            log.error("%s is answered in the usual way after a fault", message.method, exc_info=fault)
+        except Exception as fault:  # the slow path meets the same fault and answers it
+            log.error("%s is answered on the slow path after a fault", message.method, exc_info=fault)
             return None
 
     def _read(self, message: RawRequestMessage, remote: str) -> Work | None:
@@ -86,8 +86,8 @@ class ShortBodies:
             return None
         return Work(asked, size, creates, None)
 
-    async def do(self, work: Work, data: bytes) -> bytes | Done:
-        """Do the work, and return the whole answer; or what was done, if the usual way has to answer.
+    async def do(self, work: Work, data: bytes) -> bytes | CompletedSteps:
+        """Do the work, and return the whole answer; or what was done, if the slow path has to answer.
 
         An answer is counted and logged before it is returned.
         """
@@ -103,16 +103,16 @@ class ShortBodies:
                 reply = await self._append(asked.id, work.appends, asked, data, steps)
         except Exception as fault:
             steps.append(fault)
-            return Done(asked.request_id, asked.began, steps)
+            return CompletedSteps(asked.request_id, asked.began, steps)
         try:
             stored = int(reply.headers["Upload-Offset"]) - (work.appends.offset if work.appends else 0)
             answer = self._way.write(asked, reply, {} if reply.status == 204 else EMPTY, stored)
         except Exception as fault:  # what was stored has to be answered nevertheless
-            log.error("%s is answered in the usual way after a fault", asked.method, exc_info=fault)
+            log.error("%s is answered on the slow path after a fault", asked.method, exc_info=fault)
             answer = None
-        return Done(asked.request_id, asked.began, steps) if answer is None else answer
+        return CompletedSteps(asked.request_id, asked.began, steps) if answer is None else answer
 
-    async def _create(self, request: CreateRequest, asked: Asked, data: bytes, steps: list[Any]) -> Reply:
+    async def _create(self, request: CreateRequest, asked: PlainRequest, data: bytes, steps: list[Any]) -> Reply:
         engine, limits = self._engine, self._engine.limits
         whole = data if len(data) <= engine.short.most else b""
         created = await create_once(engine, request, limits=limits, resumable=not request.completes, whole=whole)
@@ -120,13 +120,15 @@ class ShortBodies:
         upload = created.upload
         self._owners.remember(upload)
         if created.new:
-            upload = await engine.fill(upload, request, Brought(data), limits=limits)
+            upload = await engine.fill(upload, request, MemoryBody(data), limits=limits)
             steps.append(upload)
         location = url_of(public_origin(asked.peer, *self._public), f"{self._prefix}/{upload.id}")
         return asked.dialect.build_created(upload, location, limits, engine.records.clock())
 
-    async def _append(self, id: UploadId, request: AppendRequest, asked: Asked, data: bytes, steps: list[Any]) -> Reply:
+    async def _append(
+        self, id: UploadId, request: AppendRequest, asked: PlainRequest, data: bytes, steps: list[Any]
+    ) -> Reply:
         engine = self._engine
-        upload = await engine.append(id, request, Brought(data), limits=engine.limits)
+        upload = await engine.append(id, request, MemoryBody(data), limits=engine.limits)
         steps.append(upload)
         return asked.dialect.build_appended(upload, engine.limits, engine.records.clock())
