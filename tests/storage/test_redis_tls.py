@@ -64,7 +64,7 @@ async def until_it_answers(url: str) -> None:
         connection = PipelinedConnection(pool)
         try:
             assert await connection.run("PING") == b"PONG"
-        except exceptions.ConnectionError:
+        except (exceptions.ConnectionError, exceptions.TimeoutError):
             await asyncio.sleep(0.02)
         else:
             return

@@ -156,7 +156,7 @@ class PipelinedConnection:
         return reply
 
     async def _repeat(self, command: tuple[Argument, ...], fault: Exception) -> Any:
-        """Send a command again and again, for REPEAT at most; raises `fault`, or the one that came last."""
+        """Send a command again and again, for REPEAT at most; raises the last fault, which is `fault` at first."""
         loop = asyncio.get_running_loop()
         until = loop.time() + REPEAT
         for pause in PAUSES:
@@ -167,6 +167,8 @@ class PipelinedConnection:
                 return await self._try(left, command)
             except exceptions.AuthenticationError:
                 raise
+            except exceptions.TimeoutError:
+                continue  # what was said before says more
             except LOST as again:
                 fault = again
         self._away = True
