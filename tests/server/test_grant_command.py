@@ -22,6 +22,7 @@ def claims_of(token: str, data: Path) -> dict[str, Any]:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run the command, and give its exit status, what it printed, and its complaint."""
+    monkeypatch.setattr("onward.server.cli.set_up_log", lambda *_: None)  # it would stay for the tests that follow
 
     def grant(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["onward", "grant", f"--data={tmp_path}", *words])
