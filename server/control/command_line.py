@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from onward.client.cli.outputs import drop, replace_closed
 from onward.client.text import printable
 from onward.protocol.model import Status
 from onward.server.config import Config
@@ -57,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
 
 async def run(config: Config, options: Mapping[str, Any], open_engine: Open) -> int:
     """Run a command and print what it answers; returns the exit status. Raises what `ask` raises."""
+    from onward.client.cli.outputs import drop, replace_closed  # noqa: PLC0415 - the server does not need the client
+
     replace_closed()
     command, failed = options["command"], False
     if command == "backup":

@@ -10,7 +10,6 @@ from onward.server.config import Config
 from onward.server.doctor.finding import Finding
 from onward.server.doctor.machine import look_at_folder, look_at_limits, look_at_sqlite
 from onward.server.doctor.proxy import look_at_proxy
-from onward.server.doctor.redis import look_at_redis
 
 NAME = "doctor"
 DESCRIPTION = "say what is wrong with the data folder, the state, the bucket, the clock and the proxy"
@@ -45,6 +44,8 @@ async def _findings(config: Config, options: Mapping[str, Any], blobs: str) -> A
     for finding in _of_this_machine(config):
         yield finding
     if config.is_shared:
+        from onward.server.doctor.redis import look_at_redis  # noqa: PLC0415 - every start would load its package
+
         async for finding in look_at_redis(config.state):
             yield finding
     if (bucket := blobs.removeprefix("publish+")).startswith("s3:"):
