@@ -171,7 +171,7 @@ class ShortRounds:
         return answer
 
     async def _send_one(self) -> None:
-        """Create an upload, perhaps with its bytes, and send these until all of them are told."""
+        """Create an upload, with its bytes or without; then send them until the server has acknowledged all."""
         data = self._bytes(self._dice.choice(SIZES))
         at_once = data if self._dice.random() < AT_ONCE else b""
         said = {"Upload-Length": str(len(data))} | ({"Content-Type": OCTETS} if at_once else {})

@@ -72,7 +72,7 @@ async def short_at_last(client: Client) -> None:
 
 
 async def short_and_usual(client: Client) -> None:
-    """Send one upload by a short PATCH; whoever comes back after a crash takes the slow path."""
+    """Send one upload by a short PATCH. After a crash, its client sends the rest on the slow path."""
     client.plans["whole"] = replace(client.plans["whole"], short=True)
     await whole(client)
 

@@ -318,7 +318,7 @@ class RedisState:
 
 
 def _decoded(document: bytes | None) -> Upload | None:
-    """Return a record; None if there is none, or if it is damaged, which whoever holds the lease is told."""
+    """Return a record, or None if there is none or it is damaged; a damaged one is reported under the lease."""
     with suppress(Unreachable):
         return None if document is None else decode(document)
     return None
